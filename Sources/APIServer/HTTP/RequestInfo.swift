@@ -1,0 +1,83 @@
+import Schema
+
+/// What a request asks for, read from method and URL (`k8s.io/apiserver/pkg/endpoints/request.RequestInfo`).
+struct RequestInfo: Sendable, Equatable {
+  /// `get list watch create update patch delete deletecollection`, or the HTTP method in lower case for paths that are
+  /// no resources.
+  var verb: String
+  var isResourceRequest = false
+  var path: String
+  var query: Query
+  var group = ""
+  var version = ""
+  /// The plural name.
+  var resource = ""
+  var subresource = ""
+  /// Empty for cluster-scoped resources and for all namespaces.
+  var namespace = ""
+  var name = ""
+
+  var groupVersionResource: GroupVersionResource {
+    GroupVersionResource(group: group, version: version, resource: resource)
+  }
+
+  /// - Parameters:
+  ///   - method: the HTTP method in upper case.
+  ///   - uri: path and query as the request line has them.
+  init(method: String, uri: String) {
+    let split = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    let rawPath = split.first ?? ""
+    query = split.count > 1 ? Query(split[1]) : Query()
+    let decodedPath = percentDecoded(rawPath)
+    path = decodedPath.isEmpty ? "/" : decodedPath
+    verb = method.lowercased()
+
+    // Segments are decoded one by one: a name may hold an encoded slash.
+    var parts = rawPath.split(separator: "/").map { percentDecoded($0) }
+    guard parts.count >= 3 else { return }
+    switch parts[0] {
+    case "api":
+      version = parts[1]
+      parts.removeFirst(2)
+    case "apis":
+      guard parts.count >= 4 else { return }
+      group = parts[1]
+      version = parts[2]
+      parts.removeFirst(3)
+    default: return
+    }
+    isResourceRequest = true
+    var isWatchPath = false
+    if parts[0] == "watch", parts.count > 1 {
+      isWatchPath = true
+      parts.removeFirst()
+    }
+    if parts[0] == "namespaces", parts.count > 2, parts[2] != "status", parts[2] != "finalize" {
+      namespace = parts[1]
+      parts.removeFirst(2)
+    } else if parts[0] == "namespaces", parts.count > 1 {
+      // As in Kubernetes, the namespace of a Namespace is itself, which is what authorisation looks at.
+      namespace = parts[1]
+    }
+    resource = parts[0]
+    if parts.count > 1 { name = parts[1] }
+    if parts.count > 2 { subresource = parts[2...].joined(separator: "/") }
+
+    switch method {
+    case "GET", "HEAD":
+      if isWatchPath || query.flag("watch") {
+        verb = "watch"
+      } else {
+        verb = name.isEmpty ? "list" : "get"
+      }
+    case "POST": verb = "create"
+    case "PUT": verb = "update"
+    case "PATCH": verb = "patch"
+    case "DELETE": verb = name.isEmpty ? "deletecollection" : "delete"
+    default: break
+    }
+  }
+
+  /// The namespace for storage: a Namespace object itself lives in none.
+  var objectNamespace: String { resource == "namespaces" && group.isEmpty ? "" : namespace }
+}

@@ -1,0 +1,53 @@
+#ifndef CLINUX_PROCESS_H
+#define CLINUX_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// Every function returns a result >= 0, or -1 with errno set, unless it says otherwise.
+
+/// `from` becomes `to` in the child.
+struct clinux_fd_mapping {
+  int from;
+  int to;
+};
+
+enum {
+  CLINUX_SPAWN_NEW_SESSION = 1,
+  CLINUX_SPAWN_NEW_GROUP = 2,
+};
+
+/// posix_spawn with signal mask and dispositions reset and no descriptor inherited but those mapped, whose `from` must
+/// all be above every `to`. Returns 0 or an errno value.
+int clinux_spawn(
+    const char *path, char *const argv[], char *const envp[], const char *directory,
+    const struct clinux_fd_mapping *mappings, size_t count, int flags, pid_t *pid);
+
+/// A pidfd, close-on-exec.
+int clinux_pidfd_open(pid_t pid);
+int clinux_pidfd_send_signal(int pidfd, int signal);
+
+/// Reaps the child behind `pidfd`. 1: reaped, `code` is a CLD_ value and `status` the exit code or signal; 0: it still runs.
+int clinux_wait_pidfd(int pidfd, int *code, int *status);
+
+/// epoll without its packed struct.
+int clinux_epoll_add(int epoll, int fd, uint32_t events, uint64_t token);
+int clinux_epoll_delete(int epoll, int fd);
+int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int count, int timeout_milliseconds);
+
+int clinux_setns(int fd, int kind);
+int clinux_unshare(int flags);
+/// Sets the interface `lo` of the calling thread's network namespace up.
+int clinux_loopback_up(void);
+
+/// openat2(2).
+int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
+
+/// Receives one descriptor, close-on-exec, from a connected unix socket (SCM_RIGHTS).
+int clinux_receive_fd(int socket);
+
+int clinux_set_window_size(int terminal, uint16_t columns, uint16_t rows);
+int clinux_set_nonblocking(int fd);
+
+#endif

@@ -1,0 +1,70 @@
+import KubeClient
+import KubeTypes
+import Logging
+import Wire
+
+/// Runs a reconciler: takes keys from a queue and gives each to one worker.
+public final class Controller<R: Reconciler>: Service {
+  public let reconciler: R
+  public let queue: WorkQueue
+  private let workers: Int
+  private let informers: [Informer]
+  private let log: Logger
+
+  /// - Parameters:
+  ///   - workers: how many keys are worked on at the same time.
+  ///   - informers: what must have its first list before the first key is taken.
+  ///   - seed: for the jitter of the back-off.
+  public init(
+    _ reconciler: R, workers: Int = 2, informers: [Informer] = [], time: any TimeSource, seed: UInt64,
+    backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
+  ) {
+    self.reconciler = reconciler
+    self.workers = max(1, workers)
+    self.informers = informers
+    queue = WorkQueue(time: time, seed: seed, backoff: backoff)
+    log = Logger(label: "apus.controller.\(reconciler.name)")
+  }
+
+  public func enqueue(_ key: ObjectKey) { queue.add(key) }
+
+  public func enqueue(_ key: ObjectKey, after delay: Duration) { queue.add(key, after: delay) }
+
+  public func run() async throws {
+    for informer in informers { try await informer.waitUntilSynced() }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.queue.runTimers() }
+      for _ in 0..<workers { group.addTask { await self.work() } }
+      try await group.waitForAll()
+    }
+  }
+
+  private func work() async {
+    while let key = await queue.next() {
+      do {
+        queue.finish(key, requeueAfter: try await reconcile(key))
+      } catch {
+        if Task.isCancelled {
+          queue.finish(key)
+          return
+        }
+        let delay = queue.fail(key)
+        // Somebody else was faster, or the object is gone: the next visit sees it.
+        let isRace = (error as? KubeError).map { [.conflict, .notFound, .alreadyExists].contains($0.reason) } ?? false
+        log.log(
+          level: isRace ? .debug : .warning, "reconcile failed, will retry",
+          metadata: ["key": "\(key)", "error": "\(error)", "retryAfter": "\(delay)"])
+      }
+    }
+  }
+
+  /// One pass for one key, without the queue.
+  ///
+  /// - Returns: when the reconciler wants to look again.
+  public func reconcile(_ key: ObjectKey) async throws -> Duration? {
+    guard let snapshot = try await reconciler.observe(key) else { return nil }
+    let plan = reconciler.plan(snapshot)
+    for action in plan.actions { try await reconciler.apply(action) }
+    return plan.requeueAfter
+  }
+}

@@ -1,0 +1,181 @@
+import KubeClient
+import KubeTypes
+import Logging
+import Schema
+import Synchronization
+import Wire
+
+/// A local copy of a collection, kept up to date by list and watch.
+///
+/// Reads are answered from memory and may be behind the server; `revision` tells how far. Handlers are called one at a
+/// time, in the order of the changes, after the copy has been changed, on the informer's task: they must be short and
+/// must not block (they usually enqueue a key).
+public final class Informer: Sendable, Service {
+  public typealias Handler = @Sendable (_ old: Object?, _ new: Object?) -> Void
+
+  public let resource: GroupVersionResource
+  private let namespace: String?
+  private let fieldSelector: String
+  private let client: any KubeClient
+  private let time: any TimeSource
+  private let log: Logger
+
+  private struct State {
+    var cache = InformerCache()
+    var handlers: [Handler] = []
+    var isStarted = false
+    var isSynced = false
+    var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, any Error>)] = []
+    var lastWaiter: UInt64 = 0
+  }
+
+  private let state = Mutex(State())
+
+  /// - Parameters:
+  ///   - namespace: `nil` for cluster-scoped resources and for all namespaces.
+  ///   - fieldSelector: as in the URL, such as `spec.nodeName=a`; empty for all.
+  public init(
+    client: any KubeClient, resource: GroupVersionResource, namespace: String? = nil, fieldSelector: String = "",
+    time: any TimeSource
+  ) {
+    self.client = client
+    self.resource = resource
+    self.namespace = namespace
+    self.fieldSelector = fieldSelector
+    self.time = time
+    log = Logger(label: "apus.informer.\(resource.groupResource)")
+  }
+
+  /// Adds a handler; only before `run`. It is called with every object of the first list (`old` is `nil`), and then with
+  /// every change; `new` is `nil` for a removal. An object that was replaced by another one of the same name is reported
+  /// as a removal and an addition.
+  public func onChange(_ handler: @escaping Handler) {
+    state.withLock { state in
+      precondition(!state.isStarted, "handlers are added before the informer runs")
+      state.handlers.append(handler)
+    }
+  }
+
+  public func get(_ key: ObjectKey) -> Object? { state.withLock { $0.cache.get(key) } }
+
+  /// Sorted by key.
+  public func list(namespace: String? = nil) -> [Object] { state.withLock { $0.cache.list(namespace: namespace) } }
+
+  /// The objects whose controlling owner has this uid, sorted by key.
+  public func list(controlledBy uid: String) -> [Object] { state.withLock { $0.cache.list(controlledBy: uid) } }
+
+  /// The objects of a namespace that no controller owns, sorted by key.
+  public func orphans(in namespace: String) -> [Object] { state.withLock { $0.cache.orphans(in: namespace) } }
+
+  public var count: Int { state.withLock { $0.cache.count } }
+
+  /// Every write to this collection up to this revision is in the copy.
+  public var revision: Int64 { state.withLock { $0.cache.revision } }
+
+  public var isSynced: Bool { state.withLock { $0.isSynced } }
+
+  /// Waits for the first complete list, handlers included. Throws `CancellationError`.
+  public func waitUntilSynced() async throws {
+    let id = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+        let result: Result<Void, any Error>? = state.withLock { state in
+          // The flag is read under the lock: a cancellation that comes later finds the waiter and resumes it.
+          if Task.isCancelled { return .failure(CancellationError()) }
+          if state.isSynced { return .success(()) }
+          state.waiters.append((id, continuation))
+          return nil
+        }
+        if let result { continuation.resume(with: result) }
+      }
+    } onCancel: {
+      let waiter = state.withLock { state in
+        state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+      }
+      waiter?.continuation.resume(throwing: CancellationError())
+    }
+  }
+
+  /// Lists, watches, resumes a watch that ended from the last revision seen, and lists again when that revision is gone.
+  /// Failures are retried with back-off for as long as the task lives.
+  public func run() async throws {
+    state.withLock { $0.isStarted = true }
+    let backoff = Backoff(first: .milliseconds(50), longest: .seconds(30))
+    var random = SeededRandom(name: resource.description)
+    var failures = 0
+    var needsList = true
+    while true {
+      try Task.checkCancellation()
+      do {
+        if needsList {
+          try await relist()
+          needsList = false
+        }
+        try await watch(failures: &failures)
+      } catch {
+        try Task.checkCancellation()
+        failures += 1
+        if let error = error as? KubeError, error.reason == .expired || error.reason == .gone {
+          needsList = true
+          // The first time is the normal course of things after a long pause.
+          if failures == 1 { continue }
+        }
+        log.log(
+          level: failures > 3 ? .warning : .debug, "list or watch failed, will retry",
+          metadata: ["error": "\(error)", "failures": "\(failures)"])
+      }
+      if failures > 0 { try await time.sleep(for: backoff.delay(failures: failures, using: &random)) }
+    }
+  }
+
+  private func relist() async throws {
+    var items: [Object] = []
+    var options = ListOptions(fieldSelector: fieldSelector, limit: 2000)
+    var revision = ""
+    repeat {
+      let page = try await client.list(resource, namespace: namespace, options: options)
+      items += page.items
+      // All pages are of the revision of the first one.
+      if revision.isEmpty { revision = page.resourceVersion }
+      options.continueToken = page.continueToken
+    } while !options.continueToken.isEmpty
+    let number = Int64(revision) ?? 0
+    deliver { $0.replace(with: items, revision: number) }
+
+    let waiters = state.withLock { state in
+      state.isSynced = true
+      let waiters = state.waiters
+      state.waiters = []
+      return waiters
+    }
+    for waiter in waiters { waiter.continuation.resume() }
+  }
+
+  /// Watches until the stream ends. `failures` goes back to zero as soon as the watch is of use.
+  private func watch(failures: inout Int) async throws {
+    let options = ListOptions(
+      fieldSelector: fieldSelector, resourceVersion: String(revision), allowWatchBookmarks: true)
+    let start = time.now()
+    for try await event in try await client.watch(resource, namespace: namespace, options: options) {
+      failures = 0
+      switch event {
+      case .added(let object), .modified(let object): deliver { $0.upsert(object) }
+      case .deleted(let object): deliver { $0.delete(object) }
+      case .bookmark(let revision):
+        state.withLock { $0.cache.bookmark(revision: Int64(revision) ?? 0) }
+      }
+    }
+    // A server that closes at once and without an event is not to be asked in a tight loop.
+    failures = time.now().since(start) > .seconds(1) ? 0 : failures + 1
+  }
+
+  private func deliver(_ change: (inout InformerCache) -> [InformerCache.Change]) {
+    let (changes, handlers) = state.withLock { state in (change(&state.cache), state.handlers) }
+    for change in changes {
+      for handler in handlers { handler(change.old, change.new) }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import CLinux
+import Glibc
+
+/// Folders.
+public enum Directory {
+  /// Makes the folder and its missing parents. An existing folder is left as it is.
+  /// - Parameter mode: the permission bits of the folders that are made (the umask applies).
+  public static func create(_ path: String, mode: UInt32 = 0o755) throws(SystemError) {
+    if mkdir(path, mode) == 0 { return }
+    switch errno {
+    case EEXIST:
+      var status = stat()
+      if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
+      throw SystemError("create the folder \(path)", errno: ENOTDIR)
+    case ENOENT:
+      let parent = DurableFile.parent(of: path)
+      guard parent != path, parent != "." else { throw SystemError("create the folder \(path)", errno: ENOENT) }
+      try create(parent, mode: mode)
+      // Somebody else may have made it meanwhile.
+      guard mkdir(path, mode) == 0 || errno == EEXIST else {
+        throw SystemError("create the folder \(path)", errno: errno)
+      }
+    default: throw SystemError("create the folder \(path)", errno: errno)
+    }
+  }
+
+  /// The names in the folder, sorted, without `.` and `..`.
+  public static func list(_ path: String) throws(SystemError) -> [String] {
+    let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard fd >= 0 else { throw SystemError("open the folder \(path)", errno: errno) }
+    return try names(consuming: fd, path: path).sorted()
+  }
+
+  /// Makes the folder's entries durable.
+  public static func sync(_ path: String) throws(SystemError) {
+    let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard fd >= 0 else { throw SystemError("open the folder \(path)", errno: errno) }
+    defer { _ = close(fd) }
+    guard fsync(fd) == 0 else { throw SystemError("fsync the folder \(path)", errno: errno) }
+  }
+
+  /// Removes a file, a symbolic link (not what it points to), or a folder with everything in it. What does not exist
+  /// counts as removed. A mount point inside is not entered: it fails with `EBUSY`.
+  public static func removeTree(_ path: String) throws(SystemError) {
+    guard unlink(path) != 0 else { return }
+    switch errno {
+    case ENOENT: return
+    case EISDIR, EPERM: break
+    default: throw SystemError("remove \(path)", errno: errno)
+    }
+    try empty(AT_FDCWD, path, label: path, device: nil)
+    guard rmdir(path) == 0 || errno == ENOENT else { throw SystemError("remove \(path)", errno: errno) }
+  }
+
+  /// Removes everything in the folder `name` of `parent`, without following symbolic links.
+  static func empty(_ parent: Int32, _ name: String, label: String, device: dev_t?) throws(SystemError) {
+    let fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard fd >= 0 else {
+      if errno == ENOENT { return }
+      throw SystemError("open the folder \(label)", errno: errno)
+    }
+    defer { _ = close(fd) }
+    var status = stat()
+    guard fstat(fd, &status) == 0 else { throw SystemError("stat \(label)", errno: errno) }
+    if let device, device != status.st_dev {
+      throw SystemError("remove \(label), which is a mount point", errno: EBUSY)
+    }
+    let copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard copy >= 0 else { throw SystemError("open the folder \(label)", errno: errno) }
+    for entry in try names(consuming: copy, path: label) {
+      if unlinkat(fd, entry, 0) == 0 || errno == ENOENT { continue }
+      guard errno == EISDIR || errno == EPERM else {
+        throw SystemError("remove \(label)/\(entry)", errno: errno)
+      }
+      try empty(fd, entry, label: "\(label)/\(entry)", device: status.st_dev)
+      guard unlinkat(fd, entry, AT_REMOVEDIR) == 0 || errno == ENOENT else {
+        throw SystemError("remove \(label)/\(entry)", errno: errno)
+      }
+    }
+  }
+
+  private static func names(consuming fd: Int32, path: String) throws(SystemError) -> [String] {
+    guard let stream = fdopendir(fd) else {
+      let code = errno
+      _ = close(fd)
+      throw SystemError("read the folder \(path)", errno: code)
+    }
+    defer { _ = closedir(stream) }
+    var names: [String] = []
+    while true {
+      errno = 0
+      guard let entry = readdir(stream) else {
+        guard errno == 0 else { throw SystemError("read the folder \(path)", errno: errno) }
+        return names
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+  }
+}

@@ -1,0 +1,61 @@
+/// What a node is called and where it keeps things. Fixed for the life of a `Node`.
+public struct NodeConfiguration: Sendable {
+  /// The Node object's name.
+  public var name: String
+  /// Pod records, volumes and logs live in `pods/<uid>` below this absolute path, on a file system that outlives a
+  /// reboot.
+  public var dataDirectory: String
+  /// For what must not outlive a reboot.
+  public var runDirectory: String
+  /// The node's own address: `InternalIP` and every pod's `hostIP`.
+  public var nodeIP: String = "127.0.0.1"
+  /// The range that pod addresses come from (CIDR notation).
+  public var podCIDR: String = "10.244.0.0/24"
+  /// The range that service addresses come from (CIDR notation).
+  public var serviceCIDR: String = "10.96.0.0/16"
+  /// Without a leading or trailing dot.
+  public var clusterDomain: String = "cluster.local"
+  /// The address of the cluster's DNS server.
+  public var clusterDNS: String = "10.96.0.10"
+  /// `KUBERNETES_SERVICE_HOST` of every container.
+  public var apiServerHost: String = "10.96.0.1"
+  /// `KUBERNETES_SERVICE_PORT` of every container.
+  public var apiServerPort: Int = 443
+  /// How many pods the scheduler may place here.
+  public var maxPods: Int = 110
+  /// `kubeletVersion`, with its `v`.
+  public var version: String = "v1.33.0"
+  /// The container engine, for `containerRuntimeVersion` and the scheme of container ids.
+  public var runtimeName: String = "crun"
+  public var runtimeVersion: String = "1.8.1"
+  /// The port of the kubelet API, or zero when it is served in process only.
+  public var kubeletPort: Int = 0
+  /// How often the Lease is renewed (KEP 589).
+  public var leaseInterval: Duration = .seconds(10)
+  /// How often the Node's status is looked at; it is written when it changed, and every five minutes.
+  public var statusInterval: Duration = .seconds(10)
+
+  public init(name: String, dataDirectory: String, runDirectory: String) {
+    self.name = name
+    self.dataDirectory = dataDirectory
+    self.runDirectory = runDirectory
+  }
+}
+
+extension NodeConfiguration {
+  /// `DATA/pods`.
+  var podsDirectory: String { "\(dataDirectory)/pods" }
+
+  func podDirectory(_ uid: String) -> String { "\(podsDirectory)/\(uid)" }
+
+  /// `DATA/pods/<uid>/volumes/<name>`.
+  func volumeDirectory(_ uid: String, _ volume: String) -> String { "\(podDirectory(uid))/volumes/\(volume)" }
+
+  /// `DATA/pods/<uid>/logs/<container>/<attempt>.log`, the last three as below `/var/log/pods`.
+  func logPath(_ uid: String, container: String, attempt: Int) -> String {
+    "\(podDirectory(uid))/logs/\(container)/\(attempt).log"
+  }
+
+  /// The copy of the pod that lets it run on while the API is away.
+  func recordPath(_ uid: String) -> String { "\(podDirectory(uid))/pod.json" }
+}

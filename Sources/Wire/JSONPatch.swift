@@ -1,0 +1,209 @@
+/// Why a patch cannot be applied.
+public struct PatchError: Error, Sendable, Equatable, CustomStringConvertible {
+  public enum Reason: Sendable, Equatable {
+    /// The patch itself is no patch.
+    case malformed
+    /// The patch does not fit this object: a path is missing or a `test` failed.
+    case inapplicable
+  }
+
+  public var reason: Reason
+  public var message: String
+
+  public init(_ reason: Reason, _ message: String) {
+    self.reason = reason
+    self.message = message
+  }
+
+  public var description: String { message }
+}
+
+/// JSON Patch (RFC 6902).
+public enum JSONPatch {
+  /// More operations than any real patch has; Kubernetes draws the same line.
+  public static let operationsMax = 10_000
+
+  /// The document with all operations applied in order, or an error and no change.
+  public static func apply(_ patch: JSON, to document: JSON) throws(PatchError) -> JSON {
+    guard let operations = patch.array else { throw PatchError(.malformed, "a JSON patch is an array of operations") }
+    guard operations.count <= operationsMax else {
+      throw PatchError(
+        .malformed, "a JSON patch may hold \(operationsMax) operations, this one has \(operations.count)")
+    }
+    var document = document
+    for (index, operation) in operations.enumerated() {
+      do {
+        try apply(operation: operation, to: &document)
+      } catch {
+        throw PatchError(error.reason, "operation \(index): \(error.message)")
+      }
+    }
+    return document
+  }
+
+  private static func apply(operation: JSON, to document: inout JSON) throws(PatchError) {
+    guard let name = operation["op"]?.string else { throw PatchError(.malformed, "\"op\" is missing") }
+    let path = try pointer(operation, "path")
+    func value() throws(PatchError) -> JSON {
+      guard let value = operation["value"] else { throw PatchError(.malformed, "\"value\" is missing") }
+      return value
+    }
+    switch name {
+    case "add": try add(value(), at: path[...], to: &document)
+    case "remove": _ = try remove(at: path[...], from: &document)
+    case "replace":
+      let value = try value()
+      if path.isEmpty {
+        document = value
+      } else {
+        try change(at: path[...], in: &document) { $0 = value }
+      }
+    case "test":
+      guard try get(path, from: document) == value() else {
+        throw PatchError(.inapplicable, "test failed at \(text(path[...]))")
+      }
+    case "copy": try add(get(pointer(operation, "from"), from: document), at: path[...], to: &document)
+    case "move":
+      let from = try pointer(operation, "from")
+      guard !path.starts(with: from) || path.count == from.count else {
+        throw PatchError(.malformed, "a value cannot be moved into itself")
+      }
+      let value = try remove(at: from[...], from: &document)
+      try add(value, at: path[...], to: &document)
+    default: throw PatchError(.malformed, "unknown operation \"\(name)\"")
+    }
+  }
+
+  /// The reference tokens of a JSON pointer (RFC 6901).
+  private static func pointer(_ operation: JSON, _ member: String) throws(PatchError) -> [String] {
+    guard let text = operation[member]?.string else { throw PatchError(.malformed, "\"\(member)\" is missing") }
+    if text.isEmpty { return [] }
+    guard text.first == "/" else { throw PatchError(.malformed, "\"\(member)\" must be empty or start with '/'") }
+    var tokens: [String] = []
+    for raw in text.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
+      var token = ""
+      var isEscape = false
+      for character in raw {
+        if isEscape {
+          guard character == "0" || character == "1" else {
+            throw PatchError(.malformed, "\"\(member)\" has a '~' that is not followed by 0 or 1")
+          }
+          token.append(character == "0" ? "~" : "/")
+          isEscape = false
+        } else if character == "~" {
+          isEscape = true
+        } else {
+          token.append(character)
+        }
+      }
+      if isEscape { throw PatchError(.malformed, "\"\(member)\" ends with '~'") }
+      tokens.append(token)
+    }
+    return tokens
+  }
+
+  private static func text(_ path: ArraySlice<String>) -> String {
+    path.map { "/" + $0 }.joined()
+  }
+
+  private static func arrayIndex(_ token: String, count: Int) throws(PatchError) -> Int {
+    guard let index = Int(token), index >= 0, token == String(index) else {
+      throw PatchError(.inapplicable, "\"\(token)\" is no array index")
+    }
+    guard index < count else { throw PatchError(.inapplicable, "index \(index) is beyond the array's end") }
+    return index
+  }
+
+  private static func get(_ path: [String], from document: JSON) throws(PatchError) -> JSON {
+    var value = document
+    for (depth, token) in path.enumerated() {
+      switch value {
+      case .object(let object):
+        guard let next = object[token] else {
+          throw PatchError(.inapplicable, "nothing at \(text(path[...depth]))")
+        }
+        value = next
+      case .array(let elements): value = elements[try arrayIndex(token, count: elements.count)]
+      default: throw PatchError(.inapplicable, "nothing at \(text(path[...depth]))")
+      }
+    }
+    return value
+  }
+
+  /// Calls `body` on the existing value at a path of at least one token.
+  private static func change(
+    at path: ArraySlice<String>, in document: inout JSON, _ body: (inout JSON) throws(PatchError) -> Void
+  ) throws(PatchError) {
+    guard let token = path.first else { return try body(&document) }
+    let rest = path.dropFirst()
+    switch document {
+    case .object(var object):
+      guard let at = object.index(of: token) else { throw PatchError(.inapplicable, "nothing at \(text(path))") }
+      document = .null
+      defer { document = .object(object) }
+      var value = object.members[at].value
+      try change(at: rest, in: &value, body)
+      object.update(at: at) { $0 = value }
+    case .array(var elements):
+      let index = try arrayIndex(token, count: elements.count)
+      document = .null
+      defer { document = .array(elements) }
+      try change(at: rest, in: &elements[index], body)
+    default: throw PatchError(.inapplicable, "nothing at \(text(path))")
+    }
+  }
+
+  private static func add(_ value: JSON, at path: ArraySlice<String>, to document: inout JSON) throws(PatchError) {
+    guard let last = path.last else {
+      document = value
+      return
+    }
+    try change(at: path.dropLast(), in: &document) { (parent: inout JSON) throws(PatchError) in
+      switch parent {
+      case .object: parent[last] = value
+      case .array(var elements):
+        parent = .null
+        defer { parent = .array(elements) }
+        elements.insert(value, at: last == "-" ? elements.count : try arrayIndex(last, count: elements.count + 1))
+      default: throw PatchError(.inapplicable, "\(text(path.dropLast())) is neither object nor array")
+      }
+    }
+  }
+
+  private static func remove(at path: ArraySlice<String>, from document: inout JSON) throws(PatchError) -> JSON {
+    guard let last = path.last else { throw PatchError(.inapplicable, "the whole document cannot be removed") }
+    var removed = JSON.null
+    try change(at: path.dropLast(), in: &document) { (parent: inout JSON) throws(PatchError) in
+      switch parent {
+      case .object(let object):
+        guard let value = object[last] else { throw PatchError(.inapplicable, "nothing at \(text(path))") }
+        removed = value
+        parent[last] = nil
+      case .array(var elements):
+        let index = try arrayIndex(last, count: elements.count)
+        removed = elements.remove(at: index)
+        parent = .array(elements)
+      default: throw PatchError(.inapplicable, "nothing at \(text(path))")
+      }
+    }
+    return removed
+  }
+}
+
+/// JSON Merge Patch (RFC 7386).
+public enum MergePatch {
+  /// Members of the patch replace those of the target; `null` removes them; objects are merged.
+  public static func apply(_ patch: JSON, to target: JSON) -> JSON {
+    guard case .object(let changes) = patch else { return patch }
+    var result: JSONObject
+    if case .object(let members) = target { result = members } else { result = JSONObject() }
+    for (key, change) in changes.members {
+      if change.isNull {
+        result[key] = nil
+      } else {
+        result[key] = apply(change, to: result[key] ?? .null)
+      }
+    }
+    return .object(result)
+  }
+}

@@ -1,0 +1,51 @@
+import Testing
+import Wire
+
+@Suite struct PatchTests {
+  @Test(arguments: [
+    (#"[{"op":"add","path":"/b","value":2}]"#, #"{"a":[1]}"#, #"{"a":[1],"b":2}"#),
+    (#"[{"op":"add","path":"/a/0","value":0},{"op":"add","path":"/a/-","value":9}]"#, #"{"a":[1]}"#, #"{"a":[0,1,9]}"#),
+    (#"[{"op":"remove","path":"/a/1"}]"#, #"{"a":[1,2,3]}"#, #"{"a":[1,3]}"#),
+    (#"[{"op":"replace","path":"/a~1b","value":{"c":1}}]"#, #"{"a/b":1}"#, #"{"a/b":{"c":1}}"#),
+    (#"[{"op":"move","from":"/a/b","path":"/c"}]"#, #"{"a":{"b":1}}"#, #"{"a":{},"c":1}"#),
+    (
+      #"[{"op":"copy","from":"/a","path":"/b"},{"op":"test","path":"/b","value":[1]}]"#, #"{"a":[1]}"#,
+      #"{"a":[1],"b":[1]}"#
+    ),
+    (#"[{"op":"replace","path":"","value":[1]}]"#, #"{"a":1}"#, "[1]"),
+    (#"[{"op":"add","path":"/m~0n","value":null}]"#, "{}", #"{"m~n":null}"#),
+  ])
+  func appliesJSONPatch(patch: String, document: String, result: String) throws {
+    #expect(try JSONPatch.apply(JSON.parse(patch), to: JSON.parse(document)) == JSON.parse(result))
+  }
+
+  @Test(arguments: [
+    (#"{"op":"add"}"#, PatchError.Reason.malformed), (#"[{"path":"/a"}]"#, .malformed),
+    (#"[{"op":"jump","path":"/a"}]"#, .malformed), (#"[{"op":"add","path":"a","value":1}]"#, .malformed),
+    (#"[{"op":"add","path":"/a"}]"#, .malformed), (#"[{"op":"add","path":"/~2","value":1}]"#, .malformed),
+    (#"[{"op":"move","from":"/a","path":"/a/b"}]"#, .malformed), (#"[{"op":"remove","path":"/x"}]"#, .inapplicable),
+    (#"[{"op":"replace","path":"/x","value":1}]"#, .inapplicable),
+    (#"[{"op":"add","path":"/l/9","value":1}]"#, .inapplicable),
+    (#"[{"op":"add","path":"/l/01","value":1}]"#, .inapplicable),
+    (#"[{"op":"test","path":"/a","value":2}]"#, .inapplicable),
+    (#"[{"op":"add","path":"/a/b","value":2}]"#, .inapplicable), (#"[{"op":"remove","path":""}]"#, .inapplicable),
+  ])
+  func refusesJSONPatch(patch: String, reason: PatchError.Reason) throws {
+    let patch = try JSON.parse(patch)
+    #expect {
+      try JSONPatch.apply(patch, to: ["a": 1, "l": [1]])
+    } throws: { ($0 as? PatchError)?.reason == reason }
+  }
+
+  /// The examples of RFC 7386, appendix A.
+  @Test(arguments: [
+    (#"{"a":"b"}"#, #"{"a":"c"}"#, #"{"a":"c"}"#), (#"{"a":"b"}"#, #"{"b":"c"}"#, #"{"a":"b","b":"c"}"#),
+    (#"{"a":"b"}"#, #"{"a":null}"#, "{}"), (#"{"a":["b"]}"#, #"{"a":"c"}"#, #"{"a":"c"}"#),
+    (#"{"a":{"b":"c"}}"#, #"{"a":{"b":"d","c":null}}"#, #"{"a":{"b":"d"}}"#), (#"["a","b"]"#, #"["c"]"#, #"["c"]"#),
+    (#"{"e":null}"#, #"{"a":1}"#, #"{"e":null,"a":1}"#), ("[1,2]", #"{"a":"b","c":null}"#, #"{"a":"b"}"#),
+    ("{}", #"{"a":{"bb":{"ccc":null}}}"#, #"{"a":{"bb":{}}}"#),
+  ])
+  func mergesPatch(target: String, patch: String, result: String) throws {
+    #expect(try MergePatch.apply(JSON.parse(patch), to: JSON.parse(target)) == JSON.parse(result))
+  }
+}
