@@ -105,9 +105,9 @@ extension KubeError {
 
   /// `field.ErrorList` as `errors.NewInvalid` puts it.
   static func invalid(kind: GroupVersionKind, name: String, _ errors: [FieldError]) -> KubeError {
-    let causes = errors.map { Cause(reason: $0.type.rawValue, message: $0.causeMessage, field: $0.path) }
+    let causes = errors.map { Cause(reason: $0.type.rawValue, message: $0.message, field: $0.path) }
     var seen: Set<String> = []
-    let texts = errors.map { "\($0.path): \($0.causeMessage)" }.filter { seen.insert($0).inserted }
+    let texts = errors.map { "\($0.path): \($0.message)" }.filter { seen.insert($0).inserted }
     let text = texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
     let qualified = kind.group.isEmpty ? kind.kind : "\(kind.kind).\(kind.group)"
     return KubeError(

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <net/if.h>
 #include <sched.h>
@@ -10,8 +11,11 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -73,21 +77,22 @@ int clinux_wait_pidfd(int pidfd, int *code, int *status) {
   return 1;
 }
 
-int clinux_epoll_add(int epoll, int fd, uint32_t events, uint64_t token) {
-  struct epoll_event event = {.events = events, .data = {.u64 = token}};
+int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int clinux_epoll_add(int epoll, int fd, int for_output, uint64_t token) {
+  struct epoll_event event = {.events = for_output ? EPOLLOUT : EPOLLIN | EPOLLRDHUP, .data = {.u64 = token}};
   return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
 int clinux_epoll_delete(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
 
-int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int count, int timeout_milliseconds) {
+int clinux_epoll_wait(int epoll, uint64_t *tokens, int count, int timeout_milliseconds) {
   struct epoll_event buffer[64];
   if (count > 64) count = 64;
   int ready = epoll_wait(epoll, buffer, count, timeout_milliseconds);
-  for (int i = 0; i < ready; i++) {
-    events[i] = buffer[i].events;
-    tokens[i] = buffer[i].data.u64;
-  }
+  for (int i = 0; i < ready; i++) tokens[i] = buffer[i].data.u64;
   return ready;
 }
 
@@ -111,6 +116,13 @@ int clinux_loopback_up(void) {
   errno = error;
   return result;
 }
+
+int clinux_is_namespace(const char *path) {
+  struct statfs info;
+  return statfs(path, &info) == 0 && info.f_type == NSFS_MAGIC;
+}
+
+void clinux_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve) {
   struct open_how how = {.flags = flags, .resolve = resolve};
@@ -152,3 +164,5 @@ int clinux_set_nonblocking(int fd) {
   if (flags < 0) return -1;
   return fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

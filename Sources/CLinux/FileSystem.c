@@ -71,10 +71,6 @@ int apus_mount_overlay(const char *target, const char *const *lower, int count, 
   return result;
 }
 
-int apus_fsetxattr(int fd, const char *name, const void *value, size_t size) {
-  return fsetxattr(fd, name, value, size, 0);
-}
-
 int apus_setxattr_path(int fd, const char *name, const void *value, size_t size) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);

@@ -23,12 +23,14 @@ struct InformerCache {
 
   mutating func list(namespace: String?) -> [Object] {
     guard let namespace else {
-      return namespaces.keys.sorted().flatMap { list(namespace: $0) }
+      var all: [Object] = []
+      for namespace in namespaces.keys.sorted() { all += list(namespace: namespace) }
+      return all
     }
-    if let list = sorted[namespace] { return list }
-    let list = (namespaces[namespace] ?? [:]).values.sorted { $0.header.name < $1.header.name }
-    sorted[namespace] = list
-    return list
+    if let known = sorted[namespace] { return known }
+    let objects = (namespaces[namespace] ?? [:]).values.sorted { $0.header.name < $1.header.name }
+    sorted[namespace] = objects
+    return objects
   }
 
   func list(controlledBy uid: String) -> [Object] {
@@ -83,7 +85,7 @@ struct InformerCache {
     namespaces[key.namespace, default: [:]][key.name] = object
     sorted[key.namespace] = nil
     if let owner = object.header.controller {
-      controlled[owner.uid, default: []].insert(key)
+      controlled[owner.uid ?? "", default: []].insert(key)
     } else {
       orphans[key.namespace, default: []].insert(key.name)
     }
@@ -99,8 +101,8 @@ struct InformerCache {
     if namespaces[key.namespace]?.isEmpty == true { namespaces[key.namespace] = nil }
     sorted[key.namespace] = nil
     if let owner = object.header.controller {
-      controlled[owner.uid]?.remove(key)
-      if controlled[owner.uid]?.isEmpty == true { controlled[owner.uid] = nil }
+      controlled[owner.uid ?? ""]?.remove(key)
+      if controlled[owner.uid ?? ""]?.isEmpty == true { controlled[owner.uid ?? ""] = nil }
     } else {
       orphans[key.namespace]?.remove(key.name)
       if orphans[key.namespace]?.isEmpty == true { orphans[key.namespace] = nil }

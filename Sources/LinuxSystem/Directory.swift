@@ -52,6 +52,18 @@ public enum Directory {
     guard rmdir(path) == 0 || errno == ENOENT else { throw SystemError("remove \(path)", errno: errno) }
   }
 
+  /// An extended attribute of a file, folder or symbolic link; `nil` when it has none of that name, or one longer than
+  /// 64 KiB, the kernel's limit.
+  public static func extendedAttribute(_ path: String, name: String) throws(SystemError) -> [UInt8]? {
+    var value = [UInt8](repeating: 0, count: 65536)
+    let count = value.withUnsafeMutableBytes { apus_getxattr(path, name, $0.baseAddress, $0.count) }
+    guard count >= 0 else {
+      if errno == ENODATA || errno == EOPNOTSUPP { return nil }
+      throw SystemError("read the attribute \(name) of \(path)", errno: errno)
+    }
+    return Array(value[..<count])
+  }
+
   /// Removes everything in the folder `name` of `parent`, without following symbolic links.
   static func empty(_ parent: Int32, _ name: String, label: String, device: dev_t?) throws(SystemError) {
     let fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)

@@ -52,7 +52,7 @@ public final class DirectoryTree {
     forgetParent()
     var fd = apus_open_beneath(root, folder, UInt64(O_RDONLY | O_DIRECTORY), 0)
     if fd < 0, errno == ENOENT {
-      try createFolders(folder)
+      try createDirectories(folder)
       fd = apus_open_beneath(root, folder, UInt64(O_RDONLY | O_DIRECTORY), 0)
     }
     guard fd >= 0 else { throw failure("open the folder", folder) }
@@ -60,7 +60,8 @@ public final class DirectoryTree {
     return (fd, name)
   }
 
-  private func createFolders(_ path: String) throws(SystemError) {
+  /// Makes a folder and its missing parents.
+  public func createDirectories(_ path: String) throws(SystemError) {
     var current = dup(root)
     guard current >= 0 else { throw failure("open", label) }
     defer { _ = close(current) }
@@ -155,9 +156,15 @@ public final class DirectoryTree {
     // After chown, which clears the set-user-id bits.
     if let mode, fchmodat(fd, name, mode, 0) != 0 { throw failure("chmod", path) }
     if let modified {
-      let time = timespec(tv_sec: Int(modified.seconds), tv_nsec: modified.nanoseconds)
-      guard utimensat(fd, name, [time, time], AT_SYMLINK_NOFOLLOW) == 0 else { throw failure("set the time of", path) }
+      try setModificationTime(path, seconds: modified.seconds, nanoseconds: modified.nanoseconds)
     }
+  }
+
+  /// Sets the time of the last change of content.
+  public func setModificationTime(_ path: String, seconds: Int64, nanoseconds: Int) throws(SystemError) {
+    let (fd, name) = path.isEmpty ? (root, ".") : try parent(of: path)
+    let time = timespec(tv_sec: Int(seconds), tv_nsec: nanoseconds)
+    guard utimensat(fd, name, [time, time], AT_SYMLINK_NOFOLLOW) == 0 else { throw failure("set the time of", path) }
   }
 
   /// Sets an extended attribute of a file or folder (not of a symbolic link).

@@ -19,9 +19,9 @@ int apus_unmount(const char *target, int flags);
 int apus_mount_overlay(const char *target, const char *const *lower, int count, const char *upper, const char *work,
                        int is_volatile);
 
-int apus_fsetxattr(int fd, const char *name, const void *value, size_t size);
-/// Through /proc/self/fd, so that it also works for a descriptor opened with O_PATH.
+/// setxattr(2) through /proc/self/fd, so that it also works for a descriptor opened with O_PATH.
 int apus_setxattr_path(int fd, const char *name, const void *value, size_t size);
+/// lgetxattr(2).
 ssize_t apus_getxattr(const char *path, const char *name, void *value, size_t size);
 
 int apus_make_device(int directory, const char *name, uint32_t mode, unsigned major, unsigned minor);

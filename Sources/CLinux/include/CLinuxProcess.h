@@ -31,15 +31,23 @@ int clinux_pidfd_send_signal(int pidfd, int signal);
 /// Reaps the child behind `pidfd`. 1: reaped, `code` is a CLD_ value and `status` the exit code or signal; 0: it still runs.
 int clinux_wait_pidfd(int pidfd, int *code, int *status);
 
-/// epoll without its packed struct.
-int clinux_epoll_add(int epoll, int fd, uint32_t events, uint64_t token);
+/// epoll without its packed struct. The descriptors are close-on-exec.
+int clinux_epoll_create(void);
+int clinux_eventfd(void);
+/// Waits for input (and hang-up) or, when `for_output` is not 0, for room to write.
+int clinux_epoll_add(int epoll, int fd, int for_output, uint64_t token);
 int clinux_epoll_delete(int epoll, int fd);
-int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *tokens, int count, int timeout_milliseconds);
+int clinux_epoll_wait(int epoll, uint64_t *tokens, int count, int timeout_milliseconds);
 
 int clinux_setns(int fd, int kind);
 int clinux_unshare(int flags);
 /// Sets the interface `lo` of the calling thread's network namespace up.
 int clinux_loopback_up(void);
+
+/// Whether a namespace is mounted at the path: 1 or 0.
+int clinux_is_namespace(const char *path);
+/// At most 15 bytes.
+void clinux_set_thread_name(const char *name);
 
 /// openat2(2).
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
@@ -49,5 +57,7 @@ int clinux_receive_fd(int socket);
 
 int clinux_set_window_size(int terminal, uint16_t columns, uint16_t rows);
 int clinux_set_nonblocking(int fd);
+/// A pipe, both ends close-on-exec.
+int clinux_pipe(int ends[2]);
 
 #endif

@@ -94,7 +94,7 @@ struct CRILogFormatter: Sendable {
 struct TailFinder: Sendable {
   /// Whole lines still to be passed.
   private var missing: Int64
-  /// The line that is being passed, as far as it was read, last byte first reversed into order.
+  /// The end of the line that is being passed, as far as it was read.
   private var line: [UInt8] = []
   private var offset: Int64
   private(set) var result: Int64?
@@ -109,7 +109,7 @@ struct TailFinder: Sendable {
   }
 
   /// Takes the block that ends where the last one began. Sets `result` when the beginning is found; a caller that has
-  /// fed the whole file starts at 0.
+  /// fed the whole file calls `finish`.
   mutating func feedBackwards(_ block: ArraySlice<UInt8>) {
     var end = block.endIndex
     while result == nil, end > block.startIndex {
@@ -124,6 +124,12 @@ struct TailFinder: Sendable {
       offset -= 1
       end = lineBreak
     }
+  }
+
+  /// The file's beginning was reached: where to start reading.
+  mutating func finish() -> Int64 {
+    if result == nil { passLine() }
+    return result ?? 0
   }
 
   /// `line` is a whole entry that begins at `offset`. An entry with `F` ends a line; when enough of them are behind

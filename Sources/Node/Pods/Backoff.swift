@@ -29,25 +29,3 @@ struct CrashLoopBackoff: Sendable, Equatable {
     updatedAt = now
   }
 }
-
-/// The delay between tries of something that failed: `initial`·2ⁿ up to `maximum`, with jitter from the caller's
-/// generator so that many pods do not try at the same instant.
-struct RetryBackoff: Sendable, Equatable {
-  let initial: Duration
-  let maximum: Duration
-  private(set) var failures = 0
-
-  init(initial: Duration, maximum: Duration) {
-    self.initial = initial
-    self.maximum = maximum
-  }
-
-  mutating func failed() -> Duration {
-    failures += 1
-    var delay = initial
-    for _ in 1..<max(failures, 1) where delay < maximum { delay = delay * 2 }
-    return min(delay, maximum)
-  }
-
-  mutating func succeeded() { failures = 0 }
-}

@@ -27,11 +27,12 @@ struct ProbeState: Sendable, Equatable {
   /// The end was asked for; nothing more follows for this run of the container.
   private var isOver = false
 
-  init(kind: ProbeKind, successThreshold: Int, failureThreshold: Int) {
+  /// - Parameter wasHealthy: what was known of a container that the server found running at its start.
+  init(kind: ProbeKind, successThreshold: Int, failureThreshold: Int, wasHealthy: Bool = false) {
     self.kind = kind
     self.successThreshold = max(1, successThreshold)
     self.failureThreshold = max(1, failureThreshold)
-    isHealthy = kind == .liveness
+    isHealthy = kind == .liveness || wasHealthy
   }
 
   mutating func succeeded() -> Action {

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Measures what docs/benchmarks.md lists and prints it as a table. Nothing fails on a time.
+
+Run by Scripts/bench in namespaces of its own, with an optimised build. Loads come from wrk on the same machine; they are
+bounded in time.
+"""
+
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "Tests/Integration"))
+os.environ.setdefault("APUS", str(ROOT / ".build-release/release/apus"))
+
+from conftest import Server, wait_for  # noqa: E402
+from kubernetes import client, config, watch  # noqa: E402
+
+TICKS = os.sysconf("SC_CLK_TCK")
+rows = []
+
+
+def row(what, ours, peer="", goal=""):
+    rows.append((what, ours, peer, goal))
+    print(f"  {what}: {ours}", flush=True)
+
+
+def cpu(server):
+    """Seconds of processor time that the server has used."""
+    fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory(server, field="VmRSS"):
+    text = open(f"/proc/{server.process.pid}/status").read()
+    return int(re.search(rf"{field}:\s+(\d+)", text).group(1)) / 1024
+
+
+def wrk(server, script, *arguments, connections=1, seconds=5):
+    before = cpu(server)
+    output = subprocess.run(
+        ["wrk", "-t", str(min(connections, 2)), "-c", str(connections), "-d", str(seconds), "--latency", "-s",
+         str(ROOT / "Benchmarks" / script), f"https://127.0.0.1:{server.port}", "--", *arguments],
+        capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    used = cpu(server) - before
+    requests = int(re.search(r"(\d+) requests in", output).group(1))
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1))
+    percentile = {p: re.search(rf"\s{p}%\s+(\S+)", output).group(1) for p in ("50", "99")}
+    assert "Non-2xx" not in output, output
+    return rate, percentile, used / requests * 1000 if requests else 0
+
+
+def starts(server):
+    """Start to /readyz on existing data, as the ready line tells and as the caller sees it."""
+    seen = []
+    for _ in range(5):
+        server.stop()
+        began = time.monotonic()
+        line = server.start()
+        seen.append(((time.monotonic() - began) * 1000, int(re.search(r"after (\d+) ms", line).group(1))))
+    row("start to ready, existing data", f"{statistics.median(s[0] for s in seen):.0f} ms (itself: "
+        f"{statistics.median(s[1] for s in seen):.0f} ms)", "2,700 ms", "< 300 ms")
+
+
+def idle(server):
+    time.sleep(5)
+    before, began = cpu(server), time.monotonic()
+    time.sleep(20)
+    share = (cpu(server) - before) / (time.monotonic() - began) * 100
+    row("idle memory, server and node", f"{memory(server):.0f} MiB", "317 MB (server only)", "< 80 MB")
+    row("idle CPU, server and node", f"{share:.2f} % of a core", "3 % (server only)", "< 0.5 %")
+
+
+def create_to_running(server, core):
+    """From the create call to the first watch event that says Running."""
+    times = []
+    for index in range(30):
+        name = f"quick-{index}"
+        running = threading.Event()
+        listed = core.list_namespaced_pod("bench", limit=1)
+
+        def follow():
+            stream = watch.Watch()
+            for event in stream.stream(core.list_namespaced_pod, "bench", field_selector=f"metadata.name={name}",
+                                       resource_version=listed.metadata.resource_version, timeout_seconds=30):
+                if event["object"].status.phase == "Running":
+                    running.at = time.monotonic()
+                    running.set()
+                    return
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        time.sleep(0.05)
+        began = time.monotonic()
+        core.create_namespaced_pod("bench", client.V1Pod(
+            metadata=client.V1ObjectMeta(name=name),
+            spec=client.V1PodSpec(termination_grace_period_seconds=0, containers=[client.V1Container(
+                name="c", image="localhost/web-app:1", command=["sleep", "3600"])])))
+        assert running.wait(30), f"{name} does not run"
+        times.append((running.at - began) * 1000)
+        thread.join()
+        core.delete_namespaced_pod(name, "bench", grace_period_seconds=0)
+    times.sort()
+    row("create to Running, image present", f"p50 {statistics.median(times):.0f} ms, p99 {times[-1]:.0f} ms", "1–5 s (k3s)",
+        "p50 < 80 ms, p99 < 250 ms")
+
+
+def main():
+    base = tempfile.mkdtemp(prefix="bench-", dir="/var/tmp")
+    directory = os.path.join(base, "data")
+    os.mkdir(directory)
+    server = Server(directory)
+    server.start()
+    try:
+        archive = os.path.join(base, "web-app.tar")
+        subprocess.run([str(ROOT / "Examples/web-app/build-image.sh"), "1", archive], check=True)
+        server.run("image", "import", archive)
+        core = client.CoreV1Api(config.new_client_from_config(server.kubeconfig))
+        core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name="bench")))
+        wait_for("the default service account", lambda: server.kubectl("get", "-n", "bench", "serviceaccount", "default", check=False).returncode == 0)
+        server.kubectl("create", "serviceaccount", "bench", "-n", "bench")
+        server.kubectl("create", "clusterrolebinding", "bench", "--clusterrole=cluster-admin", "--serviceaccount=bench:bench")
+        token = server.kubectl("create", "token", "bench", "-n", "bench").strip()
+
+        idle(server)
+        create_to_running(server, core)
+        for kind, peers in (("configmap", ("512/s, p50 1.7 ms", "1,705/s, p99 26 ms")), ("pod", ("286/s", "903/s"))):
+            for writers, peer in zip((1, 16), peers):
+                rate, latency, cost = wrk(server, "create.lua", kind, token, f"{kind}-{writers}", connections=writers)
+                row(f"durable {kind} creates, {writers} writer{'s' * (writers > 1)}",
+                    f"{rate:,.0f}/s, p50 {latency['50']}, p99 {latency['99']}, {cost:.2f} ms CPU each", peer, "5 ×")
+        server.kubectl("create", "configmap", "one", "-n", "bench", "--from-literal=a=b")
+        for clients, peer in ((1, "800–1,200/s"), (16, "2,000–3,400/s")):
+            rate, latency, cost = wrk(server, "get.lua", "/api/v1/namespaces/bench/configmaps/one", token, connections=clients)
+            row(f"GETs, {clients} client{'s' * (clients > 1)}", f"{rate:,.0f}/s, p99 {latency['99']}, {cost:.3f} ms CPU each", peer, "3 ×")
+
+        pod = json.loads(re.search(r"local pod = \[\[(.*?)\]\]", (ROOT / "Benchmarks/create.lua").read_text(), re.S).group(1))
+        pod["metadata"]["annotations"] = {"filler": "x" * 1000}
+        for count, peer in ((2000, "98 ms"), (10000, "")):
+            core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=f"list-{count}")))
+            wait_for("the default service account", lambda: server.kubectl(
+                "get", "-n", f"list-{count}", "serviceaccount", "default", check=False).returncode == 0)
+            for made in range(count):
+                pod["metadata"]["name"] = f"pod-{made}"
+                core.create_namespaced_pod(f"list-{count}", pod, _preload_content=False)
+            path = f"/api/v1/namespaces/list-{count}/pods"
+            size = len(server.kubectl("get", "--raw", path))
+            _, latency, _ = wrk(server, "get.lua", path, token, connections=1)
+            row(f"LIST of {count:,} pods", f"{latency['50']} ({size / 1e6:.1f} MB), peak memory {memory(server, 'VmHWM'):.0f} MiB",
+                peer, "10 ×")
+        starts(server)
+    finally:
+        server.run("down", "--purge", check=False)
+        if server.process.poll() is None:
+            server.process.kill()
+    print("\n| what | Apus | kube-apiserver 1.36 + etcd 3.6 | goal |\n|---|---|---|---|")
+    for cells in rows:
+        print("| " + " | ".join(cells) + " |")
+
+
+main()

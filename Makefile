@@ -1,0 +1,49 @@
+# Two commands are all there is to type: `make run` and `make test`.
+# Everything else is for those who work on Apus.
+
+SHELL := /bin/bash
+CACHE := .cache
+SWIFT ?= swift
+# Release builds have a folder of their own, so that they and the tests never wait for one another.
+RELEASE := -c release --scratch-path .build-release --static-swift-stdlib
+
+.PHONY: run test setup build release unit integration bench fmt lint generate help
+
+help:            ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:           ## Install what Apus stands on (Debian packages; kubectl and helm where missing). Safe to repeat.
+	@Scripts/setup
+
+build: setup     ## Build everything for debugging.
+	@echo "==> building (debug)"
+	@$(SWIFT) build --build-tests
+
+release: setup   ## Build the apus command, optimised: .build-release/release/apus
+	@echo "==> building apus (release; the first time takes some minutes)"
+	@$(SWIFT) build $(RELEASE) --product apus
+
+run: release     ## Start Apus, deploy the example application and print its URL.
+	@Scripts/run
+
+unit: build      ## Pure and simulated tests: no root, no network.
+	@echo "==> unit tests"
+	@$(SWIFT) test --skip-build
+
+integration: build ## Kernel and client tests: root, in a network and mount namespace of their own.
+	@echo "==> integration tests"
+	@Scripts/integration
+
+test: unit integration ## Everything.
+
+bench: release   ## Print the table of docs/benchmarks.md for this machine.
+	@Scripts/bench
+
+generate:        ## Write the generated sources anew from Schemas/.
+	@ROOMS=schemac $(SWIFT) run -q schemac generate
+
+fmt:             ## Format the sources.
+	@swift format --in-place --parallel --recursive Sources Tests Package.swift
+
+lint:            ## Check the format.
+	@swift format lint --strict --parallel --recursive Sources Tests Package.swift

@@ -1,0 +1,202 @@
+import KubeClient
+import KubeTypes
+import LinuxSystem
+import Logging
+import NIOCore
+import NIOPosix
+import Schema
+import Store
+import Synchronization
+import Telemetry
+import Wire
+
+/// How a server is set up. Addresses are texts as people write them.
+public struct APIServerConfiguration: Sendable {
+  /// Keys and certificates go to `pki` below it.
+  public var dataDirectory: String
+  /// The address to listen on; `0.0.0.0` for all.
+  public var bindAddress: String
+  /// 0 for any free port.
+  public var port: Int
+  /// The address under which pods reach this server: it becomes the endpoint of the Service `kubernetes`.
+  public var advertiseAddress: String
+  /// The IPv4 range of cluster addresses.
+  public var serviceRange: String
+  public var nodePorts: ClosedRange<Int>
+  public var clusterDomain: String
+  public var hostname: String
+  /// Of Apus, for `/version`.
+  public var version: String
+  /// Event loops.
+  public var threads: Int
+  /// Static bearer tokens, `token,user,uid,"group,group"` per line.
+  public var tokenFile: String?
+
+  public init(
+    dataDirectory: String, bindAddress: String = "127.0.0.1", port: Int = 6443, advertiseAddress: String,
+    serviceRange: String = "10.96.0.0/16", nodePorts: ClosedRange<Int> = 30000...32767,
+    clusterDomain: String = "cluster.local", hostname: String, version: String, threads: Int = 2,
+    tokenFile: String? = nil
+  ) {
+    self.dataDirectory = dataDirectory
+    self.bindAddress = bindAddress
+    self.port = port
+    self.advertiseAddress = advertiseAddress
+    self.serviceRange = serviceRange
+    self.nodePorts = nodePorts
+    self.clusterDomain = clusterDomain
+    self.hostname = hostname
+    self.version = version
+    self.threads = threads
+    self.tokenFile = tokenFile
+  }
+}
+
+/// The Kubernetes API over HTTPS and, for the parts of this process, without it.
+public final class APIServer: Sendable {
+  /// The API for the controllers and the node of this process. It works from `init` on; the objects that a cluster
+  /// starts with are there after `bootstrap` or `start`.
+  public let client: LocalClient
+  /// Keys and certificates.
+  public let pki: PKI
+
+  private let configuration: APIServerConfiguration
+  private let range: IPv4Range
+  private let group: MultiThreadedEventLoopGroup
+  private let server: HTTPServer
+  private let health: HealthChecks
+  private let logger: Logger
+  private let isReady = Atomic(false)
+  private let port = Mutex<Int?>(nil)
+
+  /// - Parameters:
+  ///   - store: open, and closed by the caller after `shutdown`.
+  ///   - nodeStreams: the node that runs a pod, by its name; `nil` when it cannot be reached.
+  /// - Throws: `APIServerError` for a configuration that cannot work and for files that cannot be written.
+  public init(
+    configuration: APIServerConfiguration, store: Store<ObjectHeader>, schemas: SchemaRegistry,
+    time: any TimeSource, metrics: Metrics, logger: Logger,
+    nodeStreams: @escaping @Sendable (_ nodeName: String) -> (any NodeStreams)?
+  ) throws {
+    guard let range = IPv4Range(configuration.serviceRange) else {
+      throw APIServerError(
+        "the service range \(configuration.serviceRange) is no IPv4 range with a prefix of 8 to 30, as in 10.96.0.0/16")
+    }
+    self.configuration = configuration
+    self.range = range
+    self.logger = logger
+    let domain = configuration.clusterDomain
+    pki = try PKI.load(
+      directory: configuration.dataDirectory + "/pki",
+      dnsNames: [
+        "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(domain)",
+        configuration.hostname,
+      ],
+      addresses: ["127.0.0.1", "::1", range[1].description, configuration.bindAddress, configuration.advertiseAddress]
+        .filter { $0 != "0.0.0.0" && $0 != "::" },
+      now: time.now())
+
+    let identifiers = IdentifierSource()
+    let rbac = try RBAC(store: store)
+    let allocator = try ServiceAllocator(
+      range: range, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers)
+    let issuer = "https://kubernetes.default.svc.\(domain)"
+    var tokens: [String: UserInfo] = [:]
+    if let file = configuration.tokenFile {
+      do {
+        tokens = try Authenticator.parseTokens(
+          String(decoding: try DurableFile.read(file, limit: 1 << 20), as: UTF8.self))
+      } catch {
+        throw APIServerError("cannot read the token file \(file)", cause: "\(error)")
+      }
+    }
+    let authenticator = Authenticator(
+      store: store, issuer: TokenIssuer(key: pki.tokenKey, issuer: issuer), staticTokens: tokens, audiences: [issuer])
+    let admission = AdmissionChain(steps: [
+      NamespaceLifecycle(store: store), NamespaceDefaults(),
+      ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
+      DefaultTolerations(), PodStatusDefaults(), ServiceAdmission(allocator: allocator), EventDefaults(time: time),
+    ])
+    let service = ResourceService(
+      store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
+    let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
+    group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+    client = LocalClient(service: service, subresources: subresources, loops: group)
+
+    let health = HealthChecks([
+      HealthChecks.Check(name: "ping", isLiveness: true) { nil }
+    ])
+    self.health = health
+    let router = Router(
+      rest: RESTHandler(
+        service: service, subresources: subresources, rbac: rbac,
+        pods: PodConnections(service: service, nodeStreams: nodeStreams)),
+      authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
+      version: Self.version(configuration.version), metrics: metrics)
+    server = HTTPServer(group: group, router: router, logger: logger)
+    let connections = metrics.gauge("apiserver_connections", help: "Open client connections.")
+    metrics.onCollect { [weak server] in connections.set(to: Double(server?.connectionCount ?? 0)) }
+  }
+
+  /// What `/version` says. The API is that of Kubernetes 1.33, which is what clients decide by.
+  private static func version(_ version: String) -> JSON {
+    [
+      "major": "1", "minor": "33", "gitVersion": .string("v1.33.0+apus.\(version)"), "gitCommit": "",
+      "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "swiftc",
+      "platform": "linux/amd64",
+    ]
+  }
+
+  /// A condition of `/readyz`; with `isLiveness` of `/livez` too. `problem` says what is wrong, or `nil`.
+  public func addHealthCheck(
+    _ name: String, isLiveness: Bool = false, problem: @escaping @Sendable () -> String?
+  ) {
+    health.add(HealthChecks.Check(name: name, isLiveness: isLiveness, problem: problem))
+  }
+
+  /// Creates the objects that a cluster starts with, binds the socket, and serves from then on.
+  ///
+  /// - Returns: the port.
+  @discardableResult
+  public func start() async throws -> Int {
+    if let port = port.withLock({ $0 }) { return port }
+    health.add(
+      HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
+        self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
+      })
+    let bound = try await server.start(host: configuration.bindAddress, port: configuration.port, pki: pki)
+    port.withLock { $0 = bound }
+    do {
+      try await Bootstrap(client: client, configuration: configuration, range: range).run(port: bound)
+    } catch {
+      throw APIServerError("cannot create the objects that the cluster starts with", cause: "\(error)")
+    }
+    isReady.store(true, ordering: .releasing)
+    return bound
+  }
+
+  /// Serves until the task is cancelled, then shuts down.
+  public func run() async throws {
+    try await start()
+    let (stream, continuation) = AsyncStream<Void>.makeStream()
+    await withTaskCancellationHandler {
+      for await _ in stream {}
+    } onCancel: {
+      continuation.finish()
+    }
+    await shutdown()
+  }
+
+  /// Stops listening, ends watches, lets requests finish, and stops the event loops.
+  public func shutdown() async {
+    await server.shutdown()
+    try? await group.shutdownGracefully()
+  }
+
+  /// The administrator's kubeconfig, with its private key.
+  ///
+  /// - Parameter server: the URL, such as `https://127.0.0.1:6443`.
+  public func kubeconfig(server: String) -> String {
+    AdminKubeconfig.render(server: server, authority: pki.authority.certificate, identity: pki.admin)
+  }
+}

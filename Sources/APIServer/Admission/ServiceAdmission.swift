@@ -1,0 +1,266 @@
+import Schema
+import KubeClient
+import KubeTypes
+import Store
+import Synchronization
+import Wire
+
+/// Gives Services their cluster addresses and node ports, and never one of them twice.
+///
+/// The allocator is rebuilt from the stored Services at start and gives back what a deleted or changed Service no
+/// longer has. A reservation is made at admission and taken back when the write fails.
+final class ServiceAllocator: Sendable {
+  private struct State {
+    /// By number in the range, or by port: which Service (`namespace/name`) has it.
+    var addresses: [Int: String] = [:]
+    var ports: [Int: String] = [:]
+  }
+
+  let range: IPv4Range
+  let nodePorts: ClosedRange<Int>
+  private let identifiers: IdentifierSource
+  private let state = Mutex(State())
+  private let watch = Mutex<Store<ObjectHeader>.Watch?>(nil)
+
+  /// The number of the address of the cluster's DNS service.
+  static let dnsAddressIndex = 10
+
+  init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store<ObjectHeader>, identifiers: IdentifierSource) throws {
+    self.range = range
+    self.nodePorts = nodePorts
+    self.identifiers = identifiers
+    let page = try store.list(prefix: "services/")
+    for entry in page.entries { hold(entry) }
+    let watch = try store.watch(prefix: "services/", after: page.revision) { [weak self] signal in
+      guard case .events(let events) = signal, let self else { return }
+      for event in events { follow(event) }
+    }
+    self.watch.withLock { $0 = watch }
+  }
+
+  private func used(_ entry: Entry) -> (addresses: [Int], ports: [Int]) {
+    guard let json = try? JSON.parse(entry.value) else { return ([], []) }
+    return used(json)
+  }
+
+  func used(_ service: JSON) -> (addresses: [Int], ports: [Int]) {
+    let spec = service["spec"]
+    var texts = (spec?["clusterIPs"]?.array ?? []).compactMap(\.string)
+    if let address = spec?["clusterIP"]?.string, !texts.contains(address) { texts.append(address) }
+    let addresses = texts.compactMap(IPAddress.init).compactMap(range.index(of:))
+    var ports = (spec?["ports"]?.array ?? []).compactMap { $0["nodePort"]?.int }.map(Int.init)
+    if let port = spec?["healthCheckNodePort"]?.int { ports.append(Int(port)) }
+    return (addresses, ports.filter { $0 != 0 })
+  }
+
+  private func hold(_ entry: Entry) {
+    let (addresses, ports) = used(entry)
+    let owner = entry.header.key.description
+    state.withLock { state in
+      for address in addresses { state.addresses[address] = owner }
+      for port in ports { state.ports[port] = owner }
+    }
+  }
+
+  private func follow(_ event: Store<ObjectHeader>.Event) {
+    let owner = event.entry.header.key.description
+    let before = event.previous.map(used) ?? ([], [])
+    let after = event.kind == .delete ? ([], []) : used(event.entry)
+    state.withLock { state in
+      for address in before.0 where !after.0.contains(address) && state.addresses[address] == owner {
+        state.addresses[address] = nil
+      }
+      for port in before.1 where !after.1.contains(port) && state.ports[port] == owner { state.ports[port] = nil }
+      for address in after.0 { state.addresses[address] = owner }
+      for port in after.1 { state.ports[port] = owner }
+    }
+  }
+
+  /// Reserves a chosen address; `false` when another Service has it.
+  func reserve(address index: Int, for owner: String) -> Bool {
+    state.withLock { state in
+      if let holder = state.addresses[index], holder != owner { return false }
+      state.addresses[index] = owner
+      return true
+    }
+  }
+
+  func reserve(port: Int, for owner: String) -> Bool {
+    state.withLock { state in
+      if let holder = state.ports[port], holder != owner { return false }
+      state.ports[port] = owner
+      return true
+    }
+  }
+
+  /// Reserves a free address. The lower part of the range is left for addresses that people choose (KEP-3070).
+  func reserveAddress(for owner: String) -> Int? {
+    let last = range.count - 2
+    let boundary = min(max(16, range.count / 16), 256, max(1, range.count / 2))
+    return state.withLock { state in
+      for part in [boundary...max(boundary, last), 1...max(1, boundary - 1)] {
+        let start = identifiers.number(below: part.count)
+        for step in 0..<part.count {
+          let index = part.lowerBound + (start + step) % part.count
+          if index <= last, index != Self.dnsAddressIndex, index != 1, state.addresses[index] == nil {
+            state.addresses[index] = owner
+            return index
+          }
+        }
+      }
+      return nil
+    }
+  }
+
+  /// Reserves a free node port, from the upper part of the range first (KEP-3668).
+  func reservePort(for owner: String) -> Int? {
+    let count = nodePorts.count
+    let boundary = min(max(16, count / 32), 128, count / 2)
+    return state.withLock { state in
+      for part in [nodePorts.lowerBound + boundary..<nodePorts.upperBound + 1, nodePorts.lowerBound..<nodePorts.lowerBound + boundary] where !part.isEmpty {
+        let start = identifiers.number(below: part.count)
+        for step in 0..<part.count {
+          let port = part.lowerBound + (start + step) % part.count
+          if state.ports[port] == nil {
+            state.ports[port] = owner
+            return port
+          }
+        }
+      }
+      return nil
+    }
+  }
+
+  func release(addresses: [Int], ports: [Int], of owner: String) {
+    state.withLock { state in
+      for address in addresses where state.addresses[address] == owner { state.addresses[address] = nil }
+      for port in ports where state.ports[port] == owner { state.ports[port] = nil }
+    }
+  }
+}
+
+/// Completes Services: cluster addresses, IP families, node ports.
+struct ServiceAdmission: AdmissionStep {
+  let allocator: ServiceAllocator
+
+  func admit(_ request: inout AdmissionRequest) throws(KubeError) {
+    guard request.isCore("services"), request.operation != .delete, var spec = request.object["spec"],
+      spec.object != nil
+    else { return }
+    let owner = "\(request.namespace)/\(request.name)"
+    let type = spec["type"]?.string ?? "ClusterIP"
+    let old = request.old?["spec"]
+    let held = request.old.map(allocator.used) ?? ([], [])
+    var addresses: [Int] = []
+    var ports: [Int] = []
+    let allocator = allocator
+    defer {
+      let (newAddresses, newPorts) = (addresses, ports)
+      if !newAddresses.isEmpty || !newPorts.isEmpty {
+        request.reservations.append { allocator.release(addresses: newAddresses, ports: newPorts, of: owner) }
+      }
+    }
+
+    if type == "ExternalName" {
+      // A Service that was given an address loses it with the change to ExternalName.
+      if old != nil, old?["type"]?.string != "ExternalName" {
+        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] { spec[key] = nil }
+      }
+    } else {
+      if let oldAddress = old?["clusterIP"]?.string, !oldAddress.isEmpty, old?["type"]?.string != "ExternalName",
+        spec["clusterIP"]?.string?.isEmpty ?? true
+      {
+        // An update that leaves the address out keeps it.
+        spec["clusterIP"] = .string(oldAddress)
+        spec["clusterIPs"] = old?["clusterIPs"]
+      }
+      var wanted = spec["clusterIP"]?.string ?? ""
+      if wanted.isEmpty, let first = spec["clusterIPs"]?.array?.first?.string { wanted = first }
+      if wanted == "None" {
+        spec["clusterIP"] = "None"
+        spec["clusterIPs"] = ["None"]
+      } else if wanted.isEmpty {
+        guard let index = allocator.reserveAddress(for: owner) else {
+          throw .internalError("failed to allocate IP: the service range \(allocator.range) is full")
+        }
+        addresses.append(index)
+        spec["clusterIP"] = .string(allocator.range[index].description)
+        spec["clusterIPs"] = [.string(allocator.range[index].description)]
+      } else {
+        guard let address = IPAddress(wanted) else {
+          throw request.invalid(
+            "spec.clusterIPs[0]", .invalid, .array([.string(wanted)]), "must be a valid IP address or 'None'")
+        }
+        guard let index = allocator.range.index(of: address), index > 0, index < allocator.range.count - 1 else {
+          throw request.invalid(
+            "spec.clusterIPs", .invalid, .array([.string(wanted)]),
+            "failed to allocate IP \(wanted): the provided IP (\(wanted)) is not in the valid range. The range of valid "
+              + "IPs is \(allocator.range)")
+        }
+        if !held.0.contains(index) {
+          guard allocator.reserve(address: index, for: owner) else {
+            throw request.invalid(
+              "spec.clusterIPs", .invalid, .array([.string(wanted)]),
+              "failed to allocate IP \(wanted): provided IP is already allocated")
+          }
+          addresses.append(index)
+        }
+        spec["clusterIP"] = .string(wanted)
+        if spec["clusterIPs"]?.array?.isEmpty ?? true { spec["clusterIPs"] = [.string(wanted)] }
+      }
+      if spec["ipFamilies"]?.array?.isEmpty ?? true { spec["ipFamilies"] = ["IPv4"] }
+      if spec["ipFamilyPolicy"]?.string == nil { spec["ipFamilyPolicy"] = "SingleStack" }
+    }
+
+    try assignPorts(&spec, type: type, old: old, held: held.1, owner: owner, request, reserved: &ports)
+    request.object["spec"] = spec
+    if request.operation == .create { request.object["status"] = ["loadBalancer": [:]] }
+  }
+
+  private func assignPorts(
+    _ spec: inout JSON, type: String, old: JSON?, held: [Int], owner: String, _ request: AdmissionRequest,
+    reserved: inout [Int]
+  ) throws(KubeError) {
+    guard var list = spec["ports"]?.array else { return }
+    let needsPorts =
+      type == "NodePort" || (type == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"]?.bool != false)
+    if !needsPorts, type != "LoadBalancer" {
+      for index in list.indices where list[index]["nodePort"] != nil { list[index]["nodePort"] = nil }
+      spec["ports"] = .array(list)
+      return
+    }
+    func key(_ port: JSON) -> String { "\(port["port"]?.int ?? 0)/\(port["protocol"]?.string ?? "TCP")" }
+    for index in list.indices {
+      var number = Int(list[index]["nodePort"]?.int ?? 0)
+      if number == 0, needsPorts,
+        let same = old?["ports"]?.array?.first(where: { key($0) == key(list[index]) })?["nodePort"]?.int, same != 0
+      {
+        // An update that leaves the port out keeps it.
+        number = Int(same)
+      }
+      if number != 0 {
+        let path = "spec.ports[\(index)].nodePort"
+        guard allocator.nodePorts.contains(number) else {
+          throw request.invalid(
+            path, .invalid, .int(Int64(number)),
+            "provided port is not in the valid range. The range of valid ports is "
+              + "\(allocator.nodePorts.lowerBound)-\(allocator.nodePorts.upperBound)")
+        }
+        if !held.contains(number), !reserved.contains(number) {
+          guard allocator.reserve(port: number, for: owner) else {
+            throw request.invalid(path, .invalid, .int(Int64(number)), "provided port is already allocated")
+          }
+          reserved.append(number)
+        }
+      } else if needsPorts {
+        guard let free = allocator.reservePort(for: owner) else {
+          throw .internalError("failed to allocate a nodePort: range is full")
+        }
+        reserved.append(free)
+        number = free
+      }
+      if number != 0 { list[index]["nodePort"] = .int(Int64(number)) }
+    }
+    spec["ports"] = .array(list)
+  }
+}

@@ -1,0 +1,132 @@
+import KubeClient
+import KubeTypes
+import Store
+import SwiftASN1
+import Wire
+import X509
+
+/// Who asks (`authentication/v1 UserInfo`).
+struct UserInfo: Sendable, Equatable {
+  var name: String
+  var uid = ""
+  var groups: [String] = []
+  var extra: [String: [String]] = [:]
+
+  static let anonymous = UserInfo(name: "system:anonymous", groups: ["system:unauthenticated"])
+  /// The controllers and the node of this very process.
+  static let `internal` = UserInfo(name: "system:apus", groups: ["system:masters", "system:authenticated"])
+
+  var isMaster: Bool { groups.contains("system:masters") }
+
+  var json: JSON {
+    var object: JSONObject = ["username": .string(name)]
+    if !uid.isEmpty { object["uid"] = .string(uid) }
+    if !groups.isEmpty { object["groups"] = .array(groups.map(JSON.string)) }
+    if !extra.isEmpty {
+      object["extra"] = .object(
+        JSONObject(uniqueMembers: extra.sorted { $0.key < $1.key }.map { ($0.key, .array($0.value.map(JSON.string))) }))
+    }
+    return .object(object)
+  }
+}
+
+/// Finds out who asks: by client certificate, by bearer token, or not at all.
+final class Authenticator: Sendable {
+  private let store: Store<ObjectHeader>
+  let issuer: TokenIssuer
+  /// Static tokens from a file: `token,user,uid,"group1,group2"` per line.
+  private let staticTokens: [String: UserInfo]
+  /// The audiences that this server answers to.
+  let audiences: [String]
+
+  init(store: Store<ObjectHeader>, issuer: TokenIssuer, staticTokens: [String: UserInfo], audiences: [String]) {
+    self.store = store
+    self.issuer = issuer
+    self.staticTokens = staticTokens
+    self.audiences = audiences
+  }
+
+  /// The user that a verified client certificate names: CN is the user, each O a group.
+  static func user(certificateDER bytes: [UInt8]) -> UserInfo? {
+    guard let certificate = try? Certificate(derEncoded: bytes) else { return nil }
+    // A serving certificate of the same authority must not pass as a client.
+    guard let usage = try? certificate.extensions.extendedKeyUsage, usage.contains(.clientAuth) else { return nil }
+    var name = ""
+    var groups: [String] = []
+    for part in certificate.subject {
+      for attribute in part {
+        guard let value = String(attribute.value) else { continue }
+        if attribute.type == .RDNAttributeType.commonName { name = value }
+        if attribute.type == .RDNAttributeType.organizationName { groups.append(value) }
+      }
+    }
+    guard !name.isEmpty else { return nil }
+    return UserInfo(name: name, groups: groups + ["system:authenticated"])
+  }
+
+  /// - Throws: 401 for a bearer token that is not valid here: a client that sends one does not want to be anonymous.
+  func authenticate(certificateUser: UserInfo?, authorization: String?, now: Timestamp) throws(KubeError) -> UserInfo {
+    if let certificateUser { return certificateUser }
+    guard let authorization else { return .anonymous }
+    let prefix = "bearer "
+    guard authorization.count > prefix.count, authorization.prefix(prefix.count).lowercased() == prefix else {
+      return .anonymous
+    }
+    let token = String(authorization.dropFirst(prefix.count))
+    guard let (user, _) = user(token: token, audiences: audiences, now: now) else { throw .unauthorized() }
+    return user
+  }
+
+  /// The user of a token, and the audiences that it shares with `audiences`.
+  func user(token: String, audiences: [String], now: Timestamp) -> (UserInfo, [String])? {
+    if let user = staticTokens[token] { return (user, audiences) }
+    guard let claims = issuer.verify(token, now: now) else { return nil }
+    let shared = claims.audiences.filter(audiences.contains)
+    guard !shared.isEmpty else { return nil }
+    // A token ends with its account and with the object it is bound to, whatever its expiry says.
+    guard let account = store.get("serviceaccounts/\(claims.namespace)/\(claims.serviceAccount)"),
+      account.header.uid == claims.serviceAccountUID
+    else { return nil }
+    var extra: [String: [String]] = [:]
+    if let bound = claims.bound {
+      let resource = bound.kind == "Pod" ? "pods" : "secrets"
+      guard let object = store.get("\(resource)/\(claims.namespace)/\(bound.name)"), object.header.uid == bound.uid
+      else { return nil }
+      if bound.kind == "Pod" {
+        extra["authentication.kubernetes.io/pod-name"] = [bound.name]
+        extra["authentication.kubernetes.io/pod-uid"] = [bound.uid]
+      }
+    }
+    let user = UserInfo(
+      name: "system:serviceaccount:\(claims.namespace):\(claims.serviceAccount)", uid: claims.serviceAccountUID,
+      groups: ["system:serviceaccounts", "system:serviceaccounts:\(claims.namespace)", "system:authenticated"],
+      extra: extra)
+    return (user, shared)
+  }
+
+  /// Parses the static token file: one `token,user,uid[,"group,group"]` per line.
+  static func parseTokens(_ text: String) throws(APIServerError) -> [String: UserInfo] {
+    var tokens: [String: UserInfo] = [:]
+    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let line = line.trimming(while: \.isWhitespace)
+      if line.isEmpty || line.hasPrefix("#") { continue }
+      let parts = line.split(separator: ",", maxSplits: 3, omittingEmptySubsequences: false)
+      guard parts.count >= 3, !parts[0].isEmpty, !parts[1].isEmpty else {
+        throw APIServerError("the token file's line \(number + 1) must read token,user,uid[,\"group,group\"]")
+      }
+      let groups = parts.count > 3 ? parts[3].trimming { $0 == "\"" }.split(separator: ",").map(String.init) : []
+      tokens[String(parts[0])] = UserInfo(
+        name: String(parts[1]), uid: String(parts[2]), groups: groups + ["system:authenticated"])
+    }
+    return tokens
+  }
+}
+
+extension Substring {
+  func trimming(while matches: (Character) -> Bool) -> Substring {
+    var text = self
+    while let first = text.first, matches(first) { text.removeFirst() }
+    while let last = text.last, matches(last) { text.removeLast() }
+    return text
+  }
+}

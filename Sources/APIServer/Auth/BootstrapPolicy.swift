@@ -1,0 +1,151 @@
+import Schema
+import Wire
+
+/// The roles and bindings that every cluster has (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`), as far as there is
+/// something here that they speak of.
+enum BootstrapPolicy {
+  private static let api = "rbac.authorization.k8s.io/v1"
+  private static let labels: JSON = ["kubernetes.io/bootstrapping": "rbac-defaults"]
+
+  private static func rule(_ verbs: [String], _ group: String, _ resources: [String]) -> JSON {
+    [
+      "verbs": .array(verbs.map(JSON.string)), "apiGroups": [.string(group)],
+      "resources": .array(resources.map(JSON.string)),
+    ]
+  }
+
+  private static func paths(_ verbs: [String], _ paths: [String]) -> JSON {
+    ["verbs": .array(verbs.map(JSON.string)), "nonResourceURLs": .array(paths.map(JSON.string))]
+  }
+
+  private static func role(_ name: String, _ rules: [JSON]) -> JSON {
+    [
+      "apiVersion": .string(api), "kind": "ClusterRole", "metadata": ["name": .string(name), "labels": labels],
+      "rules": .array(rules),
+    ]
+  }
+
+  private static func binding(_ name: String, groups: [String]) -> JSON {
+    [
+      "apiVersion": .string(api), "kind": "ClusterRoleBinding", "metadata": ["name": .string(name), "labels": labels],
+      "subjects": .array(
+        groups.map { ["kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": .string($0)] }),
+      "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(name)],
+    ]
+  }
+
+  private static let read = ["get", "list", "watch"]
+  private static let write = ["create", "delete", "deletecollection", "patch", "update"]
+
+  private static let viewed: [(String, [String])] = [
+    (
+      "",
+      [
+        "bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "namespaces/status",
+        "persistentvolumeclaims", "persistentvolumeclaims/status", "pods", "pods/log", "pods/status",
+        "replicationcontrollers", "replicationcontrollers/scale", "replicationcontrollers/status", "resourcequotas",
+        "resourcequotas/status", "serviceaccounts", "services", "services/status",
+      ]
+    ),
+    (
+      "apps",
+      [
+        "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale",
+        "deployments/status", "replicasets", "replicasets/scale", "replicasets/status", "statefulsets",
+        "statefulsets/scale", "statefulsets/status",
+      ]
+    ),
+    ("autoscaling", ["horizontalpodautoscalers", "horizontalpodautoscalers/status"]),
+    ("batch", ["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
+    ("discovery.k8s.io", ["endpointslices"]), ("events.k8s.io", ["events"]),
+    ("networking.k8s.io", ["ingresses", "ingresses/status", "networkpolicies"]),
+    ("policy", ["poddisruptionbudgets", "poddisruptionbudgets/status"]),
+  ]
+
+  private static let edited: [(String, [String])] = [
+    (
+      "",
+      [
+        "configmaps", "events", "persistentvolumeclaims", "pods", "pods/attach", "pods/eviction", "pods/exec",
+        "pods/portforward", "pods/proxy", "replicationcontrollers", "replicationcontrollers/scale", "secrets",
+        "serviceaccounts", "services", "services/proxy",
+      ]
+    ),
+    (
+      "apps",
+      [
+        "daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale",
+        "statefulsets", "statefulsets/scale",
+      ]
+    ),
+    ("autoscaling", ["horizontalpodautoscalers"]), ("batch", ["cronjobs", "jobs"]),
+    ("networking.k8s.io", ["ingresses", "networkpolicies"]), ("policy", ["poddisruptionbudgets"]),
+    ("coordination.k8s.io", ["leases"]),
+  ]
+
+  private static var viewRules: [JSON] { viewed.map { rule(read, $0.0, $0.1) } }
+
+  private static var editRules: [JSON] {
+    edited.map { rule(write, $0.0, $0.1) } + [
+      rule(read, "", ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"]),
+      rule(["create"], "", ["serviceaccounts/token"]), rule(["impersonate"], "", ["serviceaccounts"]),
+      rule(read, "coordination.k8s.io", ["leases"]),
+    ] + viewRules
+  }
+
+  private static var adminRules: [JSON] {
+    [
+      rule(["create"], "authorization.k8s.io", ["localsubjectaccessreviews"]),
+      rule(read + write, "rbac.authorization.k8s.io", ["roles", "rolebindings"]),
+    ] + editRules
+  }
+
+  static var objects: [(GroupVersionResource, JSON)] {
+    let roles = GroupVersionResource(group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterroles")
+    let bindings = GroupVersionResource(
+      group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterrolebindings")
+    let discovery = [
+      "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
+      "/version/",
+    ]
+    let everyone = ["system:authenticated", "system:unauthenticated"]
+    return [
+      (roles, role("cluster-admin", [rule(["*"], "*", ["*"]), paths(["*"], ["*"])])),
+      (roles, role("admin", adminRules)), (roles, role("edit", editRules)), (roles, role("view", viewRules)),
+      (roles, role("system:discovery", [paths(["get"], discovery)])),
+      (
+        roles,
+        role(
+          "system:public-info-viewer",
+          [
+            paths(
+              ["get"],
+              ["/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version", "/version/"])
+          ])
+      ),
+      (
+        roles,
+        role(
+          "system:basic-user",
+          [
+            rule(
+              ["create"], "authorization.k8s.io", ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
+            rule(["create"], "authentication.k8s.io", ["selfsubjectreviews"]),
+          ])
+      ),
+      (
+        roles,
+        role(
+          "system:auth-delegator",
+          [
+            rule(["create"], "authentication.k8s.io", ["tokenreviews"]),
+            rule(["create"], "authorization.k8s.io", ["subjectaccessreviews"]),
+          ])
+      ),
+      (bindings, binding("cluster-admin", groups: ["system:masters"])),
+      (bindings, binding("system:discovery", groups: ["system:authenticated"])),
+      (bindings, binding("system:public-info-viewer", groups: everyone)),
+      (bindings, binding("system:basic-user", groups: ["system:authenticated"])),
+    ]
+  }
+}

@@ -1,0 +1,96 @@
+import KubeClient
+import KubeTypes
+import Schema
+import Wire
+
+/// The objects that a cluster starts with. What exists already is left alone, except the addresses of the API server.
+struct Bootstrap: Sendable {
+  let client: LocalClient
+  let configuration: APIServerConfiguration
+  let range: IPv4Range
+
+  private static func core(_ resource: String) -> GroupVersionResource {
+    GroupVersionResource(group: "", version: "v1", resource: resource)
+  }
+
+  /// - Parameter port: the port that the API server listens on.
+  func run(port: Int) async throws {
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+      try await ensure(
+        Self.core("namespaces"), nil, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)]])
+    }
+    for (resource, object) in BootstrapPolicy.objects { try await ensure(resource, nil, object) }
+    let priorities = GroupVersionResource(group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses")
+    for (name, value, text) in [
+      ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their node."),
+      ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster."),
+    ] {
+      try await ensure(
+        priorities, nil,
+        [
+          "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": ["name": .string(name)],
+          "value": .int(Int64(value)), "description": .string(text),
+        ])
+    }
+    try await ensure(
+      Self.core("services"), "default",
+      [
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": [
+          "name": "kubernetes", "namespace": "default",
+          "labels": ["component": "apiserver", "provider": "kubernetes"],
+        ],
+        "spec": [
+          "type": "ClusterIP", "clusterIP": .string(range[1].description), "sessionAffinity": "None",
+          "ports": [["name": "https", "protocol": "TCP", "port": 443, "targetPort": .int(Int64(port))]],
+        ],
+      ])
+    let labels: JSON = ["endpointslice.kubernetes.io/skip-mirror": "true"]
+    try await ensure(
+      Self.core("endpoints"), "default",
+      [
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": ["name": "kubernetes", "namespace": "default", "labels": labels],
+        "subsets": [
+          [
+            "addresses": [["ip": .string(configuration.advertiseAddress)]],
+            "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
+          ]
+        ],
+      ], updating: "subsets")
+    try await ensure(
+      GroupVersionResource(group: "discovery.k8s.io", version: "v1", resource: "endpointslices"), "default",
+      [
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": [
+          "name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"],
+        ], "addressType": "IPv4",
+        "endpoints": [
+          ["addresses": [.string(configuration.advertiseAddress)], "conditions": ["ready": true]]
+        ], "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
+      ], updating: "endpoints", "ports")
+  }
+
+  /// Creates an object; where it exists, sets the named members to what they should be.
+  private func ensure(
+    _ resource: GroupVersionResource, _ namespace: String?, _ object: JSON, updating members: String...
+  ) async throws {
+    let name = object.at("metadata", "name")?.string ?? ""
+    do {
+      let existing = try await client.get(resource, namespace: namespace, name: name)
+      guard !members.isEmpty else { return }
+      var patch = JSONObject()
+      let json = existing.json()
+      for member in members where json[member] != object[member] { patch[member] = object[member] }
+      guard !patch.isEmpty else { return }
+      _ = try await client.patch(
+        resource, namespace: namespace, name: name, subresource: nil, type: .merge, body: .object(patch),
+        options: WriteOptions())
+    } catch let error as KubeError where error.reason == .notFound {
+      do {
+        _ = try await client.create(
+          resource, namespace: namespace, name: name, subresource: nil, body: object, options: WriteOptions())
+      } catch let error as KubeError where error.reason == .alreadyExists {}
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import Glibc
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// The listening socket and its connections: TLS 1.2 and later with optional client certificates, HTTP/1.1.
+final class HTTPServer: Sendable {
+  private let group: MultiThreadedEventLoopGroup
+  private let router: Router
+  private let logger: Logger
+  private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+  private let listener = Mutex<(any Channel)?>(nil)
+
+  /// More connections than this are closed at once; what waits longer than the idle timeout without a request too.
+  static let connectionsMax = 4096
+  private static let idleTimeout = TimeAmount.seconds(180)
+  private static let drainTimeout = TimeAmount.seconds(5)
+
+  init(group: MultiThreadedEventLoopGroup, router: Router, logger: Logger) {
+    self.group = group
+    self.router = router
+    self.logger = logger
+  }
+
+  /// Binds and serves.
+  ///
+  /// - Returns: the port, which differs from `port` when that is 0.
+  func start(host: String, port: Int, pki: PKI) async throws(APIServerError) -> Int {
+    do {
+      var configuration = TLSConfiguration.makeServerConfiguration(
+        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pki.serving.certificate.utf8)).map {
+          .certificate($0)
+        }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
+      configuration.minimumTLSVersion = .tlsv12
+      configuration.applicationProtocols = ["http/1.1"]
+      configuration.trustRoots = .certificates(
+        try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))
+      configuration.certificateVerification = .optionalVerification
+      let tls = try NIOSSLContext(configuration: configuration)
+      let channel = try await ServerBootstrap(group: group)
+        .serverChannelOption(.backlog, value: 512)
+        .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+        .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+        .childChannelOption(.maxMessagesPerRead, value: 4)
+        .childChannelOption(.allowRemoteHalfClosure, value: true)
+        .childChannelOption(
+          .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20))
+        .childChannelInitializer { [self] channel in
+          channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls) }
+        }
+        .bind(host: host, port: port).get()
+      listener.withLock { $0 = channel }
+      return channel.localAddress?.port ?? port
+    } catch {
+      throw APIServerError("cannot listen on \(host):\(port)", cause: "\(error)")
+    }
+  }
+
+  private func initialize(_ channel: any Channel, _ tls: NIOSSLContext) throws {
+    let id = ObjectIdentifier(channel)
+    let isFull = channels.withLock { channels in
+      if channels.count >= Self.connectionsMax { return true }
+      channels[id] = channel
+      return false
+    }
+    if isFull {
+      logger.warning("too many connections", metadata: ["limit": "\(Self.connectionsMax)"])
+      throw APIServerError("more than \(Self.connectionsMax) connections")
+    }
+    channel.closeFuture.whenComplete { [self] _ in channels.withLock { $0[id] = nil } }
+    let pipeline = channel.pipeline.syncOperations
+    try pipeline.addHandler(NIOSSLServerHandler(context: tls))
+    try pipeline.addHandler(IdleStateHandler(readTimeout: Self.idleTimeout))
+    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+    try pipeline.addHandler(HTTPConnection(router: router))
+  }
+
+  var connectionCount: Int { channels.withLock { $0.count } }
+
+  /// Stops listening, ends the watches, lets running requests finish for five seconds, then closes what is left.
+  func shutdown() async {
+    let listening = listener.withLock { listener in
+      defer { listener = nil }
+      return listener
+    }
+    try? await listening?.close().get()
+    let open = channels.withLock { Array($0.values) }
+    for channel in open { channel.pipeline.fireUserInboundEventTriggered(ServerDrain()) }
+    guard !open.isEmpty else { return }
+    let loop = group.next()
+    let closed = EventLoopFuture.andAllComplete(open.map(\.closeFuture), on: loop)
+    let timeout = loop.scheduleTask(in: Self.drainTimeout) {
+      for channel in open { channel.close(promise: nil) }
+    }
+    try? await closed.get()
+    timeout.cancel()
+  }
+}

@@ -1,0 +1,348 @@
+import KubeClient
+import KubeTypes
+import NIOCore
+import Schema
+import Store
+import Wire
+
+/// Answers requests for resources.
+final class RESTHandler: Sendable {
+  let service: ResourceService
+  let subresources: Subresources
+  let rbac: RBAC
+  let pods: PodConnections
+  private let encoder = WatchEncoder()
+
+  init(service: ResourceService, subresources: Subresources, rbac: RBAC, pods: PodConnections) {
+    self.service = service
+    self.subresources = subresources
+    self.rbac = rbac
+    self.pods = pods
+  }
+
+  func handle(_ request: APIRequest, _ info: RequestInfo, _ user: UserInfo, respond: @escaping Router.Respond) {
+    do {
+      let kind = try service.kind(info.groupVersionResource)
+      try checkServed(kind, info)
+      if pods.serves(kind, info) {
+        return try pods.handle(request, info, user, respond: respond)
+      }
+      switch info.verb {
+      case "get": respond(try get(request, info, kind))
+      case "list": respond(try list(request, info, kind))
+      case "watch": respond(try watch(request, info, kind))
+      case "create": try create(request, info, kind, user, respond)
+      case "update": try update(request, info, kind, user, respond)
+      case "patch": try patch(request, info, kind, user, respond)
+      case "delete": try delete(request, info, kind, user, respond)
+      case "deletecollection": try deleteCollection(request, info, kind, user, respond)
+      default: throw KubeError.methodNotAllowed()
+      }
+    } catch {
+      respond(Reply(error as? KubeError ?? .internalError("\(error)")))
+    }
+  }
+
+  /// The kind must have the verb, the subresource and the scope that the URL assumes.
+  private func checkServed(_ kind: KindSchema, _ info: RequestInfo) throws(KubeError) {
+    if !info.subresource.isEmpty {
+      let name = String(info.subresource.split(separator: "/").first ?? "")
+      guard let subresource = kind.subresource(info.subresource) ?? kind.subresource(name) else { throw .noSuchPath() }
+      if info.subresource != subresource.name, !info.subresource.hasPrefix("proxy/") { throw .noSuchPath() }
+    } else if !kind.verbs.contains(info.verb) {
+      throw .methodNotAllowed()
+    }
+    if kind.isNamespaced, info.namespace.isEmpty, info.verb != "list", info.verb != "watch", kind.verbs.contains("list") {
+      throw info.name.isEmpty && info.verb == "create"
+        ? .badRequest("an empty namespace may not be set during creation") : .noSuchPath()
+    }
+    if !kind.isNamespaced, !info.objectNamespace.isEmpty { throw .noSuchPath() }
+    if info.verb == "create", info.subresource.isEmpty, !info.name.isEmpty { throw .methodNotAllowed() }
+  }
+
+  // MARK: Reads
+
+  private func get(_ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> Reply {
+    let representation = try Representation.negotiate(request.accept)
+    let entry = try service.get(kind, namespace: info.objectNamespace, name: info.name)
+    if let text = info.query["resourceVersion"], !text.isEmpty, text != "0" {
+      let asked = try ResourceService.parseRevision(text)
+      if asked > service.store.revision { throw .tooLargeResourceVersion(asked, current: service.store.revision) }
+    }
+    switch info.subresource {
+    case "", "status": return present(entry.value, kind, representation, info, code: 200)
+    case "scale":
+      guard let object = try? JSON.parse(entry.value) else { throw .internalError("\(entry.key) is not readable") }
+      return Reply(json: Subresources.scale(of: object), contentType: representation.contentType)
+    case "ephemeralcontainers", "resize", "approval":
+      return present(entry.value, kind, representation, info, code: 200)
+    default: throw .methodNotAllowed()
+    }
+  }
+
+  /// One object in the form that was asked for.
+  private func present(
+    _ bytes: [UInt8], _ kind: KindSchema, _ representation: Representation, _ info: RequestInfo, code: Int,
+    warnings: [String] = []
+  ) -> Reply {
+    var reply: Reply
+    switch representation.shape {
+    case .object:
+      reply = Reply(code: code, contentType: representation.contentType, body: .bytes(bytes))
+    case .table:
+      reply = Reply(
+        json: TableForm.table(
+          objects: [bytes], kind: kind, metadata: [:], includeObject: info.query["includeObject"] ?? "Metadata",
+          now: service.time.now()), code: code)
+    case .partialMetadata:
+      reply = Reply(json: TableForm.partialMetadata(bytes), code: code)
+    }
+    reply.add(warnings: warnings)
+    return reply
+  }
+
+  private func list(_ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> Reply {
+    let representation = try Representation.negotiate(request.accept)
+    let result = try listResult(info, kind)
+    let metadata = Self.listMetadata(result)
+    switch representation.shape {
+    case .object:
+      var prefix: [UInt8] = []
+      prefix.append(literal: "{\"kind\":")
+      prefix.append(jsonString: kind.listKind)
+      prefix.append(literal: ",\"apiVersion\":")
+      prefix.append(jsonString: kind.groupVersion.description)
+      prefix.append(literal: ",\"metadata\":")
+      JSON.object(metadata).serialize(into: &prefix)
+      prefix.append(literal: ",\"items\":[")
+      return Reply(
+        contentType: representation.contentType,
+        body: .list(prefix: prefix, entries: result.entries, suffix: Array("]}".utf8)))
+    case .table:
+      return Reply(
+        json: TableForm.table(
+          objects: result.entries.map(\.value), kind: kind, metadata: metadata,
+          includeObject: info.query["includeObject"] ?? "Metadata", now: service.time.now()))
+    case .partialMetadata:
+      return Reply(
+        json: [
+          "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": .object(metadata),
+          "items": .array(result.entries.map { TableForm.partialMetadata($0.value) }),
+        ])
+    }
+  }
+
+  private static func listMetadata(_ result: ListResult) -> JSONObject {
+    var metadata: JSONObject = ["resourceVersion": .string(String(result.revision))]
+    if !result.continueToken.isEmpty { metadata["continue"] = .string(result.continueToken) }
+    if let remaining = result.remaining { metadata["remainingItemCount"] = .int(Int64(remaining)) }
+    return metadata
+  }
+
+  private func listResult(_ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> ListResult {
+    let query = info.query
+    let limit: Int64
+    if let text = query["limit"], !text.isEmpty {
+      guard let value = Int64(text), value >= 0 else { throw .badRequest("limit must be a number that is not negative") }
+      limit = value
+    } else {
+      limit = 0
+    }
+    return try service.list(
+      kind, namespace: info.objectNamespace, selector: try selector(info, kind), limit: Int(limit),
+      continueToken: query["continue"] ?? "", resourceVersion: query["resourceVersion"] ?? "",
+      resourceVersionMatch: query["resourceVersionMatch"] ?? "")
+  }
+
+  private func selector(_ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> ObjectSelector {
+    var fields = info.query["fieldSelector"] ?? ""
+    // `GET /api/v1/watch/pods/NAME` and `GET …/NAME?watch=1` watch one object.
+    if !info.name.isEmpty { fields += (fields.isEmpty ? "" : ",") + "metadata.name=\(info.name)" }
+    return try ObjectSelector(labels: info.query["labelSelector"] ?? "", fields: fields, kind: kind)
+  }
+
+  private func watch(_ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> Reply {
+    let representation = try Representation.negotiate(request.accept)
+    let query = info.query
+    var options = WatchSource.Options()
+    options.namespace = info.objectNamespace
+    options.selector = try selector(info, kind)
+    options.resourceVersion = query["resourceVersion"] ?? ""
+    options.allowBookmarks = query.flag("allowWatchBookmarks")
+    if query["sendInitialEvents"] != nil {
+      options.sendInitialEvents = query.flag("sendInitialEvents")
+      guard query["resourceVersionMatch"] == "NotOlderThan" else {
+        throw .invalid(
+          kind: GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: "ListOptions"), name: "",
+          [
+            FieldError(
+              type: .forbidden, path: "resourceVersionMatch",
+              detail: "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+          ])
+      }
+    }
+    let time = service.time
+    let includeObject = query["includeObject"] ?? "Metadata"
+    let encoder = encoder
+    let isFirst = FirstFlag()
+    let encode: @Sendable (WatchNotice) -> ByteBuffer? = { notice in
+      switch (representation.shape, notice) {
+      case (.table, .added(let entry)), (.table, .modified(let entry)), (.table, .deleted(let entry)):
+        var table = TableForm.table(
+          objects: [entry.value], kind: kind, metadata: ["resourceVersion": .string(String(entry.revision))],
+          includeObject: includeObject, now: time.now())
+        // The columns are told once.
+        if !isFirst.take() { table["columnDefinitions"] = .null }
+        return WatchEncoder.line(notice.name, table.serialized())
+      case (.table, .bookmark(let revision, let ends)):
+        let object = WatchEncoder.bookmark(kind, revision, ends)
+        return WatchEncoder.line(
+          "BOOKMARK",
+          JSON.object([
+            "kind": "Table", "apiVersion": "meta.k8s.io/v1",
+            "metadata": ["resourceVersion": .string(String(revision))], "columnDefinitions": .null,
+            "rows": [["cells": .array(kind.columns.map { _ in "" }), "object": object]],
+          ]).serialized())
+      case (.partialMetadata, .added(let entry)), (.partialMetadata, .modified(let entry)),
+        (.partialMetadata, .deleted(let entry)):
+        return WatchEncoder.line(notice.name, TableForm.partialMetadata(entry.value).serialized())
+      default: return encoder.line(notice, kind: kind)
+      }
+    }
+    var endsAfter: TimeAmount?
+    if let seconds = query.int("timeoutSeconds"), seconds > 0 { endsAfter = .seconds(min(seconds, 86_400)) }
+    // An expired version is told as an event: that is what watchers look for.
+    let response: WatchResponse
+    do {
+      response = try WatchResponse(service, kind, options, contentType: "application/json", endsAfter: endsAfter, encode: encode)
+    } catch {
+      guard error.code == 410 else { throw error }
+      var bytes: [UInt8] = []
+      let line = WatchEncoder.line("ERROR", error.status.serialized())
+      bytes.append(contentsOf: line.readableBytesView)
+      return Reply(body: .bytes(bytes))
+    }
+    return Reply(body: .watch(response))
+  }
+
+  // MARK: Writes
+
+  private func writeRequest(_ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo, _ loop: any EventLoop)
+    throws(KubeError) -> WriteRequest
+  {
+    var request = WriteRequest(
+      kind: kind, namespace: info.objectNamespace, name: info.name, subresource: info.subresource, user: user,
+      loop: loop)
+    for value in info.query.all("dryRun") {
+      guard value == "All" else {
+        throw .badRequest("dryRun: Unsupported value: \"\(value)\": supported values: \"All\"")
+      }
+      request.dryRun = true
+    }
+    if let text = info.query["fieldValidation"], !text.isEmpty {
+      guard let validation = FieldValidation(rawValue: text) else {
+        throw .badRequest(
+          "fieldValidation: Unsupported value: \"\(text)\": supported values: \"Ignore\", \"Strict\", \"Warn\"")
+      }
+      request.fieldValidation = validation
+    }
+    return request
+  }
+
+  private func answer(
+    _ info: RequestInfo, _ kind: KindSchema, _ representation: Representation, _ respond: @escaping Router.Respond
+  ) -> WriteCompletion {
+    { result in
+      switch result {
+      case .success(let written):
+        if let status = written.status {
+          var reply = Reply(json: status, code: written.code)
+          reply.add(warnings: written.warnings)
+          return respond(reply)
+        }
+        // Subresources answer with their own kinds, which have no table here.
+        let form = info.subresource.isEmpty || info.subresource == "status" ? representation : .json
+        respond(self.present(written.bytes, kind, form, info, code: written.code, warnings: written.warnings))
+      case .failure(let error): respond(Reply(error))
+      }
+    }
+  }
+
+  private func create(
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ respond: @escaping Router.Respond
+  ) throws(KubeError) {
+    let representation = try Representation.negotiate(request.accept)
+    let (body, duplicates) = try RequestBody.parse(request)
+    let write = try writeRequest(info, kind, user, request.loop)
+    subresources.create(
+      write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, respond))
+  }
+
+  private func update(
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ respond: @escaping Router.Respond
+  ) throws(KubeError) {
+    let representation = try Representation.negotiate(request.accept)
+    let (body, duplicates) = try RequestBody.parse(request)
+    let write = try writeRequest(info, kind, user, request.loop)
+    subresources.update(
+      write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, respond))
+  }
+
+  private func patch(
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ respond: @escaping Router.Respond
+  ) throws(KubeError) {
+    let representation = try Representation.negotiate(request.accept)
+    let mediaType = RequestBody.mediaType(request.contentType)
+    guard let type = PatchType(rawValue: mediaType) else {
+      throw .unsupportedMediaType(
+        PatchType.allCases.map(\.rawValue),
+        mediaType.hasPrefix("application/apply-patch")
+          ? "server-side apply is not served yet: use client-side apply (kubectl apply --server-side=false)" : "")
+    }
+    let write = try writeRequest(info, kind, user, request.loop)
+    let body: JSON
+    do { body = try JSON.parse(request.body) } catch {
+      throw .badRequest("the patch is not valid JSON: \(error)")
+    }
+    subresources.patch(write, type: type, body: body, completion: answer(info, kind, representation, respond))
+  }
+
+  private func delete(
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ respond: @escaping Router.Respond
+  ) throws(KubeError) {
+    let representation = try Representation.negotiate(request.accept)
+    guard info.subresource.isEmpty else { throw .methodNotAllowed() }
+    var write = try writeRequest(info, kind, user, request.loop)
+    let options = try RequestBody.deleteOptions(request, info, &write)
+    service.delete(write, options: options, completion: answer(info, kind, representation, respond))
+  }
+
+  private func deleteCollection(
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ respond: @escaping Router.Respond
+  ) throws(KubeError) {
+    var write = try writeRequest(info, kind, user, request.loop)
+    let options = try RequestBody.deleteOptions(request, info, &write)
+    let result = try listResult(info, kind)
+    let metadata = Self.listMetadata(result)
+    service.deleteCollection(write, objects: result.entries, options: options) { outcome in
+      switch outcome {
+      case .success(let entries):
+        var prefix: [UInt8] = []
+        prefix.append(literal: "{\"kind\":")
+        prefix.append(jsonString: kind.listKind)
+        prefix.append(literal: ",\"apiVersion\":")
+        prefix.append(jsonString: kind.groupVersion.description)
+        prefix.append(literal: ",\"metadata\":")
+        JSON.object(metadata).serialize(into: &prefix)
+        prefix.append(literal: ",\"items\":[")
+        respond(Reply(body: .list(prefix: prefix, entries: entries, suffix: Array("]}".utf8))))
+      case .failure(let error): respond(Reply(error))
+      }
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import KubeClient
+import NIOCore
+import Store
+import Wire
+
+/// An answer on its way out.
+struct Reply: Sendable {
+  enum Body: Sendable {
+    case bytes([UInt8])
+    /// Prefix, the bytes of each entry with commas between, suffix: a list costs no memory of its own.
+    case list(prefix: [UInt8], entries: [Entry], suffix: [UInt8])
+    /// Events of a watch until its end.
+    case watch(WatchResponse)
+    /// Whatever the closure writes, with the client's pace.
+    case stream(@Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void)
+    /// The connection becomes another protocol; the closure takes the channel over.
+    case upgrade(@Sendable (any Channel) -> Void)
+  }
+
+  var code: Int
+  var contentType: String
+  var headers: [(String, String)] = []
+  var body: Body
+
+  init(code: Int = 200, contentType: String = "application/json", headers: [(String, String)] = [], body: Body) {
+    self.code = code
+    self.contentType = contentType
+    self.headers = headers
+    self.body = body
+  }
+
+  init(json: JSON, code: Int = 200, contentType: String = "application/json") {
+    self.init(code: code, contentType: contentType, body: .bytes(json.serialized()))
+  }
+
+  init(text: String, code: Int = 200) {
+    self.init(code: code, contentType: "text/plain; charset=utf-8", body: .bytes(Array(text.utf8)))
+  }
+
+  init(_ error: KubeError) {
+    self.init(json: error.status, code: error.code)
+    if let seconds = error.details?.retryAfterSeconds { headers.append(("Retry-After", String(seconds))) }
+    if error.code == 401 { headers.append(("WWW-Authenticate", "Bearer realm=\"apus\"")) }
+  }
+
+  /// Adds `Warning` headers (RFC 7234, section 5.5; code 299 as Kubernetes uses it).
+  mutating func add(warnings: [String]) {
+    for warning in warnings.prefix(16) {
+      let text = warning.prefix(256).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+        .filter { $0 != "\r" && $0 != "\n" && $0 != "\r\n" }
+      headers.append(("Warning", "299 - \"\(text)\""))
+    }
+  }
+}
+
+/// What the HTTP layer hands to the router.
+struct APIRequest: Sendable {
+  var method: String
+  var uri: String
+  var accept: String?
+  var contentType: String
+  var authorization: String?
+  /// The user of the connection's client certificate.
+  var certificateUser: UserInfo?
+  var body: [UInt8]
+  /// All headers, for protocols that the connection changes to.
+  var headers: [(name: String, value: String)]
+  var loop: any EventLoop
+  var channel: any Channel
+}

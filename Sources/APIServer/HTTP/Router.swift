@@ -1,0 +1,118 @@
+import KubeClient
+import KubeTypes
+import Logging
+import NIOCore
+import Schema
+import Telemetry
+import Wire
+
+/// Decides who asks, whether they may, and who answers.
+final class Router: Sendable {
+  typealias Respond = @Sendable (Reply) -> Void
+
+  let rest: RESTHandler
+  let authenticator: Authenticator
+  let rbac: RBAC
+  let documents: DocumentCache
+  let health: HealthChecks
+  let time: any TimeSource
+  let version: JSON
+  let metrics: Metrics
+  private let requests: Counter
+  private let durations: Histogram
+
+  init(
+    rest: RESTHandler, authenticator: Authenticator, rbac: RBAC, documents: DocumentCache, health: HealthChecks,
+    time: any TimeSource, version: JSON, metrics: Metrics
+  ) {
+    self.rest = rest
+    self.authenticator = authenticator
+    self.rbac = rbac
+    self.documents = documents
+    self.health = health
+    self.time = time
+    self.version = version
+    self.metrics = metrics
+    requests = metrics.counter(
+      "apiserver_request_total", help: "Requests by verb, resource and HTTP status code.",
+      labels: ["verb", "resource", "code"])
+    durations = metrics.histogram(
+      "apiserver_request_duration_seconds", help: "Time from request to answer, without watches.", labels: ["verb"])
+  }
+
+  /// Answers one request; `respond` is called once, from any thread.
+  func handle(_ request: APIRequest, respond: @escaping Respond) {
+    let info = RequestInfo(method: request.method, uri: request.uri)
+    let start = ContinuousClock.now
+    let finish: Respond = { [requests, durations] reply in
+      requests.increment(info.verb, info.isResourceRequest ? info.resource : "", String(reply.code))
+      if info.verb != "watch" {
+        durations.observe(info.verb, seconds: (ContinuousClock.now - start) / .seconds(1))
+      }
+      respond(reply)
+    }
+    do {
+      let user = try authenticator.authenticate(
+        certificateUser: request.certificateUser, authorization: request.authorization, now: time.now())
+      try authorize(info, user)
+      if info.isResourceRequest {
+        rest.handle(request, info, user, respond: finish)
+      } else {
+        finish(try document(request, info))
+      }
+    } catch {
+      finish(Reply(error))
+    }
+  }
+
+  private func authorize(_ info: RequestInfo, _ user: UserInfo) throws(KubeError) {
+    if user.isMaster { return }
+    let attributes = AccessAttributes(
+      user: user, verb: info.verb, namespace: info.namespace, group: info.group, resource: info.resource,
+      subresource: info.subresource, name: info.name, isResourceRequest: info.isResourceRequest, path: info.path)
+    if rbac.allows(attributes) { return }
+    // Whoever did not say who they are is asked to, except where a user could not do more either.
+    throw Self.refusal(info, user)
+  }
+
+  /// `pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default"`.
+  static func refusal(_ info: RequestInfo, _ user: UserInfo) -> KubeError {
+    guard info.isResourceRequest else {
+      return KubeError(
+        code: 403, reason: .forbidden,
+        message: "forbidden: User \"\(user.name)\" cannot \(info.verb) path \"\(info.path)\"",
+        details: KubeError.Details())
+    }
+    let resource = info.subresource.isEmpty ? info.resource : "\(info.resource)/\(info.subresource)"
+    var why =
+      "User \"\(user.name)\" cannot \(info.verb) resource \"\(resource)\" in API group \"\(info.group)\""
+    why += info.objectNamespace.isEmpty ? " at the cluster scope" : " in the namespace \"\(info.objectNamespace)\""
+    return .forbidden(info.groupVersionResource, info.name, why)
+  }
+
+  /// Paths that are no resources.
+  private func document(_ request: APIRequest, _ info: RequestInfo) throws(KubeError) -> Reply {
+    guard request.method == "GET" || request.method == "HEAD" else {
+      if documents.serves(info.path) || Self.fixedPaths.contains(info.path) { throw .methodNotAllowed() }
+      throw .noSuchPath()
+    }
+    switch info.path {
+    case "/version", "/version/": return Reply(json: version)
+    case "/healthz", "/livez", "/readyz", "/healthz/", "/livez/", "/readyz/":
+      return health.reply(
+        String(info.path.split(separator: "/")[0]), isVerbose: info.query.flag("verbose"),
+        excluded: info.query.all("exclude"))
+    case "/metrics":
+      return Reply(contentType: "text/plain; version=0.0.4; charset=utf-8", body: .bytes(Array(metrics.exposition().utf8)))
+    case "/": return Reply(json: ["paths": .array(documents.paths.map(JSON.string))])
+    default: break
+    }
+    for probe in ["livez", "readyz", "healthz"] where info.path.hasPrefix("/\(probe)/") {
+      return health.reply(probe, check: String(info.path.dropFirst(probe.count + 2)))
+    }
+    if let reply = documents.reply(info.path, accept: request.accept, query: info.query) { return reply }
+    throw .noSuchPath()
+  }
+
+  private static let fixedPaths: Set<String> = ["/version", "/healthz", "/livez", "/readyz", "/metrics", "/"]
+}

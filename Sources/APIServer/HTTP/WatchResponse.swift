@@ -1,0 +1,103 @@
+import KubeClient
+import KubeTypes
+import NIOCore
+import Schema
+import Synchronization
+import Store
+import Wire
+
+/// The events of a watch as lines of JSON.
+final class WatchResponse: Sendable {
+  let source: WatchSource
+  let contentType: String
+  private let encode: @Sendable (WatchNotice) -> ByteBuffer?
+  /// How long the watch lasts; `nil` for as long as both sides live.
+  let endsAfter: TimeAmount?
+  /// Told when notices wait; set by the connection.
+  private let wake: WakeBox
+
+  /// Calls whoever listens at the moment.
+  final class WakeBox: Sendable {
+    private let listener = Mutex<(@Sendable () -> Void)?>(nil)
+    func set(_ listener: (@Sendable () -> Void)?) { self.listener.withLock { $0 = listener } }
+    func call() { listener.withLock { $0 }?() }
+  }
+
+  init(
+    _ service: ResourceService, _ kind: KindSchema, _ options: WatchSource.Options, contentType: String,
+    endsAfter: TimeAmount?, encode: @escaping @Sendable (WatchNotice) -> ByteBuffer?
+  ) throws(KubeError) {
+    let box = WakeBox()
+    wake = box
+    self.contentType = contentType
+    self.endsAfter = endsAfter
+    self.encode = encode
+    source = WatchSource(service, kind, options, wake: { box.call() })
+    try source.start()
+  }
+
+  func onWake(_ listener: (@Sendable () -> Void)?) { wake.set(listener) }
+
+  /// The next lines, up to `limit` notices.
+  func next(_ limit: Int) -> (lines: [ByteBuffer], isEnded: Bool) {
+    let (notices, isEnded) = source.take(limit)
+    return (notices.compactMap(encode), isEnded)
+  }
+
+  func bookmark() -> ByteBuffer? { source.bookmark().flatMap(encode) }
+
+  func cancel() {
+    wake.set(nil)
+    source.cancel()
+  }
+}
+
+/// Encodes watch events; an event that many watch is encoded once.
+final class WatchEncoder: Sendable {
+  private struct Slot {
+    var revision: Int64 = -1
+    var name = ""
+    var line: ByteBuffer?
+  }
+  private let recent: Mutex<[Slot]>
+  private static let slots = 256
+
+  init() { recent = Mutex(Array(repeating: Slot(), count: Self.slots)) }
+
+  func line(_ notice: WatchNotice, kind: KindSchema) -> ByteBuffer {
+    switch notice {
+    case .added(let entry), .modified(let entry), .deleted(let entry):
+      let name = notice.name
+      let index = Int(truncatingIfNeeded: entry.revision) & (Self.slots - 1)
+      let known = recent.withLock { slots in
+        slots[index].revision == entry.revision && slots[index].name == name ? slots[index].line : nil
+      }
+      if let known { return known }
+      let line = Self.line(name, entry.value)
+      recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, line: line) }
+      return line
+    case .bookmark(let revision, let endsInitialEvents):
+      return Self.line("BOOKMARK", Self.bookmark(kind, revision, endsInitialEvents).serialized())
+    case .failed(let error): return Self.line("ERROR", error.status.serialized())
+    }
+  }
+
+  static func bookmark(_ kind: KindSchema, _ revision: Int64, _ endsInitialEvents: Bool) -> JSON {
+    var metadata: JSONObject = ["resourceVersion": .string(String(revision)), "creationTimestamp": .null]
+    if endsInitialEvents { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
+    return [
+      "kind": .string(kind.kind), "apiVersion": .string(kind.groupVersion.description), "metadata": .object(metadata),
+    ]
+  }
+
+  static func line(_ name: String, _ object: [UInt8]) -> ByteBuffer {
+    var buffer = ByteBuffer()
+    buffer.reserveCapacity(object.count + 40)
+    buffer.writeStaticString("{\"type\":\"")
+    buffer.writeString(name)
+    buffer.writeStaticString("\",\"object\":")
+    buffer.writeBytes(object)
+    buffer.writeStaticString("}\n")
+    return buffer
+  }
+}

@@ -1,0 +1,170 @@
+import KubeClient
+import KubeTypes
+import NIOCore
+import Schema
+import Store
+import Synchronization
+import Wire
+
+/// The API without HTTP: for the controllers and the node of this process. It goes through the same decoding, defaults,
+/// admission and validation as a request from outside, as the user `system:apus` of the group `system:masters`.
+///
+/// Objects are the store's own bytes; a watch copies nothing.
+public struct LocalClient: KubeClient {
+  let service: ResourceService
+  let subresources: Subresources
+  let loops: any EventLoopGroup
+
+  private func request(
+    _ resource: GroupVersionResource, _ namespace: String?, _ name: String, _ subresource: String?, dryRun: Bool = false
+  ) throws(KubeError) -> WriteRequest {
+    let kind = try service.kind(resource)
+    return WriteRequest(
+      kind: kind, namespace: kind.isNamespaced ? namespace ?? "" : "", name: name, subresource: subresource ?? "",
+      user: .internal, dryRun: dryRun, fieldValidation: .ignore, loop: loops.next())
+  }
+
+  private func written(_ body: (@escaping WriteCompletion) -> Void) async throws -> Object {
+    try Task.checkCancellation()
+    return try await withCheckedThrowingContinuation { continuation in
+      body { result in
+        switch result {
+        case .success(let written): continuation.resume(returning: written.object)
+        case .failure(let error): continuation.resume(throwing: error)
+        }
+      }
+    }
+  }
+
+  public func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws -> Object {
+    let kind = try service.kind(resource)
+    let entry = try service.get(kind, namespace: namespace ?? "", name: name)
+    return Object(header: entry.header, bytes: entry.value)
+  }
+
+  public func list(_ resource: GroupVersionResource, namespace: String?, options: ListOptions) async throws
+    -> ObjectList
+  {
+    let kind = try service.kind(resource)
+    let list = try service.list(
+      kind, namespace: kind.isNamespaced ? namespace ?? "" : "",
+      selector: ObjectSelector(labels: options.labelSelector, fields: options.fieldSelector, kind: kind),
+      limit: options.limit, continueToken: options.continueToken, resourceVersion: options.resourceVersion)
+    return ObjectList(
+      items: list.entries.map { Object(header: $0.header, bytes: $0.value) }, resourceVersion: String(list.revision),
+      continueToken: list.continueToken)
+  }
+
+  public func watch(_ resource: GroupVersionResource, namespace: String?, options: ListOptions) async throws
+    -> WatchStream
+  {
+    let kind = try service.kind(resource)
+    let selector = try ObjectSelector(labels: options.labelSelector, fields: options.fieldSelector, kind: kind)
+    let (stream, continuation) = WatchStream.makeStream(bufferingPolicy: .bufferingOldest(WatchSource.capacity * 2))
+    // The source wakes from the store's thread; the relay moves what waits into the stream at once.
+    let relay = Relay(continuation)
+    let source = WatchSource(
+      service, kind,
+      WatchSource.Options(
+        namespace: kind.isNamespaced ? namespace ?? "" : "", selector: selector,
+        resourceVersion: options.resourceVersion, allowBookmarks: options.allowWatchBookmarks),
+      wake: { relay.drain() })
+    relay.attach(source)
+    continuation.onTermination = { _ in
+      source.cancel()
+      relay.detach()
+    }
+    try source.start()
+    relay.drain()
+    return stream
+  }
+
+  /// Moves notices from a source into a stream, in order, whichever thread wakes it.
+  private final class Relay: Sendable {
+    private let continuation: WatchStream.Continuation
+    private let source = Mutex<WatchSource?>(nil)
+
+    init(_ continuation: WatchStream.Continuation) { self.continuation = continuation }
+
+    func attach(_ source: WatchSource) { self.source.withLock { $0 = source } }
+
+    /// Lets the source go, which holds this relay.
+    func detach() { source.withLock { $0 = nil } }
+
+    func drain() {
+      // Taking and yielding under one lock keeps the order when two threads drain. Finishing runs the termination
+      // handler at once, which takes the lock too, and so comes after it.
+      let end = source.withLock { source -> End in
+        guard let (notices, isEnded) = source?.take() else { return .no }
+        for notice in notices {
+          let event: WatchEvent
+          switch notice {
+          case .added(let entry): event = .added(Object(header: entry.header, bytes: entry.value))
+          case .modified(let entry): event = .modified(Object(header: entry.header, bytes: entry.value))
+          case .deleted(let entry): event = .deleted(Object(header: entry.header, bytes: entry.value))
+          case .bookmark(let revision, _): event = .bookmark(resourceVersion: String(revision))
+          case .failed(let error): return .failure(error)
+          }
+          if case .dropped = continuation.yield(event) { return .failure(.expired("the watch fell behind: list again")) }
+        }
+        return isEnded ? .closed : .no
+      }
+      switch end {
+      case .no: break
+      case .closed: continuation.finish()
+      case .failure(let error): continuation.finish(throwing: error)
+      }
+    }
+
+    private enum End {
+      case no
+      case closed
+      case failure(KubeError)
+    }
+  }
+
+  public func create(
+    _ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, body: JSON,
+    options: WriteOptions
+  ) async throws -> Object {
+    var request = try request(resource, namespace, name ?? "", subresource, dryRun: options.dryRun)
+    if request.kind.isNamespaced, request.namespace.isEmpty {
+      request.namespace = body.at("metadata", "namespace")?.string ?? ""
+    }
+    let final = request
+    return try await written { completion in
+      if final.subresource.isEmpty {
+        service.create(final, body: body, completion: completion)
+      } else {
+        subresources.create(final, body: body, completion: completion)
+      }
+    }
+  }
+
+  public func update(
+    _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, body: JSON,
+    options: WriteOptions
+  ) async throws -> Object {
+    let request = try request(resource, namespace, name, subresource, dryRun: options.dryRun)
+    return try await written { completion in
+      subresources.update(request, body: body, completion: completion)
+    }
+  }
+
+  public func patch(
+    _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
+    body: JSON, options: WriteOptions
+  ) async throws -> Object {
+    let request = try request(resource, namespace, name, subresource, dryRun: options.dryRun)
+    return try await written { completion in
+      subresources.patch(request, type: type, body: body, completion: completion)
+    }
+  }
+
+  public func delete(
+    _ resource: GroupVersionResource, namespace: String?, name: String, options: DeletionOptions
+  ) async throws -> Object {
+    let request = try request(resource, namespace, name, nil)
+    return try await written { completion in service.delete(request, options: options, completion: completion) }
+  }
+}

@@ -1,0 +1,139 @@
+import KubeClient
+import KubeTypes
+import NIOCore
+import Schema
+import Store
+import Wire
+
+extension ResourceService {
+  /// Creates an object.
+  ///
+  /// - Parameter duplicates: the repeated keys of the body, for `fieldValidation`.
+  func create(
+    _ request: WriteRequest, body: JSON, duplicates: [String] = [], completion: @escaping WriteCompletion
+  ) {
+    do {
+      var object = body
+      try checkType(&object, request.kind)
+      try checkPlace(&object, request)
+      var warnings = try decode(&object, request.kind, request.fieldValidation, duplicates: duplicates)
+      try prepareForCreate(&object, request)
+      request.kind.applyDefaults(&object)
+      attemptCreate(object, request, warnings: &warnings, attempt: 0, completion: completion)
+    } catch {
+      completion(.failure(error))
+    }
+  }
+
+  /// The object's namespace must be that of the URL.
+  func checkPlace(_ object: inout JSON, _ request: WriteRequest) throws(KubeError) {
+    let namespace = object.at("metadata", "namespace")?.string ?? ""
+    if request.kind.isNamespaced {
+      if namespace.isEmpty {
+        object["metadata"]?["namespace"] = .string(request.namespace)
+      } else if namespace != request.namespace {
+        throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
+      }
+    } else if !namespace.isEmpty {
+      object["metadata"]?["namespace"] = nil
+    }
+  }
+
+  private func prepareForCreate(_ object: inout JSON, _ request: WriteRequest) throws(KubeError) {
+    guard var meta = object["metadata"]?.object else { throw .badRequest("metadata must be an object") }
+    if let version = meta["resourceVersion"]?.string, !version.isEmpty {
+      throw .badRequest("resourceVersion should not be set on objects to be created")
+    }
+    for key in ["managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+      meta[key] = nil
+    }
+    meta["resourceVersion"] = nil
+    meta["uid"] = .string(identifiers.uid())
+    meta["creationTimestamp"] = .string(time.now().rfc3339)
+    if request.kind.tracksGeneration { meta["generation"] = .int(1) }
+    object["metadata"] = .object(meta)
+    // The status is the controllers' to write, through the subresource.
+    if request.kind.hasStatusSubresource { object["status"] = nil }
+  }
+
+  private func attemptCreate(
+    _ prepared: JSON, _ request: WriteRequest, warnings: inout [String], attempt: Int,
+    completion: @escaping WriteCompletion
+  ) {
+    var object = prepared
+    let name: String
+    let isGenerated: Bool
+    if let given = object.at("metadata", "name")?.string, !given.isEmpty {
+      name = given
+      isGenerated = false
+    } else if let base = object.at("metadata", "generateName")?.string, !base.isEmpty {
+      // The suffix must fit (names.SimpleNameGenerator keeps 58 characters of the base).
+      name = String(base.prefix(58)) + identifiers.suffix()
+      object["metadata"]?["name"] = .string(name)
+      isGenerated = true
+    } else {
+      name = ""
+      isGenerated = false
+    }
+    var admitted = AdmissionRequest(
+      operation: .create, kind: request.kind, namespace: request.namespace, name: name,
+      subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: object, old: nil)
+    do {
+      if !request.name.isEmpty, request.name != name {
+        throw KubeError.badRequest(
+          "the name of the object (\(name)) does not match the name on the URL (\(request.name))")
+      }
+      try admission.admit(&admitted)
+      object = admitted.object
+      let errors = request.kind.validate(object, old: nil, subresource: request.subresource)
+      if !errors.isEmpty { throw KubeError.invalid(kind: request.kind.groupVersionKind, name: name, errors) }
+    } catch let error as KubeError {
+      admitted.rollBack()
+      return completion(.failure(error))
+    } catch {
+      admitted.rollBack()
+      return completion(.failure(.internalError("\(error)")))
+    }
+    let allWarnings = warnings + admitted.warnings
+    let key = StoreKey.key(request.kind, namespace: request.namespace, name: name)
+    if request.dryRun {
+      admitted.rollBack()
+      if store.get(key) != nil { return completion(.failure(.alreadyExists(request.resource, name))) }
+      return completion(
+        .success(
+          Written(code: 201, bytes: object.serialized(), header: ObjectHeader(object), warnings: allWarnings)))
+    }
+    let reservations = admitted.reservations
+    put(object, key: key, expecting: .absent) { [self] result in
+      switch result {
+      case .success(let entry):
+        completion(
+          .success(Written(code: 201, bytes: entry.value, header: entry.header, warnings: allWarnings)))
+      case .failure(let failure):
+        for reservation in reservations { reservation() }
+        if isGenerated, failure.isExists, attempt + 1 < Self.attemptsMax {
+          request.loop.execute {
+            var warnings = allWarnings
+            self.attemptCreate(prepared, request, warnings: &warnings, attempt: attempt + 1, completion: completion)
+          }
+          return
+        }
+        completion(.failure(self.error(failure, request.resource, name)))
+      }
+    }
+  }
+}
+
+extension KindSchema {
+  /// Whether `status` is written through a URL of its own.
+  var hasStatusSubresource: Bool { subresource("status") != nil }
+
+  /// Whether `metadata.generation` counts the changes of the specification.
+  var tracksGeneration: Bool {
+    guard root.field("spec") != nil, root.field("status") != nil else { return false }
+    switch groupVersionResource.groupResource {
+    case "namespaces", "nodes", "services", "persistentvolumes", "persistentvolumeclaims", "resourcequotas": return false
+    default: return true
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import KubeClient
+import KubeTypes
+import Schema
+import Store
+import Wire
+
+/// The entries of a list at one revision.
+struct ListResult: Sendable {
+  var entries: [Entry]
+  var revision: Int64
+  /// Where the next page starts; empty at the end.
+  var continueToken = ""
+  /// Only known for lists without a selector.
+  var remaining: Int?
+}
+
+/// Where a paged list goes on: the revision of its first page and the last key that was sent.
+struct ContinueToken: Equatable {
+  var revision: Int64
+  var after: String
+
+  init(revision: Int64, after: String) {
+    self.revision = revision
+    self.after = after
+  }
+
+  var text: String {
+    let json: JSON = ["v": "apus.v1", "rv": .int(revision), "start": .string(after)]
+    return Base64.encode(json.serialized(), urlSafe: true).replacing("=", with: "")
+  }
+
+  /// `nil` for a text that no server of this kind made.
+  init?(_ text: String) {
+    guard let bytes = Base64.decode(text, urlSafe: true), let json = try? JSON.parse(bytes),
+      json["v"]?.string == "apus.v1", let revision = json["rv"]?.int, let after = json["start"]?.string
+    else { return nil }
+    self.init(revision: revision, after: after)
+  }
+}
+
+extension ResourceService {
+  /// Lists the objects of a kind, answered from memory.
+  ///
+  /// - Parameters:
+  ///   - namespace: empty for all.
+  ///   - resourceVersionMatch: empty, `NotOlderThan` or `Exact`.
+  func list(
+    _ kind: KindSchema, namespace: String, selector: ObjectSelector, limit: Int = 0, continueToken: String = "",
+    resourceVersion: String = "", resourceVersionMatch: String = ""
+  ) throws(KubeError) -> ListResult {
+    var revision: Int64?
+    var after: String?
+    if !continueToken.isEmpty {
+      guard resourceVersion.isEmpty || resourceVersion == "0" else {
+        throw .badRequest("specifying resource version is not allowed when using continue")
+      }
+      guard let token = ContinueToken(continueToken) else {
+        throw .badRequest("continue key is not valid: it was not made by this server")
+      }
+      revision = token.revision
+      after = token.after
+    } else if !resourceVersion.isEmpty, resourceVersion != "0" {
+      let asked = try Self.parseRevision(resourceVersion)
+      let current = store.revision
+      if asked > current { throw .tooLargeResourceVersion(asked, current: current) }
+      if resourceVersionMatch == "Exact" || (resourceVersionMatch.isEmpty && limit > 0) { revision = asked }
+    } else if resourceVersionMatch == "Exact" {
+      throw .badRequest("resourceVersionMatch Exact is forbidden unless resourceVersion is provided and not 0")
+    }
+    if !["", "Exact", "NotOlderThan"].contains(resourceVersionMatch) {
+      throw .badRequest("resourceVersionMatch: Unsupported value: \"\(resourceVersionMatch)\"")
+    }
+    let prefix = StoreKey.prefix(kind, namespace: namespace)
+    do {
+      if let name = selector.fields.exactName, revision == nil, !namespace.isEmpty || !kind.isNamespaced {
+        let current = store.revision
+        let entry = store.get(prefix + name)
+        return ListResult(entries: entry.map { selector.matches($0) ? [$0] : [] } ?? [], revision: current)
+      }
+      if selector.selectsEverything {
+        let page = try store.list(prefix: prefix, after: after, limit: limit, at: revision)
+        return result(page.entries, page.revision, hasMore: page.remaining != nil, remaining: page.remaining)
+      }
+      // With a selector, pages are read until enough entries match.
+      var matching: [Entry] = []
+      while true {
+        let page = try store.list(prefix: prefix, after: after, limit: limit > 0 ? max(limit, 500) : 0, at: revision)
+        for (index, entry) in page.entries.enumerated() where selector.matches(entry) {
+          matching.append(entry)
+          if limit > 0, matching.count == limit {
+            let hasMore = index + 1 < page.entries.count || page.remaining != nil
+            return result(matching, page.revision, hasMore: hasMore, remaining: nil)
+          }
+        }
+        guard page.remaining != nil, let last = page.entries.last else {
+          return ListResult(entries: matching, revision: page.revision)
+        }
+        revision = page.revision
+        after = last.key
+      }
+    } catch {
+      if case .compacted = error {
+        throw .expired(
+          continueToken.isEmpty
+            ? "The resourceVersion for the provided list is too old."
+            : "The provided continue parameter is too old to display a consistent list result. You can start a new "
+              + "list without the continue parameter.")
+      }
+      if case .futureRevision(let asked, let current) = error {
+        throw .tooLargeResourceVersion(asked, current: current)
+      }
+      throw .unavailable("the list cannot be read: \(error)")
+    }
+  }
+
+  private func result(_ entries: [Entry], _ revision: Int64, hasMore: Bool, remaining: Int?) -> ListResult {
+    var result = ListResult(entries: entries, revision: revision)
+    if hasMore, let last = entries.last {
+      result.continueToken = ContinueToken(revision: revision, after: last.key).text
+      result.remaining = remaining
+    }
+    return result
+  }
+
+  static func parseRevision(_ text: String) throws(KubeError) -> Int64 {
+    guard let revision = Int64(text), revision >= 0 else {
+      throw .badRequest("Invalid value: \"\(text)\": resourceVersion must be a whole number of a stored version")
+    }
+    return revision
+  }
+}

@@ -1,0 +1,247 @@
+import KubeClient
+import KubeTypes
+import NIOCore
+import Schema
+import Store
+import Wire
+
+extension ResourceService {
+  /// The new state of an object, made from its present one.
+  typealias Change = @Sendable (_ current: JSON) throws(KubeError) -> JSON
+
+  /// Replaces an object or its subresource.
+  func update(
+    _ request: WriteRequest, body: JSON, duplicates: [String] = [], completion: @escaping WriteCompletion
+  ) {
+    do {
+      var object = body
+      try checkType(&object, request.kind)
+      try checkPlace(&object, request)
+      let name = object.at("metadata", "name")?.string ?? ""
+      if name.isEmpty {
+        object["metadata"]?["name"] = .string(request.name)
+      } else if name != request.name {
+        throw KubeError.badRequest(
+          "the name of the object (\(name)) does not match the name on the URL (\(request.name))")
+      }
+      let replacement = object
+      modify(request, duplicates: duplicates, completion: completion) { _ in replacement }
+    } catch {
+      completion(.failure(error as? KubeError ?? .internalError("\(error)")))
+    }
+  }
+
+  /// Patches an object or its subresource.
+  func patch(_ request: WriteRequest, type: PatchType, body: JSON, completion: @escaping WriteCompletion) {
+    let kind = request.kind
+    modify(request, completion: completion) { (current) throws(KubeError) in
+      var patched = try Self.apply(body, type: type, to: current, kind: kind)
+      guard patched.object != nil else {
+        throw .badRequest("the patch leaves \(patched.typeName) where an object must be")
+      }
+      try self.checkType(&patched, kind)
+      let name = patched.at("metadata", "name")?.string
+      if name != request.name {
+        throw .badRequest("the name of the object (\(name ?? "")) does not match the name on the URL (\(request.name))")
+      }
+      try self.checkPlace(&patched, request)
+      return patched
+    }
+  }
+
+  static func apply(_ patch: JSON, type: PatchType, to current: JSON, kind: KindSchema) throws(KubeError) -> JSON {
+    switch type {
+    case .json:
+      do { return try JSONPatch.apply(patch, to: current) } catch {
+        if error.reason == .inapplicable {
+          throw KubeError(
+            code: 422, reason: .invalid, message: "the server rejected our request due to an error in our request: \(error)",
+            details: KubeError.Details())
+        }
+        throw .badRequest("the JSON patch cannot be applied: \(error)")
+      }
+    case .merge:
+      guard patch.object != nil else { throw .badRequest("a merge patch must be an object, not \(patch.typeName)") }
+      return MergePatch.apply(patch, to: current)
+    case .strategicMerge:
+      guard patch.object != nil else {
+        throw .badRequest("a strategic merge patch must be an object, not \(patch.typeName)")
+      }
+      do { return try kind.strategicMerge(patch, into: current) } catch {
+        throw .badRequest("the strategic merge patch cannot be applied: \(error)")
+      }
+    }
+  }
+
+  /// Reads, changes, checks and writes an object; again when another write came between.
+  func modify(
+    _ request: WriteRequest, duplicates: [String] = [], attempt: Int = 0, completion: @escaping WriteCompletion,
+    _ change: @escaping Change
+  ) {
+    let key = StoreKey.key(request.kind, namespace: request.namespace, name: request.name)
+    guard let entry = store.get(key) else {
+      return completion(.failure(.notFound(request.resource, request.name)))
+    }
+    do {
+      guard let current = try? JSON.parse(entry.value) else {
+        throw KubeError.internalError("the stored \(key) is not readable")
+      }
+      var object = try change(current)
+      var warnings = try decode(&object, request.kind, request.fieldValidation, duplicates: duplicates)
+      try prepareForUpdate(&object, current: current, entry: entry, request)
+      request.kind.applyDefaults(&object)
+      var admitted = AdmissionRequest(
+        operation: .update, kind: request.kind, namespace: request.namespace, name: request.name,
+        subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: object, old: current)
+      do {
+        try admission.admit(&admitted)
+        object = admitted.object
+        bumpGeneration(&object, current: current, request)
+        let errors = request.kind.validate(object, old: current, subresource: request.subresource)
+        if !errors.isEmpty {
+          throw KubeError.invalid(kind: request.kind.groupVersionKind, name: request.name, errors)
+        }
+      } catch {
+        admitted.rollBack()
+        throw error
+      }
+      warnings += admitted.warnings
+
+      var bare = current
+      bare["metadata"]?["resourceVersion"] = nil
+      object["metadata"]?["resourceVersion"] = nil
+      if object == bare {
+        return completion(
+          .success(Written(bytes: entry.value, header: entry.header, warnings: warnings)))
+      }
+      if request.dryRun {
+        admitted.rollBack()
+        object["metadata"]?["resourceVersion"] = .string(String(entry.revision))
+        return completion(
+          .success(Written(bytes: object.serialized(), header: ObjectHeader(object), warnings: warnings)))
+      }
+      let final = object
+      let release = admitted.reservations
+      let finalWarnings = warnings
+      let retry: @Sendable (StoreError) -> Void = { failure in
+        for reservation in release { reservation() }
+        guard failure.isConflict, attempt + 1 < Self.attemptsMax else {
+          return completion(.failure(self.error(failure, request.resource, request.name)))
+        }
+        request.loop.execute {
+          self.modify(request, duplicates: duplicates, attempt: attempt + 1, completion: completion, change)
+        }
+      }
+      if Self.isFinished(final) {
+        remove(final, key: key, expecting: .revision(entry.revision)) { result in
+          switch result {
+          case .success(var written):
+            written.warnings = finalWarnings
+            completion(.success(written))
+          case .failure(let failure): retry(failure)
+          }
+        }
+        return
+      }
+      put(final, key: key, expecting: .revision(entry.revision)) { result in
+        switch result {
+        case .success(let entry):
+          completion(.success(Written(bytes: entry.value, header: entry.header, warnings: finalWarnings)))
+        case .failure(let failure): retry(failure)
+        }
+      }
+    } catch {
+      completion(.failure(error as? KubeError ?? .internalError("\(error)")))
+    }
+  }
+
+  /// Whether nothing keeps a deleted object any more: no finalizer and no grace period.
+  static func isFinished(_ object: JSON) -> Bool {
+    guard object.at("metadata", "deletionTimestamp")?.string != nil else { return false }
+    if object.at("metadata", "finalizers")?.array?.isEmpty == false { return false }
+    if object["kind"]?.string == "Namespace", object["apiVersion"]?.string == "v1",
+      object.at("spec", "finalizers")?.array?.isEmpty == false
+    {
+      return false
+    }
+    return (object.at("metadata", "deletionGracePeriodSeconds")?.int ?? 0) == 0
+  }
+
+  /// Keeps what a client cannot change: identity, life cycle, and the half that the subresource does not write.
+  private func prepareForUpdate(_ object: inout JSON, current: JSON, entry: Entry, _ request: WriteRequest)
+    throws(KubeError)
+  {
+    guard var meta = object["metadata"]?.object, let old = current["metadata"]?.object else {
+      throw .badRequest("metadata must be an object")
+    }
+    if let version = meta["resourceVersion"]?.string, !version.isEmpty, version != String(entry.revision) {
+      guard Int64(version) != nil else {
+        throw .invalid(
+          kind: request.kind.groupVersionKind, name: request.name,
+          [
+            FieldError(
+              type: .invalid, path: "metadata.resourceVersion", value: .string(version),
+              detail: "must be the version of a stored object")
+          ])
+      }
+      throw .modified(request.resource, request.name)
+    }
+    if let uid = meta["uid"]?.string, !uid.isEmpty, uid != entry.header.uid {
+      throw .conflict(
+        request.resource, request.name,
+        "StorageError: invalid object, Code: 4, Key: /registry/\(entry.key), ResourceVersion: 0, AdditionalErrorMsg: "
+          + "Precondition failed: UID in precondition: \(uid), UID in object meta: \(entry.header.uid)")
+    }
+    for key in ["managedFields", "selfLink"] { meta[key] = nil }
+    for key in [
+      "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
+      "generateName",
+    ] { meta[key] = old[key] }
+    if entry.header.deletionTimestamp != nil {
+      let added = (meta["finalizers"]?.array ?? []).compactMap(\.string).filter { !entry.header.finalizers.contains($0) }
+      if !added.isEmpty {
+        throw .invalid(
+          kind: request.kind.groupVersionKind, name: request.name,
+          [
+            FieldError(
+              type: .forbidden, path: "metadata.finalizers", value: nil,
+              detail: "no new finalizers can be added if the object is being deleted, found new finalizers "
+                + "[\(added.map { "\"\($0)\"" }.joined(separator: " "))]")
+          ])
+      }
+    }
+    if meta["finalizers"]?.array?.isEmpty == true { meta["finalizers"] = nil }
+    if meta["ownerReferences"]?.array?.isEmpty == true { meta["ownerReferences"] = nil }
+
+    switch request.subresource {
+    case "status":
+      let status = object["status"]
+      meta["ownerReferences"] = old["ownerReferences"]
+      object = current
+      object["status"] = status
+    case "ephemeralcontainers", "resize":
+      // Only these parts of the pod may change there.
+      let containers = object.at("spec", request.subresource == "resize" ? "containers" : "ephemeralContainers")
+      object = current
+      object["spec"]?[request.subresource == "resize" ? "containers" : "ephemeralContainers"] = containers
+    case "finalize":
+      let finalizers = object.at("spec", "finalizers")
+      object = current
+      meta = old
+      object["spec"]?["finalizers"] = finalizers
+    case "binding": break
+    default:
+      if request.kind.hasStatusSubresource { object["status"] = current["status"] }
+      // The namespace's own finalizers go through its subresource.
+      if request.kind.kind == "Namespace", request.kind.group.isEmpty { object["spec"] = current["spec"] }
+    }
+    object["metadata"] = .object(meta)
+  }
+
+  private func bumpGeneration(_ object: inout JSON, current: JSON, _ request: WriteRequest) {
+    guard request.kind.tracksGeneration, request.subresource != "status" else { return }
+    if object["spec"] != current["spec"] {
+      object["metadata"]?["generation"] = .int((current.at("metadata", "generation")?.int ?? 0) + 1)
+    }
+  }
+}

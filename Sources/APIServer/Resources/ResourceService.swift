@@ -1,0 +1,201 @@
+import KubeClient
+import KubeTypes
+import Logging
+import NIOCore
+import Schema
+import Store
+import Wire
+
+typealias Entry = Store<ObjectHeader>.Entry
+
+/// What happens to fields that a kind does not have.
+enum FieldValidation: String, Sendable {
+  case ignore = "Ignore"
+  case warn = "Warn"
+  case strict = "Strict"
+}
+
+/// A write, whoever asks for it: a client over HTTPS or a controller in this process.
+struct WriteRequest: Sendable {
+  var kind: KindSchema
+  /// Empty for cluster-scoped kinds.
+  var namespace: String
+  /// Empty for `create` with `generateName`.
+  var name: String
+  var subresource = ""
+  var user: UserInfo
+  var dryRun = false
+  var fieldValidation = FieldValidation.warn
+  /// Where a write that lost a race is tried again.
+  var loop: any EventLoop
+
+  var resource: GroupVersionResource { kind.groupVersionResource }
+}
+
+/// The outcome of a write.
+struct Written: Sendable {
+  var code = 200
+  var bytes: [UInt8]
+  var header: ObjectHeader
+  /// A `Status` that answers instead of the object, for deletions.
+  var status: JSON?
+  var warnings: [String] = []
+
+  var object: Object { Object(header: header, bytes: bytes) }
+}
+
+typealias WriteCompletion = @Sendable (Result<Written, KubeError>) -> Void
+
+/// Create, read, update, patch and delete of every kind: decoding, defaults, admission, validation and the store.
+///
+/// Reads are answered at once from the store's memory. Writes are prepared on the caller's thread and end in the
+/// store's completion, so that no thread waits for the disk.
+final class ResourceService: Sendable {
+  let store: Store<ObjectHeader>
+  let schemas: SchemaRegistry
+  let admission: AdmissionChain
+  let time: any TimeSource
+  let identifiers: IdentifierSource
+  let logger: Logger
+
+  /// How often a write that loses against another one is tried before it is reported as a conflict.
+  static let attemptsMax = 8
+
+  init(
+    store: Store<ObjectHeader>, schemas: SchemaRegistry, admission: AdmissionChain, time: any TimeSource,
+    identifiers: IdentifierSource, logger: Logger
+  ) {
+    self.store = store
+    self.schemas = schemas
+    self.admission = admission
+    self.time = time
+    self.identifiers = identifiers
+    self.logger = logger
+  }
+
+  /// The served kind at a resource, or 404.
+  func kind(_ resource: GroupVersionResource) throws(KubeError) -> KindSchema {
+    guard let kind = schemas.resource(resource) else { throw .noSuchPath() }
+    return kind
+  }
+
+  func get(_ kind: KindSchema, namespace: String, name: String) throws(KubeError) -> Entry {
+    guard let entry = store.get(StoreKey.key(kind, namespace: namespace, name: name)) else {
+      throw .notFound(kind.groupVersionResource, name)
+    }
+    return entry
+  }
+
+  // MARK: Steps that writes share
+
+  /// Checks a body against the kind: what the kind does not know is dropped and reported.
+  ///
+  /// - Returns: the warnings for the client.
+  func decode(_ object: inout JSON, _ kind: KindSchema, _ validation: FieldValidation, duplicates: [String] = [])
+    throws(KubeError) -> [String]
+  {
+    let report = kind.decode(&object)
+    if let problem = report.errors.first {
+      throw .badRequest(
+        "\(kind.kind) in version \"\(kind.version)\" cannot be handled as a \(kind.kind): \(problem)")
+    }
+    guard validation != .ignore else { return [] }
+    let problems =
+      duplicates.map { "duplicate field \"\($0)\"" } + report.unknownFields.map { "unknown field \"\($0)\"" }
+    if problems.isEmpty { return [] }
+    if validation == .strict {
+      throw .badRequest(
+        "\(kind.kind) in version \"\(kind.version)\" cannot be handled as a \(kind.kind): strict decoding error: "
+          + problems.joined(separator: ", "))
+    }
+    return problems
+  }
+
+  /// Puts `apiVersion` and `kind` right, and refuses an object that says it is another one.
+  func checkType(_ object: inout JSON, _ kind: KindSchema) throws(KubeError) {
+    guard object.object != nil else {
+      throw .badRequest("the body of the request must be an object, not \(object.typeName)")
+    }
+    if let version = object["apiVersion"]?.string, !version.isEmpty, version != kind.groupVersion.description {
+      throw .badRequest(
+        "the API version in the data (\(version)) does not match the expected API version (\(kind.groupVersion))")
+    }
+    if let name = object["kind"]?.string, !name.isEmpty, name != kind.kind {
+      throw .badRequest(
+        "\(name) in version \"\(kind.version)\" cannot be handled as a \(kind.kind): converting (\(name)) to "
+          + "(\(kind.kind)): unknown conversion")
+    }
+    object["apiVersion"] = .string(kind.groupVersion.description)
+    object["kind"] = .string(kind.kind)
+    if object["metadata"]?.object == nil { object["metadata"] = .object(JSONObject()) }
+  }
+
+  /// Maps what the store says; `name` is what the client asked for.
+  func error(_ error: StoreError, _ resource: GroupVersionResource, _ name: String) -> KubeError {
+    if error.isExists { return .alreadyExists(resource, name) }
+    if error.isNotFound { return .notFound(resource, name) }
+    if error.isConflict { return .modified(resource, name) }
+    if error.isDiskFull {
+      return KubeError(
+        code: 507, reason: .unknown,
+        message: "the disk that holds the server's state is full: nothing was written; free some space and try again")
+    }
+    logger.error("the store refused a write", metadata: ["error": "\(error)", "resource": "\(resource.resource)"])
+    return .unavailable("the server's state cannot be written: \(error)")
+  }
+
+  /// Writes an object. The completion may run on the store's thread and must not block.
+  func put(
+    _ object: JSON, key: String, expecting precondition: Store<ObjectHeader>.Precondition,
+    completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
+  ) {
+    let (bytes, revisionAt) = Canonical.encode(object)
+    let header = ObjectHeader(object)
+    let operation = Store<ObjectHeader>.Operation.put(
+      key, value: bytes, revisionAt: revisionAt,
+      header: { revision in
+        var header = header
+        header.resourceVersion = revision
+        return header
+      }, precondition: precondition)
+    store.commit([operation]) { result in
+      completion(result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
+    }
+  }
+
+  /// Removes an object; its watchers see `object` as its last state.
+  func remove(
+    _ object: JSON, key: String, expecting precondition: Store<ObjectHeader>.Precondition,
+    completion: @escaping @Sendable (Result<Written, StoreError>) -> Void
+  ) {
+    let (bytes, revisionAt) = Canonical.encode(object)
+    let header = ObjectHeader(object)
+    let operation = Store<ObjectHeader>.Operation.delete(
+      key, finalValue: bytes, revisionAt: revisionAt,
+      header: { revision in
+        var header = header
+        header.resourceVersion = revision
+        return header
+      }, precondition: precondition)
+    store.commit([operation]) { result in
+      completion(
+        result.map { entries in
+          if let last = entries.first ?? nil { return Written(bytes: last.value, header: last.header) }
+          return Written(bytes: bytes, header: header)
+        })
+    }
+  }
+}
+
+/// Where objects live in the store: `pods/NAMESPACE/NAME`, `apps/deployments/NAMESPACE/NAME`, `nodes/NAME`. The list of
+/// one namespace and that of all are prefixes.
+enum StoreKey {
+  static func prefix(_ kind: KindSchema, namespace: String = "") -> String {
+    let base = kind.group.isEmpty ? "\(kind.resource)/" : "\(kind.group)/\(kind.resource)/"
+    return namespace.isEmpty ? base : "\(base)\(namespace)/"
+  }
+
+  static func key(_ kind: KindSchema, namespace: String, name: String) -> String {
+    prefix(kind, namespace: kind.isNamespaced ? namespace : "") + name
+  }
+}

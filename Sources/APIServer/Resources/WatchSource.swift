@@ -1,0 +1,206 @@
+import KubeClient
+import KubeTypes
+import Schema
+import Store
+import Synchronization
+import Wire
+
+/// What a watch tells its client.
+enum WatchNotice: Sendable {
+  case added(Entry)
+  case modified(Entry)
+  case deleted(Entry)
+  case bookmark(revision: Int64, endsInitialEvents: Bool)
+  case failed(KubeError)
+
+  var name: String {
+    switch self {
+    case .added: "ADDED"
+    case .modified: "MODIFIED"
+    case .deleted: "DELETED"
+    case .bookmark: "BOOKMARK"
+    case .failed: "ERROR"
+    }
+  }
+}
+
+/// One running watch, for HTTP and for in-process clients alike.
+///
+/// The store's thread puts events into a bounded queue; the reader takes them when it can write. A reader that falls
+/// behind by more than `capacity` events is dropped and has to list again: the server never waits for a client.
+final class WatchSource: Sendable {
+  struct Options: Sendable {
+    var namespace = ""
+    var selector = ObjectSelector.everything
+    /// As in the URL: empty for "now, with the present state as ADDED events".
+    var resourceVersion = ""
+    var sendInitialEvents: Bool?
+    var allowBookmarks = false
+  }
+
+  private struct State {
+    var queue: [WatchNotice] = []
+    var isEnded = false
+    var watch: Store<ObjectHeader>.Watch?
+  }
+
+  static let capacity = 16_384
+
+  private let service: ResourceService
+  private let kind: KindSchema
+  private let options: Options
+  private let state = Mutex(State())
+  /// Called, from any thread, when the queue stops being empty.
+  private let wake: @Sendable () -> Void
+
+  /// - Parameter wake: called from any thread when notices wait; it must not block.
+  init(_ service: ResourceService, _ kind: KindSchema, _ options: Options, wake: @escaping @Sendable () -> Void) {
+    self.service = service
+    self.kind = kind
+    self.options = options
+    self.wake = wake
+  }
+
+  /// Starts the watch.
+  ///
+  /// - Throws: 400 for a version that is no number, 410 for one that is no longer kept.
+  func start() throws(KubeError) {
+    var after: Int64
+    var initial: [WatchNotice] = []
+    let sendsState =
+      options.sendInitialEvents ?? (options.resourceVersion.isEmpty || options.resourceVersion == "0")
+    if sendsState {
+      let list = try service.list(kind, namespace: options.namespace, selector: options.selector)
+      if !options.resourceVersion.isEmpty {
+        let asked = try ResourceService.parseRevision(options.resourceVersion)
+        if asked > list.revision { throw .tooLargeResourceVersion(asked, current: list.revision) }
+      }
+      after = list.revision
+      initial = list.entries.map(WatchNotice.added)
+      if options.sendInitialEvents == true {
+        initial.append(.bookmark(revision: after, endsInitialEvents: true))
+      }
+    } else if options.resourceVersion.isEmpty || options.resourceVersion == "0" {
+      after = service.store.revision
+    } else {
+      after = try ResourceService.parseRevision(options.resourceVersion)
+      let current = service.store.revision
+      // A client may know a version that another object has; one from the future is another server's.
+      if after > current { throw .tooLargeResourceVersion(after, current: current) }
+    }
+    if !initial.isEmpty {
+      state.withLock { $0.queue = initial }
+    }
+    do {
+      let watch = try service.store.watch(
+        prefix: StoreKey.prefix(kind, namespace: options.namespace), after: after
+      ) { [weak self] signal in
+        self?.receive(signal)
+      }
+      let isEnded = state.withLock { state in
+        state.watch = watch
+        return state.isEnded
+      }
+      if isEnded { watch.cancel() }
+    } catch {
+      if case .compacted(let requested, let oldest) = error {
+        throw .expired("too old resource version: \(requested) (\(oldest))")
+      }
+      throw .unavailable("the watch cannot be started: \(error)")
+    }
+    if !initial.isEmpty { wake() }
+  }
+
+  private func receive(_ signal: Store<ObjectHeader>.WatchSignal) {
+    switch signal {
+    case .events(let events):
+      var notices: [WatchNotice] = []
+      for event in events { if let notice = notice(event) { notices.append(notice) } }
+      if !notices.isEmpty { enqueue(notices) }
+    case .overflow: fail(.expired("the watch fell behind: list again"))
+    case .closed: end()
+    }
+  }
+
+  /// How a change looks to this watcher: an object that starts or stops matching comes or goes.
+  private func notice(_ event: Store<ObjectHeader>.Event) -> WatchNotice? {
+    let selector = options.selector
+    if selector.selectsEverything {
+      switch event.kind {
+      case .put(created: true): return .added(event.entry)
+      case .put(created: false): return .modified(event.entry)
+      case .delete: return .deleted(event.entry)
+      }
+    }
+    let matched = event.previous.map(selector.matches) ?? false
+    if event.kind == .delete { return matched ? .deleted(event.entry) : nil }
+    let matches = selector.matches(event.entry)
+    switch (matched, matches) {
+    case (false, true): return .added(event.entry)
+    case (true, true): return .modified(event.entry)
+    case (true, false): return .deleted(event.entry)
+    case (false, false): return nil
+    }
+  }
+
+  private func enqueue(_ notices: [WatchNotice]) {
+    let (wasEmpty, overflowed) = state.withLock { state -> (Bool, Bool) in
+      if state.isEnded { return (false, false) }
+      let wasEmpty = state.queue.isEmpty
+      if state.queue.count + notices.count > Self.capacity + 1024 { return (wasEmpty, true) }
+      state.queue += notices
+      return (wasEmpty, false)
+    }
+    if overflowed { return fail(.expired("the watch fell behind by \(Self.capacity) events: list again")) }
+    if wasEmpty { wake() }
+  }
+
+  private func fail(_ error: KubeError) {
+    let watch = state.withLock { state -> Store<ObjectHeader>.Watch? in
+      state.isEnded = true
+      state.queue = [.failed(error)]
+      return state.watch
+    }
+    watch?.cancel()
+    wake()
+  }
+
+  private func end() {
+    state.withLock { $0.isEnded = true }
+    wake()
+  }
+
+  /// Ends the watch; what waits is dropped.
+  func cancel() {
+    let watch = state.withLock { state -> Store<ObjectHeader>.Watch? in
+      state.isEnded = true
+      state.queue = []
+      return state.watch
+    }
+    watch?.cancel()
+  }
+
+  /// Takes up to `limit` notices.
+  ///
+  /// - Returns: `isEnded` when nothing will follow them.
+  func take(_ limit: Int = .max) -> (notices: [WatchNotice], isEnded: Bool) {
+    state.withLock { state in
+      if state.queue.count <= limit {
+        let all = state.queue
+        state.queue = []
+        return (all, state.isEnded)
+      }
+      let first = Array(state.queue[..<limit])
+      state.queue.removeFirst(limit)
+      return (first, false)
+    }
+  }
+
+  /// A bookmark for everything that was taken from the queue so far; `nil` while something waits.
+  func bookmark() -> WatchNotice? {
+    guard options.allowBookmarks else { return nil }
+    // Read before looking at the queue: what is delivered by then is either taken or waits.
+    let revision = service.store.deliveredRevision
+    return state.withLock { $0.queue.isEmpty && !$0.isEnded ? .bookmark(revision: revision, endsInitialEvents: false) : nil }
+  }
+}

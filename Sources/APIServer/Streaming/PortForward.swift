@@ -1,0 +1,105 @@
+import KubeClient
+import NIOCore
+import Synchronization
+
+/// Port forwarding (`portforward.k8s.io`): for each connection that the client accepts it opens two streams with the
+/// same `requestid`, an error stream and a data stream; the server connects to the port and copies both ways.
+struct PortForward: Sendable {
+  let namespace: String
+  let pod: String
+  let streams: any NodeStreams
+
+  private struct Pair: Sendable {
+    var data: SPDYStream
+    var error: SPDYStream
+    var port: Int
+  }
+
+  /// Streams whose other half has not come, by kind and request.
+  private final class Waiting: Sendable {
+    let streams = Mutex<[String: SPDYStream]>([:])
+  }
+
+  func run(
+    _ input: NIOAsyncChannelInboundStream<ByteBuffer>, _ output: NIOAsyncChannelOutboundWriter<ByteBuffer>,
+    on channel: any Channel
+  ) async {
+    let connection = SPDYConnection { try await output.write($0) }
+    let (pairs, found) = AsyncStream<Pair>.makeStream(bufferingPolicy: .bufferingOldest(SPDYConnection.streamCountMax))
+    let waiting = Waiting()
+    await withDiscardingTaskGroup { group in
+      group.addTask {
+        try? await connection.run(input) { stream in
+          match(stream, waiting: waiting).map { if case .enqueued = found.yield($0) { true } else { false } } ?? true
+        }
+        found.finish()
+      }
+      for await pair in pairs { group.addTask { await forward(pair) } }
+      group.cancelAll()
+    }
+  }
+
+  /// The pair that this stream completes; nil while its other half is missing. A stream without the headers that it
+  /// needs is left alone: the client sees that nothing comes.
+  private func match(_ stream: SPDYStream, waiting: Waiting) -> Pair? {
+    guard let kind = stream.header("streamtype"), kind == "data" || kind == "error",
+      let request = stream.header("requestid"), let port = stream.header("port").flatMap({ Int($0) }),
+      (1...65535).contains(port)
+    else { return nil }
+    return waiting.streams.withLock { waiting in
+      let other = (kind == "data" ? "error" : "data") + "/" + request
+      guard let partner = waiting.removeValue(forKey: other) else {
+        // One that never finds its partner ends with the connection, which bounds their number.
+        waiting[kind + "/" + request] = stream
+        return nil
+      }
+      return kind == "data"
+        ? Pair(data: stream, error: partner, port: port) : Pair(data: partner, error: stream, port: port)
+    }
+  }
+
+  private func forward(_ pair: Pair) async {
+    do {
+      let target = try await streams.connect(namespace: namespace, pod: pod, port: pair.port)
+      // A client that resets the stream wants nothing more, in either direction.
+      pair.data.onReset { Task { await target.close() } }
+      await copy(pair, target)
+      await target.close()
+    } catch {
+      let reason = (error as? KubeError)?.message ?? String(describing: error)
+      // kubectl prints what comes on the error stream.
+      let text = "error forwarding port \(pair.port) to pod \(pod): \(reason)"
+      try? await pair.error.write(ByteBuffer(string: text))
+    }
+    try? await pair.data.finish()
+    try? await pair.error.finish()
+    pair.data.input.abandon()
+    pair.error.input.abandon()
+  }
+
+  private func copy(_ pair: Pair, _ target: any ByteStream) async {
+    await withTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        while let bytes = await pair.data.input.read() {
+          do {
+            try await target.write(bytes)
+          } catch {
+            break
+          }
+        }
+        try? await target.closeWrite()
+        return false
+      }
+      group.addTask {
+        do {
+          for try await bytes in target.input { try await pair.data.write(bytes) }
+          try await pair.data.finish()
+        } catch {}
+        return true
+      }
+      // The pod's end of the connection decides; a client that has sent everything may still wait for the answer.
+      for await isOver in group where isOver { break }
+      group.cancelAll()
+    }
+  }
+}

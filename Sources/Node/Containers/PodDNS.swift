@@ -1,0 +1,76 @@
+import KubeTypes
+
+/// A pod's `/etc/resolv.conf` by its `dnsPolicy` (kubelet's `network/dns`). Pure.
+enum PodDNS {
+  /// `resolv.conf(5)` takes no more.
+  static let nameserversMax = 3
+  static let searchesMax = 32
+
+  /// - Parameter host: the machine's own settings.
+  static func settings(
+    for pod: Pod, clusterDNS: String, clusterDomain: String, host: DNSSettings
+  ) -> DNSSettings {
+    var settings = DNSSettings()
+    let usesHostNetwork = pod.spec.hostNetwork == true
+    switch pod.spec.dnsPolicy ?? "ClusterFirst" {
+    case "None": break
+    case "ClusterFirstWithHostNet": settings = cluster(pod, clusterDNS, clusterDomain, host)
+    case "ClusterFirst" where !usesHostNetwork: settings = cluster(pod, clusterDNS, clusterDomain, host)
+    default: settings = host
+    }
+    if let extra = pod.spec.dnsConfig {
+      settings.nameservers = unique(settings.nameservers + extra.nameservers)
+      settings.searches = unique(settings.searches + extra.searches)
+      for option in extra.options {
+        guard let name = option.name, !name.isEmpty else { continue }
+        settings.options.removeAll { $0 == name || $0.hasPrefix(name + ":") }
+        settings.options.append(option.value.map { "\(name):\($0)" } ?? name)
+      }
+    }
+    settings.nameservers = Array(settings.nameservers.prefix(nameserversMax))
+    settings.searches = Array(settings.searches.prefix(searchesMax))
+    return settings
+  }
+
+  private static func cluster(_ pod: Pod, _ server: String, _ domain: String, _ host: DNSSettings) -> DNSSettings {
+    let namespace = pod.metadata.namespace ?? ""
+    return DNSSettings(
+      nameservers: [server],
+      searches: unique(["\(namespace).svc.\(domain)", "svc.\(domain)", domain] + host.searches), options: ["ndots:5"])
+  }
+
+  private static func unique(_ list: [String]) -> [String] {
+    var seen: Set<String> = []
+    return list.filter { seen.insert($0).inserted }
+  }
+
+  /// Parses `resolv.conf(5)`; lines that are not understood are passed over.
+  static func parse(_ text: String) -> DNSSettings {
+    var settings = DNSSettings()
+    for line in text.split(whereSeparator: \.isNewline) {
+      let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
+      guard let keyword = words.first, !keyword.hasPrefix("#"), !keyword.hasPrefix(";") else { continue }
+      let values = Array(words.dropFirst())
+      switch keyword {
+      case "nameserver": settings.nameservers += values.prefix(1)
+      case "search", "domain": settings.searches = values
+      case "options": settings.options = values
+      default: break
+      }
+    }
+    return settings
+  }
+
+  /// The name inside the pod: `spec.hostname` or the pod's name, at most 63 bytes.
+  static func hostname(of pod: Pod) -> String {
+    var name = pod.spec.hostname.flatMap { $0.isEmpty ? nil : $0 } ?? pod.metadata.name ?? "pod"
+    if name.utf8.count > 63 { name = String(name.prefix(63)) }
+    while let last = name.last, last == "-" || last == "." { name.removeLast() }
+    return name
+  }
+
+  static func fullyQualifiedName(of pod: Pod, clusterDomain: String) -> String? {
+    guard let subdomain = pod.spec.subdomain, !subdomain.isEmpty else { return nil }
+    return "\(hostname(of: pod)).\(subdomain).\(pod.metadata.namespace ?? "").svc.\(clusterDomain)"
+  }
+}

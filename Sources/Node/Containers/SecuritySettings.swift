@@ -1,0 +1,76 @@
+import KubeTypes
+
+/// The pod's and the container's `securityContext` together, and the checks that need the image. Pure.
+struct SecuritySettings: Sendable, Equatable {
+  var runAsUser: Int64?
+  var runAsGroup: Int64?
+  var supplementalGroups: [Int64]
+  var isPrivileged: Bool
+  var addCapabilities: [String]
+  var dropCapabilities: [String]
+  var noNewPrivileges: Bool
+  var seccomp: SeccompChoice
+  var isProcUnmasked: Bool
+  var hasReadOnlyRoot: Bool
+
+  /// - Parameters:
+  ///   - imageUser: the image's `User`.
+  ///   - seccompRoot: where the profiles of type `Localhost` are.
+  init(pod: Pod, container: Container, imageUser: String, seccompRoot: String) throws(NodeError) {
+    let podContext = pod.spec.securityContext
+    let context = container.securityContext
+    runAsUser = context?.runAsUser ?? podContext?.runAsUser
+    runAsGroup = context?.runAsGroup ?? podContext?.runAsGroup
+    supplementalGroups = podContext?.supplementalGroups ?? []
+    if let group = podContext?.fsGroup, !supplementalGroups.contains(group) { supplementalGroups.append(group) }
+    isPrivileged = context?.privileged == true
+    addCapabilities = context?.capabilities?.add ?? []
+    dropCapabilities = context?.capabilities?.drop ?? []
+    noNewPrivileges = context?.allowPrivilegeEscalation == false
+    isProcUnmasked = context?.procMount == "Unmasked"
+    hasReadOnlyRoot = context?.readOnlyRootFilesystem == true
+
+    let profile = context?.seccompProfile ?? podContext?.seccompProfile
+    switch profile?.`type` {
+    case "Unconfined": seccomp = .unconfined
+    case "Localhost":
+      let name = profile?.localhostProfile ?? ""
+      guard !name.isEmpty, !name.hasPrefix("/"), !name.split(separator: "/").contains("..") else {
+        throw NodeError(
+          .createContainerConfigError, "seccomp localhostProfile \"\(name)\" must be a relative path without '..'")
+      }
+      seccomp = .localhost("\(seccompRoot)/\(name)")
+    default: seccomp = isPrivileged ? .unconfined : .runtimeDefault
+    }
+
+    if context?.runAsNonRoot ?? podContext?.runAsNonRoot == true {
+      try Self.verifyNonRoot(runAsUser, imageUser: imageUser, pod: pod, container: container)
+    }
+  }
+
+  /// `verifyRunAsNonRoot` in `pkg/kubelet/kuberuntime/security_context.go`.
+  private static func verifyNonRoot(
+    _ user: Int64?, imageUser: String, pod: Pod, container: Container
+  ) throws(NodeError) {
+    let metadata = pod.metadata
+    let place =
+      "(pod: \"\(metadata.name ?? "")_\(metadata.namespace ?? "")(\(metadata.uid ?? ""))\", container: \(container.name ?? ""))"
+    if let user {
+      if user == 0 {
+        throw NodeError(
+          .createContainerConfigError, "container's runAsUser breaks non-root policy \(place)")
+      }
+      return
+    }
+    let name = imageUser.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init) ?? ""
+    if name.isEmpty || Int64(name) == 0 {
+      throw NodeError(
+        .createContainerConfigError, "container has runAsNonRoot and image will run as root \(place)")
+    }
+    if Int64(name) == nil {
+      throw NodeError(
+        .createContainerConfigError,
+        "container has runAsNonRoot and image has non-numeric user (\(name)), cannot verify user is non-root \(place)")
+    }
+  }
+}

@@ -1,0 +1,277 @@
+import ControllerKit
+import Glibc
+import KubeClient
+import KubeTypes
+import Logging
+import NIOPosix
+import OCI
+import Schema
+import Synchronization
+import Wire
+
+/// Where the composition root also sees `KubeTypes.Node`, this name is not ambiguous.
+public typealias NodeAgent = Node
+
+/// Runs the pods that are bound to this node: kubelet's part of Kubernetes.
+///
+/// It registers the Node, watches its pods, and has one `PodWorker` for each. When its task is cancelled the containers
+/// go on running, and the next `Node` on the same data directory takes them over as they are.
+public final class Node: ControllerKit.Service, NodeStreams {
+  let context: NodeContext
+  private let configuration: NodeConfiguration
+  private let client: any KubeClient
+  private let runtime: any ContainerRuntime
+  private let images: ImageStore
+  private let time: any TimeSource
+  private let seed: UInt64
+  private let log = Logger(label: "apus.node")
+  private let pods: Informer
+  private let services: Informer
+  private let files = FileWatcher()
+  private let builder: NodeStatusBuilder
+
+  private struct State {
+    /// By uid.
+    var workers: [String: PodWorker] = [:]
+    /// The newest worker of each name.
+    var uidByKey: [ObjectKey: String] = [:]
+    /// Containers and sandboxes that the runtime had when the node started and that no worker took over yet.
+    var found: [String: Found] = [:]
+  }
+
+  private struct Found {
+    var containers: [ContainerState] = []
+    var sandbox: Sandbox?
+  }
+
+  private let state = Mutex(State())
+  /// In order: changes of pods from the informer, and workers to run.
+  private let changes: AsyncStream<Change>
+  private let changesContinuation: AsyncStream<Change>.Continuation
+  private let newWorkers: AsyncStream<PodWorker>
+  private let newWorkersContinuation: AsyncStream<PodWorker>.Continuation
+
+  private enum Change: Sendable {
+    case pod(old: Object?, new: Object?)
+    /// The informer has seen everything: what is not among it is gone.
+    case synced
+  }
+
+  /// - Parameters:
+  ///   - client: with the rights of a kubelet.
+  ///   - time: the node's clock.
+  ///   - seed: of the jitter of retries.
+  public init(
+    configuration: NodeConfiguration, client: any KubeClient, runtime: any ContainerRuntime, images: ImageStore,
+    time: any TimeSource, seed: UInt64
+  ) {
+    self.configuration = configuration
+    self.client = client
+    self.runtime = runtime
+    self.images = images
+    self.time = time
+    self.seed = seed
+    (changes, changesContinuation) = AsyncStream.makeStream()
+    (newWorkers, newWorkersContinuation) = AsyncStream.makeStream()
+    pods = Informer(
+      client: client, resource: Pod.resource, fieldSelector: "spec.nodeName=\(configuration.name)", time: time)
+    services = Informer(client: client, resource: KubeTypes.Service.resource, time: time)
+    let facts = MachineFacts.read(dataDirectory: configuration.dataDirectory)
+    builder = NodeStatusBuilder(configuration: configuration, facts: facts)
+    let capacity = builder.capacity
+    let references = ReferenceStore(client: client, time: time)
+    let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
+    let allServices = services
+    context = NodeContext(
+      configuration: configuration, client: client, runtime: runtime, images: ImageProvider(store: images), time: time,
+      events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
+      volumes: VolumeManager(
+        configuration: configuration, client: client, references: references, time: time, allocatable: { capacity }),
+      references: references, files: files,
+      specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory, hostDNS: hostDNS),
+      services: { namespace in allServices.list(namespace: namespace).compactMap(Self.entry) },
+      allocatable: { capacity }, log: log)
+  }
+
+  private static func entry(_ object: Object) -> ServiceVariables.Entry? {
+    let service = object.decode(KubeTypes.Service.self)
+    guard let ip = service.spec.clusterIP, !ip.isEmpty, ip != "None" else { return nil }
+    return ServiceVariables.Entry(
+      name: object.header.name, clusterIP: ip,
+      ports: service.spec.ports.map {
+        .init(name: $0.name ?? "", port: Int($0.port ?? 0), transport: $0.`protocol` ?? "TCP")
+      })
+  }
+
+  // MARK: - Life
+
+  /// Until the task is cancelled. Throws when the runtime cannot say what runs here: acting without knowing could start
+  /// a second copy of something that runs.
+  public func run() async throws {
+    let path = configuration.podsDirectory
+    try await NIOThreadPool.singleton.runIfActive { try Files.makeDirectory(path, mode: 0o750) }
+    do {
+      try await files.start(on: MultiThreadedEventLoopGroup.singleton.any())
+    } catch {
+      log.warning("changes of files are not watched: logs -f and image imports react late", metadata: ["error": "\(error)"])
+    }
+    try await adopt()
+    let imagesWatch = files.watch(images.root) { [weak self] in self?.imagesChanged() }
+    defer { imagesWatch?.cancel() }
+    pods.onChange { [changesContinuation] old, new in changesContinuation.yield(.pod(old: old, new: new)) }
+
+    do {
+      try await withThrowingDiscardingTaskGroup { group in
+        group.addTask { await self.runWorkers() }
+        group.addTask { await self.followRuntime() }
+        group.addTask { try await self.pods.run() }
+        group.addTask { try await self.services.run() }
+        group.addTask {
+          try await self.pods.waitUntilSynced()
+          self.changesContinuation.yield(.synced)
+        }
+        group.addTask { await self.followPods() }
+        group.addTask { try await self.registration().run() }
+      }
+    } catch {
+      await files.stop()
+      context.references.stop()
+      throw error
+    }
+    await files.stop()
+    context.references.stop()
+  }
+
+  private func registration() -> NodeRegistration {
+    let subject = EventSubject(
+      kind: "Node", apiVersion: "v1", namespace: "", name: configuration.name, uid: configuration.name)
+    return NodeRegistration(
+      builder: builder, client: client, images: images, time: time, log: log,
+      registered: { [context] in
+        context.events.record(.normal, regarding: subject, reason: "NodeReady", message: "Node is ready")
+      }, random: SeededRandom(seed: seed))
+  }
+
+  private func runWorkers() async {
+    await withDiscardingTaskGroup { group in
+      for await worker in newWorkers {
+        group.addTask {
+          await worker.run()
+          if await worker.isOver, !Task.isCancelled { self.forget(worker) }
+        }
+      }
+      group.cancelAll()
+    }
+  }
+
+  /// Learns what runs here, and starts workers for the pods that are recorded on disk: they run on, and are restarted,
+  /// also while the API is away.
+  private func adopt() async throws {
+    var found: [String: Found] = [:]
+    for container in try await runtime.containers() { found[container.podUID, default: Found()].containers.append(container) }
+    for sandbox in try await runtime.sandboxes() { found[sandbox.podUID, default: Found()].sandbox = sandbox }
+    let configuration = configuration
+    let records = try await NIOThreadPool.singleton.runIfActive { PodRecord.readAll(configuration) }
+    state.withLock { $0.found = found }
+    for record in records { _ = add(record) }
+    if !records.isEmpty || !found.isEmpty {
+      log.info(
+        "found pods from before",
+        metadata: [
+          "records": "\(records.count)",
+          "running": "\(found.values.reduce(0) { $0 + $1.containers.count { $0.status == .running } })",
+        ])
+    }
+  }
+
+  /// Makes the worker of a pod that has none.
+  private func add(_ pod: Pod) -> PodWorker {
+    let uid = pod.metadata.uid ?? ""
+    let key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")
+    let worker = state.withLock { state in
+      if let worker = state.workers[uid] { return worker }
+      let found = state.found.removeValue(forKey: uid)
+      let predecessor = state.uidByKey[key].flatMap { state.workers[$0] }
+      var hash = seed
+      for byte in uid.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+      let worker = PodWorker(
+        context: context, pod: pod, containers: found?.containers ?? [], sandbox: found?.sandbox,
+        predecessor: predecessor, seed: hash)
+      state.workers[uid] = worker
+      state.uidByKey[key] = uid
+      newWorkersContinuation.yield(worker)
+      return worker
+    }
+    return worker
+  }
+
+  private func forget(_ worker: PodWorker) {
+    state.withLock { state in
+      state.workers[worker.uid] = nil
+      if state.uidByKey[worker.key] == worker.uid { state.uidByKey[worker.key] = nil }
+    }
+  }
+
+  // MARK: - What happens
+
+  private func followPods() async {
+    for await change in changes {
+      switch change {
+      case .pod(let old, let new):
+        if let new {
+          let pod = new.decode(Pod.self)
+          if let worker = state.withLock({ $0.workers[new.header.uid] }) {
+            await worker.update(pod)
+          } else {
+            _ = add(pod)
+          }
+        } else if let old {
+          await state.withLock({ $0.workers[old.header.uid] })?.gone()
+        }
+      case .synced: await removeOrphans()
+      }
+    }
+  }
+
+  /// Ends what the API no longer knows. Called only after a complete list: an API that is away says nothing about pods.
+  private func removeOrphans() async {
+    let known = Set(pods.list().map(\.header.uid))
+    let (workers, found) = state.withLock { (Array($0.workers.values), $0.found) }
+    for worker in workers where !known.contains(worker.uid) { await worker.gone() }
+    for (uid, found) in found where !known.contains(uid) {
+      guard let pod = Self.pod(of: found, uid: uid) else { continue }
+      await add(pod).gone()
+    }
+  }
+
+  /// Enough of a pod to end what is left of it.
+  private static func pod(of found: Found, uid: String) -> Pod? {
+    guard let name = found.containers.first?.podName ?? found.sandbox?.name,
+      let namespace = found.containers.first?.podNamespace ?? found.sandbox?.namespace
+    else { return nil }
+    let names = Set(found.containers.map(\.name)).sorted()
+    return Pod(json: [
+      "apiVersion": "v1", "kind": "Pod",
+      "metadata": ["name": .string(name), "namespace": .string(namespace), "uid": .string(uid)],
+      "spec": ["containers": .array(names.map { ["name": .string($0)] })],
+    ])
+  }
+
+  private func followRuntime() async {
+    for await event in runtime.events {
+      await state.withLock({ $0.workers[event.podUID] })?.containerExited(event)
+    }
+  }
+
+  private func imagesChanged() {
+    let workers = state.withLock { Array($0.workers.values) }
+    for worker in workers { Task { await worker.imagesChanged() } }
+  }
+
+  /// The worker of a pod by name.
+  func worker(namespace: String, pod: String) -> PodWorker? {
+    state.withLock { state in
+      state.uidByKey[ObjectKey(namespace: namespace, name: pod)].flatMap { state.workers[$0] }
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import ControllerKit
+import KubeClient
+import KubeTypes
+import Logging
+import OCI
+import Wire
+
+/// What all pod workers share.
+struct NodeContext: Sendable {
+  let configuration: NodeConfiguration
+  let client: any KubeClient
+  let runtime: any ContainerRuntime
+  let images: ImageProvider
+  let time: any TimeSource
+  let events: EventRecorder
+  let volumes: VolumeManager
+  let references: ReferenceStore
+  let files: FileWatcher
+  let specs: ContainerSpecBuilder
+  /// The services of a namespace that have an address.
+  let services: @Sendable (String) -> [ServiceVariables.Entry]
+  let allocatable: @Sendable () -> [String: Quantity]
+  let log: Logger
+
+  /// `crun://`.
+  var scheme: String { configuration.runtimeName + "://" }
+}

@@ -1,0 +1,390 @@
+import ControllerKit
+import KubeClient
+import KubeTypes
+import Logging
+import NIOPosix
+import OCI
+import Wire
+
+extension PodWorker {
+  /// Carries out one action of the plan. What fails leaves its mark in the state, so that the next plan knows.
+  func perform(_ action: PodPlan.Action) async {
+    switch action {
+    case .prepareVolumes: await prepareVolumes()
+    case .createSandbox: await createSandbox()
+    case .start(let container, let attempt): await start(container, attempt: attempt)
+    case .stop(let id, let container, let grace, let message):
+      stop(id, of: container, gracePeriodSeconds: grace, message: message)
+    case .kill(let id): await kill(id)
+    case .remove(let id): await remove(id)
+    case .removeSandbox: await removeSandbox()
+    case .removeVolumes: await removeVolumes()
+    case .finish: await finishPod()
+    }
+  }
+
+  // MARK: - Volumes
+
+  private func prepareVolumes() async {
+    await record()
+    hasVolumes = true
+    do {
+      volumes = try await context.volumes.prepare(pod)
+      volumeRetry = nil
+      mustRefreshVolumes = false
+    } catch {
+      var retry = volumeRetry ?? Retry(at: context.time.now())
+      retry.failed(now: context.time.now(), using: &random)
+      volumeRetry = retry
+      event(.warning, error.reason.rawValue, error.message)
+    }
+    watchReferences()
+  }
+
+  /// Brings changed ConfigMaps, Secrets and tokens into the volumes of running containers.
+  func refreshVolumes() async {
+    mustRefreshVolumes = false
+    do {
+      volumes = try await context.volumes.prepare(pod)
+    } catch {
+      // What is there stays: the containers go on with the last good state.
+      event(.warning, error.reason.rawValue, error.message)
+      volumes?.refreshAt = context.time.now().adding(.seconds(30))
+    }
+  }
+
+  private func watchReferences() {
+    var keys = ObjectReferenceKey.volumes(of: pod)
+    for (container, _) in allContainers {
+      keys.formUnion(ObjectReferenceKey.environment(of: container, namespace: key.namespace))
+    }
+    guard !keys.isEmpty else { return }
+    context.references.watch(keys, for: uid) { [weak self] in
+      guard let self else { return }
+      Task { await self.referencesChanged() }
+    }
+  }
+
+  private func removeVolumes() async {
+    context.references.release(uid)
+    do {
+      try await context.volumes.remove(uid)
+      volumes = nil
+      volumeRetry = nil
+      hasVolumes = false
+      release()
+    } catch {
+      holdOn(error, during: "remove volumes")
+    }
+  }
+
+  // MARK: - Sandbox
+
+  private func createSandbox() async {
+    do {
+      sandbox = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
+      sandboxRetry = nil
+      release()
+    } catch {
+      var retry = sandboxRetry ?? Retry(at: context.time.now())
+      retry.failed(now: context.time.now(), using: &random)
+      sandboxRetry = retry
+      event(.warning, "FailedCreatePodSandBox", "Failed to create pod sandbox: \(error.message)")
+    }
+  }
+
+  private func removeSandbox() async {
+    do {
+      try await context.runtime.removeSandbox(uid)
+      sandbox = nil
+      sandboxRetry = nil
+      for name in runs.keys {
+        // The runtime has forgotten them; what they were stays in the status.
+        for index in runs[name]?.indices ?? 0..<0 {
+          guard var run = runs[name]?[index] else { continue }
+          stopTasks(of: run.id)
+          if run.status != .exited {
+            run.status = .exited
+            run.isLost = true
+            run.exitCode = 137
+            run.finishedAt = context.time.now()
+          }
+          run.isRemembered = true
+          runs[name]?[index] = run
+        }
+        if let last = runs[name]?.last { runs[name] = [last] }
+      }
+      release()
+    } catch {
+      holdOn(error, during: "remove sandbox")
+    }
+  }
+
+  // MARK: - Start
+
+  private func start(_ name: String, attempt: Int) async {
+    guard let container = container(name), intent == .run else { return }
+    let now = context.time.now()
+    do {
+      let image = try context.images.resolve(container)
+      let lowerDirectories = try await context.images.unpack(image)
+      event(
+        .normal, "Pulled", "Container image \"\(container.image ?? "")\" already present on machine", container: name)
+      let variables = try await environment(of: container)
+      let mounts = try await mounts(of: container, variables: variables)
+      let spec = try context.specs.container(
+        container, of: pod, attempt: attempt, image: image, lowerDirectories: lowerDirectories, variables: variables,
+        mounts: mounts)
+      try await run(spec, container, image, attempt: attempt)
+      failures[name] = nil
+      if attempt > 0 {
+        if backoffs[name] == nil { backoffs[name] = CrashLoopBackoff(now: now) } else { backoffs[name]?.restarted(now: now) }
+      }
+      release()
+    } catch let error as NodeError {
+      startFailed(name, error)
+    } catch {
+      startFailed(name, NodeError(.createContainerError, describe(error)))
+    }
+  }
+
+  /// Creates and starts; the run is known before its program can end.
+  private func run(
+    _ spec: ContainerSpec, _ container: Container, _ image: OCI.Image, attempt: Int
+  ) async throws {
+    let name = spec.name
+    let handle: ContainerHandle
+    do {
+      handle = try await context.runtime.createContainer(spec)
+    } catch {
+      throw NodeError(error.code == .invalid ? .createContainerConfigError : .createContainerError, error.message)
+    }
+    if let last = latestRun(name), last.status == .exited { lastEnds[name] = last.terminated(scheme: context.scheme) }
+    var run = ContainerRun(
+      id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: image.id.description,
+      createdAt: context.time.now())
+    run.stopSignal = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
+    // Remembered runs are only known from the status: the new one takes their place.
+    runs[name, default: []].removeAll { $0.isRemembered }
+    runs[name, default: []].append(run)
+    event(.normal, "Created", "Created container: \(name)", container: name)
+    do {
+      try await context.runtime.startContainer(handle.id)
+    } catch {
+      try? await context.runtime.removeContainer(handle.id)
+      runs[name]?.removeAll { $0.id == handle.id }
+      throw NodeError(.runContainerError, error.message)
+    }
+    let startedAt = context.time.now()
+    if var started = self.run(id: handle.id)?.run {
+      if started.status == .created { started.status = .running }
+      started.startedAt = startedAt
+      started.isStarted = container.startupProbe == nil && container.lifecycle?.postStart == nil
+      started.isReady = container.readinessProbe == nil
+      replace(started, of: name)
+      if started.status == .running {
+        event(.normal, "Started", "Started container \(name)", container: name)
+        publishStatus(now: startedAt)
+        startProbes(started, of: container, isAdopted: false)
+      }
+    }
+  }
+
+  private func startFailed(_ name: String, _ error: NodeError) {
+    let now = context.time.now()
+    let isAboutImage =
+      switch error.reason {
+      case .errImagePull, .errImageNeverPull, .invalidImageName: true
+      default: false
+      }
+    let known = failures[name]
+    var retry = known?.isAboutImage == isAboutImage ? known?.retry ?? Retry(at: now) : Retry(at: now)
+    // As kubelet's image back-off: 10 s to 5 min; an import ends the wait at once.
+    let backoff = isAboutImage ? Backoff(first: .seconds(10), longest: .seconds(300)) : Retry.backoff
+    retry.failed(now: now, backoff: backoff, using: &random)
+    failures[name] = StartFailure(
+      reason: error.reason, message: error.message, retry: retry, isAboutImage: isAboutImage)
+    if error.reason == .errImagePull {
+      event(
+        .warning, "Failed", "Failed to pull image \"\(container(name)?.image ?? "")\": \(error.message)", container: name)
+      event(.normal, "BackOff", "Back-off pulling image \"\(container(name)?.image ?? "")\"", container: name)
+    }
+    event(.warning, "Failed", "Error: \(isAboutImage ? error.reason.rawValue : error.message)", container: name)
+  }
+
+  private func environment(of container: Container) async throws -> [(name: String, value: String)] {
+    var builder = EnvironmentBuilder(
+      place: FieldReference.Place(hostIP: context.configuration.nodeIP, podIPs: podIPs))
+    builder.allocatable = context.allocatable()
+    for key in ObjectReferenceKey.environment(of: container, namespace: key.namespace) {
+      guard let object = try await configError({ try await self.context.references.get(key) }) else { continue }
+      switch key.kind {
+      case .configMap: builder.configMaps[key.name] = object.decode(ConfigMap.self).data
+      case .secret: builder.secrets[key.name] = VolumeContent.data(of: object.decode(Secret.self))
+      }
+    }
+    var entries: [ServiceVariables.Entry] = [
+      ServiceVariables.Entry(
+        name: "kubernetes", clusterIP: context.configuration.apiServerHost,
+        ports: [.init(name: "https", port: context.configuration.apiServerPort, transport: "TCP")])
+    ]
+    if pod.spec.enableServiceLinks != false {
+      entries += context.services(key.namespace).filter { !(key.namespace == "default" && $0.name == "kubernetes") }
+    }
+    builder.services = ServiceVariables.variables(for: entries)
+    return try builder.variables(for: container, of: pod)
+  }
+
+  private func configError<Value: Sendable>(_ body: () async throws -> Value) async throws(NodeError) -> Value {
+    do {
+      return try await body()
+    } catch {
+      throw NodeError(.createContainerConfigError, describe(error))
+    }
+  }
+
+  private func mounts(
+    of container: Container, variables: [(name: String, value: String)]
+  ) async throws(NodeError) -> [ContainerMount] {
+    var result: [ContainerMount] = []
+    let values = Dictionary(variables.map { ($0.name, $0.value) }) { _, new in new }
+    let containerName = container.name ?? ""
+    for (index, mount) in container.volumeMounts.enumerated() {
+      let name = mount.name ?? ""
+      guard let volume = volumes?.volumes[name] else {
+        throw NodeError(.createContainerConfigError, "volume \"\(name)\" of container \(containerName) is not in the pod")
+      }
+      var path = volume.path
+      var subPath = mount.subPath ?? ""
+      if let expression = mount.subPathExpr, !expression.isEmpty {
+        var missing: String?
+        subPath = Expansion.expand(expression) { variable in
+          if values[variable] == nil { missing = variable }
+          return values[variable]
+        }
+        if let missing {
+          throw NodeError(
+            .createContainerConfigError, "failed to prepare subPathExpr: variable \(missing) is not set")
+        }
+      }
+      if !subPath.isEmpty {
+        let target = "\(context.volumes.subPathDirectory(uid))/\(name)/\(containerName)/\(index)"
+        let source = path
+        let relative = subPath
+        do {
+          try await NIOThreadPool.singleton.runIfActive {
+            try SubPath.bind(volume: source, subPath: relative, mode: 0o755, to: target)
+          }
+        } catch let error as NodeError {
+          throw error
+        } catch {
+          throw NodeError(.createContainerConfigError, describe(error))
+        }
+        path = target
+      }
+      let propagation: ContainerMount.Propagation =
+        switch mount.mountPropagation {
+        case "HostToContainer": .hostToContainer
+        case "Bidirectional": .bidirectional
+        default: .none
+        }
+      result.append(
+        ContainerMount(
+          source: .bind(path), destination: mount.mountPath ?? "", readOnly: mount.readOnly == true || volume.isReadOnly,
+          propagation: propagation))
+    }
+    // Outer mounts first, so that they do not hide inner ones.
+    func depth(_ mount: ContainerMount) -> Int { mount.destination.split(separator: "/").count }
+    return result.enumerated().sorted { (depth($0.element), $0.offset) < (depth($1.element), $1.offset) }.map(\.element)
+  }
+
+  // MARK: - End
+
+  /// Begins the end of a container: its `preStop` hook, then its stop signal. The plan sees to the deadline.
+  private func stop(_ id: String, of name: String, gracePeriodSeconds: Int64, message: String) {
+    guard var run = run(id: id)?.run, run.stop == nil, run.status == .running else { return }
+    run.stop = PodSnapshot.Stop(since: context.time.now(), gracePeriodSeconds: gracePeriodSeconds)
+    replace(run, of: name)
+    stopTasks(of: id)
+    event(.normal, "Killing", message, container: name)
+    let hook = container(name)?.lifecycle?.preStop
+    let signal = run.stopSignal
+    addTask(of: id) { [self] in
+      if let hook {
+        do {
+          try await runHook(hook, of: name, id: id, timeout: .seconds(gracePeriodSeconds))
+        } catch {
+          await event(.warning, "FailedPreStopHook", "PreStopHook failed: \(describe(error))", container: name)
+        }
+      }
+      do {
+        try await context.runtime.signal(id, signal)
+      } catch {
+        context.log.warning("stop signal not sent", metadata: ["container": "\(id)", "error": "\(error)"])
+      }
+    }
+  }
+
+  private func kill(_ id: String) async {
+    guard let (name, found) = run(id: id) else { return }
+    var run = found
+    if run.stop == nil { run.stop = PodSnapshot.Stop(since: context.time.now(), gracePeriodSeconds: 0) }
+    run.stop?.killedAt = context.time.now()
+    replace(run, of: name)
+    do {
+      try await context.runtime.signal(id, Signals.kill)
+    } catch {
+      // Sent again after a while, as long as the container runs.
+      context.log.warning("kill failed", metadata: ["container": "\(id)", "error": "\(error)"])
+    }
+  }
+
+  private func remove(_ id: String) async {
+    guard let (name, run) = run(id: id) else { return }
+    do {
+      if !run.isRemembered { try await context.runtime.removeContainer(id) }
+      stopTasks(of: id)
+      runs[name]?.removeAll { $0.id == id }
+      if run.status == .exited {
+        let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
+        try await NIOThreadPool.singleton.runIfActive { _ = Files.removeTree(log) }
+      }
+      release()
+    } catch {
+      holdOn(error, during: "remove container \(name)")
+    }
+  }
+
+  /// Nothing is left on this machine: the API may forget the pod, too.
+  private func finishPod() async {
+    if intent == .delete {
+      await flushStatus()
+      do {
+        _ = try await context.client.delete(
+          Pod.resource, namespace: key.namespace, name: key.name,
+          options: DeleteOptions(gracePeriodSeconds: 0, preconditionUID: uid))
+      } catch let error as KubeError where error.reason == .notFound || error.reason == .conflict {
+        // Gone already, or another pod has the name.
+      } catch {
+        if intent != .gone { return holdOn(error, during: "delete from the API") }
+      }
+    }
+    let folder = context.configuration.podDirectory(uid)
+    do {
+      try await NIOThreadPool.singleton.runIfActive { _ = Files.removeTree(folder) }
+    } catch {
+      context.log.warning("pod folder not removed", metadata: ["path": "\(folder)", "error": "\(error)"])
+    }
+    finish()
+  }
+
+  // MARK: - Background work of a container
+
+  func addTask(of id: String, _ body: @escaping @Sendable () async -> Void) {
+    tasks[id, default: []].append(Task { await body() })
+  }
+
+  func stopTasks(of id: String) {
+    for task in tasks.removeValue(forKey: id) ?? [] { task.cancel() }
+  }
+}

@@ -1,0 +1,178 @@
+import ControllerKit
+import KubeTypes
+import LinuxSystem
+import Wire
+
+extension PodWorker {
+  /// Bytes of a command's output that go into an event.
+  private static let outputMax = 10 << 10
+  /// The shortest wait before a service that is not ready yet is asked again (`readiness`).
+  private static let eagerInterval: Duration = .milliseconds(100)
+
+  /// Begins the probes of a running container, after its `postStart` hook. Liveness and readiness wait for startup.
+  func startProbes(_ run: ContainerRun, of container: Container, isAdopted: Bool) {
+    let id = run.id
+    let name = container.name ?? ""
+    addTask(of: id) { [self] in
+      if !isAdopted, let hook = container.lifecycle?.postStart {
+        do {
+          try await runHook(hook, of: name, id: id, timeout: .seconds(3600))
+        } catch {
+          guard !Task.isCancelled else { return }
+          await hookFailed(id, of: name, describe(error))
+          return
+        }
+      }
+      if let probe = container.startupProbe, await !isStarted(id) {
+        guard await probeLoop(.startup, probe, container, id, isAdopted: isAdopted) else { return }
+      }
+      await started(id, of: name)
+      await withDiscardingTaskGroup { group in
+        if let probe = container.livenessProbe {
+          group.addTask { _ = await self.probeLoop(.liveness, probe, container, id, isAdopted: isAdopted) }
+        }
+        if let probe = container.readinessProbe {
+          group.addTask { _ = await self.probeLoop(.readiness, probe, container, id, isAdopted: isAdopted) }
+        }
+      }
+    }
+  }
+
+  private func isStarted(_ id: String) -> Bool { run(id: id)?.run.isStarted ?? false }
+
+  private func started(_ id: String, of name: String) {
+    guard var run = run(id: id)?.run, !run.isStarted else { return }
+    run.isStarted = true
+    replace(run, of: name)
+    wake()
+  }
+
+  private func hookFailed(_ id: String, of name: String, _ message: String) {
+    event(.warning, "FailedPostStartHook", "PostStartHook failed: \(message)", container: name)
+    condemn(id, of: name, message: "FailedPostStartHook", grace: nil)
+  }
+
+  private func condemn(_ id: String, of name: String, message: String, grace: Int64?) {
+    guard var run = run(id: id)?.run, run.status == .running, run.condemned == nil else { return }
+    run.condemned = PodSnapshot.Condemnation(message: message, gracePeriodSeconds: grace)
+    run.isReady = false
+    replace(run, of: name)
+    wake()
+  }
+
+  private func setReady(_ isReady: Bool, _ id: String, of name: String) {
+    guard var run = run(id: id)?.run, run.isReady != isReady else { return }
+    run.isReady = isReady
+    replace(run, of: name)
+    wake()
+  }
+
+  /// Probes until the container ends, or, for startup, until it has started.
+  ///
+  /// - Returns: for startup: whether it has started.
+  nonisolated private func probeLoop(
+    _ kind: ProbeKind, _ probe: Probe, _ container: Container, _ id: String, isAdopted: Bool
+  ) async -> Bool {
+    let name = container.name ?? ""
+    let time = context.time
+    let period: Duration = .seconds(max(1, probe.periodSeconds ?? 10))
+    let timeout: Duration = .seconds(max(1, probe.timeoutSeconds ?? 1))
+    let wasReady = await run(id: id)?.run.isReady ?? false
+    var state = ProbeState(
+      kind: kind, successThreshold: Int(probe.successThreshold ?? 1), failureThreshold: Int(probe.failureThreshold ?? 3),
+      wasHealthy: kind == .readiness && isAdopted && wasReady)
+    do {
+      if let startedAt = await run(id: id)?.run.startedAt {
+        let delay = startedAt.adding(.seconds(probe.initialDelaySeconds ?? 0)).since(time.now())
+        if delay > .zero { try await time.sleep(for: delay) }
+      }
+      var eager = Self.eagerInterval
+      var elapsed = Duration.zero
+      while !Task.isCancelled {
+        let begin = time.now()
+        let result = await once(probe, container, id, timeout: timeout)
+        if Task.isCancelled { return false }
+        // A service that comes up is asked more often than its period says, so that traffic need not wait for the next
+        // turn. These tries count for nothing when they fail.
+        let isEager = kind == .readiness && !state.isHealthy && eager < period && probe.exec == nil
+        switch result {
+        case .success:
+          switch state.succeeded() {
+          case .becomeHealthy where kind == .startup: return true
+          case .becomeHealthy: await setReady(true, id, of: name)
+          default: break
+          }
+        case .failure(let message):
+          if isEager, elapsed > .zero, elapsed < period { break }
+          await event(.warning, "Unhealthy", "\(kind.rawValue) probe failed: \(message)", container: name)
+          switch state.failed() {
+          case .becomeUnhealthy: await setReady(false, id, of: name)
+          case .kill:
+            let what = kind == .startup ? "startup" : "liveness"
+            await condemn(
+              id, of: name, message: "Container \(name) failed \(what) probe, will be restarted",
+              grace: probe.terminationGracePeriodSeconds)
+            return false
+          default: break
+          }
+        }
+        var wait = period
+        if isEager, !state.isHealthy, elapsed < period {
+          wait = eager
+          eager = min(eager * 2, period)
+        }
+        let spent = time.now().since(begin)
+        elapsed = elapsed + max(wait, spent)
+        if wait > spent { try await time.sleep(for: wait - spent) }
+      }
+    } catch {
+      // Cancelled: the container ends or the server does.
+    }
+    return false
+  }
+
+  nonisolated private func once(
+    _ probe: Probe, _ container: Container, _ id: String, timeout: Duration
+  ) async -> ProbeResult {
+    do {
+      let ip = await podIPs.first ?? "127.0.0.1"
+      let target = try ProbeTarget(
+        probe: probe, container: container, podIP: ip, version: context.configuration.version)
+      return await carryOut(target, id, timeout: timeout)
+    } catch {
+      return .failure(error.message)
+    }
+  }
+
+  nonisolated private func carryOut(_ target: ProbeTarget, _ id: String, timeout: Duration) async -> ProbeResult {
+    switch target {
+    case .http(let request): return await HTTPProbe.get(request, timeout: timeout)
+    case .tcp(let host, let port): return await TCPProbe.connect(host: host, port: port, timeout: timeout)
+    case .exec(let command):
+      do {
+        let result = try await context.runtime.execSync(
+          id, command: command, timeout: timeout, outputLimit: Self.outputMax)
+        if result.status == .exited(0) { return .success }
+        let output = String(decoding: result.stdout + result.stderr, as: UTF8.self)
+        return .failure(output.isEmpty ? "command exited with a non-zero status" : output)
+      } catch {
+        if error.code == .timedOut {
+          return .failure("command timed out: \"\(command.joined(separator: " "))\" timed out after \(timeout.components.seconds)s")
+        }
+        return .failure(error.message)
+      }
+    case .sleep(let duration):
+      try? await context.time.sleep(for: min(duration, timeout))
+      return .success
+    }
+  }
+
+  /// Runs a lifecycle hook to its end.
+  nonisolated func runHook(_ hook: LifecycleHandler, of name: String, id: String, timeout: Duration) async throws {
+    guard let container = await container(name) else { return }
+    let target = try ProbeTarget(hook: hook, container: container, podIP: await podIPs.first ?? "127.0.0.1")
+    if case .failure(let message) = await carryOut(target, id, timeout: timeout) {
+      throw NodeError(.postStartHookError, message)
+    }
+  }
+}

@@ -1,0 +1,426 @@
+import ControllerKit
+import KubeClient
+import KubeTypes
+import Logging
+import NIOPosix
+import Wire
+
+/// Brings one pod to what its object asks for, and reports how it is.
+///
+/// One task observes, plans and acts, again and again; everything that happens meanwhile (a change of the object, the
+/// end of a container, a probe's verdict) changes the state below and wakes it.
+actor PodWorker {
+  let context: NodeContext
+  let uid: String
+  let key: ObjectKey
+  var pod: Pod
+  var intent: PodSnapshot.Intent = .run
+  private var predecessor: PodWorker?
+
+  /// By container name, by rising attempt.
+  var runs: [String: [ContainerRun]] = [:]
+  var backoffs: [String: CrashLoopBackoff] = [:]
+  var failures: [String: StartFailure] = [:]
+  /// Runs whose back-off was told in an event.
+  var announcedBackoffs: Set<String> = []
+  /// Ends of the runs before the present ones.
+  var lastEnds: [String: PodStatusInput.Terminated] = [:]
+
+  var sandbox: Sandbox?
+  var sandboxRetry: Retry?
+  var volumes: VolumeManager.Prepared?
+  var volumeRetry: Retry?
+  var hasVolumes: Bool
+  /// A ConfigMap, Secret or token of a volume changed.
+  var mustRefreshVolumes = false
+  var lastRefresh: Timestamp
+
+  var isFinished = false
+  var failure: (phase: String, reason: String, message: String)?
+  let startTime: Timestamp
+  private var isRecorded = false
+
+  // The status (PodWorker+Status).
+  var knownStatus: JSON
+  var knownRevision: Int64
+  var wanted: JSON?
+  var lastWritten: JSON?
+  var lastWrittenRevision: Int64 = 0
+  var statusTask: Task<Void, Never>?
+
+  /// Probes and hooks by container id.
+  var tasks: [String: [Task<Void, Never>]] = [:]
+  /// Something unexpected went wrong: nothing is planned before.
+  private var hold: Retry?
+  var random: SeededRandom
+
+  private var isDirty = false
+  private var waiter: CheckedContinuation<Void, Never>?
+  private(set) var isOver = false
+  private var finishWaiters: [CheckedContinuation<Void, Never>] = []
+  /// Called on every change of a container, for those who follow its log.
+  private var listeners: [Int: @Sendable () -> Void] = [:]
+  private var nextListener = 0
+
+  /// A container that could not be started.
+  struct StartFailure: Sendable {
+    var reason: NodeError.Reason
+    var message: String
+    var retry: Retry
+    var isAboutImage = false
+  }
+
+  struct Retry: Sendable {
+    var failures = 0
+    var at: Timestamp
+
+    static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(60))
+
+    mutating func failed(now: Timestamp, backoff: Backoff = Retry.backoff, using random: inout SeededRandom) {
+      failures += 1
+      at = now.adding(backoff.delay(failures: failures, using: &random))
+    }
+  }
+
+  /// - Parameters:
+  ///   - containers: what the runtime has of this pod from before.
+  ///   - predecessor: an earlier pod of the same name, whose end is waited for: a name is never held by two.
+  init(
+    context: NodeContext, pod: Pod, containers: [ContainerState] = [], sandbox: Sandbox? = nil,
+    predecessor: PodWorker? = nil, seed: UInt64
+  ) {
+    self.context = context
+    self.pod = pod
+    self.predecessor = predecessor
+    let uid = pod.metadata.uid ?? ""
+    self.uid = uid
+    key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")
+    random = SeededRandom(seed: seed)
+    self.sandbox = sandbox
+    hasVolumes = context.volumes.hasVolumes(uid)
+    let now = context.time.now()
+    lastRefresh = now
+    let status = pod.json["status"] ?? [:]
+    knownStatus = status
+    knownRevision = pod.metadata.resourceVersion.flatMap { Int64($0) } ?? 0
+    startTime = status["startTime"]?.string.flatMap { Timestamp(rfc3339: $0) } ?? now
+    if pod.metadata.deletionTimestamp != nil { intent = .delete }
+    let phase = status["phase"]?.string
+    isFinished = phase == "Succeeded" || phase == "Failed"
+    if isFinished, let phase, let reason = status["reason"]?.string {
+      failure = (phase, reason, status["message"]?.string ?? "")
+    }
+    (runs, lastEnds) = Self.adopted(containers, pod: pod, status: status, scheme: context.scheme, now: now)
+  }
+
+  /// What the runtime and the status know of the pod's containers from before.
+  private static func adopted(
+    _ containers: [ContainerState], pod: Pod, status: JSON, scheme: String, now: Timestamp
+  ) -> (runs: [String: [ContainerRun]], lastEnds: [String: PodStatusInput.Terminated]) {
+    var runs: [String: [ContainerRun]] = [:]
+    var lastEnds: [String: PodStatusInput.Terminated] = [:]
+    let statuses = (status["initContainerStatuses"]?.array ?? []) + (status["containerStatuses"]?.array ?? [])
+    let specs = pod.spec.initContainers + pod.spec.containers
+    for state in containers.sorted(by: { $0.attempt < $1.attempt }) {
+      var run = ContainerRun(state)
+      if let known = statuses.first(where: { $0["containerID"]?.string == scheme + run.id }) {
+        // What was reported stays: ready until a probe says otherwise, so that traffic goes on.
+        run.isStarted = known["started"]?.bool ?? false
+        run.isReady = known["ready"]?.bool ?? false
+        if let time = known.at("state", "running", "startedAt")?.string.flatMap({ Timestamp(rfc3339: $0) }) {
+          run.startedAt = time
+        }
+      }
+      if run.status == .running, let spec = specs.first(where: { $0.name == state.name }) {
+        if spec.startupProbe == nil { run.isStarted = true }
+        if spec.readinessProbe == nil { run.isReady = true }
+      }
+      runs[state.name, default: []].append(run)
+    }
+    for json in statuses {
+      guard let name = json["name"]?.string else { continue }
+      if runs[name] == nil, let run = ContainerRun(status: json, scheme: scheme, now: now) { runs[name] = [run] }
+      if let last = json.at("lastState", "terminated"), let code = last["exitCode"]?.int {
+        lastEnds[name] = PodStatusInput.Terminated(
+          exitCode: Int32(clamping: code), signal: nil, reason: last["reason"]?.string ?? "",
+          message: last["message"]?.string ?? "",
+          startedAt: last["startedAt"]?.string.flatMap { Timestamp(rfc3339: $0) },
+          finishedAt: last["finishedAt"]?.string.flatMap { Timestamp(rfc3339: $0) },
+          containerID: last["containerID"]?.string ?? "")
+      }
+    }
+    for (name, list) in runs where list.count > 1 {
+      let previous = list[list.count - 2]
+      if previous.status == .exited { lastEnds[name] = previous.terminated(scheme: scheme) }
+    }
+    return (runs, lastEnds)
+  }
+
+  // MARK: - What happens
+
+  /// The object changed.
+  func update(_ new: Pod) {
+    let revision = new.metadata.resourceVersion.flatMap { Int64($0) } ?? 0
+    guard revision >= knownRevision else { return }
+    pod = new
+    noteStatus(new.json["status"] ?? [:], revision: revision)
+    if new.metadata.deletionTimestamp != nil, intent == .run { intent = .delete }
+    for container in new.spec.containers + new.spec.initContainers {
+      let name = container.name ?? ""
+      guard var run = latestRun(name), run.status == .running, run.condemned == nil, let image = container.image,
+        !run.image.isEmpty, run.image != image
+      else { continue }
+      run.condemned = PodSnapshot.Condemnation(
+        message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil)
+      replace(run, of: name)
+    }
+    wake()
+  }
+
+  /// The object is no longer in the API.
+  func gone() {
+    intent = .gone
+    wake()
+  }
+
+  /// The index of images changed: what waits for an image tries again at once.
+  func imagesChanged() {
+    for name in failures.keys where failures[name]?.isAboutImage == true {
+      failures[name]?.retry.at = context.time.now()
+      wake()
+    }
+  }
+
+  func referencesChanged() {
+    mustRefreshVolumes = true
+    for name in failures.keys where failures[name]?.reason == .createContainerConfigError {
+      failures[name]?.retry.at = context.time.now()
+    }
+    volumeRetry?.at = context.time.now()
+    wake()
+  }
+
+  func containerExited(_ event: RuntimeEvent) async {
+    guard var run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited else {
+      return
+    }
+    stopTasks(of: run.id)
+    run.message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
+    // Other things may have happened to it while the message was read.
+    guard var current = latestRuns(event.name).first(where: { $0.id == event.containerID }) else { return }
+    current.message = run.message
+    current.exited(event)
+    replace(current, of: event.name)
+    wake()
+  }
+
+  func wake() {
+    isDirty = true
+    waiter?.resume()
+    waiter = nil
+    for listener in listeners.values { listener() }
+  }
+
+  func listen(_ listener: @escaping @Sendable () -> Void) -> Int {
+    nextListener += 1
+    listeners[nextListener] = listener
+    return nextListener
+  }
+
+  func stopListening(_ id: Int) { listeners[id] = nil }
+
+  func waitUntilOver() async {
+    if isOver { return }
+    await withCheckedContinuation { finishWaiters.append($0) }
+  }
+
+  // MARK: - The loop
+
+  /// Until the pod is gone, or the task is cancelled: containers then go on running.
+  func run() async {
+    if let predecessor {
+      await predecessor.waitUntilOver()
+      self.predecessor = nil
+    }
+    for container in pod.spec.initContainers + pod.spec.containers {
+      if let run = latestRun(container.name ?? ""), run.status == .running { startProbes(run, of: container, isAdopted: true) }
+    }
+    await withTaskCancellationHandler {
+      while !isOver, !Task.isCancelled { await step() }
+    } onCancel: {
+      Task { await self.wake() }
+    }
+    for id in tasks.keys { stopTasks(of: id) }
+    statusTask?.cancel()
+    context.references.release(uid)
+    isOver = true
+    for waiter in finishWaiters { waiter.resume() }
+    finishWaiters = []
+  }
+
+  private func step() async {
+    isDirty = false
+    let now = context.time.now()
+    if let hold, now < hold.at {
+      publishStatus(now: now)
+      await pause(until: hold.at)
+      return
+    }
+    let plan = PodPlanner.plan(snapshot(now: now))
+    if let outcome = plan.outcome, !isFinished { finished(outcome) }
+    publishStatus(now: now)
+    if !plan.actions.isEmpty {
+      await withTaskGroup { group in
+        for action in plan.actions { group.addTask { await self.perform(action) } }
+      }
+      return
+    }
+    if intent == .run, !isFinished, volumes != nil {
+      let isDue = volumes?.refreshAt.map { now >= $0 } ?? false
+      if mustRefreshVolumes || isDue {
+        await refreshVolumes()
+        return
+      }
+    }
+    var wakeAt = plan.wakeAt
+    if let refreshAt = volumes?.refreshAt, intent == .run { wakeAt = wakeAt.map { min($0, refreshAt) } ?? refreshAt }
+    await pause(until: wakeAt)
+  }
+
+  private func pause(until time: Timestamp?) async {
+    if isDirty || Task.isCancelled { return }
+    var timer: Task<Void, Never>?
+    if let time {
+      let duration = max(.zero, time.since(context.time.now()))
+      timer = Task { [context] in
+        try? await context.time.sleep(for: duration)
+        if !Task.isCancelled { self.wake() }
+      }
+    }
+    await withCheckedContinuation { waiter = $0 }
+    timer?.cancel()
+  }
+
+  /// An action failed for a reason that the plan does not know of: wait before planning anew.
+  func holdOn(_ error: any Error, during what: String) {
+    let now = context.time.now()
+    var hold = self.hold ?? Retry(at: now)
+    hold.failed(now: now, using: &random)
+    self.hold = hold
+    context.log.warning(
+      "pod action failed, will retry", metadata: ["pod": "\(key)", "action": "\(what)", "error": "\(describe(error))"])
+  }
+
+  func release() { hold = nil }
+
+  private func finished(_ outcome: PodPlan.Outcome) {
+    isFinished = true
+    if outcome == .deadlineExceeded {
+      failure = ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+      event(.normal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+    }
+    isRecorded = false
+  }
+
+  func finish() {
+    isOver = true
+    wake()
+  }
+
+  // MARK: - Views of the state
+
+  var allContainers: [(container: Container, role: PodSnapshot.Container.Role)] {
+    pod.spec.initContainers.map { ($0, $0.restartPolicy == "Always" ? .sidecar : .initialization) }
+      + pod.spec.containers.map { ($0, .main) }
+  }
+
+  nonisolated func describeIdentity() -> String { "\(key.name)_\(key.namespace)(\(uid))" }
+
+  func container(_ name: String) -> Container? { allContainers.first { $0.container.name == name }?.container }
+
+  func latestRuns(_ name: String) -> [ContainerRun] { runs[name] ?? [] }
+
+  func latestRun(_ name: String) -> ContainerRun? { runs[name]?.last }
+
+  func run(id: String) -> (name: String, run: ContainerRun)? {
+    for (name, list) in runs {
+      if let run = list.first(where: { $0.id == id }) { return (name, run) }
+    }
+    return nil
+  }
+
+  func replace(_ run: ContainerRun, of name: String) {
+    guard let index = runs[name]?.firstIndex(where: { $0.id == run.id }) else { return }
+    runs[name]?[index] = run
+  }
+
+  var restartPolicy: PodSnapshot.RestartPolicy {
+    pod.spec.restartPolicy.flatMap(PodSnapshot.RestartPolicy.init(rawValue:)) ?? .always
+  }
+
+  var gracePeriod: Int64 {
+    let grace =
+      intent == .run
+      ? pod.spec.terminationGracePeriodSeconds ?? 30
+      : pod.metadata.deletionGracePeriodSeconds ?? (intent == .gone ? 1 : pod.spec.terminationGracePeriodSeconds ?? 30)
+    return max(1, grace)
+  }
+
+  func snapshot(now: Timestamp) -> PodSnapshot {
+    var snapshot = PodSnapshot(now: now)
+    snapshot.intent = intent
+    snapshot.restartPolicy = restartPolicy
+    snapshot.gracePeriodSeconds = gracePeriod
+    snapshot.deadline = pod.spec.activeDeadlineSeconds.map { startTime.adding(.seconds($0)) }
+    snapshot.isFinished = isFinished
+    snapshot.hasVolumes = hasVolumes
+    if volumes != nil {
+      snapshot.volumes = .ready
+    } else if let volumeRetry {
+      snapshot.volumes = .failed(retryAt: volumeRetry.at)
+    }
+    if let sandbox {
+      snapshot.sandbox = sandbox.isReady ? .ready(createdAt: sandbox.createdAt) : .lost
+    } else if let sandboxRetry {
+      snapshot.sandbox = .failed(retryAt: sandboxRetry.at)
+    }
+    let sandboxCreatedAt = sandbox?.isReady == true ? sandbox?.createdAt : nil
+    for (container, role) in allContainers {
+      let name = container.name ?? ""
+      snapshot.containers.append(
+        PodSnapshot.Container(
+          name: name, role: role,
+          runs: (runs[name] ?? []).map { $0.snapshot(sandboxCreatedAt: sandboxCreatedAt) }, backoff: backoffs[name],
+          retryAt: failures[name]?.retry.at))
+    }
+    return snapshot
+  }
+
+  /// Where the pod's containers are reached and what it is told of itself.
+  var podIPs: [String] {
+    if pod.spec.hostNetwork == true { return [context.configuration.nodeIP] }
+    return sandbox?.isReady == true ? sandbox?.ips ?? [] : []
+  }
+
+  func event(_ type: EventType, _ reason: String, _ message: String, container: String? = nil) {
+    var field = ""
+    if let container {
+      let isInitial = pod.spec.initContainers.contains { $0.name == container }
+      field = isInitial ? "spec.initContainers{\(container)}" : "spec.containers{\(container)}"
+    }
+    context.events.record(
+      type,
+      regarding: EventSubject(
+        kind: "Pod", apiVersion: "v1", namespace: key.namespace, name: key.name, uid: uid, fieldPath: field),
+      reason: reason, message: message)
+  }
+
+  /// Keeps a copy of the pod on disk, so that it runs on, is restarted and comes back while the API is away.
+  func record() async {
+    guard !isRecorded else { return }
+    isRecorded = true
+    var copy = pod.json
+    copy["status"] = wanted ?? knownStatus
+    await PodRecord.write(copy, to: context.configuration.recordPath(uid), log: context.log)
+  }
+}

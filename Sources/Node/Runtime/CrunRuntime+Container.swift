@@ -1,0 +1,311 @@
+import Glibc
+import LinuxSystem
+import Logging
+import Synchronization
+import Wire
+
+extension CrunRuntime {
+  public func createContainer(_ spec: ContainerSpec) async throws(RuntimeError) -> ContainerHandle {
+    let sandbox = try sandboxRecord(spec.podUID)
+    guard sandbox.isComplete, sandbox.bootID == bootID else {
+      throw RuntimeError(.wrongState, "the sandbox of pod \(spec.podUID) is not ready")
+    }
+    guard !spec.lowerDirectories.isEmpty else { throw RuntimeError(.invalid, "the image has no layers") }
+    guard !spec.arguments.isEmpty else {
+      throw RuntimeError(.invalid, "neither the pod nor the image \(spec.image) says which command to run")
+    }
+    let id = Self.makeID()
+    let record = ContainerRecord(
+      id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
+      attempt: spec.attempt, image: spec.image, imageID: spec.imageID, phase: .creating, bootID: bootID,
+      createdAt: time.now(), logPath: spec.logPath, hasTerminationFile: spec.terminationMessagePath != nil,
+      tty: spec.tty, stdin: spec.stdin, cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
+    state.withLock { $0.containers[id] = record }
+    do throws(RuntimeError) {
+      try await Self.blocking { [self] () throws(RuntimeError) in try prepareBundle(spec, record, sandbox) }
+      let created = try await startMonitor(record, spec)
+      state.withLock { $0.containers[id] = created }
+      watch(created)
+      return ContainerHandle(id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt)
+    } catch {
+      do throws(RuntimeError) { try await removeContainer(id) } catch let cleanup {
+        log.warning("remove a container that failed", metadata: ["container": "\(id)", "error": "\(cleanup)"])
+      }
+      throw error
+    }
+  }
+
+  public func startContainer(_ id: String) async throws(RuntimeError) {
+    let record = try record(id)
+    guard record.phase == .created else {
+      throw RuntimeError(.wrongState, "container \(id) is \(record.phase.rawValue), not created")
+    }
+    // Noted before, not after: a server that dies in between must not take a running container for a created one.
+    let startedAt = time.now()
+    try await change(id) { $0.startedAt = startedAt }
+    try await engine(["start", id])
+    try await change(id) { if $0.phase == .created { $0.phase = .running } }
+  }
+
+  public func signal(_ id: String, _ signal: Int32) async throws(RuntimeError) {
+    let record = try record(id)
+    guard record.phase != .exited, let process = record.process,
+      let descriptor = ProcessWatch.open(pid: process.pid, startTime: process.startTime)
+    else { return }
+    do throws(SystemError) { try ProcessWatch.signal(descriptor, signal) } catch {
+      if error.errno != ESRCH { throw RuntimeError(.system, "signal container \(id): \(error)") }
+    }
+  }
+
+  public func removeContainer(_ id: String) async throws(RuntimeError) {
+    try Self.checkName(id, "container id")
+    guard let record = state.withLock({ $0.containers[id] }) else { return }
+    try await kill(record)
+    // The engine's state and the cgroup, with whatever still runs in it. Not there is as good as removed.
+    if access("\(configuration.runDirectory)/oci/\(id)", F_OK) == 0 { try await engine(["delete", "--force", id]) }
+    try await Self.system { [self] () throws(SystemError) in
+      try Cgroup(cgroups, path: record.cgroupPath).remove()
+      let folder = containerFolder(id)
+      try Mount.unmount("\(folder)/rootfs", detach: true)
+      if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
+    }
+    let monitor = state.withLock { state in
+      state.containers.removeValue(forKey: id)
+      return state.monitors.removeValue(forKey: id)
+    }
+    monitor?.close()
+  }
+
+  public func reopenLog(_ id: String) async throws(RuntimeError) {
+    try await control(try record(id), "2 0 0\n")
+  }
+
+  public func updateResources(_ id: String, _ resources: ContainerResources) async throws(RuntimeError) {
+    let record = try record(id)
+    guard record.phase != .exited else { throw RuntimeError(.wrongState, "container \(id) has ended") }
+    let swap = limitsSwap(record.cgroupPath)
+    try await engine(
+      ["update", "--resources", "-", id], stdin: OCISpec.limits(resources, limitsSwap: swap).serialized())
+  }
+
+  // MARK: - Parts
+
+  /// 64 hexadecimal digits, as every engine's containers have.
+  static func makeID() -> String {
+    var generator = SystemRandomNumberGenerator()
+    return (0..<4).map { _ in
+      let text = String(generator.next(), radix: 16)
+      return String(repeating: "0", count: 16 - text.count) + text
+    }.joined()
+  }
+
+  /// Changes a record in memory and on disk.
+  func change(_ id: String, _ body: @escaping @Sendable (inout ContainerRecord) -> Void) async throws(RuntimeError) {
+    let changed = state.withLock { state -> ContainerRecord? in
+      guard var record = state.containers[id] else { return nil }
+      body(&record)
+      state.containers[id] = record
+      return record
+    }
+    guard let changed else { throw .notFound("container \(id) does not exist on this node") }
+    try await Self.system { [self] () throws(SystemError) in try save(changed) }
+  }
+
+  /// Writes a line to the monitor's control pipe.
+  func control(_ record: ContainerRecord, _ line: String) async throws(RuntimeError) {
+    let path = "\(containerFolder(record.id))/ctl"
+    try await Self.system { () throws(SystemError) in
+      // Without a reader (the monitor has ended) this fails instead of waiting.
+      let fd = Glibc.open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+      guard fd >= 0 else { throw .last("open \(path)") }
+      defer { close(fd) }
+      guard write(fd, line, line.utf8.count) >= 0 else { throw .last("write \(path)") }
+    }
+  }
+
+  /// Blocks. Everything up to the start of the monitor.
+  private func prepareBundle(
+    _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
+  ) throws(RuntimeError) {
+    let folder = containerFolder(record.id)
+    let root = "\(folder)/rootfs"
+    do throws(SystemError) {
+      try Directory.create(folder, mode: 0o711)
+      try save(record)
+      for name in ["rootfs", "upper", "work"] { try Directory.create("\(folder)/\(name)") }
+      try Mount.overlay(
+        lower: spec.lowerDirectories, upper: "\(folder)/upper", work: "\(folder)/work", target: root, isVolatile: true)
+      if spec.terminationMessagePath != nil {
+        try RuntimeFiles.write([], to: "\(folder)/termination-log", mode: 0o666)
+      }
+      if let slash = spec.logPath.lastIndex(of: "/") { try Directory.create(String(spec.logPath[..<slash])) }
+      let inside = spec.workingDirectory.split(separator: "/").joined(separator: "/")
+      // A working directory that is behind a symbolic link, or in a volume, is left to the engine.
+      if !inside.isEmpty { try? DirectoryTree(root).createDirectories(inside) }
+    } catch {
+      throw RuntimeError(.system, error.description)
+    }
+    let user = try UserLookup(root: root).resolve(
+      imageUser: spec.imageUser, runAsUser: spec.runAsUser, runAsGroup: spec.runAsGroup,
+      supplementalGroups: spec.supplementalGroups)
+    let files = ["hosts", "hostname", "resolv.conf"].map {
+      (destination: "/etc/\($0)", source: "\(sandboxFolder(spec.podUID))/\($0)")
+    }
+    var namespaces: [Namespaces.Kind: String] = [:]
+    for kind in Self.namespaces(hostNetwork: sandbox.hostNetwork, hostIPC: sandbox.hostIPC) {
+      namespaces[kind] = "\(namespaceFolder(spec.podUID))/\(kind.rawValue)"
+    }
+    for mount in spec.mounts {
+      if case .bind(let source) = mount.source, access(source, F_OK) != 0 {
+        throw RuntimeError(.invalid, "mount \(mount.destination): \(source) does not exist on the node")
+      }
+    }
+    let around = OCISpec.Surroundings(
+      rootPath: root, user: user,
+      capabilities: try Capabilities.resolve(
+        add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged, last: lastCapability),
+      cgroupPath: record.cgroupPath, cgroupMode: cgroups.mode, limitsSwap: limitsSwap(sandbox.cgroupPath),
+      hostname: sandbox.hostname, namespaces: namespaces, hostPID: sandbox.hostPID, files: files,
+      sharedMemory: sandbox.hostIPC ? "/dev/shm" : sharedMemoryFolder(spec.podUID),
+      terminationFile: spec.terminationMessagePath == nil ? nil : "\(folder)/termination-log",
+      localSeccomp: try Self.localSeccomp(spec.seccomp), openFilesMax: openFilesMax,
+      hostDevices: spec.privileged ? HostDevices.all() : [])
+    let devices = try spec.devices.map { device throws(RuntimeError) in try HostDevices.find(device) }
+    let config = OCISpec.build(spec, around, devices: devices)
+    do throws(SystemError) {
+      try RuntimeFiles.write(config.serialized(), to: "\(folder)/config.json")
+    } catch {
+      throw RuntimeError(.system, error.description)
+    }
+  }
+
+  private func limitsSwap(_ cgroupPath: String) -> Bool {
+    if cgroups.mode == .v2 { return access("\(cgroups.unified ?? "")\(cgroupPath)/memory.swap.max", F_OK) == 0 }
+    return access("\(cgroups.controllers["memory"] ?? "")\(cgroupPath)/memory.memsw.limit_in_bytes", F_OK) == 0
+  }
+
+  private static func localSeccomp(_ choice: SeccompChoice) throws(RuntimeError) -> JSON? {
+    guard case .localhost(let path) = choice else { return nil }
+    guard let profile = RuntimeFiles.readJSON(path), profile["defaultAction"]?.string != nil else {
+      throw RuntimeError(.invalid, "seccomp profile \(path) is missing or is no profile")
+    }
+    return profile
+  }
+
+  /// Starts conmon, which starts the engine's `create`, and waits until the container's first process is there.
+  private func startMonitor(
+    _ record: ContainerRecord, _ spec: ContainerSpec
+  ) async throws(RuntimeError) -> ContainerRecord {
+    let folder = containerFolder(record.id)
+    var arguments = [
+      "--cid", record.id, "--cuuid", record.id, "--name", record.name, "--bundle", folder, "--runtime",
+      try enginePath(), "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
+      "--exit-dir", "\(folder)/exits", "--persist-dir", folder, "--full-attach", "--no-sync-log", "--log-level", "error",
+      "--log-path", "k8s-file:\(record.logPath)",
+    ]
+    for argument in engineArguments { arguments += ["--runtime-arg", argument] }
+    if record.tty { arguments.append("--terminal") }
+    if record.stdin {
+      arguments.append("--stdin")
+      if !spec.stdinOnce { arguments.append("--leave-stdin-open") }
+    }
+    let deadline = ContinuousClock.now + configuration.engineTimeout
+    do throws(SystemError) {
+      let status = try Pipe()
+      let reader = try AsyncDescriptor(owning: status.readEnd)
+      defer { reader.close() }
+      let errors: Pipe
+      let start: Pipe
+      do throws(SystemError) {
+        try Directory.create("\(folder)/exits")
+        errors = try Pipe()
+      } catch {
+        close(status.writeEnd)
+        throw error
+      }
+      let errorReader = try AsyncDescriptor(owning: errors.readEnd)
+      defer { errorReader.close() }
+      do throws(SystemError) { start = try Pipe() } catch {
+        close(status.writeEnd)
+        close(errors.writeEnd)
+        throw error
+      }
+      var environment = Subprocess.defaultEnvironment
+      environment["_OCI_SYNCPIPE"] = "3"
+      environment["_OCI_STARTPIPE"] = "4"
+      let starter: ProcessHandle
+      do throws(SystemError) {
+        starter = try Subprocess.spawn(
+          configuration.conmonPath, arguments, environment: environment, directory: folder,
+          descriptors: [
+            .init(from: errors.writeEnd, to: 2), .init(from: status.writeEnd, to: 3), .init(from: start.readEnd, to: 4),
+          ], newSession: true)
+      } catch {
+        for fd in [status.writeEnd, errors.writeEnd, start.readEnd, start.writeEnd] { close(fd) }
+        throw error
+      }
+      for fd in [status.writeEnd, errors.writeEnd, start.readEnd] { close(fd) }
+      // conmon waits for a byte, so that it is in a cgroup of its own before it has children.
+      let monitors = Cgroup(cgroups, path: "/\(configuration.cgroupRoot)/conmon")
+      try? monitors.adopt(starter.pid)
+      _ = write(start.writeEnd, "0", 1)
+      close(start.writeEnd)
+
+      guard let ended = await starter.wait(deadline: deadline) else {
+        starter.signal(SIGKILL)
+        _ = await starter.wait(deadline: .now + .seconds(1))
+        throw SystemError("start conmon", errno: ETIMEDOUT)
+      }
+      guard ended.isSuccess else {
+        let text = try await errorReader.read(limit: 4096, deadline: .now + .seconds(1))
+        throw SystemError("start conmon", detail: "\(ended): \(String(decoding: text, as: UTF8.self))")
+      }
+      var answer: [UInt8] = []
+      while answer.last != 0x0a, answer.count < 64 << 10 {
+        let part = try await reader.read(deadline: deadline)
+        if part.isEmpty { break }
+        answer += part
+      }
+      guard let json = try? JSON.parse(answer), let number = json["pid"]?.int else {
+        throw SystemError("read conmon's answer", detail: String(decoding: answer.prefix(200), as: UTF8.self))
+      }
+      guard number > 0 else { return try await engineRefusal(record, json["message"]?.string ?? "") }
+      var created = record
+      created.phase = .created
+      let pid = Int32(clamping: number)
+      let process = ProcessWatch.startTime(of: pid).map { RecordedProcess(pid: pid, startTime: $0) }
+      created.process = process
+      if let monitor = RuntimeFiles.readText("\(folder)/conmon.pid").flatMap({ Int32($0) }) {
+        created.monitor = ProcessWatch.startTime(of: monitor).map { RecordedProcess(pid: monitor, startTime: $0) }
+      }
+      try save(created)
+      return created
+    } catch {
+      if error.operation == Self.refused { throw RuntimeError(.engine, error.detail) }
+      throw RuntimeError(
+        error.errno == ETIMEDOUT ? .timedOut : .engine, "create container \(record.name): \(error.description)")
+    }
+  }
+
+  private static let refused = "engine"
+
+  /// The engine's own words are better than conmon's summary of them.
+  private func engineRefusal(_ record: ContainerRecord, _ message: String) async throws(SystemError) -> ContainerRecord {
+    var text = message
+    if let log = RuntimeFiles.readText("\(containerFolder(record.id))/oci-log") {
+      let last = log.split(separator: "\n").last.map(String.init) ?? log
+      if let said = (try? JSON.parse(Array(last.utf8)))?["msg"]?.string, !said.isEmpty { text = said }
+    }
+    while let last = text.last, last.isWhitespace { text.removeLast() }
+    throw SystemError(Self.refused, detail: text.isEmpty ? "the container engine gave no reason" : text)
+  }
+
+  private func enginePath() throws(RuntimeError) -> String {
+    let name = configuration.runtimePath
+    if name.contains("/") { return name }
+    for folder in (Subprocess.defaultEnvironment["PATH"] ?? "").split(separator: ":") {
+      if access("\(folder)/\(name)", X_OK) == 0 { return "\(folder)/\(name)" }
+    }
+    throw RuntimeError(.engine, "\(name) is not installed; install the package \(name)")
+  }
+}

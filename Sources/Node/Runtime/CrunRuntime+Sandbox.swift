@@ -1,0 +1,223 @@
+import Glibc
+import LinuxSystem
+import Logging
+import Synchronization
+import Wire
+
+extension CrunRuntime {
+  public func createSandbox(_ spec: SandboxSpec) async throws(RuntimeError) -> Sandbox {
+    try Self.checkName(spec.podUID, "pod uid")
+    guard !spec.shareProcessNamespace else {
+      throw RuntimeError(.unsupported, "shareProcessNamespace is not supported by this node")
+    }
+    try Sysctls.check(spec)
+    if let existing = state.withLock({ $0.sandboxes[spec.podUID] }) {
+      if await isReady(existing) { return sandbox(existing, isReady: true) }
+      try await removeSandbox(spec.podUID)
+    }
+
+    var record = SandboxRecord(
+      podUID: spec.podUID, name: spec.name, namespace: spec.namespace, hostname: spec.hostname,
+      hostNetwork: spec.hostNetwork, hostPID: spec.hostPID, hostIPC: spec.hostIPC,
+      cgroupPath: "/\(configuration.cgroupRoot)/\(spec.cgroupParent)", bootID: bootID, isComplete: false, ips: [],
+      createdAt: time.now(), portMappings: spec.portMappings)
+    if !spec.hostNetwork {
+      // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
+      record.network = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+    }
+    let first = record
+    state.withLock { $0.sandboxes[spec.podUID] = first }
+    do throws(RuntimeError) {
+      try await Self.system { [self] () throws(SystemError) in
+        try Directory.create(sandboxFolder(spec.podUID), mode: 0o711)
+        try save(first)
+        try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
+        if !spec.hostIPC {
+          let folder = sharedMemoryFolder(spec.podUID)
+          try Directory.create(folder)
+          try Mount.tmpfs(target: folder, mode: 0o1777, sizeMax: spec.sharedMemoryLimit)
+        }
+      }
+      let kinds = Self.namespaces(hostNetwork: spec.hostNetwork, hostIPC: spec.hostIPC)
+      if !kinds.isEmpty {
+        do throws(SystemError) {
+          try await Namespaces.create(
+            kinds, folder: namespaceFolder(spec.podUID), hostname: spec.hostname, sysctls: spec.sysctls)
+        } catch {
+          throw RuntimeError(.system, error.description)
+        }
+      }
+      if let configuration = record.network {
+        let result = try await network.add(attachment(record), configuration)
+        record.networkResult = result
+        record.ips = CNI.addresses(result)
+      }
+      record.isComplete = true
+      let complete = record
+      try await Self.system { [self] () throws(SystemError) in
+        try writePodFiles(spec, ips: complete.ips)
+        try save(complete)
+      }
+      state.withLock { $0.sandboxes[spec.podUID] = complete }
+      return sandbox(complete, isReady: true)
+    } catch {
+      do throws(RuntimeError) { try await removeSandbox(spec.podUID) } catch let cleanup {
+        log.warning("remove a sandbox that failed", metadata: ["pod": "\(spec.podUID)", "error": "\(cleanup)"])
+      }
+      throw error
+    }
+  }
+
+  public func removeSandbox(_ podUID: String) async throws(RuntimeError) {
+    try Self.checkName(podUID, "pod uid")
+    let remaining = state.withLock { state in state.containers.values.filter { $0.podUID == podUID }.map(\.id) }
+    for id in remaining { try await removeContainer(id) }
+
+    if let record = state.withLock({ $0.sandboxes[podUID] }) {
+      if let configuration = record.network {
+        var attachment = attachment(record)
+        if !Namespaces.isPinned(attachment.networkNamespace) { attachment.networkNamespace = "" }
+        try await network.remove(attachment, configuration, result: record.networkResult)
+      }
+      try await Self.system { [cgroups] () throws(SystemError) in
+        try Cgroup(cgroups, path: record.cgroupPath).remove()
+      }
+    }
+    do throws(SystemError) { try await Namespaces.remove(folder: namespaceFolder(podUID)) } catch {
+      throw RuntimeError(.system, error.description)
+    }
+    try await Self.system { [self] () throws(SystemError) in
+      let memory = sharedMemoryFolder(podUID)
+      try Mount.unmount(memory, detach: true)
+      if rmdir(memory) != 0, errno != ENOENT { throw .last("remove \(memory)") }
+      // Last, so that an interrupted removal is found and finished.
+      if access(sandboxFolder(podUID), F_OK) == 0 { try Directory.removeTree(sandboxFolder(podUID)) }
+    }
+    state.withLock { _ = $0.sandboxes.removeValue(forKey: podUID) }
+  }
+
+  public func sandboxes() async throws(RuntimeError) -> [Sandbox] {
+    var result: [Sandbox] = []
+    for record in state.withLock({ $0.sandboxes.values.sorted { $0.podUID < $1.podUID } }) {
+      result.append(sandbox(record, isReady: await isReady(record)))
+    }
+    return result
+  }
+
+  /// The runtime's part of the machine, wholly: containers, sandboxes, cgroups and the run folder. For `down --purge`.
+  public func removeEverything() async throws(RuntimeError) {
+    for id in state.withLock({ Array($0.containers.keys) }) { try await removeContainer(id) }
+    for podUID in state.withLock({ Array($0.sandboxes.keys) }) { try await removeSandbox(podUID) }
+    try await Self.system { [cgroups, configuration] () throws(SystemError) in
+      try Cgroup(cgroups, path: "/\(configuration.cgroupRoot)").remove()
+      try Mount.unmountTree(configuration.runDirectory)
+      try Directory.removeTree(configuration.runDirectory)
+    }
+  }
+
+  private func sandbox(_ record: SandboxRecord, isReady: Bool) -> Sandbox {
+    Sandbox(
+      podUID: record.podUID, name: record.name, namespace: record.namespace, ips: record.ips,
+      networkNamespacePath: record.hostNetwork ? nil : "\(namespaceFolder(record.podUID))/net",
+      createdAt: record.createdAt, isReady: isReady)
+  }
+
+  private func isReady(_ record: SandboxRecord) async -> Bool {
+    guard record.isComplete, record.bootID == bootID else { return false }
+    return Self.namespaces(hostNetwork: record.hostNetwork, hostIPC: record.hostIPC).allSatisfy {
+      Namespaces.isPinned("\(namespaceFolder(record.podUID))/\($0.rawValue)")
+    }
+  }
+
+  private func attachment(_ record: SandboxRecord) -> CNI.Attachment {
+    CNI.Attachment(
+      podUID: record.podUID, podName: record.name, podNamespace: record.namespace,
+      networkNamespace: "\(namespaceFolder(record.podUID))/net", portMappings: record.portMappings)
+  }
+
+  /// A pod on the host's network has the host's name too.
+  static func namespaces(hostNetwork: Bool, hostIPC: Bool) -> [Namespaces.Kind] {
+    (hostNetwork ? [] : [.network, .uts]) + (hostIPC ? [] : [.ipc])
+  }
+
+  static func limits(_ resources: ContainerResources) -> CgroupLimits {
+    CgroupLimits(
+      cpuShares: CgroupLimits.shares(millis: resources.cpuRequestMillis ?? 0),
+      cpuQuota: resources.cpuLimitMillis.map { CgroupLimits.quota(millis: $0) }, memory: resources.memoryLimitBytes,
+      pids: resources.pidsLimit)
+  }
+
+  /// Blocks.
+  private func writePodFiles(_ spec: SandboxSpec, ips: [String]) throws(SystemError) {
+    let folder = sandboxFolder(spec.podUID)
+    let files = [
+      ("resolv.conf", PodFiles.resolvConf(spec.dns)),
+      ("hostname", (spec.hostNetwork ? RuntimeFiles.readText("/proc/sys/kernel/hostname") ?? "" : spec.hostname) + "\n"),
+      (
+        "hosts",
+        spec.hostNetwork
+          ? PodFiles.hosts(base: RuntimeFiles.readText("/etc/hosts") ?? "", aliases: spec.hostAliases)
+          : PodFiles.hosts(spec, ips: ips)
+      ),
+    ]
+    for (name, text) in files { try RuntimeFiles.write(Array(text.utf8), to: "\(folder)/\(name)", mode: 0o644) }
+  }
+}
+
+/// The files that the kubelet manages in every container.
+enum PodFiles {
+  static func resolvConf(_ dns: DNSSettings) -> String {
+    var text = ""
+    for server in dns.nameservers { text += "nameserver \(server)\n" }
+    if !dns.searches.isEmpty { text += "search \(dns.searches.joined(separator: " "))\n" }
+    if !dns.options.isEmpty { text += "options \(dns.options.joined(separator: " "))\n" }
+    return text
+  }
+
+  /// As the kubelet writes it for a pod of its own network.
+  static func hosts(_ spec: SandboxSpec, ips: [String]) -> String {
+    var text = """
+      # Kubernetes-managed hosts file.
+      127.0.0.1\tlocalhost
+      ::1\tlocalhost ip6-localhost ip6-loopback
+      fe00::0\tip6-localnet
+      fe00::0\tip6-mcastprefix
+      fe00::1\tip6-allnodes
+      fe00::2\tip6-allrouters
+
+      """
+    let names = (spec.fullyQualifiedName.map { [$0] } ?? []) + [spec.hostname]
+    for ip in ips { text += "\(ip)\t\(names.joined(separator: "\t"))\n" }
+    return text + aliases(spec.hostAliases)
+  }
+
+  /// For a pod on the host's network: the host's file, and the pod's own entries.
+  static func hosts(base: String, aliases list: [HostAlias]) -> String {
+    "# Kubernetes-managed hosts file (host network).\n" + base + "\n" + aliases(list)
+  }
+
+  private static func aliases(_ list: [HostAlias]) -> String {
+    guard !list.isEmpty else { return "" }
+    return "\n# Entries added by HostAliases.\n"
+      + list.map { "\($0.ip)\t\($0.hostnames.joined(separator: "\t"))\n" }.joined()
+  }
+}
+
+/// Which sysctls belong to a pod's namespaces (kubernetes.io, "Using sysctls in a Kubernetes Cluster").
+enum Sysctls {
+  static func check(_ spec: SandboxSpec) throws(RuntimeError) {
+    for name in spec.sysctls.keys.sorted() {
+      let dotted = String(name.map { $0 == "/" ? "." : $0 })
+      let ofIPC =
+        ["kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.msgmax", "kernel.msgmnb",
+          "kernel.msgmni", "kernel.shm_rmid_forced"].contains(dotted) || dotted.hasPrefix("fs.mqueue.")
+      let ofNetwork = dotted.hasPrefix("net.")
+      guard ofIPC || ofNetwork else {
+        throw RuntimeError(.invalid, "sysctl \"\(name)\" is not namespaced and would change the whole machine")
+      }
+      if ofIPC && spec.hostIPC || ofNetwork && spec.hostNetwork {
+        throw RuntimeError(.invalid, "sysctl \"\(name)\" cannot be set in a pod that shares that namespace of the host")
+      }
+    }
+  }
+}

@@ -1,0 +1,201 @@
+import Glibc
+import LinuxSystem
+import Logging
+import NIOPosix
+import Synchronization
+import Wire
+
+/// Containers by `crun` (or `runc`), each under a `conmon` of its own, which keeps the container's streams, writes its
+/// log and notes its exit code. Both outlive the server: the next one finds them by their records.
+///
+/// On disk, below `stateDirectory`: `containers/<id>/` (record, OCI bundle, overlay's upper folder, exit file, attach
+/// socket) and `sandboxes/<pod uid>/` (record, `/etc/hosts` and the like). Below `runDirectory`, gone after a reboot:
+/// `oci/` (the engine's own state), `ns/<pod uid>/` (pinned namespaces), `shm/<pod uid>`.
+public final class CrunRuntime: ContainerRuntime {
+  public struct Configuration: Sendable {
+    /// `crun` or `runc`: a path, or a name in PATH.
+    public var runtimePath = "crun"
+    public var conmonPath = "conmon"
+    /// Persistent. Must be on a file system that can carry overlay's upper folder.
+    public var stateDirectory: String
+    /// On a tmpfs, for example `/run/apus/<hash of the data folder>`. Short: unix sockets live there.
+    public var runDirectory: String
+    public var networkConfigurationDirectory: String
+    public var networkPluginDirectories = ["/usr/lib/cni", "/opt/cni/bin"]
+    /// The first part of every cgroup path of this runtime.
+    public var cgroupRoot = "apus"
+    /// For one call of the engine.
+    public var engineTimeout: Duration = .seconds(30)
+
+    public init(stateDirectory: String, runDirectory: String, networkConfigurationDirectory: String) {
+      self.stateDirectory = stateDirectory
+      self.runDirectory = runDirectory
+      self.networkConfigurationDirectory = networkConfigurationDirectory
+    }
+  }
+
+  struct State {
+    var containers: [String: ContainerRecord] = [:]
+    var sandboxes: [String: SandboxRecord] = [:]
+    /// The pidfd of each running container's monitor, on which its end is awaited.
+    var monitors: [String: AsyncDescriptor] = [:]
+    var nextExec: UInt64 = 0
+  }
+
+  let configuration: Configuration
+  let time: any TimeSource
+  let log = Logger(label: "apus.node.runtime")
+  let cgroups: CgroupLayout
+  let bootID: String
+  let lastCapability: Int
+  let isCrun: Bool
+  /// What containers get: a million, or less where the server itself may not have so many.
+  let openFilesMax: Int64
+  let state = Mutex(State())
+  let network: CNI
+  let eventSink: AsyncStream<RuntimeEvent>.Continuation
+
+  public let events: AsyncStream<RuntimeEvent>
+
+  /// Makes the folders, looks at the machine, and takes up the containers that are there.
+  public static func open(
+    _ configuration: Configuration, time: any TimeSource
+  ) async throws(RuntimeError) -> CrunRuntime {
+    let runtime = try await blocking { () throws(RuntimeError) in try CrunRuntime(configuration, time) }
+    await runtime.adopt()
+    return runtime
+  }
+
+  private init(_ configuration: Configuration, _ time: any TimeSource) throws(RuntimeError) {
+    self.configuration = configuration
+    self.time = time
+    network = CNI(
+      configurationDirectory: configuration.networkConfigurationDirectory,
+      pluginDirectories: configuration.networkPluginDirectories)
+    isCrun = !(configuration.runtimePath.split(separator: "/").last ?? "").hasPrefix("runc")
+    do throws(SystemError) {
+      for folder in ["containers", "sandboxes"] {
+        try Directory.create("\(configuration.stateDirectory)/\(folder)", mode: 0o711)
+      }
+      for folder in ["oci", "ns", "shm", "exec"] {
+        try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o711)
+      }
+      var layout = try CgroupLayout.current()
+      let moved = try layout.mountLeftoverControllers()
+      if !moved.isEmpty {
+        log.notice("mounted cgroup controllers as version 1, since crun refuses a mix", metadata: ["names": "\(moved)"])
+      }
+      cgroups = layout
+    } catch {
+      throw RuntimeError(.system, error.description)
+    }
+    bootID = RuntimeFiles.readText("/proc/sys/kernel/random/boot_id") ?? ""
+    lastCapability = RuntimeFiles.readText("/proc/sys/kernel/cap_last_cap").flatMap { Int($0) } ?? 40
+    var files = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
+    openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))
+    // One event per container; a reader that is gone must not keep them all.
+    (events, eventSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4096))
+  }
+
+  // MARK: - Paths
+
+  func containerFolder(_ id: String) -> String { "\(configuration.stateDirectory)/containers/\(id)" }
+  func sandboxFolder(_ podUID: String) -> String { "\(configuration.stateDirectory)/sandboxes/\(podUID)" }
+  func namespaceFolder(_ podUID: String) -> String { "\(configuration.runDirectory)/ns/\(podUID)" }
+  func sharedMemoryFolder(_ podUID: String) -> String { "\(configuration.runDirectory)/shm/\(podUID)" }
+
+  // MARK: - Calls
+
+  /// Runs blocking calls on NIO's pool of threads.
+  static func blocking<Value: Sendable>(
+    _ body: @escaping @Sendable () throws(RuntimeError) -> Value
+  ) async throws(RuntimeError) -> Value {
+    let result: Result<Value, RuntimeError>
+    do {
+      result = try await NIOThreadPool.singleton.runIfActive {
+        do throws(RuntimeError) { return Result<Value, RuntimeError>.success(try body()) } catch {
+          return .failure(error)
+        }
+      }
+    } catch {
+      throw RuntimeError(.system, "the server is stopping")
+    }
+    return try result.get()
+  }
+
+  /// As `blocking`, for bodies whose failures are system calls.
+  static func system<Value: Sendable>(
+    _ body: @escaping @Sendable () throws(SystemError) -> Value
+  ) async throws(RuntimeError) -> Value {
+    try await blocking { () throws(RuntimeError) in
+      do throws(SystemError) { return try body() } catch { throw RuntimeError(.system, error.description) }
+    }
+  }
+
+  /// Arguments before the engine's command.
+  var engineArguments: [String] {
+    ["--root", "\(configuration.runDirectory)/oci"] + (isCrun ? ["--cgroup-manager=cgroupfs"] : [])
+  }
+
+  /// Runs one command of the engine and throws what it says when it fails.
+  @discardableResult
+  func engine(_ arguments: [String], stdin: [UInt8]? = nil) async throws(RuntimeError) -> ProcessResult {
+    let result: ProcessResult
+    do throws(SystemError) {
+      result = try await Subprocess.run(
+        configuration.runtimePath, engineArguments + arguments, stdin: stdin, timeout: configuration.engineTimeout)
+    } catch {
+      throw RuntimeError(
+        error.errno == ETIMEDOUT ? .timedOut : .engine,
+        "\(configuration.runtimePath) \(arguments.first ?? ""): \(error.description)")
+    }
+    guard result.status.isSuccess else {
+      throw RuntimeError(.engine, "\(configuration.runtimePath) \(arguments.first ?? ""): \(result.message)")
+    }
+    return result
+  }
+
+  // MARK: - Records
+
+  func record(_ id: String) throws(RuntimeError) -> ContainerRecord {
+    guard let record = state.withLock({ $0.containers[id] }) else {
+      throw .notFound("container \(id) does not exist on this node")
+    }
+    return record
+  }
+
+  func sandboxRecord(_ podUID: String) throws(RuntimeError) -> SandboxRecord {
+    guard let record = state.withLock({ $0.sandboxes[podUID] }) else {
+      throw .notFound("pod \(podUID) has no sandbox on this node")
+    }
+    return record
+  }
+
+  /// Blocks.
+  func save(_ record: ContainerRecord) throws(SystemError) {
+    try RuntimeFiles.write(record.json.serialized(), to: "\(containerFolder(record.id))/record.json")
+  }
+
+  /// Blocks.
+  func save(_ record: SandboxRecord) throws(SystemError) {
+    try RuntimeFiles.write(record.json.serialized(), to: "\(sandboxFolder(record.podUID))/record.json")
+  }
+
+  public func containers() async throws(RuntimeError) -> [ContainerState] {
+    let records = state.withLock { Array($0.containers.values) }
+    return records.filter { $0.phase != .creating }
+      .sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+      .map { $0.state(folder: containerFolder($0.id)) }
+  }
+
+  /// A name that is used in paths.
+  static func checkName(_ name: String, _ what: String) throws(RuntimeError) {
+    let allowed = name.utf8.allSatisfy {
+      ($0 >= 0x30 && $0 <= 0x39) || ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7a) || $0 == 0x2d || $0 == 0x2e || $0 == 0x5f
+    }
+    guard allowed, !name.isEmpty, name.utf8.count <= 253, name != ".", name != ".." else {
+      throw RuntimeError(.invalid, "the \(what) \"\(name)\" cannot be used in a path")
+    }
+  }
+}

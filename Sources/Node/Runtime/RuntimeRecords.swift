@@ -1,0 +1,247 @@
+import Glibc
+import LinuxSystem
+import Wire
+
+/// A process that may outlive the server: the number, and the time of its start, by which it is known again.
+struct RecordedProcess: Sendable, Equatable {
+  var pid: Int32
+  var startTime: UInt64
+}
+
+/// What is kept on disk of a container, so that it is found again after the server's death or a reboot.
+struct ContainerRecord: Sendable, Equatable {
+  enum Phase: String, Sendable {
+    /// Being made. Found at a start, it is removed.
+    case creating
+    case created
+    case running
+    case exited
+  }
+
+  var id: String
+  var podUID: String
+  var podName: String
+  var podNamespace: String
+  var name: String
+  var attempt: Int
+  var image: String
+  var imageID: String
+  var phase: Phase
+  /// The boot that it was made in (`/proc/sys/kernel/random/boot_id`).
+  var bootID: String
+  /// The container's first process.
+  var process: RecordedProcess?
+  var monitor: RecordedProcess?
+  var createdAt: Timestamp
+  var startedAt: Timestamp?
+  var finishedAt: Timestamp?
+  var exitCode: Int32?
+  var oomKilled = false
+  var isLost = false
+  var logPath: String
+  var hasTerminationFile: Bool
+  var tty: Bool
+  var stdin: Bool
+  var cgroupPath: String
+  var labels: [String: String]
+
+  func state(folder: String) -> ContainerState {
+    let status: ContainerState.Status =
+      switch phase {
+      case .creating, .created: .created
+      case .running: .running
+      case .exited: .exited
+      }
+    return ContainerState(
+      id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name, attempt: attempt, image: image,
+      imageID: imageID, status: status, pid: phase == .exited ? nil : process?.pid, createdAt: createdAt,
+      startedAt: startedAt, finishedAt: finishedAt, exitCode: exitCode, oomKilled: oomKilled, isLost: isLost,
+      logPath: logPath, terminationMessageFile: hasTerminationFile ? "\(folder)/termination-log" : nil, labels: labels)
+  }
+
+  var json: JSON {
+    var json: JSON = [
+      "id": .string(id), "podUID": .string(podUID), "podName": .string(podName), "podNamespace": .string(podNamespace),
+      "name": .string(name), "attempt": .int(Int64(attempt)), "image": .string(image), "imageID": .string(imageID),
+      "phase": .string(phase.rawValue), "bootID": .string(bootID), "createdAt": .int(createdAt.microseconds),
+      "oomKilled": .bool(oomKilled), "isLost": .bool(isLost), "logPath": .string(logPath),
+      "hasTerminationFile": .bool(hasTerminationFile), "tty": .bool(tty), "stdin": .bool(stdin),
+      "cgroupPath": .string(cgroupPath), "labels": RuntimeFiles.json(labels),
+    ]
+    if let process { json["process"] = RuntimeFiles.json(process) }
+    if let monitor { json["monitor"] = RuntimeFiles.json(monitor) }
+    if let startedAt { json["startedAt"] = .int(startedAt.microseconds) }
+    if let finishedAt { json["finishedAt"] = .int(finishedAt.microseconds) }
+    if let exitCode { json["exitCode"] = .int(Int64(exitCode)) }
+    return json
+  }
+}
+
+extension ContainerRecord {
+  /// `nil` when a field is missing or of another type.
+  init?(json: JSON) {
+    guard let id = json["id"]?.string, let podUID = json["podUID"]?.string, let podName = json["podName"]?.string,
+      let podNamespace = json["podNamespace"]?.string, let name = json["name"]?.string,
+      let attempt = json["attempt"]?.int, let image = json["image"]?.string, let imageID = json["imageID"]?.string,
+      let phase = json["phase"]?.string.flatMap(Phase.init(rawValue:)), let bootID = json["bootID"]?.string,
+      let createdAt = json["createdAt"]?.int, let logPath = json["logPath"]?.string,
+      let cgroupPath = json["cgroupPath"]?.string
+    else { return nil }
+    self.init(
+      id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name,
+      attempt: Int(clamping: attempt), image: image, imageID: imageID, phase: phase, bootID: bootID,
+      process: RuntimeFiles.process(json["process"]), monitor: RuntimeFiles.process(json["monitor"]),
+      createdAt: Timestamp(microseconds: createdAt),
+      startedAt: json["startedAt"]?.int.map { Timestamp(microseconds: $0) },
+      finishedAt: json["finishedAt"]?.int.map { Timestamp(microseconds: $0) },
+      exitCode: json["exitCode"]?.int.map { Int32(clamping: $0) }, oomKilled: json["oomKilled"]?.bool ?? false,
+      isLost: json["isLost"]?.bool ?? false, logPath: logPath,
+      hasTerminationFile: json["hasTerminationFile"]?.bool ?? false, tty: json["tty"]?.bool ?? false,
+      stdin: json["stdin"]?.bool ?? false, cgroupPath: cgroupPath, labels: RuntimeFiles.strings(json["labels"]))
+  }
+}
+
+/// What is kept on disk of a pod's sandbox.
+struct SandboxRecord: Sendable, Equatable {
+  var podUID: String
+  var name: String
+  var namespace: String
+  var hostname: String
+  var hostNetwork: Bool
+  var hostPID: Bool
+  var hostIPC: Bool
+  var cgroupPath: String
+  var bootID: String
+  /// False while it is being made: found at a start, it is removed.
+  var isComplete: Bool
+  var ips: [String]
+  var createdAt: Timestamp
+  var portMappings: [PortMapping]
+  /// The network configuration that the pod was attached with; `nil` before that, and with `hostNetwork`.
+  var network: JSON?
+  var networkResult: JSON?
+
+  var json: JSON {
+    var json: JSON = [
+      "podUID": .string(podUID), "name": .string(name), "namespace": .string(namespace), "hostname": .string(hostname),
+      "hostNetwork": .bool(hostNetwork), "hostPID": .bool(hostPID), "hostIPC": .bool(hostIPC),
+      "cgroupPath": .string(cgroupPath), "bootID": .string(bootID), "isComplete": .bool(isComplete),
+      "ips": .array(ips.map { .string($0) }), "createdAt": .int(createdAt.microseconds),
+      "portMappings": .array(
+        portMappings.map {
+          [
+            "hostPort": .int(Int64($0.hostPort)), "containerPort": .int(Int64($0.containerPort)),
+            "transport": .string($0.transport), "hostIP": .string($0.hostIP),
+          ]
+        }),
+    ]
+    if let network { json["network"] = network }
+    if let networkResult { json["networkResult"] = networkResult }
+    return json
+  }
+}
+
+extension SandboxRecord {
+  init?(json: JSON) {
+    guard let podUID = json["podUID"]?.string, let name = json["name"]?.string,
+      let namespace = json["namespace"]?.string, let cgroupPath = json["cgroupPath"]?.string,
+      let bootID = json["bootID"]?.string, let createdAt = json["createdAt"]?.int
+    else { return nil }
+    self.init(
+      podUID: podUID, name: name, namespace: namespace, hostname: json["hostname"]?.string ?? "",
+      hostNetwork: json["hostNetwork"]?.bool ?? false, hostPID: json["hostPID"]?.bool ?? false,
+      hostIPC: json["hostIPC"]?.bool ?? false, cgroupPath: cgroupPath, bootID: bootID,
+      isComplete: json["isComplete"]?.bool ?? false, ips: (json["ips"]?.array ?? []).compactMap(\.string),
+      createdAt: Timestamp(microseconds: createdAt),
+      portMappings: (json["portMappings"]?.array ?? []).map {
+        PortMapping(
+          hostPort: Int($0["hostPort"]?.int ?? 0), containerPort: Int($0["containerPort"]?.int ?? 0),
+          transport: $0["transport"]?.string ?? "tcp", hostIP: $0["hostIP"]?.string ?? "")
+      }, network: json["network"], networkResult: json["networkResult"])
+  }
+}
+
+/// How a container that was found on disk stands, from what can be seen of it. Pure.
+enum Adoption: Equatable {
+  /// Half made: to be removed.
+  case discard
+  case created
+  case running
+  /// It ended, and how was written down.
+  case exited(code: Int32)
+  /// It ended, and nobody saw how.
+  case lost
+  /// It ended before, and the record says so.
+  case known
+
+  static func decide(
+    _ record: ContainerRecord, bootID: String, monitorIsAlive: Bool, exitCode: Int32?
+  ) -> Adoption {
+    switch record.phase {
+    case .exited: return .known
+    case .creating: return .discard
+    case .created, .running:
+      if let exitCode { return .exited(code: exitCode) }
+      // Numbers of processes mean nothing after a reboot.
+      if record.bootID != bootID || !monitorIsAlive { return .lost }
+      return record.phase == .created ? .created : .running
+    }
+  }
+}
+
+/// Small files of the runtime. They need no fsync: what they tell of does not outlive a power failure, and the rename
+/// keeps a killed server from leaving half a file.
+enum RuntimeFiles {
+  static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
+    let temporary = path + ".tmp"
+    let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
+    guard fd >= 0 else { throw .last("create \(temporary)") }
+    do throws(SystemError) {
+      defer { close(fd) }
+      try DurableFile.writeAll(fd, bytes, to: temporary)
+      guard fchmod(fd, mode) == 0 else { throw .last("chmod \(temporary)") }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+    guard rename(temporary, path) == 0 else { throw .last("rename \(temporary)") }
+  }
+
+  static func readJSON(_ path: String) -> JSON? {
+    guard let bytes = try? DurableFile.read(path, limit: 4 << 20) else { return nil }
+    return try? JSON.parse(bytes)
+  }
+
+  static func readText(_ path: String) -> String? {
+    guard let bytes = try? DurableFile.read(path, limit: 64 << 10) else { return nil }
+    var text = Substring(String(decoding: bytes, as: UTF8.self))
+    while let last = text.last, last.isWhitespace { text.removeLast() }
+    return String(text)
+  }
+
+  /// The time of the last change of a file.
+  static func modified(_ path: String) -> Timestamp? {
+    var info = stat()
+    guard stat(path, &info) == 0 else { return nil }
+    return Timestamp(microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000)
+  }
+
+  static func json(_ process: RecordedProcess) -> JSON {
+    ["pid": .int(Int64(process.pid)), "startTime": .string(String(process.startTime))]
+  }
+
+  static func process(_ json: JSON?) -> RecordedProcess? {
+    guard let pid = json?["pid"]?.int, let start = json?["startTime"]?.string.flatMap({ UInt64($0) }) else { return nil }
+    return RecordedProcess(pid: Int32(clamping: pid), startTime: start)
+  }
+
+  static func json(_ map: [String: String]) -> JSON {
+    .object(JSONObject(uniqueMembers: map.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
+  }
+
+  static func strings(_ json: JSON?) -> [String: String] {
+    var map: [String: String] = [:]
+    for member in json?.object?.members ?? [] { map[member.key] = member.value.string }
+    return map
+  }
+}

@@ -1,0 +1,76 @@
+import ControllerKit
+import KubeTypes
+import Synchronization
+
+/// The zone, kept in step with Services, EndpointSlices and Namespaces. While the API is away it stays as it was last.
+final class ClusterRecords: Sendable {
+  private let services: Informer
+  private let slices: Informer
+  private let namespaces: Informer
+
+  private struct State {
+    var zone: DNSZone
+    var slices: [ObjectKey: [ObjectKey: EndpointSlice]] = [:]
+    var rotation = 0
+  }
+
+  private let state: Mutex<State>
+
+  /// - Precondition: the informers do not run yet.
+  init(domain: String, informers: InformerSet) {
+    state = Mutex(State(zone: DNSZone(domain: domain)))
+    services = informers.informer(for: KubeTypes.Service.resource)
+    slices = informers.informer(for: EndpointSlice.resource)
+    namespaces = informers.informer(for: Namespace.resource)
+    services.onChange { [weak self] old, new in
+      if let key = (new ?? old)?.header.key { self?.rebuild(key) }
+    }
+    slices.onChange { [weak self] old, new in self?.sliceChanged(old, new) }
+    namespaces.onChange { [weak self] old, new in
+      self?.state.withLock { state in
+        if let name = new?.header.name { state.zone.namespaces.insert(name) } else if let name = old?.header.name {
+          state.zone.namespaces.remove(name)
+        }
+      }
+    }
+  }
+
+  private func sliceChanged(_ old: Object?, _ new: Object?) {
+    func owner(_ object: Object) -> ObjectKey? {
+      object.header.labels[ServiceProxy.serviceNameLabel].map {
+        ObjectKey(namespace: object.header.namespace, name: $0)
+      }
+    }
+    let before = old.flatMap(owner)
+    let after = new.flatMap(owner)
+    let slice = after == nil ? nil : new?.decode(EndpointSlice.self)
+    state.withLock { state in
+      if let before, let key = old?.header.key {
+        state.slices[before]?[key] = nil
+        if state.slices[before]?.isEmpty == true { state.slices[before] = nil }
+      }
+      if let after, let key = new?.header.key, let slice { state.slices[after, default: [:]][key] = slice }
+    }
+    for key in Set([before, after].compactMap { $0 }) { rebuild(key) }
+  }
+
+  private func rebuild(_ key: ObjectKey) {
+    let service = services.get(key)?.decode(KubeTypes.Service.self)
+    state.withLock { state in
+      let slices = state.slices[key]?.sorted { $0.key < $1.key }.map(\.value) ?? []
+      state.zone.set(key, service.map { ServiceRecords($0, slices: slices) })
+    }
+  }
+
+  /// `nil` for a name of the cluster while not everything is known yet: a wrong "there is none" would be remembered.
+  func look(up question: DNSQuestion, isLocal: (IPv4) -> Bool) -> DNSZone.Outcome? {
+    let isComplete = services.isSynced && slices.isSynced && namespaces.isSynced
+    let (zone, rotation) = state.withLock { state in
+      state.rotation &+= 1
+      return (state.zone, state.rotation & 0xFFFF)
+    }
+    let outcome = zone.look(up: question, rotation: rotation, isLocal: isLocal)
+    if case .answer(let answer) = outcome, answer.answers.isEmpty, !isComplete { return nil }
+    return outcome
+  }
+}

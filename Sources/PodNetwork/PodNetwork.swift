@@ -1,0 +1,97 @@
+public import ControllerKit
+public import KubeClient
+import KubeTypes
+public import Wire
+
+/// Addresses and names of this node's pods and of the cluster's services.
+public struct PodNetworkConfiguration: Sendable, Equatable {
+  /// The Node object's name: endpoints on it are local ones.
+  public var nodeName: String
+  /// The addresses of this node's pods, such as `10.244.0.0/24`. The first one is the gateway.
+  public var podCIDR: String
+  /// The cluster addresses of services, such as `10.96.0.0/16`.
+  public var serviceCIDR: String
+  public var clusterDomain: String
+  /// An address in `serviceCIDR` on which the DNS server answers, port 53.
+  public var dnsServiceIP: String
+  /// At most 15 characters.
+  public var bridgeName: String
+  /// Where `10-apus.conflist` is written.
+  public var cniDirectory: String
+  /// Where the address allocations are kept, in `ipam`.
+  public var stateDirectory: String
+
+  public init(
+    nodeName: String, podCIDR: String, serviceCIDR: String, clusterDomain: String = "cluster.local",
+    dnsServiceIP: String, bridgeName: String = "apus0", cniDirectory: String, stateDirectory: String
+  ) {
+    self.nodeName = nodeName
+    self.podCIDR = podCIDR
+    self.serviceCIDR = serviceCIDR
+    self.clusterDomain = clusterDomain
+    self.dnsServiceIP = dnsServiceIP
+    self.bridgeName = bridgeName
+    self.cniDirectory = cniDirectory
+    self.stateDirectory = stateDirectory
+  }
+}
+
+/// The pod network of a node: the bridge and its CNI configuration, service addresses by nftables, and the cluster's DNS.
+///
+/// When `run` ends, everything stays as it is, so that pods and services go on working while the server is away; the next
+/// process takes it over. `cleanup` removes it. Needs root, and the programs `ip` and `nft`.
+public final class PodNetwork: ControllerKit.Service {
+  /// The name of our nftables table (family ip).
+  private static let table = "apus"
+
+  /// What is wrong with the configuration is said by `prepare`.
+  private let host: Result<HostNetwork, PodNetworkError>
+  private let configuration: PodNetworkConfiguration
+  private let proxy: ServiceProxy
+  private let records: ClusterRecords
+  private let time: any TimeSource
+
+  /// Asks `informers` for Services, EndpointSlices and Namespaces, and adds its handlers: they must not run yet.
+  public init(
+    configuration: PodNetworkConfiguration, client: any KubeClient, informers: InformerSet, time: any TimeSource
+  ) {
+    do throws(PodNetworkError) { host = .success(try HostNetwork(configuration)) } catch { host = .failure(error) }
+    self.configuration = configuration
+    self.time = time
+    proxy = ServiceProxy(nodeName: configuration.nodeName, informers: informers, time: time)
+    records = ClusterRecords(domain: configuration.clusterDomain, informers: informers)
+  }
+
+  /// The file that the node hands to the CNI plugins, once `prepare` is done.
+  public var cniConfigurationPath: String { "\(configuration.cniDirectory)/10-apus.conflist" }
+
+  /// Makes bridge, routes, kernel settings and CNI configuration. Idempotent; `run` does it, too, but whoever starts the
+  /// node awaits this first, because pods need it.
+  public func prepare() async throws {
+    _ = try await host.get().prepare()
+  }
+
+  /// Serves until its task is cancelled.
+  public func run() async throws {
+    let host = try host.get()
+    let filtersBridge = try await host.prepare()
+    let base = NFTBase(
+      table: PodNetwork.table, bridge: configuration.bridgeName, podRange: host.pods, serviceRange: host.services,
+      dnsAddress: host.dns, filtersBridge: filtersBridge)
+    let server = DNSServer(
+      address: configuration.dnsServiceIP, port: 53, records: records,
+      localRanges: [host.pods, host.services], resolverFile: "/etc/resolv.conf", time: time)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.proxy.run(base) }
+      group.addTask { try await server.run() }
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when
+  /// no pod runs any more.
+  public static func cleanup(configuration: PodNetworkConfiguration) async throws {
+    try await HostNetwork(configuration).cleanup(table: table)
+  }
+}

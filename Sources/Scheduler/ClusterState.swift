@@ -1,0 +1,121 @@
+import KubeTypes
+
+/// Nodes and placed pods as the scheduler believes them: what the informers told, and the pods that it has itself just
+/// placed (`assume`), so that two pods never get the same room before the first binding has been seen.
+struct ClusterState: Sendable {
+  private struct Placement {
+    var pod: PodInfo
+    var node: String
+    var isAssumed: Bool
+  }
+
+  private(set) var nodes: [String: NodeInfo] = [:]
+  /// Names of the nodes that exist, sorted: the order of every walk, so that decisions can be repeated.
+  private(set) var nodeNames: [String] = []
+  private var placements: [String: Placement] = [:]
+  /// Placed pods with required anti-affinity, by uid: new pods must respect it too.
+  private(set) var antiAffinityPods: [String: (pod: PodInfo, node: String)] = [:]
+  /// Placed pods whose affinity takes part in scores, by uid.
+  private(set) var scoringAffinityPods: [String: (pod: PodInfo, node: String)] = [:]
+  private(set) var namespaceLabels: [String: [String: String]] = [:]
+  /// Whether each known claim is bound.
+  private var claims: [ObjectKey: Bool] = [:]
+
+  init() {}
+
+  // MARK: Nodes
+
+  mutating func setNode(_ node: Node) -> ClusterChange {
+    let name = node.metadata.name ?? ""
+    let isNew = nodes[name]?.exists != true
+    let change = nodes[name, default: NodeInfo(name: name)].update(node)
+    if isNew { rebuildNames() }
+    return change
+  }
+
+  mutating func removeNode(_ name: String) -> ClusterChange {
+    guard nodes[name]?.exists == true else { return [] }
+    if nodes[name]?.pods.isEmpty == true {
+      nodes[name] = nil
+    } else {
+      nodes[name]?.exists = false
+    }
+    rebuildNames()
+    return .nodeRemoved
+  }
+
+  private mutating func rebuildNames() { nodeNames = nodes.values.filter(\.exists).map(\.name).sorted() }
+
+  // MARK: Pods
+
+  /// A pod that the API server has on a node. Confirms an assumption.
+  mutating func place(_ pod: PodInfo) -> ClusterChange {
+    let before = placements[pod.uid]
+    put(pod, on: pod.nodeName, isAssumed: false)
+    guard let before else { return .podPlaced }
+    var change: ClusterChange = []
+    if before.isAssumed || before.pod.labels != pod.labels { change.insert(.podPlaced) }
+    if before.pod.requests != pod.requests || before.node != pod.nodeName { change.insert(.podRemoved) }
+    if before.pod.isTerminating != pod.isTerminating { change.insert(.podPlaced) }
+    return change
+  }
+
+  /// A pod that is being bound to a node.
+  mutating func assume(_ pod: PodInfo, on node: String) { put(pod, on: node, isAssumed: true) }
+
+  func isAssumed(_ uid: String) -> Bool { placements[uid]?.isAssumed ?? false }
+
+  /// Takes an assumption back after the binding failed. A placement that the API server has confirmed stays.
+  mutating func forget(_ uid: String) -> ClusterChange {
+    guard placements[uid]?.isAssumed == true else { return [] }
+    return remove(uid)
+  }
+
+  /// A pod that is gone or has ended.
+  mutating func remove(_ uid: String) -> ClusterChange {
+    guard let placement = placements.removeValue(forKey: uid) else { return [] }
+    take(uid, from: placement.node)
+    return .podRemoved
+  }
+
+  private mutating func put(_ pod: PodInfo, on node: String, isAssumed: Bool) {
+    if let before = placements[pod.uid] { take(pod.uid, from: before.node) }
+    placements[pod.uid] = Placement(pod: pod, node: node, isAssumed: isAssumed)
+    nodes[node, default: NodeInfo(name: node)].add(pod)
+    if !pod.requiredAntiAffinity.isEmpty { antiAffinityPods[pod.uid] = (pod, node) }
+    if !pod.preferredAffinity.isEmpty || !pod.requiredAffinity.isEmpty { scoringAffinityPods[pod.uid] = (pod, node) }
+  }
+
+  private mutating func take(_ uid: String, from node: String) {
+    nodes[node]?.remove(uid)
+    antiAffinityPods[uid] = nil
+    scoringAffinityPods[uid] = nil
+    if let info = nodes[node], !info.exists, info.pods.isEmpty { nodes[node] = nil }
+  }
+
+  // MARK: Namespaces and claims
+
+  mutating func setNamespace(_ name: String, labels: [String: String]?) -> ClusterChange {
+    if namespaceLabels[name] == labels { return [] }
+    namespaceLabels[name] = labels
+    return .namespaceLabels
+  }
+
+  mutating func setClaim(_ key: ObjectKey, isBound: Bool?) -> ClusterChange {
+    if claims[key] == isBound { return [] }
+    claims[key] = isBound
+    return .claim
+  }
+
+  /// Why the pod's claims keep it from every node; `nil` when all are bound.
+  func claimProblem(of pod: PodInfo) -> String? {
+    for claim in pod.claims {
+      switch claims[ObjectKey(namespace: pod.key.namespace, name: claim)] {
+      case nil: return "persistentvolumeclaim \"\(claim)\" not found"
+      case false: return "pod has unbound immediate PersistentVolumeClaims"
+      default: continue
+      }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,210 @@
+/// The rules for names, in the words of Kubernetes (`apimachinery/pkg/util/validation`). Each gives what is wrong, or
+/// nothing.
+public enum Names {
+  private static func isLower(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z") }
+  private static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
+  private static func isLetter(_ byte: UInt8) -> Bool { isLower(byte | 0x20) }
+  private static func isAlphanumeric(_ byte: UInt8) -> Bool { isLetter(byte) || isDigit(byte) }
+
+  private static func isLabel(_ bytes: some BidirectionalCollection<UInt8>) -> Bool {
+    guard let first = bytes.first, let last = bytes.last else { return false }
+    return (isLower(first) || isDigit(first)) && (isLower(last) || isDigit(last))
+      && bytes.allSatisfy { isLower($0) || isDigit($0) || $0 == UInt8(ascii: "-") }
+  }
+
+  /// RFC 1123 label: pods' host names, namespaces.
+  public static func dns1123Label(_ name: String) -> [String] {
+    var problems = lengthProblem(name, 63)
+    if !isLabel(name.utf8) {
+      problems.append(
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+          + "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+          + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')")
+    }
+    return problems
+  }
+
+  /// RFC 1123 subdomain: what most objects are called.
+  public static func dns1123Subdomain(_ name: String) -> [String] {
+    var problems = lengthProblem(name, 253)
+    let parts = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+    if !parts.allSatisfy({ isLabel($0) }) {
+      problems.append(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+          + "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+          + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
+    }
+    return problems
+  }
+
+  /// RFC 1035 label: services.
+  public static func dns1035Label(_ name: String) -> [String] {
+    var problems = lengthProblem(name, 63)
+    if !isLabel(name.utf8) || !(name.utf8.first.map(isLower) ?? false) {
+      problems.append(
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+          + "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+          + "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')")
+    }
+    return problems
+  }
+
+  /// What may stand between two slashes of a URL: roles and their bindings.
+  public static func pathSegment(_ name: String) -> [String] {
+    if name == "." || name == ".." { return ["may not be '\(name)'"] }
+    return ["/", "%"].filter { name.contains($0) }.map { "may not contain '\($0)'" }
+  }
+
+  /// Keys of labels and annotations: `[PREFIX/]NAME`.
+  public static func qualifiedName(_ key: String) -> [String] {
+    let parts = key.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    var problems: [String] = []
+    let name: String
+    switch parts.count {
+    case 1: name = parts[0]
+    case 2:
+      name = parts[1]
+      if parts[0].isEmpty {
+        problems.append("prefix part must be non-empty")
+      } else {
+        problems += dns1123Subdomain(parts[0]).map { "prefix part " + $0 }
+      }
+    default:
+      return [
+        "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+          + "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+          + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' "
+          + "(e.g. 'example.com/MyName')"
+      ]
+    }
+    if name.isEmpty {
+      problems.append("name part must be non-empty")
+    } else if name.utf8.count > 63 {
+      problems.append("name part must be no more than 63 bytes")
+    }
+    if !isQualified(name) {
+      problems.append(
+        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+          + "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+          + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")
+    }
+    return problems
+  }
+
+  private static func isQualified(_ name: String) -> Bool {
+    guard let first = name.utf8.first, let last = name.utf8.last else { return false }
+    return isAlphanumeric(first) && isAlphanumeric(last)
+      && name.utf8.allSatisfy {
+        isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".")
+      }
+  }
+
+  public static func labelValue(_ value: String) -> [String] {
+    var problems = lengthProblem(value, 63)
+    if !value.isEmpty, !isQualified(value) {
+      problems.append(
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
+          + "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
+          + "validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")
+    }
+    return problems
+  }
+
+  /// Keys of ConfigMaps and Secrets, which become file names.
+  public static func configKey(_ key: String) -> [String] {
+    var problems = lengthProblem(key, 253)
+    let isValid =
+      !key.isEmpty
+      && key.utf8.allSatisfy {
+        isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".")
+      }
+    if !isValid {
+      problems.append(
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+          + "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")
+    }
+    if key == "." { problems.append("must not be '.'") }
+    if key == ".." { problems.append("must not be '..'") }
+    return problems
+  }
+
+  /// Environment variables (KEP-4369: every printable ASCII character but `=`).
+  public static func environmentVariable(_ name: String) -> [String] {
+    let isValid = !name.isEmpty && name.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "=") }
+    return isValid
+      ? [] : ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+  }
+
+  /// Names of ports (RFC 6335, section 5.1).
+  public static func portName(_ name: String) -> [String] {
+    var problems: [String] = []
+    if name.utf8.count > 15 { problems.append("must be no more than 15 characters") }
+    if !name.utf8.allSatisfy({ isLower($0) || isDigit($0) || $0 == UInt8(ascii: "-") }) {
+      problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    }
+    if !name.utf8.contains(where: isLower) { problems.append("must contain at least one letter (a-z)") }
+    if name.contains("--") { problems.append("must not contain consecutive hyphens") }
+    if name.hasPrefix("-") || name.hasSuffix("-") { problems.append("must not begin or end with a hyphen") }
+    return problems
+  }
+
+  /// An IPv4 address in dotted decimal, or an IPv6 address.
+  public static func isIPAddress(_ text: String) -> Bool { isIPv4(text) || isIPv6(text) }
+
+  public static func isIPv4(_ text: String) -> Bool {
+    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4
+      && parts.allSatisfy { part in
+        // No leading zeros: some readers take them for octal.
+        guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy(isDigit), let value = Int(part) else {
+          return false
+        }
+        return value <= 255 && (part.utf8.count == 1 || part.utf8.first != UInt8(ascii: "0"))
+      }
+  }
+
+  public static func isIPv6(_ text: String) -> Bool {
+    guard text.utf8.count <= 45, text.utf8.contains(UInt8(ascii: ":")) else { return false }
+    var groups = 0
+    let halves = split(text, at: "::")
+    guard halves.count <= 2 else { return false }
+    for (index, half) in halves.enumerated() where !half.isEmpty {
+      let parts = half.split(separator: ":", omittingEmptySubsequences: false)
+      for (position, part) in parts.enumerated() {
+        if part.contains(".") {
+          guard index == halves.count - 1, position == parts.count - 1, isIPv4(String(part)) else { return false }
+          groups += 2
+        } else {
+          guard (1...4).contains(part.utf8.count), part.utf8.allSatisfy({ isDigit($0) || (0x61...0x66).contains($0 | 0x20) })
+          else { return false }
+          groups += 1
+        }
+      }
+    }
+    return halves.count == 2 ? groups <= 7 : groups == 8
+  }
+
+  private static func split(_ text: String, at separator: String) -> [String] {
+    var parts: [String] = []
+    var rest = Substring(text)
+    while let range = rest.firstRange(of: separator) {
+      parts.append(String(rest[..<range.lowerBound]))
+      rest = rest[range.upperBound...]
+    }
+    parts.append(String(rest))
+    return parts
+  }
+
+  /// An address range such as `10.0.0.0/16`.
+  public static func isCIDR(_ text: String) -> Bool {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, !parts[1].isEmpty, parts[1].utf8.allSatisfy(isDigit), let bits = Int(parts[1]) else {
+      return false
+    }
+    return isIPv4(parts[0]) ? bits <= 32 : isIPv6(parts[0]) && bits <= 128
+  }
+
+  private static func lengthProblem(_ text: String, _ bytesMax: Int) -> [String] {
+    text.utf8.count > bytesMax ? ["must be no more than \(bytesMax) bytes"] : []
+  }
+}

@@ -1,0 +1,327 @@
+import Wire
+
+extension Validator {
+  /// A pod; `old` is the stored one.
+  mutating func pod(_ pod: JSON, old: JSON?, subresource: String) {
+    let path = FieldPath.of("spec")
+    guard let spec = pod["spec"] else { return required(path) }
+    podSpec(spec, path)
+    if let old, subresource.isEmpty { podUpdate(pod, old, path) }
+  }
+
+  /// A pod template of a workload.
+  mutating func podTemplate(_ template: JSON, _ path: FieldPath) {
+    labels(template.at("metadata", "labels"), path["metadata"]["labels"])
+    for annotation in template["metadata"]?.members("annotations") ?? [] {
+      for problem in Names.qualifiedName(annotation.key.lowercased()) {
+        invalid(path["metadata"]["annotations"], .string(annotation.key), problem)
+      }
+    }
+    podSpec(template["spec"] ?? [:], path["spec"])
+    if !template.isAbsentOrEmptyBelow("spec", "ephemeralContainers") {
+      forbidden(path["spec"]["ephemeralContainers"], "ephemeral containers not allowed in pod template")
+    }
+  }
+
+  mutating func podSpec(_ spec: JSON, _ path: FieldPath) {
+    let volumes = volumes(spec.elements("volumes"), path["volumes"])
+    var names = Set<String>()
+    let containers = spec.elements("containers")
+    if containers.isEmpty { required(path["containers"]) }
+    let isHostNetwork = spec["hostNetwork"]?.bool == true
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+      for (index, container) in spec.elements(list).enumerated() {
+        let here = path[list][index]
+        let name = container.text("name")
+        if !name.isEmpty {
+          check(here["name"], name, Names.dns1123Label)
+          // The declarations check each list; here the same name stands in two lists.
+          if !names.insert(name).inserted { duplicate(here["name"], .string(name)) }
+        }
+        self.container(container, here, volumes, list: list, isHostNetwork: isHostNetwork)
+      }
+    }
+    hostPorts(containers, path["containers"])
+    podScheduling(spec, path)
+    podIdentity(spec, path)
+    podSecurity(spec["securityContext"] ?? [:], path["securityContext"], spec)
+  }
+
+  private mutating func podIdentity(_ spec: JSON, _ path: FieldPath) {
+    if let deadline = spec["activeDeadlineSeconds"], let seconds = deadline.int,
+      !(1...Int64(Int32.max)).contains(seconds)
+    {
+      invalid(path["activeDeadlineSeconds"], deadline, "must be between 1 and 2147483647, inclusive")
+    }
+    if let grace = spec["terminationGracePeriodSeconds"], let seconds = grace.int, seconds < 0 {
+      invalid(path["terminationGracePeriodSeconds"], grace, "must be greater than or equal to 0")
+    }
+    for (field, rule) in [
+      ("serviceAccountName", Names.dns1123Subdomain), ("nodeName", Names.dns1123Subdomain),
+      ("hostname", Names.dns1123Label), ("subdomain", Names.dns1123Label),
+      ("runtimeClassName", Names.dns1123Subdomain), ("priorityClassName", Names.dns1123Subdomain),
+    ] as [(String, (String) -> [String])] {
+      let text = spec.text(field)
+      if !text.isEmpty { check(path[field], text, rule) }
+    }
+    if spec.text("dnsPolicy") == "None", spec["dnsConfig"]?.elements("nameservers").isEmpty ?? true {
+      required(path["dnsConfig"]["nameservers"], "must provide at least one DNS nameserver when `dnsPolicy` is None")
+    }
+    if let config = spec["dnsConfig"] {
+      let servers = config.elements("nameservers")
+      if servers.count > 3 {
+        invalid(path["dnsConfig"]["nameservers"], .array(servers), "must not have more than 3 nameservers")
+      }
+      for (index, server) in servers.enumerated() where !Names.isIPAddress(server.string ?? "") {
+        invalid(path["dnsConfig"]["nameservers"][index], server, "must be valid IP address")
+      }
+      let searches = config.elements("searches")
+      if searches.count > 32 {
+        invalid(path["dnsConfig"]["searches"], .array(searches), "must not have more than 32 search paths")
+      }
+    }
+    for (index, alias) in spec.elements("hostAliases").enumerated() {
+      let here = path["hostAliases"][index]
+      let address = alias.text("ip")
+      if !address.isEmpty, !Names.isIPAddress(address) {
+        invalid(here["ip"], .string(address), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+      }
+      for (position, name) in alias.elements("hostnames").enumerated() {
+        check(here["hostnames"][position], name.string ?? "", Names.dns1123Subdomain)
+      }
+    }
+    if spec["shareProcessNamespace"]?.bool == true, spec["hostPID"]?.bool == true {
+      invalid(path["shareProcessNamespace"], true, "ShareProcessNamespace and HostPID cannot both be enabled")
+    }
+  }
+
+  private mutating func podScheduling(_ spec: JSON, _ path: FieldPath) {
+    labels(spec["nodeSelector"], path["nodeSelector"])
+    for (index, toleration) in spec.elements("tolerations").enumerated() {
+      self.toleration(toleration, path["tolerations"][index])
+    }
+    for (index, gate) in spec.elements("schedulingGates").enumerated() where !gate.text("name").isEmpty {
+      check(path["schedulingGates"][index]["name"], gate.text("name"), Names.qualifiedName)
+    }
+    for (index, gate) in spec.elements("readinessGates").enumerated() {
+      check(path["readinessGates"][index]["conditionType"], gate.text("conditionType"), Names.qualifiedName)
+    }
+    for (index, constraint) in spec.elements("topologySpreadConstraints").enumerated() {
+      let here = path["topologySpreadConstraints"][index]
+      if let skew = constraint["maxSkew"], (skew.int ?? 0) <= 0 {
+        invalid(here["maxSkew"], skew, "must be greater than zero")
+      }
+      labelSelector(constraint["labelSelector"], here["labelSelector"])
+    }
+    guard let affinity = spec["affinity"] else { return }
+    let here = path["affinity"]
+    let required = "requiredDuringSchedulingIgnoredDuringExecution"
+    let preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    if let node = affinity["nodeAffinity"] {
+      if let selector = node[required] {
+        nodeSelectorTerms(selector.elements("nodeSelectorTerms"), here["nodeAffinity"][required]["nodeSelectorTerms"])
+      }
+      for (index, term) in node.elements(preferred).enumerated() {
+        weight(term, here["nodeAffinity"][preferred][index])
+        nodeSelectorTerm(term["preference"] ?? [:], here["nodeAffinity"][preferred][index]["preference"])
+      }
+    }
+    for kind in ["podAffinity", "podAntiAffinity"] {
+      guard let pods = affinity[kind] else { continue }
+      for (index, term) in pods.elements(required).enumerated() {
+        podAffinityTerm(term, here[kind][required][index])
+      }
+      for (index, term) in pods.elements(preferred).enumerated() {
+        weight(term, here[kind][preferred][index])
+        podAffinityTerm(term["podAffinityTerm"] ?? [:], here[kind][preferred][index]["podAffinityTerm"])
+      }
+    }
+  }
+
+  private mutating func weight(_ term: JSON, _ path: FieldPath) {
+    if let weight = term["weight"], !(1...100).contains(weight.int ?? 0) {
+      invalid(path["weight"], weight, "must be in the range 1-100")
+    }
+  }
+
+  private mutating func podAffinityTerm(_ term: JSON, _ path: FieldPath) {
+    labelSelector(term["labelSelector"], path["labelSelector"])
+    labelSelector(term["namespaceSelector"], path["namespaceSelector"])
+    let key = term.text("topologyKey")
+    if !key.isEmpty { check(path["topologyKey"], key, Names.qualifiedName) }
+  }
+
+  mutating func nodeSelectorTerms(_ terms: [JSON], _ path: FieldPath) {
+    if terms.isEmpty { required(path, "must have at least one node selector term") }
+    for (index, term) in terms.enumerated() { nodeSelectorTerm(term, path[index]) }
+  }
+
+  private mutating func nodeSelectorTerm(_ term: JSON, _ path: FieldPath) {
+    for list in ["matchExpressions", "matchFields"] {
+      for (index, requirement) in term.elements(list).enumerated() {
+        let here = path[list][index]
+        let count = requirement.elements("values").count
+        switch requirement.text("operator") {
+        case "In", "NotIn":
+          if count == 0 { required(here["values"], "must be specified when `operator` is 'In' or 'NotIn'") }
+        case "Exists", "DoesNotExist":
+          if count > 0 {
+            forbidden(here["values"], "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+          }
+        case "Gt", "Lt":
+          if count != 1 { required(here["values"], "must be specified single value when `operator` is 'Lt' or 'Gt'") }
+        default: break
+        }
+        let key = requirement.text("key")
+        if list == "matchExpressions", !key.isEmpty { check(here["key"], key, Names.qualifiedName) }
+        if list == "matchFields", !key.isEmpty, key != "metadata.name" {
+          invalid(here["key"], .string(key), "not a valid field selector key")
+        }
+      }
+    }
+  }
+
+  mutating func toleration(_ toleration: JSON, _ path: FieldPath) {
+    let key = toleration.text("key")
+    let kind = toleration.text("operator")
+    if !key.isEmpty { check(path["key"], key, Names.qualifiedName) }
+    if key.isEmpty, kind != "Exists" {
+      invalid(
+        path["operator"], .string(kind),
+        "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
+    }
+    if kind == "Exists", !toleration.text("value").isEmpty {
+      invalid(path["operator"], .string(kind), "value must be empty when `operator` is 'Exists'")
+    } else if kind != "Exists" {
+      check(path["value"], toleration.text("value"), Names.labelValue)
+    }
+    if toleration.has("tolerationSeconds"), toleration.text("effect") != "NoExecute" {
+      invalid(
+        path["effect"], .string(toleration.text("effect")), "effect must be 'NoExecute' when `tolerationSeconds` is set")
+    }
+  }
+
+  private mutating func podSecurity(_ context: JSON, _ path: FieldPath, _ spec: JSON) {
+    securityIdentity(context, path)
+    if let group = context["fsGroup"], (group.int ?? 0) < 0 || (group.int ?? 0) > Int64(Int32.max) {
+      invalid(path["fsGroup"], group, "must be between 0 and 2147483647, inclusive")
+    }
+    for (index, group) in context.elements("supplementalGroups").enumerated() where (group.int ?? 0) < 0 {
+      invalid(path["supplementalGroups"][index], group, "must be between 0 and 2147483647, inclusive")
+    }
+    for (index, sysctl) in context.elements("sysctls").enumerated() {
+      let name = sysctl.text("name")
+      if !name.isEmpty, name.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7F }) {
+        invalid(path["sysctls"][index]["name"], .string(name), "must be a sysctl name such as net.ipv4.tcp_syncookies")
+      }
+    }
+  }
+
+  /// Users, groups and seccomp profiles: the same for pods and containers.
+  mutating func securityIdentity(_ context: JSON, _ path: FieldPath) {
+    for field in ["runAsUser", "runAsGroup"] {
+      if let value = context[field], let id = value.int, !(0...Int64(Int32.max)).contains(id) {
+        invalid(path[field], value, "must be between 0 and 2147483647, inclusive")
+      }
+    }
+    if let profile = context["seccompProfile"] {
+      let local = profile.text("localhostProfile")
+      if profile.text("type") == "Localhost", local.isEmpty {
+        required(path["seccompProfile"]["localhostProfile"], "must be set when seccomp type is Localhost")
+      } else if profile.text("type") != "Localhost", !local.isEmpty {
+        invalid(
+          path["seccompProfile"]["localhostProfile"], .string(local),
+          "can only be set when seccomp type is Localhost")
+      } else if local.hasPrefix("/") || local.split(separator: "/").contains("..") {
+        invalid(path["seccompProfile"]["localhostProfile"], .string(local), "must be a relative path without '..'")
+      }
+    }
+  }
+
+  private mutating func hostPorts(_ containers: [JSON], _ path: FieldPath) {
+    var seen = Set<String>()
+    for (index, container) in containers.enumerated() {
+      for (position, port) in container.elements("ports").enumerated() {
+        guard let number = port["hostPort"]?.int, number > 0 else { continue }
+        let identity = "\(port.text("protocol"))/\(port.text("hostIP"))/\(number)"
+        if !seen.insert(identity).inserted {
+          duplicate(path[index]["ports"][position]["hostPort"], .string(identity))
+        }
+      }
+    }
+  }
+
+  // MARK: Updates
+
+  private static let podUpdateDetail =
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    + "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    + "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+
+  private mutating func podUpdate(_ pod: JSON, _ old: JSON, _ path: FieldPath) {
+    guard var new = pod["spec"], let old = old["spec"] else { return }
+    for list in ["containers", "initContainers"] {
+      let count = (new.elements(list).count, old.elements(list).count)
+      if count.0 != count.1 {
+        return forbidden(path[list], "pod updates may not add or remove containers")
+      }
+      let images = old.elements(list).map { $0["image"] }
+      var index = 0
+      new.modifyElements(list) { container in
+        if container.text("image").isEmpty { return }
+        container["image"] = images[index]
+        index += 1
+      }
+    }
+    if let deadline = old["activeDeadlineSeconds"] {
+      if let seconds = new["activeDeadlineSeconds"]?.int {
+        if seconds > deadline.int ?? 0 {
+          invalid(
+            path["activeDeadlineSeconds"], .int(seconds),
+            "must be less than or equal to previous value: \(deadline.int ?? 0)")
+        }
+      } else {
+        invalid(path["activeDeadlineSeconds"], .null, "must not update from a positive integer to nil value")
+      }
+    }
+    new["activeDeadlineSeconds"] = old["activeDeadlineSeconds"]
+    tolerations(&new, old, path["tolerations"])
+    if old["terminationGracePeriodSeconds"]?.int ?? 0 < 0, new["terminationGracePeriodSeconds"]?.int == 1 {
+      new["terminationGracePeriodSeconds"] = old["terminationGracePeriodSeconds"]
+    }
+    let gates = (new.elements("schedulingGates"), old.elements("schedulingGates"))
+    if !gates.1.isEmpty {
+      if gates.0.contains(where: { !gates.1.contains($0) }) {
+        forbidden(path["schedulingGates"], "only deletion is allowed, but found new scheduling gate")
+      }
+      // A pod that waits at a gate may still be told where to go.
+      for field in ["schedulingGates", "nodeSelector", "affinity"] { new[field] = old[field] }
+    }
+    guard new != old else { return }
+    let names = Set((new.object?.keys ?? []) + (old.object?.keys ?? []))
+    let changed = names.filter { new[$0] != old[$0] }.sorted().map { "spec.\($0)" }.joined(separator: ", ")
+    forbidden(path, "\(Self.podUpdateDetail); changed: \(changed)")
+  }
+
+  private mutating func tolerations(_ new: inout JSON, _ old: JSON, _ path: FieldPath) {
+    let before = old.elements("tolerations")
+    let after = new.elements("tolerations")
+    // Only the time may change in a toleration that is there.
+    func identity(_ toleration: JSON) -> JSON {
+      var toleration = toleration
+      toleration["tolerationSeconds"] = nil
+      return toleration
+    }
+    let kept = after.map(identity)
+    if before.contains(where: { !kept.contains(identity($0)) }) {
+      forbidden(path, "existing toleration can not be modified except its tolerationSeconds")
+    }
+    new["tolerations"] = old["tolerations"]
+  }
+}
+
+extension JSON {
+  fileprivate func isAbsentOrEmptyBelow(_ parent: String, _ key: String) -> Bool {
+    self[parent]?.isAbsentOrEmpty(key) ?? true
+  }
+}

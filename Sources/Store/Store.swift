@@ -1,0 +1,210 @@
+import Glibc
+import LinuxSystem
+import Synchronization
+
+/// A revisioned key-value store with watch.
+///
+/// Every change gets the next revision. One writer thread takes the commits that wait, checks their preconditions in
+/// order, writes them as one SQLite transaction (write-ahead log, `synchronous=FULL`: one `fdatasync` for the group),
+/// publishes them to memory, tells the watches, and then answers. Reads come from memory and see every answered commit.
+///
+/// Keys are compared as bytes. `Header` is what the owner keeps, parsed, beside the bytes of a value.
+///
+/// Every method may be called from any thread. `open` and `close` block.
+public final class Store<Header: Sendable>: Sendable {
+  /// One state of one key. It never changes; lists, watches and the history share it.
+  public final class Entry: Sendable {
+    public let key: String
+    public let value: [UInt8]
+    public let header: Header
+    /// The revision that made this state.
+    public let revision: Int64
+    /// The revision that made the key. It is also the row's id on disk.
+    public let createRevision: Int64
+
+    init(key: String, value: [UInt8], header: Header, revision: Int64, createRevision: Int64) {
+      self.key = key
+      self.value = value
+      self.header = header
+      self.revision = revision
+      self.createRevision = createRevision
+    }
+  }
+
+  /// What must hold for an operation, looked at after all operations before it.
+  public enum Precondition: Sendable, Equatable {
+    case none
+    /// The key does not exist.
+    case absent
+    /// The key exists at this revision.
+    case revision(Int64)
+  }
+
+  public enum Operation: Sendable {
+    /// Sets the key. The operation's revision in decimal digits is spliced into `value` at the offset `revisionAt`
+    /// (between the quotes of `metadata.resourceVersion`); `header` makes the header for that revision.
+    case put(
+      String, value: [UInt8], revisionAt: Int, header: @Sendable (Int64) -> Header, precondition: Precondition = .none)
+    /// Removes the key. `finalValue`, with the revision of the deletion spliced in, is what watches are shown.
+    case delete(
+      String, finalValue: [UInt8], revisionAt: Int, header: @Sendable (Int64) -> Header,
+      precondition: Precondition = .none)
+  }
+
+  public struct Event: Sendable {
+    public enum Kind: Sendable, Equatable {
+      case put(created: Bool)
+      case delete
+    }
+    public let kind: Kind
+    /// The new state; for a deletion the final value with the deletion's revision.
+    public let entry: Entry
+    /// The state before; `nil` when the key was created.
+    public let previous: Entry?
+  }
+
+  /// Part of a list, in the order of the keys.
+  public struct Page: Sendable {
+    public var entries: [Entry]
+    /// The revision whose state this is.
+    public var revision: Int64
+    /// How many entries follow the page; `nil` when none does.
+    public var remaining: Int?
+  }
+
+  typealias Completion = @Sendable (Result<[Entry?], StoreError>) -> Void
+
+  struct Request: Sendable {
+    var operations: [Operation]
+    var bytes: Int
+    var completion: Completion
+  }
+
+  /// What readers see. Copying it shares its arrays.
+  struct State: Sendable {
+    var entries = SortedEntries<Header>()
+    var history: History<Header>
+    var revision: Int64
+    /// By prefix, so that the events of a group are picked once for all watches of one prefix.
+    var watches: [String: [Watch]] = [:]
+    var isClosed = false
+  }
+
+  let options: StoreOptions
+  let state: Mutex<State>
+  let queue: WorkQueue<Request>
+  private let delivered: Atomic<Int64>
+  private let writer: Mutex<WorkerThread?>
+
+  /// Opens the store in `directory`, which is made when it is missing, and reads everything into memory.
+  ///
+  /// - Parameter header: parses the header of a stored value; what it throws becomes `StoreError.corrupt`.
+  /// - Throws: `locked` when another process has it open, `corrupt`, `diskFull`, `io`.
+  public static func open(
+    directory: String, options: StoreOptions = .init(), header: @escaping @Sendable ([UInt8]) throws -> Header
+  ) throws(StoreError) -> Store {
+    if mkdir(directory, 0o700) != 0, errno != EEXIST {
+      throw .io("cannot make \(directory): \(String(cString: strerror(errno)))")
+    }
+    let lock: FileLock
+    do {
+      lock = try FileLock.acquire(directory + "/lock")
+    } catch {
+      throw error.isHeld ? .locked(path: directory, holder: error.holder) : .io(error.description)
+    }
+    let path = directory + "/state.db"
+    let database = try Database(path: path)
+    var loaded: [Entry] = []
+    let revision = try database.load { (key, value, created, modified) throws(StoreError) in
+      do {
+        loaded.append(
+          Entry(key: key, value: value, header: try header(value), revision: modified, createRevision: created))
+      } catch {
+        throw .corrupt(path: path, reason: "the value of \(key) cannot be read: \(error)")
+      }
+    }
+    let entries = SortedEntries(unsorted: loaded)
+    if let key = entries.repeatedKey { throw .corrupt(path: path, reason: "the key \(key) is there twice") }
+    let store = Store(options: options, entries: entries, revision: revision)
+    let checkpointer = try Checkpointer(path: path)
+    let committer = Committer(store: store, database: database, checkpointer: checkpointer)
+    // The thread owns the lock and the database: the lock is released after the database has been closed.
+    let thread = try WorkerThread(name: "apus-store") {
+      committer.run()
+      withExtendedLifetime(lock) {}
+    }
+    store.writer.withLock { $0 = thread }
+    return store
+  }
+
+  private init(options: StoreOptions, entries: SortedEntries<Header>, revision: Int64) {
+    self.options = options
+    state = Mutex(
+      State(entries: entries, history: History(floor: revision, options: options), revision: revision))
+    queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
+    delivered = Atomic(revision)
+    writer = Mutex(nil)
+  }
+
+  /// The newest committed revision.
+  public var revision: Int64 { state.withLock { $0.revision } }
+
+  /// Every event up to this revision has been handed to the watches. A bookmark may carry it when it is read before the
+  /// bookmark is put into the same queue as the events.
+  public internal(set) var deliveredRevision: Int64 {
+    get { delivered.load(ordering: .acquiring) }
+    set { delivered.store(newValue, ordering: .releasing) }
+  }
+
+  /// The oldest revision from which a watch may start, and at which a list may be asked for.
+  public var oldestRevision: Int64 { state.withLock { $0.history.floor } }
+
+  /// How many keys there are.
+  public var count: Int { state.withLock { $0.entries.count } }
+
+  /// Commits the operations together, or none of them. The completion is called once, after `fdatasync`, on the writer
+  /// thread (on the caller's when the store is closed or overloaded), in commit order; it must not block.
+  ///
+  /// Each operation gets a revision of its own. The result has one entry for each: the new state, or the final one.
+  public func commit(
+    _ operations: [Operation], completion: @escaping @Sendable (Result<[Entry?], StoreError>) -> Void
+  ) {
+    var bytes = 0
+    for operation in operations {
+      let (key, value, offset) =
+        switch operation {
+        case .put(let key, let value, let offset, _, _): (key, value, offset)
+        case .delete(let key, let value, let offset, _, _): (key, value, offset)
+        }
+      guard !key.isEmpty, offset >= 0, offset <= value.count else {
+        completion(.failure(.invalid("\(key): the revision's offset \(offset) is outside of \(value.count) bytes")))
+        return
+      }
+      bytes += key.utf8.count + value.count
+    }
+    switch queue.push(Request(operations: operations, bytes: bytes, completion: completion), cost: bytes) {
+    case .queued: break
+    case .full: completion(.failure(.overloaded))
+    case .closed: completion(.failure(.closed))
+    }
+  }
+
+  /// The same, for tasks. Cancelling the task does not take the commit back.
+  @discardableResult
+  public func commit(_ operations: [Operation]) async throws(StoreError) -> [Entry?] {
+    let result = await withCheckedContinuation { continuation in
+      commit(operations) { continuation.resume(returning: $0) }
+    }
+    return try result.get()
+  }
+
+  /// Writes what waits, ends the watches with `.closed`, closes the database and releases the directory. Blocks until
+  /// that is done. Later commits fail with `.closed`; reads keep working.
+  public func close() {
+    queue.close()
+    writer.withLock { thread in
+      thread?.join()
+      thread = nil
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import Glibc
+
+/// Limits of a store.
+public struct StoreOptions: Sendable {
+  /// The most events that are kept for watches and lists of older revisions.
+  public var historyCountMax = 20_000
+  /// The most bytes of replaced and deleted values that are kept for the same.
+  public var historyBytesMax = 16 << 20
+  /// Events older than this are dropped with the next write.
+  public var historyAgeMax = Duration.seconds(300)
+  /// The most commits that wait for the writer; further ones are refused with `StoreError.overloaded`.
+  public var queueCountMax = 8192
+  /// The most bytes of values that wait for the writer.
+  public var queueBytesMax = 64 << 20
+  /// Pages of the write-ahead log (4 KiB each) after which it is copied into the database.
+  public var checkpointPages = 1000
+  /// The age of events is measured by this clock, from any starting point.
+  public var monotonicClock: @Sendable () -> Duration = StoreOptions.kernelClock
+
+  public init() {}
+
+  private static let kernelClock: @Sendable () -> Duration = {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+}

@@ -1,0 +1,54 @@
+import KubeTypes
+import Schema
+import Synchronization
+
+/// A resource that the garbage collector and the deletion of namespaces must know of. One version of each resource is
+/// enough.
+public struct ServedResource: Sendable, Hashable {
+  public var resource: GroupVersionResource
+  public var kind: String
+  public var isNamespaced: Bool
+
+  public init(_ resource: GroupVersionResource, kind: String, isNamespaced: Bool) {
+    self.resource = resource
+    self.kind = kind
+    self.isNamespaced = isNamespaced
+  }
+}
+
+/// Which objects name which owners, by uid. Only objects with owners are in it, and only their place: the rest stays in
+/// the informers.
+final class GarbageGraph: Sendable {
+  /// Where an object is.
+  struct Place: Sendable, Hashable {
+    /// `deployments.apps`.
+    var resource: String
+    var key: ObjectKey
+    var uid: String
+
+    /// The key of the work queue. No object's name contains a slash, so that it can be taken apart again.
+    var workKey: ObjectKey { ObjectKey(namespace: key.namespace, name: "\(resource)/\(key.name)") }
+  }
+
+  /// By the owner's uid, then by the dependent's.
+  private let dependents = Mutex<[String: [String: Place]]>([:])
+
+  func update(_ place: Place, from old: [OwnerReference], to new: [OwnerReference]) {
+    if old.isEmpty && new.isEmpty { return }
+    dependents.withLock { dependents in
+      for owner in old.compactMap(\.uid) {
+        dependents[owner]?[place.uid] = nil
+        if dependents[owner]?.isEmpty == true { dependents[owner] = nil }
+      }
+      for owner in new.compactMap(\.uid) { dependents[owner, default: [:]][place.uid] = place }
+    }
+  }
+
+  /// Sorted by place.
+  func dependents(of uid: String) -> [Place] {
+    let places = dependents.withLock { $0[uid].map { Array($0.values) } ?? [] }
+    return places.sorted { ($0.resource, $0.key) < ($1.resource, $1.key) }
+  }
+
+  func hasDependents(_ uid: String) -> Bool { dependents.withLock { $0[uid] != nil } }
+}

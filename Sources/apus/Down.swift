@@ -1,0 +1,111 @@
+import ArgumentParser
+import CLinux
+import Glibc
+import LinuxSystem
+import Node
+import PodNetwork
+import Store
+import Wire
+
+struct Down: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "down", abstract: "Stop the server; with --purge, remove everything.",
+    discussion: """
+      The containers run on and serve without the server, and the next `apus up` takes them over. With --purge the
+      containers, networks, mounts, cgroups and all data are removed, and what could not be removed is listed.
+      """)
+
+  @OptionGroup var options: DataOptions
+
+  @Flag(help: "Remove all containers, networks and data. There is no way back.")
+  var purge = false
+
+  func run() async throws {
+    try await Terminal.reporting {
+      let data = try options.data
+      let record = ServerRecord.read(data.serverRecord)
+      if let record, record.isAlive {
+        Terminal.note("stopping the server, process \(record.processID)")
+        try await stop(record.processID)
+      } else if !purge {
+        throw Failure("no server runs on \(data.path)", code: .noServer)
+      }
+      guard purge else {
+        Terminal.note("stopped; the containers run on")
+        return
+      }
+      guard geteuid() == 0 else { throw Failure("--purge needs root: sudo apus down --purge") }
+      try await Purge(data: data, record: record).run()
+    }
+  }
+
+  private func stop(_ processID: Int32) async throws {
+    // The pidfd is opened before the signal: it cannot come to mean a later process of the same id.
+    let descriptor = clinux_pidfd_open(processID)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    clinux_pidfd_send_signal(descriptor, SIGTERM)
+    let hasEnded = try await DedicatedThread.run { () throws(SystemError) -> Bool in
+      var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      return poll(&poller, 1, 30_000) > 0
+    }
+    guard hasEnded else { throw Failure("the server did not stop within 30 s; see its log, or kill -9 \(processID)") }
+  }
+}
+
+/// Takes a data directory's containers, network, mounts, cgroups and files away.
+struct Purge {
+  let data: DataDirectory
+  let record: ServerRecord?
+
+  func run() async throws {
+    let lock: FileLock
+    do {
+      // Held to the end: no server may start on what is being removed.
+      try Directory.create(data.state, mode: 0o700)
+      lock = try FileLock.acquire(data.state + "/lock")
+    } catch let error as FileLockError {
+      throw Failure("\(data.path) is in use: \(error)", code: .dataInUse)
+    }
+    defer { withExtendedLifetime(lock) {} }
+
+    let runtime = try CrunRuntime(configuration: Up.Platform.runtimeConfiguration("crun", data: data))
+    let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
+    if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
+    for uid in podUIDs.sorted() {
+      do { try await runtime.removeSandbox(uid) } catch { Terminal.note("pod \(uid): \(error)") }
+    }
+    try await runtime.removeAll()
+    if let record {
+      try await PodNetwork.cleanup(
+        configuration: PodNetworkConfiguration(
+          nodeName: "", podCIDR: record.podCIDR, serviceCIDR: record.serviceCIDR, dnsServiceIP: "",
+          bridgeName: record.bridgeName, cniDirectory: data.cni, stateDirectory: data.network))
+    }
+    for path in [data.path, data.runtime] {
+      try Mount.unmountTree(path)
+      try Directory.removeTree(path)
+    }
+
+    let left = try leftovers()
+    guard left.isEmpty else {
+      throw Failure("could not remove:\n  " + left.joined(separator: "\n  "))
+    }
+    Terminal.note("removed \(data.path): no container, mount, cgroup, network rule or interface is left")
+  }
+
+  /// What is still there, as the kernel tells it.
+  private func leftovers() throws -> [String] {
+    var left = try MountInfo.current().filter { $0.isAtOrBelow(data.path) || $0.isAtOrBelow(data.runtime) }
+      .map { "mount \($0.mountPoint)" }
+    for hierarchy in try CgroupLayout.current().mountPoints {
+      let path = "\(hierarchy)/\(data.cgroup)"
+      if access(path, F_OK) == 0 { left.append("cgroup \(path)") }
+    }
+    for path in [data.path, data.runtime] where access(path, F_OK) == 0 { left.append("directory \(path)") }
+    if let record, access("/sys/class/net/\(record.bridgeName)", F_OK) == 0 {
+      left.append("interface \(record.bridgeName)")
+    }
+    return left
+  }
+}

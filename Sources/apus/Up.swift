@@ -1,0 +1,245 @@
+import APIServer
+import ArgumentParser
+import ControllerKit
+import Glibc
+import KubeClient
+import KubeTypes
+import LinuxSystem
+import Logging
+import Node
+import OCI
+import PodNetwork
+import Scheduler
+import Schema
+import Store
+import Synchronization
+import Telemetry
+import Wire
+import Workloads
+
+struct Up: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "up", abstract: "Start the server and the node in the foreground.",
+    discussion: """
+      Needs root: it makes containers and networks. Stop it with Ctrl-C or `apus down`: the containers run on, and the
+      next `apus up` on the same data takes them over as they are.
+
+        sudo apus up
+        sudo apus up --data /srv/apus --port 7443
+      """)
+
+  @OptionGroup var options: DataOptions
+
+  @Option(help: "The address the API listens on, besides the node's own on the pod bridge.")
+  var bind = "127.0.0.1"
+
+  @Option(help: "The port of the API; 0 for a free one.")
+  var port = 6443
+
+  @Option(help: ArgumentHelp("The range of the pods' addresses.", valueName: "cidr"))
+  var podRange = "10.244.0.0/24"
+
+  @Option(help: ArgumentHelp("The range of the services' addresses.", valueName: "cidr"))
+  var serviceRange = "10.96.0.0/16"
+
+  @Option(help: ArgumentHelp("The range of the NodePort services' ports.", valueName: "low-high"))
+  var nodePorts = "30000-32767"
+
+  @Option(help: ArgumentHelp("The node's name (default: the host's name).", valueName: "name"))
+  var nodeName: String?
+
+  @Option(help: ArgumentHelp("The name of the pods' bridge.", valueName: "name"))
+  var bridge = "apus0"
+
+  @Option(help: ArgumentHelp("The OCI runtime: crun or runc.", valueName: "path"))
+  var runtime = "crun"
+
+  @Option(help: "trace, debug, info, notice, warning, error or critical.")
+  var logLevel = Logger.Level.warning
+
+  func validate() throws {
+    guard (0...65535).contains(port) else { throw ValidationError("--port takes 0 to 65535, not \(port)") }
+    guard IPv4Range(podRange) != nil else { throw ValidationError("--pod-range takes a.b.c.d/n, not '\(podRange)'") }
+    guard let services = IPv4Range(serviceRange), services.prefixLength <= 28 else {
+      throw ValidationError("--service-range takes a.b.c.d/n with n at most 28, not '\(serviceRange)'")
+    }
+    guard nodePortRange != nil else { throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'") }
+    guard (1...15).contains(bridge.utf8.count) else {
+      throw ValidationError("--bridge takes an interface name of at most 15 characters, not '\(bridge)'")
+    }
+  }
+
+  private var nodePortRange: ClosedRange<Int>? {
+    let bounds = nodePorts.split(separator: "-").compactMap { Int($0) }
+    guard bounds.count == 2, 1 <= bounds[0], bounds[0] <= bounds[1], bounds[1] <= 65535 else { return nil }
+    return bounds[0]...bounds[1]
+  }
+
+  func run() async throws {
+    let began = ContinuousClock.now
+    let signals = TerminationSignal.block()
+    let time = SystemClock()
+    let level = logLevel
+    LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: level, time: time) }
+    try await Terminal.reporting {
+      guard geteuid() == 0 else { throw Failure("apus up makes containers and networks and needs root: sudo apus up") }
+      let platform = try await Platform(options: self, data: options.data, time: time)
+      try await platform.run(until: signals, began: began)
+    }
+  }
+
+  /// The parts put together. The one place that knows them all.
+  final class Platform: Sendable {
+    private let data: DataDirectory
+    private let time: SystemClock
+    private let logger = Logger(label: "apus")
+    private let nodeName: String
+    private let store: Store<ObjectHeader>
+    private let server: APIServer
+    private let network: PodNetwork
+    private let node: Node
+    private let services: [(name: String, service: any Service)]
+    private let configuration: Up
+
+    init(options: Up, data: DataDirectory, time: SystemClock) async throws {
+      self.data = data
+      self.time = time
+      configuration = options
+      try Directory.create(data.path, mode: 0o711)
+      do {
+        store = try Store.open(directory: data.state) { ObjectHeader(try JSON.parse($0)) }
+      } catch {
+        throw Self.explain(error, data: data)
+      }
+      let hostname = Self.hostname()
+      nodeName = (options.nodeName ?? hostname).lowercased()
+      guard let pods = IPv4Range(options.podRange), let serviceAddresses = IPv4Range(options.serviceRange) else {
+        throw Failure("the ranges are malformed")
+      }
+      let gateway = pods[1].description
+      let dns = serviceAddresses[10].description
+      let seed = UInt64.random(in: .min ... .max)
+
+      let nodeName = nodeName
+      let streams = LocalStreams()
+      server = try APIServer(
+        configuration: APIServerConfiguration(
+          dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
+          serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
+          hostname: hostname, version: Version.kubernetes),
+        store: store, schemas: SchemaRegistry.builtin, time: time, logger: Logger(label: "apus.api"),
+        nodeStreams: { $0 == nodeName ? streams.node : nil })
+      let client = server.client
+      let informers = InformerSet(client: client, time: time)
+
+      network = PodNetwork(
+        configuration: PodNetworkConfiguration(
+          nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
+          bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network),
+        client: client, informers: informers, time: time)
+
+      let runtime = try CrunRuntime(configuration: Self.runtimeConfiguration(options.runtime, data: data))
+      var nodeConfiguration = NodeConfiguration(
+        name: nodeName, dataDirectory: data.node, runDirectory: data.runtime)
+      nodeConfiguration.nodeIP = gateway
+      nodeConfiguration.podCIDR = options.podRange
+      nodeConfiguration.serviceCIDR = options.serviceRange
+      nodeConfiguration.clusterDNS = dns
+      nodeConfiguration.apiServerHost = serviceAddresses[1].description
+      nodeConfiguration.version = Version.kubernetes
+      node = Node(
+        configuration: nodeConfiguration, client: client, runtime: runtime,
+        images: try ImageStore.open(root: data.images), time: time, seed: seed)
+      streams.node = node
+
+      services =
+        [
+          ("network", network as any Service), ("node", node), ("informers", informers),
+          ("scheduler", Scheduler(client: client, informers: informers, time: time, seed: seed)),
+        ]
+        + Workloads.services(client: client, informers: informers, time: time, seed: seed).enumerated().map {
+          ("workloads.\($0.offset)", $0.element)
+        }
+    }
+
+    func run(until signals: TerminationSignal, began: ContinuousClock.Instant) async throws {
+      let startedAt = time.now()
+      try await network.prepare()
+      let port = try await server.start()
+      let url = "https://\(configuration.bind):\(port)"
+      try DurableFile.write(Array(server.kubeconfig(server: url).utf8), to: data.kubeconfig, mode: 0o600)
+      let elapsed = ContinuousClock.now - began
+      let milliseconds = elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000
+      guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
+      try ServerRecord(
+        processID: getpid(), processStart: statistics.startTicks, url: url, startedAt: startedAt,
+        readyAfterMilliseconds: milliseconds, bridgeName: configuration.bridge, podCIDR: configuration.podRange,
+        serviceCIDR: configuration.serviceRange
+      ).write(to: data.serverRecord)
+      Terminal.say(
+        "\(Terminal.green("apus \(Version.apus) is ready")) after \(milliseconds) ms at \(url)"
+          + "\n  export KUBECONFIG=\(data.kubeconfig)")
+
+      let supervisor = Supervisor(time: time, logger: logger)
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { [server] in await supervisor.run("api", ServerService(server: server)) }
+        for (name, service) in services {
+          group.addTask { await supervisor.run(name, service) }
+        }
+        let signal = await signals.wait()
+        logger.notice("stopping", metadata: ["signal": .stringConvertible(signal)])
+        group.cancelAll()
+        await group.waitForAll()
+      }
+      await server.shutdown()
+      store.close()
+      try? Directory.removeTree(data.serverRecord)
+      Terminal.say("apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
+    }
+
+    private static func hostname() -> String {
+      var buffer = [CChar](repeating: 0, count: 256)
+      gethostname(&buffer, buffer.count - 1)
+      let name = buffer.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
+      return name.isEmpty ? "localhost" : name
+    }
+
+    static func runtimeConfiguration(_ runtime: String, data: DataDirectory) -> CrunRuntimeConfiguration {
+      CrunRuntimeConfiguration(
+        runtimePath: runtime, stateDirectory: data.path + "/containers", runDirectory: data.runtime,
+        cniConfigurationDirectory: data.cni, cgroupRoot: data.cgroup)
+    }
+
+    /// The lock's message names the process that holds it; the rest says what to do.
+    private static func explain(_ error: StoreError, data: DataDirectory) -> Failure {
+      if case .locked(let processID) = error {
+        let holder = processID.map { "process \($0)" } ?? "another process"
+        return Failure(
+          """
+          \(data.path) is in use by \(holder): an Apus server never starts twice on the same data.
+          See `apus status --data \(data.path)`; stop it with `apus down`, or give another --data.
+          """, code: .dataInUse)
+      }
+      return Failure("\(data.state): \(error)")
+    }
+  }
+}
+
+/// The node for the API server, which is made before it. Until it is set, the node is not there.
+private final class LocalStreams: Sendable {
+  private let streams = Mutex<(any NodeStreams)?>(nil)
+
+  var node: (any NodeStreams)? {
+    get { streams.withLock { $0 } }
+    set { streams.withLock { $0 = newValue } }
+  }
+}
+
+/// The API server under the supervisor.
+private struct ServerService: Service {
+  let server: APIServer
+
+  func run() async throws { try await server.run() }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}

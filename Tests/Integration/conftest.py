@@ -1,0 +1,151 @@
+"""A running Apus for the client tests, and the proof that it leaves nothing behind.
+
+Run by Scripts/integration inside network, mount and process namespaces of its own.
+"""
+
+import glob
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+APUS = os.environ.get("APUS", str(ROOT / ".build/debug/apus"))
+DEADLINE = 60.0
+
+
+def wait_for(what, check, deadline=DEADLINE):
+    """Asks until the answer is true. The deadline only bounds a failure; no assertion is about how long it took."""
+    end = time.monotonic() + deadline
+    last = None
+    while time.monotonic() < end:
+        try:
+            last = check()
+        except (subprocess.CalledProcessError, OSError, KeyError, IndexError) as error:
+            last = error
+        else:
+            if last:
+                return last
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {deadline} s; last: {last!r}")
+
+
+class Server:
+    """One data directory and the server that runs on it."""
+
+    def __init__(self, directory, port=6443):
+        self.data = str(directory)
+        self.port = port
+        self.process = None
+        self.log = open(os.path.join(self.data, "..", "server.log"), "ab")
+
+    @property
+    def kubeconfig(self):
+        return self.data + "/kubeconfig"
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [APUS, "up", "--data", self.data, "--port", str(self.port), "--log-level", "info"],
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        assert "is ready" in line, f"no ready line but {line!r}; see {self.log.name}"
+        return line
+
+    def kill(self):
+        """Ends the server as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(timeout=30) == 0
+            self.process.stdout.close()
+
+    def run(self, *arguments, check=True, **options):
+        return subprocess.run([APUS, *arguments, "--data", self.data], check=check, text=True, capture_output=True, **options)
+
+    def kubectl(self, *arguments, check=True, stdin=None, binary="kubectl", timeout=120):
+        result = subprocess.run(
+            [binary, *arguments], env={**os.environ, "KUBECONFIG": self.kubeconfig, "HOME": self.data},
+            input=stdin, text=True, capture_output=True, timeout=timeout)
+        if check and result.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: exit {result.returncode}\n{result.stdout}{result.stderr}")
+        return result if not check else result.stdout
+
+    def json(self, *arguments):
+        return json.loads(self.kubectl(*arguments, "-o", "json"))
+
+
+def leftovers(bridge="apus0"):
+    """What must not outlive a purge."""
+    found = [line.split()[4] for line in open("/proc/self/mountinfo") if "apus" in line.split()[4]]
+    found += [path for path in glob.glob("/sys/fs/cgroup/**/apus*", recursive=True)]
+    links = json.loads(subprocess.check_output(["ip", "-json", "link"]))
+    found += [link["ifname"] for link in links if link["ifname"] == bridge or link["ifname"].startswith("veth")]
+    tables = subprocess.check_output(["nft", "list", "tables"], text=True)
+    found += [line for line in tables.splitlines() if "apus" in line]
+    for status in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            name = open(status).read().strip()
+        except OSError:
+            continue
+        if name in ("conmon", "crun", "apus"):
+            found.append(f"{status}: {name}")
+    found += glob.glob("/run/apus/*/*")
+    routes = subprocess.check_output(["ip", "route", "show", "table", "all"], text=True)
+    found += [line for line in routes.splitlines() if "blackhole" in line or bridge in line]
+    return found
+
+
+@pytest.fixture(scope="session")
+def kubectls():
+    """Every kubectl of the machine: the one on the path and those that Debian's package puts beside it."""
+    found = [shutil.which("kubectl")]
+    listing = subprocess.run(["dpkg", "-L", "kubectl"], capture_output=True, text=True).stdout
+    found += sorted(line for line in listing.splitlines() if "/bin/kubectl." in line and os.access(line, os.X_OK))
+    return [path for path in found if path]
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """The example's two versions as archives."""
+    directory = tmp_path_factory.mktemp("images")
+    for version in ("1", "2"):
+        subprocess.run(
+            [str(ROOT / "Examples/web-app/build-image.sh"), version, str(directory / f"web-app-{version}.tar")], check=True)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def server(images):
+    """A fresh server with the example's images. At the end everything is purged and nothing may be left."""
+    assert leftovers() == [], "the run must start clean"
+    base = tempfile.mkdtemp(prefix="it-", dir="/var/tmp")
+    directory = os.path.join(base, "data")
+    os.mkdir(directory)
+    server = Server(directory)
+    try:
+        server.start()
+        for version in ("1", "2"):
+            server.run("image", "import", str(images / f"web-app-{version}.tar"))
+        wait_for("the node is ready", lambda: "True" in server.kubectl(
+            "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
+        yield server
+    finally:
+        purge = server.run("down", "--purge", check=False)
+        if server.process.poll() is None:
+            server.process.kill()
+        log = open(os.path.join(base, "server.log"), errors="replace").read()
+        print(log[-20000:])
+    assert purge.returncode == 0, purge.stdout + purge.stderr
+    assert leftovers() == []
+    assert not os.path.exists(directory)
+    shutil.rmtree(base)

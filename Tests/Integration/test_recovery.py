@@ -1,0 +1,92 @@
+"""It never starts twice, and it recovers by itself."""
+
+import json
+import subprocess
+import threading
+
+from conftest import APUS, ROOT, wait_for
+from test_kubectl import Load, live, pods, ready, url
+
+
+def identities(server):
+    return sorted(
+        (pod["metadata"]["name"], pod["metadata"]["uid"], status["containerID"], status["state"]["running"]["startedAt"],
+         status["restartCount"])
+        for pod in pods(server) for status in pod["status"]["containerStatuses"])
+
+
+def test_a_second_server_refuses(server):
+    result = subprocess.run([APUS, "up", "--data", server.data, "--port", "7443"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 75
+    assert str(server.process.pid) in result.stderr and "never starts twice" in result.stderr
+
+
+def test_kill_under_load_loses_nothing(server):
+    server.kubectl("apply", "-f", str(ROOT / "Examples/web-app/app.yaml"))
+    server.kubectl("rollout", "status", "deployment/web-app", "--timeout=90s")
+    before = identities(server)
+    address = url(server)
+    acknowledged = []
+    stop = threading.Event()
+
+    def write():
+        for index in range(2000):
+            if stop.is_set():
+                return
+            body = json.dumps({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"write-{index}"}, "data": {"n": str(index)}})
+            if server.kubectl("create", "-f", "-", stdin=body, check=False).returncode == 0:
+                acknowledged.append(f"write-{index}")
+
+    writer = threading.Thread(target=write)
+    with Load(address) as load:
+        for _ in range(3):
+            count = len(acknowledged)
+            if not writer.is_alive():
+                writer.start()
+            wait_for("writes are under way", lambda: len(acknowledged) > count + 3)
+            server.kill()
+            served = load.sent
+            wait_for("the containers serve without the server", lambda: load.sent > served + 20)
+            server.start()
+            wait_for("the node is ready", lambda: "True" in server.kubectl(
+                "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
+        stop.set()
+        writer.join()
+    assert load.failures == [], load.failures[:5]
+    names = {item["metadata"]["name"] for item in server.json("get", "configmaps")["items"]}
+    assert [name for name in acknowledged if name not in names] == []
+    wait_for("all pods are ready", lambda: len(live(pods(server))) == 3 and all(map(ready, pods(server))))
+    assert identities(server) == before
+
+
+def test_a_container_that_died_meanwhile_is_restarted(server):
+    from test_kubectl import process_of
+    import os
+    import signal
+
+    pod = pods(server)[0]
+    status = pod["status"]["containerStatuses"][0]
+    server.kill()
+    os.kill(process_of(status["containerID"].split("//")[1]), signal.SIGKILL)
+    server.start()
+
+    def restarted():
+        now = server.json("get", "pod", pod["metadata"]["name"])["status"]["containerStatuses"][0]
+        return now["restartCount"] == status["restartCount"] + 1 and now["ready"]
+
+    wait_for("the container is restarted", restarted)
+
+
+def test_a_graceful_stop_leaves_the_containers(server):
+    before = identities(server)
+    address = url(server)
+    with Load(address) as load:
+        server.stop()
+        served = load.sent
+        wait_for("the containers serve without the server", lambda: load.sent > served + 20)
+        assert server.run("status", check=False).returncode == 69
+        server.start()
+    assert load.failures == []
+    wait_for("all pods are ready", lambda: len(pods(server)) == 3 and all(map(ready, pods(server))))
+    assert identities(server) == before

@@ -1,0 +1,307 @@
+import Testing
+import Wire
+
+@testable import Node
+
+private let t0 = Timestamp(seconds: 1_000_000)
+
+private func after(_ seconds: Int64) -> Timestamp { t0.adding(.seconds(seconds)) }
+
+private func run(
+  _ id: String, _ attempt: Int = 0, _ status: PodSnapshot.Run.Status = .running, isCurrent: Bool = true,
+  isStarted: Bool = true, condemned: PodSnapshot.Condemnation? = nil, stop: PodSnapshot.Stop? = nil
+) -> PodSnapshot.Run {
+  PodSnapshot.Run(
+    id: id, attempt: attempt, status: status, isCurrent: isCurrent, isStarted: isStarted, condemned: condemned,
+    stop: stop)
+}
+
+private func container(
+  _ name: String, _ role: PodSnapshot.Container.Role = .main, _ runs: [PodSnapshot.Run] = []
+) -> PodSnapshot.Container {
+  PodSnapshot.Container(name: name, role: role, runs: runs)
+}
+
+private func snapshot(_ containers: [PodSnapshot.Container], ready: Bool = true) -> PodSnapshot {
+  var snapshot = PodSnapshot(now: t0)
+  snapshot.containers = containers
+  if ready {
+    snapshot.volumes = .ready
+    snapshot.hasVolumes = true
+    snapshot.sandbox = .ready(createdAt: after(-100))
+  }
+  return snapshot
+}
+
+@Suite("PodPlanner: running")
+struct PodPlannerRunTests {
+  @Test("volumes and sandbox are prepared together, containers after both")
+  func beginning() {
+    var pod = snapshot([container("web")], ready: false)
+    #expect(PodPlanner.plan(pod).actions == [.prepareVolumes, .createSandbox])
+    pod.volumes = .ready
+    #expect(PodPlanner.plan(pod).actions == [.createSandbox])
+    pod.sandbox = .ready(createdAt: t0)
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "web", attempt: 0)])
+  }
+
+  @Test("a failed step waits for its time")
+  func failedSteps() {
+    var pod = snapshot([container("web")], ready: false)
+    pod.volumes = .failed(retryAt: after(3))
+    pod.sandbox = .failed(retryAt: after(2))
+    let plan = PodPlanner.plan(pod)
+    #expect(plan.actions.isEmpty)
+    #expect(plan.wakeAt == after(2))
+    pod.now = after(3)
+    #expect(PodPlanner.plan(pod).actions == [.prepareVolumes, .createSandbox])
+  }
+
+  @Test("all main containers start in one plan")
+  func parallel() {
+    let plan = PodPlanner.plan(snapshot([container("a"), container("b")]))
+    #expect(plan.actions == [.start(container: "a", attempt: 0), .start(container: "b", attempt: 0)])
+  }
+
+  @Test("a running pod needs nothing")
+  func steady() {
+    let plan = PodPlanner.plan(snapshot([container("a", .main, [run("1")])]))
+    #expect(plan == PodPlan())
+  }
+
+  @Test("init containers run one after another, each to its end")
+  func initContainers() {
+    var pod = snapshot([container("i1", .initialization), container("i2", .initialization), container("web")])
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "i1", attempt: 0)])
+    pod.containers[0].runs = [run("1")]
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    pod.containers[0].runs = [run("1", 0, .exited(code: 0, at: t0))]
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "i2", attempt: 0)])
+    pod.containers[1].runs = [run("2", 0, .exited(code: 0, at: t0))]
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "web", attempt: 0)])
+  }
+
+  @Test("a failed init container is tried again, or fails the pod with restartPolicy Never")
+  func failedInit() {
+    var pod = snapshot([
+      container("i", .initialization, [run("1", 0, .exited(code: 3, at: t0))]), container("web"),
+    ])
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "i", attempt: 1)])
+    pod.restartPolicy = .never
+    let plan = PodPlanner.plan(pod)
+    #expect(plan.outcome == .failed)
+    #expect(plan.actions == [.removeSandbox])
+  }
+
+  @Test("a sidecar must have started before the next container, and is restarted by itself")
+  func sidecar() {
+    var pod = snapshot([container("proxy", .sidecar), container("web")])
+    pod.restartPolicy = .never
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "proxy", attempt: 0)])
+    pod.containers[0].runs = [run("1", isStarted: false)]
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    pod.containers[0].runs = [run("1")]
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "web", attempt: 0)])
+    pod.containers[1].runs = [run("2")]
+    pod.containers[0].runs = [run("1", 0, .exited(code: 1, at: t0))]
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "proxy", attempt: 1)])
+  }
+
+  @Test(
+    "restart by policy and exit code",
+    arguments: [
+      (PodSnapshot.RestartPolicy.always, Int32(0), true), (.always, 1, true), (.onFailure, 0, false),
+      (.onFailure, 1, true), (.never, 0, false), (.never, 1, false),
+    ])
+  func restart(policy: PodSnapshot.RestartPolicy, code: Int32, isRestarted: Bool) {
+    var pod = snapshot([
+      container("a", .main, [run("1", 0, .exited(code: code, at: t0))]), container("b", .main, [run("2")]),
+    ])
+    pod.restartPolicy = policy
+    let plan = PodPlanner.plan(pod)
+    #expect(plan.actions == (isRestarted ? [.start(container: "a", attempt: 1)] : []))
+    #expect(plan.outcome == nil)
+  }
+
+  @Test(
+    "the pod's outcome",
+    arguments: [
+      (PodSnapshot.RestartPolicy.never, Int32(0), PodPlan.Outcome.succeeded), (.never, 2, .failed),
+      (.onFailure, 0, .succeeded),
+    ])
+  func outcome(policy: PodSnapshot.RestartPolicy, code: Int32, expected: PodPlan.Outcome) {
+    var pod = snapshot([container("a", .main, [run("1", 0, .exited(code: code, at: t0))])])
+    pod.restartPolicy = policy
+    let plan = PodPlanner.plan(pod)
+    #expect(plan.outcome == expected)
+    #expect(plan.actions == [.removeSandbox])
+  }
+
+  @Test("a crash loop waits from the end of the run")
+  func crashLoop() {
+    var pod = snapshot([container("a", .main, [run("1", 1, .exited(code: 1, at: t0))])])
+    pod.containers[0].backoff = CrashLoopBackoff(now: after(-1))
+    var plan = PodPlanner.plan(pod)
+    #expect(plan.actions.isEmpty)
+    #expect(plan.wakeAt == after(10))
+    pod.now = after(10)
+    plan = PodPlanner.plan(pod)
+    #expect(plan.actions == [.start(container: "a", attempt: 2)])
+  }
+
+  @Test("a container that could not be started waits")
+  func startFailure() {
+    var pod = snapshot([container("a")])
+    pod.containers[0].retryAt = after(5)
+    let plan = PodPlanner.plan(pod)
+    #expect(plan.actions.isEmpty && plan.wakeAt == after(5))
+  }
+
+  @Test("a half-made container is removed first, and its attempt used again")
+  func halfMade() {
+    var pod = snapshot([container("a", .main, [run("0", 0, .exited(code: 1, at: t0)), run("1", 1, .created)])])
+    #expect(PodPlanner.plan(pod).actions == [.remove(id: "1")])
+    pod.containers[0].runs.removeLast()
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "a", attempt: 1)])
+  }
+
+  @Test("two live runs of one container: the older is killed, nothing is started")
+  func twins() {
+    let pod = snapshot([container("a", .main, [run("0"), run("1", 1, .exited(code: 0, at: t0))])])
+    #expect(PodPlanner.plan(pod).actions == [.kill(id: "0")])
+  }
+
+  @Test("one run before the present one is kept")
+  func garbage() {
+    let old = (0..<4).map { run("\($0)", $0, .exited(code: 0, at: t0)) }
+    let plan = PodPlanner.plan(snapshot([container("a", .main, old + [run("9", 4)])]))
+    #expect(plan.actions == [.remove(id: "0"), .remove(id: "1"), .remove(id: "2")])
+  }
+
+  @Test("a lost sandbox is made anew, and init containers run again")
+  func reboot() {
+    var pod = snapshot([
+      container("i", .initialization, [run("1", 0, .exited(code: 0, at: t0))]),
+      container("web", .main, [run("2", 3, .exited(code: 137, at: t0))]),
+    ])
+    pod.sandbox = .lost
+    #expect(PodPlanner.plan(pod).actions == [.removeSandbox])
+    pod.sandbox = .absent
+    #expect(PodPlanner.plan(pod).actions == [.createSandbox])
+    pod.sandbox = .ready(createdAt: t0)
+    for index in 0..<2 { pod.containers[index].runs[0].isCurrent = false }
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "i", attempt: 1)])
+    pod.containers[0].runs = [run("3", 1, .exited(code: 0, at: t0))]
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "web", attempt: 4)])
+  }
+
+  @Test("a condemned container is stopped with the probe's grace period and then killed")
+  func condemned() {
+    let reason = PodSnapshot.Condemnation(message: "Container a failed liveness probe, will be restarted", gracePeriodSeconds: 5)
+    var pod = snapshot([container("a", .main, [run("1", condemned: reason)])])
+    #expect(
+      PodPlanner.plan(pod).actions == [.stop(id: "1", container: "a", gracePeriodSeconds: 5, message: reason.message)])
+    pod.containers[0].runs[0].stop = PodSnapshot.Stop(since: t0, gracePeriodSeconds: 5)
+    #expect(PodPlanner.plan(pod).wakeAt == after(5))
+    pod.now = after(5)
+    #expect(PodPlanner.plan(pod).actions == [.kill(id: "1")])
+    pod.containers[0].runs[0].stop?.killedAt = after(5)
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    #expect(PodPlanner.plan(pod).wakeAt == after(10))
+  }
+}
+
+@Suite("PodPlanner: ending")
+struct PodPlannerEndTests {
+  @Test("deletion stops, takes apart and finishes, step by step")
+  func deletion() {
+    var pod = snapshot([container("a", .main, [run("1")])])
+    pod.intent = .delete
+    #expect(
+      PodPlanner.plan(pod).actions == [
+        .stop(id: "1", container: "a", gracePeriodSeconds: 30, message: "Stopping container a")
+      ])
+    pod.containers[0].runs[0].stop = PodSnapshot.Stop(since: t0, gracePeriodSeconds: 30)
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    #expect(PodPlanner.plan(pod).wakeAt == after(30))
+    pod.containers[0].runs[0].status = .exited(code: 143, at: t0)
+    #expect(PodPlanner.plan(pod).actions == [.removeSandbox])
+    pod.sandbox = .absent
+    #expect(PodPlanner.plan(pod).actions == [.removeVolumes])
+    pod.hasVolumes = false
+    #expect(PodPlanner.plan(pod).actions == [.finish])
+  }
+
+  @Test("a shorter grace period counts at once")
+  func shortened() {
+    var pod = snapshot([container("a", .main, [run("1", stop: .init(since: t0, gracePeriodSeconds: 30))])])
+    pod.intent = .delete
+    pod.gracePeriodSeconds = 1
+    pod.now = after(1)
+    #expect(PodPlanner.plan(pod).actions == [.kill(id: "1")])
+  }
+
+  @Test("sidecars end after the others, the last one first")
+  func sidecars() {
+    var pod = snapshot([
+      container("s1", .sidecar, [run("1")]), container("s2", .sidecar, [run("2")]),
+      container("web", .main, [run("3")]),
+    ])
+    pod.intent = .delete
+    func stopped() -> [String] {
+      PodPlanner.plan(pod).actions.map { action in
+        if case .stop(_, let name, _, _) = action { name } else { "\(action)" }
+      }
+    }
+    #expect(stopped() == ["web"])
+    pod.containers[2].runs[0].status = .exited(code: 0, at: t0)
+    #expect(stopped() == ["s2"])
+    pod.containers[1].runs[0].status = .exited(code: 0, at: t0)
+    #expect(stopped() == ["s1"])
+  }
+
+  @Test("a deleted pod that never started leaves at once")
+  func neverStarted() {
+    var pod = snapshot([container("a")], ready: false)
+    pod.intent = .delete
+    #expect(PodPlanner.plan(pod).actions == [.finish])
+  }
+
+  @Test("nothing starts after deletion, whatever the state")
+  func noStartAfterDeletion() {
+    for policy in [PodSnapshot.RestartPolicy.always, .onFailure, .never] {
+      for status in [PodSnapshot.Run.Status.created, .running, .exited(code: 1, at: t0)] {
+        var pod = snapshot([container("i", .initialization), container("a", .main, [run("1", 0, status)])])
+        pod.restartPolicy = policy
+        for intent in [PodSnapshot.Intent.delete, .gone] {
+          pod.intent = intent
+          let plan = PodPlanner.plan(pod)
+          #expect(!plan.actions.contains { if case .start = $0 { true } else { false } })
+          #expect(!plan.actions.contains(.createSandbox) && !plan.actions.contains(.prepareVolumes))
+        }
+      }
+    }
+  }
+
+  @Test("activeDeadlineSeconds fails the pod")
+  func deadline() {
+    var pod = snapshot([container("a", .main, [run("1")])])
+    pod.deadline = after(10)
+    #expect(PodPlanner.plan(pod).wakeAt == after(10))
+    pod.now = after(10)
+    let plan = PodPlanner.plan(pod)
+    #expect(plan.outcome == .deadlineExceeded)
+    #expect(plan.actions.count == 1)
+  }
+
+  @Test("a pod that has ended is taken apart but not deleted")
+  func finished() {
+    var pod = snapshot([container("a", .main, [run("1", 0, .exited(code: 0, at: t0))])])
+    pod.isFinished = true
+    #expect(PodPlanner.plan(pod).actions == [.removeSandbox])
+    pod.sandbox = .absent
+    #expect(PodPlanner.plan(pod).actions == [.removeVolumes])
+    pod.hasVolumes = false
+    #expect(PodPlanner.plan(pod) == PodPlan())
+  }
+}

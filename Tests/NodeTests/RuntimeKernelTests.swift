@@ -1,0 +1,271 @@
+import Glibc
+import KubeClient
+import LinuxSystem
+import NIOCore
+import Synchronization
+import Testing
+import Wire
+
+@testable import Node
+
+@Suite(.serialized, .enabled(if: kernelTestsAreEnabled), .timeLimit(.minutes(2)))
+struct RuntimeKernelTests {
+  let terminal = TerminalOptions(stdin: true, stdout: true, stderr: false, tty: true)
+  let pipes = TerminalOptions(stdin: true, stdout: true, stderr: true, tty: false)
+
+  @Test func runsToItsEndAndLeavesNothing() async throws {
+    try await RuntimeHarness.run { harness in
+      let sandbox = try await harness.sandbox("a1")
+      #expect(sandbox.ips.first?.hasPrefix("10.213.7.") == true)
+      let id = try await harness.container(
+        "a1", ["sh", "-c", "echo $GREETING; cat /etc/hostname /etc/hosts; echo bad >&2; echo why >/dev/termination-log; exit 3"]
+      ) { $0.terminationMessagePath = "/dev/termination-log" }
+      #expect(try await harness.state(id).status == .created)
+      try await harness.runtime.startContainer(id)
+      let event = try #require(await harness.exit(of: id))
+      #expect(event.exitCode == 3 && event.signal == nil && !event.oomKilled && !event.isLost)
+      let state = try await harness.state(id)
+      #expect(state.status == .exited && state.exitCode == 3 && state.startedAt != nil && state.finishedAt != nil)
+      let log = try await harness.log(id)
+      #expect(log.contains(" stdout F hello\n") && log.contains(" stderr F bad\n") && log.contains("pod-a1"))
+      let file = try #require(state.terminationMessageFile)
+      #expect(try DurableFile.read(file, limit: 100) == Array("why\n".utf8))
+      try await harness.runtime.removeContainer(id)
+      try await harness.runtime.removeContainer(id)
+      try await harness.runtime.removeSandbox("a1")
+      try await harness.runtime.removeSandbox("a1")
+    }
+  }
+
+  @Test func execsWithPipesAndTerminal() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("b1")
+      let id = try await harness.container("b1", ["sleep", "1000"])
+      try await harness.runtime.startContainer(id)
+
+      let stream = try await harness.runtime.exec(id, command: ["sh", "-c", "cat; echo oops >&2; exit 7"], options: pipes)
+      try await stream.writeStdin(ByteBuffer(string: "through\n"))
+      try await stream.closeStdin()
+      let first = try await collect(stream)
+      #expect(first.stdout == "through\n" && first.stderr == "oops\n" && first.code == 7)
+
+      let shell = try await harness.runtime.exec(id, command: ["sh"], options: terminal)
+      try await shell.resize(columns: 132, rows: 43)
+      try await shell.writeStdin(ByteBuffer(string: "stty size; exit 5\n"))
+      let second = try await collect(shell)
+      #expect(second.stdout.contains("43 132") && second.code == 5)
+
+      let probe = try await harness.runtime.execSync(
+        id, command: ["echo", "ok"], timeout: .seconds(5), outputLimit: 1024)
+      #expect(probe.status == .exited(0) && probe.stdout == Array("ok\n".utf8))
+      await #expect(throws: RuntimeError.self) {
+        _ = try await harness.runtime.execSync(
+          id, command: ["sleep", "500"], timeout: .milliseconds(300), outputLimit: 10)
+      }
+      let missing = try await harness.runtime.execSync(
+        id, command: ["nothing-here"], timeout: .seconds(5), outputLimit: 4096)
+      #expect(missing.status != .exited(0) && !missing.stderr.isEmpty)
+
+      let endless = try await harness.runtime.exec(id, command: ["sleep", "777"], options: pipes)
+      await endless.close()
+      var left = "x"
+      for _ in 0..<50 where !left.isEmpty {
+        left = try String(
+          decoding: await harness.runtime.execSync(
+            id, command: ["sh", "-c", "grep -l 777 /proc/[0-9]*/cmdline | grep -v self | grep -v $$ || true"],
+            timeout: .seconds(5), outputLimit: 4096).stdout, as: UTF8.self)
+      }
+      #expect(!left.contains("/proc/1/"))
+    }
+  }
+
+  @Test func attachesToTheFirstProcess() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("c1")
+      let id = try await harness.container("c1", ["sh", "-c", "while read line; do echo got $line; done; exit 4"]) {
+        $0.stdin = true
+        $0.stdinOnce = true
+      }
+      try await harness.runtime.startContainer(id)
+      let stream = try await harness.runtime.attach(id, options: pipes)
+      try await stream.writeStdin(ByteBuffer(string: "one\ntwo\n"))
+      try await stream.closeStdin()
+      let said = try await collect(stream)
+      #expect(said.stdout == "got one\ngot two\n")
+      #expect(await harness.exit(of: id)?.exitCode == 4)
+    }
+  }
+
+  @Test func adoptsWhatRunsAndWhatEnded() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("d1")
+      let running = try await harness.container("d1", ["sleep", "1000"])
+      let ending = try await harness.container("d1", ["sh", "-c", "read line; exit 9"]) { $0.stdin = true; $0.stdinOnce = true }
+      let waiting = try await harness.container("d1", ["sleep", "5"])
+      try await harness.runtime.startContainer(running)
+      try await harness.runtime.startContainer(ending)
+      let before = try await harness.state(running)
+      let stream = try await harness.runtime.attach(ending, options: pipes)
+      try await stream.closeStdin()
+      _ = await harness.exit(of: ending)
+
+      try await harness.restart()
+      let after = try await harness.state(running)
+      #expect(after == before)
+      #expect(try await harness.state(ending).exitCode == 9)
+      #expect(try await harness.state(waiting).status == .created)
+      let sandboxes = try await harness.runtime.sandboxes()
+      #expect(sandboxes.count == 1 && sandboxes[0].isReady)
+      try await harness.runtime.startContainer(waiting)
+      try await harness.runtime.signal(running, SIGKILL)
+      let event = try #require(await harness.exit(of: running))
+      #expect(event.exitCode == 137 && event.signal == SIGKILL && !event.isLost)
+    }
+  }
+
+  @Test func reportsAContainerWhoseMonitorWasKilledAsLost() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("e1")
+      let id = try await harness.container("e1", ["sleep", "1000"])
+      try await harness.runtime.startContainer(id)
+      let monitor = try #require(harness.runtime.state.withLock { $0.containers[id]?.monitor })
+      let process = try #require(try await harness.state(id).pid)
+      kill(monitor.pid, SIGKILL)
+      let event = try #require(await harness.exit(of: id))
+      #expect(event.isLost && event.exitCode == 137)
+      #expect(ProcessWatch.startTime(of: process) == nil)
+    }
+  }
+
+  @Test func tellsThatMemoryRanOut() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("f1")
+      let id = try await harness.container("f1", ["tail", "/dev/zero"]) {
+        $0.resources = ContainerResources(cpuRequestMillis: 100, cpuLimitMillis: 1000, memoryLimitBytes: 16 << 20)
+      }
+      try await harness.runtime.startContainer(id)
+      let event = try #require(await harness.exit(of: id))
+      #expect(event.oomKilled && event.exitCode == 137)
+    }
+  }
+
+  @Test func saysWhyAContainerCannotBeMade() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("g1")
+      do {
+        _ = try await harness.container("g1", ["/no/such/program"])
+        Issue.record("a program that does not exist was accepted")
+      } catch let error as RuntimeError {
+        #expect(error.code == .engine && error.message.contains("/no/such/program"), "\(error)")
+      }
+      #expect(try await harness.runtime.containers().isEmpty)
+    }
+  }
+
+  @Test func restrictsTheProcess() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("h1") { $0.sysctls = ["net.ipv4.ip_unprivileged_port_start": "0"] }
+      let script = """
+        id; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; touch /x 2>&1; hostname
+        cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/self/oom_score_adj; touch /tmp/fine && echo tmp-ok
+        """
+      let id = try await harness.container("h1", ["sh", "-c", script]) {
+        $0.imageUser = "web"
+        $0.supplementalGroups = [2000]
+        $0.dropCapabilities = ["ALL"]
+        $0.addCapabilities = ["NET_BIND_SERVICE"]
+        $0.noNewPrivileges = true
+        $0.readOnlyRootFilesystem = true
+        $0.oomScoreAdjustment = 1000
+        $0.mounts = [ContainerMount(source: .tmpfs(sizeLimit: 1 << 20), destination: "/tmp")]
+      }
+      try await harness.runtime.startContainer(id)
+      _ = await harness.exit(of: id)
+      let log = try await harness.log(id)
+      #expect(log.contains("uid=1000(web) gid=1001(web) groups=50(staff),1001(web),2000") || log.contains("groups=50(staff),2000"), "\(log)")
+      #expect(log.contains("CapBnd:\t0000000000000400"), "\(log)")
+      #expect(log.contains("NoNewPrivs:\t1") && log.contains("Seccomp:\t2"), "\(log)")
+      #expect(log.contains("Read-only file system") && log.contains("tmp-ok") && log.contains("pod-h1"), "\(log)")
+      #expect(log.contains(" F 1000\n"), "\(log)")
+    }
+  }
+
+  @Test func connectsToAPortInThePod() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("i1")
+      let id = try await harness.container("i1", ["nc", "-l", "-p", "8080", "-e", "cat"])
+      try await harness.runtime.startContainer(id)
+      var stream: (any ByteStream)?
+      // The listener needs a moment; each attempt is a connection of its own.
+      for _ in 0..<200 where stream == nil {
+        stream = try? await harness.runtime.connect(podUID: "i1", port: 8080)
+        if stream == nil { try await Task.sleep(for: .milliseconds(10)) }
+      }
+      let connection = try #require(stream)
+      try await connection.write(ByteBuffer(string: "ping"))
+      try await connection.closeWrite()
+      var answer: [UInt8] = []
+      for try await part in connection.input { answer += part.readableBytesView }
+      #expect(answer == Array("ping".utf8))
+      await connection.close()
+      await #expect(throws: RuntimeError.self) { _ = try await harness.runtime.connect(podUID: "i1", port: 9) }
+    }
+  }
+
+  @Test func measuresUsageAndTime() async throws {
+    try await RuntimeHarness.run { harness in
+      let clock = ContinuousClock()
+      var lines: [String] = []
+      for round in 0..<5 {
+        let start = clock.now
+        _ = try await harness.sandbox("j\(round)")
+        let sandbox = clock.now
+        let id = try await harness.container("j\(round)", ["sleep", "1000"])
+        let created = clock.now
+        try await harness.runtime.startContainer(id)
+        let started = clock.now
+        let usage = try await harness.runtime.stats(podUID: "j\(round)")
+        #expect(usage.containers[id]?.processes == 1)
+        try await harness.runtime.updateResources(id, ContainerResources(cpuRequestMillis: 500, memoryLimitBytes: 64 << 20))
+        let before = clock.now
+        try await harness.runtime.removeContainer(id)
+        try await harness.runtime.removeSandbox("j\(round)")
+        lines.append("sandbox \(sandbox - start), create \(created - sandbox), start \(started - created), remove \(clock.now - before)")
+      }
+      print(lines.joined(separator: "\n"))
+    }
+  }
+
+  @Test func knowsAfterARebootThatEverythingEnded() async throws {
+    try await RuntimeHarness.run { harness in
+      let first = try await harness.sandbox("k1")
+      let id = try await harness.container("k1", ["sleep", "1000"])
+      try await harness.runtime.startContainer(id)
+      try await harness.reboot()
+      let state = try await harness.state(id)
+      #expect(state.status == .exited && state.isLost && state.exitCode == 137 && state.pid == nil)
+      #expect(try await harness.runtime.sandboxes().map(\.isReady) == [false])
+      // Asked for again, the sandbox is made anew, with the old address given back.
+      let second = try await harness.sandbox("k1")
+      #expect(second.isReady && second.ips != first.ips && second.ips.count == 1)
+      #expect(try await harness.runtime.containers().isEmpty)
+      let again = try await harness.container("k1", ["sleep", "1000"])
+      try await harness.runtime.startContainer(again)
+    }
+  }
+
+  @Test func removesWhatACrashLeftHalfMade() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("l1")
+      let id = try await harness.container("l1", ["sleep", "1000"])
+      try await harness.runtime.startContainer(id)
+      let pid = try #require(try await harness.state(id).pid)
+      // As if the server had died before it noted that the container exists.
+      try await harness.forget(id)
+      try await harness.restart()
+      #expect(try await harness.runtime.containers().isEmpty)
+      #expect(ProcessWatch.startTime(of: pid) == nil)
+      _ = try await harness.container("l1", ["sleep", "1000"])
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import ControllerKit
+import KubeClient
+import KubeTypes
+import Schema
+import Testing
+import Wire
+
+@testable import Scheduler
+
+private let pods = GroupVersionResource(group: "", version: "v1", resource: "pods")
+private let nodes = GroupVersionResource(group: "", version: "v1", resource: "nodes")
+private let events = GroupVersionResource(group: "", version: "v1", resource: "events")
+
+/// The whole service over informers and a client in memory.
+@Suite(.timeLimit(.minutes(1))) struct SchedulerServiceTests {
+  private func withScheduler(
+    _ client: MemoryClient, time: ManualTime = ManualTime(), _ body: @Sendable @escaping () async throws -> Void
+  ) async throws {
+    let informers = InformerSet(client: client, time: time)
+    let scheduler = Scheduler(client: client, informers: informers, time: time, seed: 1)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try? await informers.run() }
+      group.addTask { try? await scheduler.run() }
+      try await body()
+      group.cancelAll()
+    }
+  }
+
+  @Test func bindsPodsAndSaysSo() async throws {
+    let client = MemoryClient()
+    client.put(nodes, nodeJSON("n1"))
+    client.put(pods, podJSON("before"))
+    try await withScheduler(client) {
+      await client.wait(for: pods) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+      client.put(pods, podJSON("after"))
+      await client.wait(for: pods) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+      await client.wait(for: events) { list in
+        list.contains {
+          $0["reason"] == "Scheduled" && $0["message"] == "Successfully assigned default/after to n1"
+            && $0.at("source", "component") == "default-scheduler"
+        }
+      }
+    }
+  }
+
+  @Test func leavesOthersAlone() async throws {
+    let client = MemoryClient()
+    client.put(nodes, nodeJSON("n1"))
+    client.put(pods, podJSON("foreign", spec: ["schedulerName": "mine"]))
+    client.put(pods, podJSON("gated", spec: ["schedulingGates": [["name": "wait"]]]))
+    client.put(pods, podJSON("own"))
+    try await withScheduler(client) {
+      await client.wait(for: pods) { $0.contains { $0.at("spec", "nodeName") != nil } }
+      #expect(client.json(pods, ObjectKey(namespace: "default", name: "own"))?.at("spec", "nodeName") == "n1")
+      #expect(client.json(pods, ObjectKey(namespace: "default", name: "foreign"))?.at("spec", "nodeName") == nil)
+      #expect(client.json(pods, ObjectKey(namespace: "default", name: "gated"))?.at("spec", "nodeName") == nil)
+      client.put(pods, podJSON("gated"))
+      await client.wait(for: pods) { $0.count { $0.at("spec", "nodeName") == "n1" } == 2 }
+    }
+  }
+
+  @Test func antiAffinityOnOneNode() async throws {
+    let client = MemoryClient()
+    let time = ManualTime()
+    client.put(nodes, nodeJSON("n1"))
+    let spec = antiAffinity(affinityTerm(app: "web"))
+    for index in 0..<3 { client.put(pods, podJSON("web-\(index)", labels: ["app": "web"], spec: spec)) }
+    let message: JSON =
+      "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    try await withScheduler(client, time: time) {
+      await client.wait(for: pods) { list in
+        list.count { $0.at("spec", "nodeName") == "n1" } == 1
+          && list.count { pod in
+            pod.at("status", "conditions")?.array?.contains {
+              $0["type"] == "PodScheduled" && $0["status"] == "False" && $0["reason"] == "Unschedulable"
+                && $0["message"] == message
+            } == true
+          } == 2
+      }
+      await client.wait(for: events) { list in
+        list.count { $0["reason"] == "FailedScheduling" && $0["message"] == message && $0["type"] == "Warning" } == 2
+      }
+      // The pod goes: one of the others takes its place.
+      for index in 0..<3 {
+        let key = ObjectKey(namespace: "default", name: "web-\(index)")
+        if client.json(pods, key)?.at("spec", "nodeName") != nil { client.remove(pods, key) }
+      }
+      await client.wait(for: pods, advancing: time) { $0.count == 2 && $0.count { $0.at("spec", "nodeName") == "n1" } == 1 }
+    }
+  }
+
+  @Test func triesAgainWhenANodeComes() async throws {
+    let client = MemoryClient()
+    let time = ManualTime()
+    client.put(pods, podJSON("p"))
+    try await withScheduler(client, time: time) {
+      await client.wait(for: events) { $0.contains { $0["message"] == "no nodes available to schedule pods" } }
+      client.put(nodes, nodeJSON("n1"))
+      await client.wait(for: pods, advancing: time) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+    }
+  }
+
+  @Test func triesAgainAfterAFailedBinding() async throws {
+    let client = MemoryClient()
+    let time = ManualTime()
+    client.put(nodes, nodeJSON("n1", cpu: "1"))
+    client.put(pods, podJSON("p", requests: ["cpu": "1"]))
+    client.failBindings(1)
+    try await withScheduler(client, time: time) {
+      await client.wait(for: events) { $0.contains { $0["reason"] == "FailedScheduling" } }
+      await client.wait(for: pods, advancing: time) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+    }
+  }
+}

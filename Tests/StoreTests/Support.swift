@@ -1,0 +1,138 @@
+import Glibc
+import Synchronization
+
+@testable import Store
+
+typealias TextStore = Store<Int64>
+typealias Operation = TextStore.Operation
+
+/// A new folder below /tmp that is removed with the object.
+final class TemporaryFolder: Sendable {
+  let path: String
+
+  init() {
+    var template = Array("/tmp/apus-store-XXXXXX".utf8CString)
+    path = String(cString: mkdtemp(&template)!)
+  }
+
+  deinit { Self.remove(path) }
+
+  static func remove(_ path: String) {
+    for name in list(path) { unlink(path + "/" + name) }
+    rmdir(path)
+  }
+
+  static func list(_ path: String) -> [String] {
+    guard let folder = opendir(path) else { return [] }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+}
+
+func readFile(_ path: String) -> [UInt8] {
+  let file = open(path, O_RDONLY)
+  precondition(file >= 0, path)
+  defer { close(file) }
+  var bytes: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 1 << 16)
+  while case let count = read(file, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
+  return bytes
+}
+
+func writeFile(_ path: String, _ bytes: [UInt8]) {
+  let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+  precondition(file >= 0 && write(file, bytes, bytes.count) == bytes.count, path)
+  close(file)
+}
+
+/// The header of these tests is the revision that is spliced into the value: `"text@REVISION"`.
+func openStore(_ path: String, _ options: StoreOptions = .init()) throws(StoreError) -> TextStore {
+  try TextStore.open(directory: path, options: options) { bytes in
+    guard let at = bytes.lastIndex(of: UInt8(ascii: "@")),
+      let revision = Int64(String(decoding: bytes[(at + 1)...], as: UTF8.self))
+    else { throw StoreError.invalid("no revision") }
+    return revision
+  }
+}
+
+func put(_ key: String, _ text: String, _ precondition: TextStore.Precondition = .none) -> Operation {
+  let value = Array((text + "@").utf8)
+  return .put(key, value: value, revisionAt: value.count, header: { $0 }, precondition: precondition)
+}
+
+func delete(_ key: String, _ precondition: TextStore.Precondition = .none) -> Operation {
+  .delete(key, finalValue: Array("gone@".utf8), revisionAt: 5, header: { $0 }, precondition: precondition)
+}
+
+extension TextStore.Entry {
+  var text: String { String(decoding: value, as: UTF8.self) }
+}
+
+/// What a watch has been told, and a way to look at it.
+final class Recorder: Sendable {
+  struct Seen {
+    var events: [TextStore.Event] = []
+    var ends: [String] = []
+  }
+  let seen = Mutex(Seen())
+
+  func record(_ signal: TextStore.WatchSignal) {
+    seen.withLock { seen in
+      switch signal {
+      case .events(let events): seen.events += events
+      case .overflow: seen.ends.append("overflow")
+      case .closed: seen.ends.append("closed")
+      }
+    }
+  }
+
+  var texts: [String] {
+    seen.withLock { seen in
+      seen.events.map { event in
+        switch event.kind {
+        case .put(created: true): "+\(event.entry.key)=\(event.entry.text)"
+        case .put(created: false): "~\(event.entry.key)=\(event.entry.text)"
+        case .delete: "-\(event.entry.key)=\(event.entry.text)"
+        }
+      }
+    }
+  }
+  var ends: [String] { seen.withLock { $0.ends } }
+}
+
+/// SplitMix64: the same numbers for the same seed.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// Answers of commits as short texts, in the order in which they came.
+final class AnswerRecorder: Sendable {
+  private let answers = Mutex<[String]>([])
+  var all: [String] { answers.withLock { $0 } }
+
+  func record(_ result: Result<[TextStore.Entry?], StoreError>) {
+    let answer =
+      switch result {
+      case .success(let entries): entries.map { $0?.text ?? "none" }.joined(separator: ",")
+      case .failure(.exists): "exists"
+      case .failure(.conflict): "conflict"
+      case .failure(.notFound): "notFound"
+      case .failure(let error): "\(error)"
+      }
+    answers.withLock { $0.append(answer) }
+  }
+}

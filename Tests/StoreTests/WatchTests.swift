@@ -1,0 +1,151 @@
+import Synchronization
+import Testing
+
+@testable import Store
+
+struct WatchTests {
+  let folder = TemporaryFolder()
+
+  @Test func eventsComeInOrder() async throws {
+    let store = try openStore(folder.path)
+    defer { store.close() }
+    let all = Recorder()
+    let some = Recorder()
+    let watch = try store.watch(prefix: "", after: 0, deliver: all.record)
+    _ = try store.watch(prefix: "b/", after: 0, deliver: some.record)
+    try await store.commit([put("a/1", "x"), put("b/1", "y")])
+    try await store.commit([put("b/1", "z")])
+    try await store.commit([delete("b/1")])
+    #expect(all.texts == ["+a/1=x@1", "+b/1=y@2", "~b/1=z@3", "-b/1=gone@4"])
+    #expect(some.texts == ["+b/1=y@2", "~b/1=z@3", "-b/1=gone@4"])
+    #expect(some.seen.withLock { $0.events.map { $0.previous?.text } } == [nil, "y@2", "z@3"])
+    #expect(store.deliveredRevision == 4)
+    watch.cancel()
+    try await store.commit([put("a/2", "x")])
+    #expect(all.texts.count == 4)
+    #expect(store.watchCount == 1)
+  }
+
+  @Test func olderEventsAreReplayed() async throws {
+    let store = try openStore(folder.path)
+    defer { store.close() }
+    for number in 1...500 { try await store.commit([put("k\(number % 10)", "v")]) }
+    let recorder = Recorder()
+    _ = try store.watch(prefix: "k", after: 300, deliver: recorder.record)
+    #expect(recorder.seen.withLock { $0.events.map(\.entry.revision) } == Array(301...500))
+    #expect(throws: StoreError.futureRevision(requested: 501, current: 500)) {
+      try store.watch(prefix: "k", after: 501) { _ in }
+    }
+  }
+
+  /// While commits go on, each of many watches sees every event after its start once and in order.
+  @Test func nothingIsLostOrRepeatedBetweenReplayAndLive() async throws {
+    let store = try openStore(folder.path)
+    defer { store.close() }
+    let writer = Task {
+      for number in 0..<1500 { try await store.commit([put("k\(number % 5)", "v")]) }
+    }
+    var recorders: [(start: Int64, recorder: Recorder)] = []
+    while store.revision < 1400 {
+      let recorder = Recorder()
+      let start = max(0, store.revision - Int64(recorders.count % 200))
+      _ = try store.watch(prefix: "k", after: start, deliver: recorder.record)
+      recorders.append((start, recorder))
+      await Task.yield()
+      if recorders.count == 400 { break }
+    }
+    try await writer.value
+    for (start, recorder) in recorders {
+      #expect(recorder.seen.withLock { $0.events.map(\.entry.revision) } == Array((start + 1)...1500))
+    }
+  }
+
+  @Test func theHistoryIsBoundedByNumberAndBytes() async throws {
+    var options = StoreOptions()
+    options.historyCountMax = 1000
+    options.historyBytesMax = 300_000
+    let store = try openStore(folder.path, options)
+    defer { store.close() }
+    for number in 1...1500 { try await store.commit([put("k\(number % 3)", "v")]) }
+    let oldest = store.oldestRevision
+    #expect(oldest >= 500 && oldest < 800)
+    #expect(throws: StoreError.compacted(requested: oldest - 1, oldest: oldest)) {
+      try store.watch(prefix: "", after: oldest - 1) { _ in }
+    }
+    #expect(throws: StoreError.compacted(requested: 1, oldest: oldest)) { try store.list(prefix: "", at: 1) }
+    let recorder = Recorder()
+    _ = try store.watch(prefix: "", after: oldest, deliver: recorder.record)
+    #expect(Int64(recorder.texts.count) == 1500 - oldest)
+
+    // Large replaced values: 30 of them fill the bytes.
+    let text = String(repeating: "x", count: 10_000)
+    for _ in 1...400 { try await store.commit([put("big", text)]) }
+    #expect(store.oldestRevision > 1700)
+  }
+
+  @Test func theHistoryIsBoundedByAge() async throws {
+    var options = StoreOptions()
+    let clock = ClockBox()
+    options.monotonicClock = { clock.now.withLock { $0 } }
+    let store = try openStore(folder.path, options)
+    defer { store.close() }
+    for _ in 1...1000 { try await store.commit([put("k", "v")]) }
+    #expect(store.oldestRevision == 0)
+    clock.now.withLock { $0 = .seconds(301) }
+    try await store.commit([put("k", "v")])
+    // Whole blocks are dropped; the last one has got a new event.
+    #expect(store.oldestRevision == Int64(1000 / History<Int64>.blockCountMax * History<Int64>.blockCountMax))
+  }
+
+  final class ClockBox: Sendable { let now = Mutex(Duration.zero) }
+
+  @Test func afterOpeningTheHistoryIsEmpty() async throws {
+    var store = try openStore(folder.path)
+    try await store.commit([put("a", "b"), put("a", "c")])
+    store.close()
+    store = try openStore(folder.path)
+    defer { store.close() }
+    #expect(throws: StoreError.compacted(requested: 1, oldest: 2)) { try store.watch(prefix: "", after: 1) { _ in } }
+    _ = try store.watch(prefix: "", after: 2) { _ in }
+  }
+
+  @Test func aSlowWatcherOverflowsAlone() async throws {
+    let store = try openStore(folder.path)
+    defer { store.close() }
+    let slow = Recorder()
+    let brisk = Recorder()
+    _ = try store.watch(prefix: "", after: 0, capacity: 10, deliver: slow.record)
+    let watch = try store.watch(prefix: "", after: 0, capacity: 10, deliver: brisk.record)
+    for _ in 0..<30 {
+      try await store.commit([put("a", "b")])
+      watch.consumed(1)
+    }
+    #expect(slow.texts.count == 10)
+    #expect(slow.ends == ["overflow"])
+    #expect(brisk.texts.count == 30)
+    #expect(brisk.ends.isEmpty)
+    #expect(store.watchCount == 1)
+  }
+
+  @Test func aReplayBeyondTheCapacityOverflows() async throws {
+    let store = try openStore(folder.path)
+    defer { store.close() }
+    for _ in 0..<20 { try await store.commit([put("a", "b")]) }
+    let recorder = Recorder()
+    _ = try store.watch(prefix: "", after: 0, capacity: 10, deliver: recorder.record)
+    #expect(recorder.ends == ["overflow"])
+    #expect(recorder.texts.isEmpty)
+    #expect(store.watchCount == 0)
+  }
+
+  @Test func closingEndsWatches() async throws {
+    let store = try openStore(folder.path)
+    let recorder = Recorder()
+    _ = try store.watch(prefix: "", after: 0, deliver: recorder.record)
+    store.commit([put("a", "b")]) { _ in }
+    store.close()
+    #expect(recorder.texts == ["+a=b@1"])
+    #expect(recorder.ends == ["closed"])
+    #expect(throws: StoreError.closed) { try store.watch(prefix: "", after: 1) { _ in } }
+  }
+}
