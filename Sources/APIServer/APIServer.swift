@@ -68,6 +68,8 @@ public final class APIServer: Sendable {
   private let logger: Logger
   private let isReady = Atomic(false)
   private let port = Mutex<Int?>(nil)
+  private let expiry = Mutex<Task<Void, Never>?>(nil)
+  private let time: any TimeSource
 
   /// - Parameters:
   ///   - store: open, and closed by the caller after `shutdown`.
@@ -85,6 +87,7 @@ public final class APIServer: Sendable {
     self.configuration = configuration
     self.range = range
     self.logger = logger
+    self.time = time
     let domain = configuration.clusterDomain
     pki = try PKI.load(
       directory: configuration.dataDirectory + "/pki",
@@ -166,13 +169,22 @@ public final class APIServer: Sendable {
       })
     let bound = try await server.start(host: configuration.bindAddress, port: configuration.port, pki: pki)
     port.withLock { $0 = bound }
+    try await bootstrap(port: bound)
+    let events = EventExpiry(client: client, time: time)
+    expiry.withLock { $0 = Task { await events.run() } }
+    isReady.store(true, ordering: .releasing)
+    return bound
+  }
+
+  /// Creates what is missing of the objects that a cluster starts with.
+  ///
+  /// - Parameter port: where this server can be reached, for the endpoints of the Service `kubernetes`.
+  func bootstrap(port: Int) async throws {
     do {
-      try await Bootstrap(client: client, configuration: configuration, range: range).run(port: bound)
+      try await Bootstrap(client: client, configuration: configuration, range: range).run(port: port)
     } catch {
       throw APIServerError("cannot create the objects that the cluster starts with", cause: "\(error)")
     }
-    isReady.store(true, ordering: .releasing)
-    return bound
   }
 
   /// Serves until the task is cancelled, then shuts down.
@@ -189,6 +201,7 @@ public final class APIServer: Sendable {
 
   /// Stops listening, ends watches, lets requests finish, and stops the event loops.
   public func shutdown() async {
+    expiry.withLock { $0 }?.cancel()
     await server.shutdown()
     try? await group.shutdownGracefully()
   }

@@ -132,13 +132,7 @@ public struct LocalClient: KubeClient {
       request.namespace = body.at("metadata", "namespace")?.string ?? ""
     }
     let final = request
-    return try await written { completion in
-      if final.subresource.isEmpty {
-        service.create(final, body: body, completion: completion)
-      } else {
-        subresources.create(final, body: body, completion: completion)
-      }
-    }
+    return try await written { completion in subresources.create(final, body: body, completion: completion) }
   }
 
   public func update(

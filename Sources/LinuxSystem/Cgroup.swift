@@ -212,7 +212,9 @@ public struct Cgroup: Sendable {
     let names = (try? Directory.list(folder)) ?? []
     for name in names {
       var info = stat()
-      if lstat("\(folder)/\(name)", &info) == 0, info.st_mode & S_IFMT == S_IFDIR { try removeTree("\(folder)/\(name)") }
+      if lstat("\(folder)/\(name)", &info) == 0, info.st_mode & S_IFMT == S_IFDIR {
+        try removeTree("\(folder)/\(name)")
+      }
     }
     guard rmdir(folder) == 0 || errno == ENOENT else { throw .last("remove the cgroup \(folder)") }
   }
@@ -234,7 +236,8 @@ public struct Cgroup: Sendable {
   private func file(_ name: String, _ controller: String?) throws(SystemError) -> String {
     guard let controller else { return (layout.unified ?? "") + path + "/" + name }
     guard let root = layout.controllers[controller] else {
-      throw SystemError("\(name) of \(path)", errno: ENOENT, detail: "the cgroup controller \(controller) is not mounted")
+      throw SystemError(
+        "\(name) of \(path)", errno: ENOENT, detail: "the cgroup controller \(controller) is not mounted")
     }
     return root + path + "/" + name
   }

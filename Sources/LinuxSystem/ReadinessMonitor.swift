@@ -62,7 +62,9 @@ public final class ReadinessMonitor: Sendable {
     let result: Result<Token, SystemError> = state.withLock { state in
       let number = state.next
       state.next += 1
-      guard clinux_epoll_add(epoll, fd, interest == .writable ? 1 : 0, number) == 0 else { return .failure(.last("epoll_ctl add \(fd)")) }
+      guard clinux_epoll_add(epoll, fd, interest == .writable ? 1 : 0, number) == 0 else {
+        return .failure(.last("epoll_ctl add \(fd)"))
+      }
       state.waits[number] = Wait(fd: fd, deadline: deadline, callback: callback)
       arm(&state, deadline)
       return .success(Token(number: number))

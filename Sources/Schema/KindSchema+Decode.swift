@@ -193,8 +193,12 @@ private struct SchemaDecoder {
   }
 
   private mutating func mismatch(_ json: JSON, _ expected: String) {
-    let found = json.isNull ? "null" : json.typeName == "array" || json.typeName == "object" ? "an \(json.typeName)"
-      : "a \(json.typeName)"
+    let found =
+      json.isNull
+      ? "null"
+      : json.typeName == "array" || json.typeName == "object"
+        ? "an \(json.typeName)"
+        : "a \(json.typeName)"
     // Whole objects are not repeated in messages.
     let shown: JSON
     switch json {

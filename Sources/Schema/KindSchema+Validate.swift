@@ -11,7 +11,7 @@ extension KindSchema {
   public func validate(_ json: JSON, old: JSON?, subresource: String = "") -> [FieldError] {
     var validator = Validator()
     validator.metadata(json, old: old, kind: self)
-    validator.declared(json, root, .root)
+    validator.declared(json, root)
     switch group {
     case "": validator.core(kind, json, old: old, subresource: subresource)
     case "apps", "batch": validator.workloads(kind, json, old: old)

@@ -119,6 +119,10 @@ public final class StructSchema: @unchecked Sendable {
   private(set) var hasDefaultsBelow = false
   /// The fields that an object gets when they are absent.
   private(set) var fieldsWithDefaults: [FieldSchema] = []
+  /// The fields that validation refuses when they are empty.
+  private(set) var nonEmptyFields: [FieldSchema] = []
+  /// Whether the declarations restrict values here or below; the walk that checks them skips the rest.
+  private(set) var hasChecksBelow = false
 
   init(name: String, groupVersion: GroupVersion, description: String) {
     self.name = name
@@ -129,10 +133,12 @@ public final class StructSchema: @unchecked Sendable {
   func link(_ fields: [FieldSchema]) {
     self.fields = fields
     positions = Dictionary(uniqueKeysWithValues: fields.enumerated().map { ($1.name, $0) })
+    nonEmptyFields = fields.filter(\.isNonEmpty)
     fieldsWithDefaults = fields.filter { $0.defaultValue != nil || $0.isZeroFilled }
   }
 
   func markDefaultsBelow() { hasDefaultsBelow = true }
+  func markChecksBelow() { hasChecksBelow = true }
 
   /// The field of a JSON member name.
   public func field(_ name: String) -> FieldSchema? { positions[name].map { fields[$0] } }

@@ -149,20 +149,27 @@ private struct Linker {
         structs["\(declaration.alias).\(item.name)"]?.link(fields)
       }
     }
-    markDefaults()
+    markWhatIsBelow()
   }
 
-  /// Marks the structs below which a default stands, until nothing changes any more.
-  private func markDefaults() {
+  /// Marks the structs below which a default or a restriction stands, until nothing changes any more.
+  private func markWhatIsBelow() {
     var changed = true
     while changed {
       changed = false
-      for structure in structs.values where !structure.hasDefaultsBelow {
-        let has = structure.fields.contains { field in
-          field.defaultValue != nil || field.isZeroFilled || field.type.structure?.hasDefaultsBelow == true
-        }
-        if has {
+      for structure in structs.values {
+        if !structure.hasDefaultsBelow,
+          structure.fields.contains(where: {
+            $0.defaultValue != nil || $0.isZeroFilled || $0.type.structure?.hasDefaultsBelow == true
+          })
+        {
           structure.markDefaultsBelow()
+          changed = true
+        }
+        if !structure.hasChecksBelow,
+          structure.fields.contains(where: { $0.isNonEmpty || $0.hasUniqueKeys || $0.type.isChecked })
+        {
+          structure.markChecksBelow()
           changed = true
         }
       }
@@ -224,6 +231,8 @@ extension FieldSchema {
       listType: field.listType, isAtomic: field.isAtomic, defaultValue: field.defaultValue,
       description: field.description)
   }
+
+  fileprivate var hasUniqueKeys: Bool { if case .map = listType { true } else { false } }
 
   /// A required scalar that Go writes even when it is zero. Clients with strict models (the Python one) rely on it.
   var isZeroFilled: Bool {

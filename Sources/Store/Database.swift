@@ -79,7 +79,8 @@ final class Database: @unchecked Sendable {
       let modified = rows.integer(1)
       let key = rows.text(2)
       guard modified <= revision else {
-        throw .corrupt(path: path, reason: "\(key) is at revision \(modified), which is after the last one, \(revision)")
+        throw .corrupt(
+          path: path, reason: "\(key) is at revision \(modified), which is after the last one, \(revision)")
       }
       try body(key, rows.blob(3), rows.integer(0), modified)
     }

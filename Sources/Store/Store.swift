@@ -96,7 +96,8 @@ public final class Store<Header: Sendable>: Sendable {
   private let delivered: Atomic<Int64>
   private let writer: Mutex<WorkerThread?>
 
-  /// Opens the store in `directory`, which is made when it is missing, and reads everything into memory.
+  /// Opens the store in `directory`, which is made when it is missing, and reads everything into memory. It stays open
+  /// until `close`, also when nobody keeps this object.
   ///
   /// - Parameter header: parses the header of a stored value; what it throws becomes `StoreError.corrupt`.
   /// - Throws: `locked` when another process has it open, `corrupt`, `diskFull`, `io`.

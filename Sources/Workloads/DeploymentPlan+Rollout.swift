@@ -17,8 +17,12 @@ extension DeploymentRules {
   }
 
   /// What the new ReplicaSet may grow to (`NewRSNewReplicas`).
+  ///
+  /// Unlike in Kubernetes it waits until the old ones have given up what they were told to: then not only the sizes but
+  /// also the pods are never more than `maxSurge` allows.
   func newSize(for replicaSet: PlannedReplicaSet) -> Int64 {
     guard limits.isRollingUpdate else { return limits.replicas }
+    guard old.allSatisfy(\.isSettled) else { return replicaSet.size }
     let room = limits.replicas + limits.maxSurge - (old.reduce(0) { $0 + $1.size } + replicaSet.size)
     guard room > 0 else { return replicaSet.size }
     return replicaSet.size + max(0, min(room, limits.replicas - replicaSet.size))

@@ -59,6 +59,11 @@ struct PlannedReplicaSet: Sendable {
   }
 
   var available: Int64 { min(reportedAvailable, size) }
+  /// Whether its pods are known to be no more than its size in the API: it was shrunk and has not given up the surplus
+  /// yet otherwise.
+  var isSettled: Bool {
+    replicas <= sizeBefore && object.metadata.generation ?? 0 <= object.status.observedGeneration ?? 0
+  }
   var name: String { object.metadata.name ?? "" }
   var uid: String { object.metadata.uid ?? "" }
 

@@ -109,7 +109,10 @@ final class EndpointPodIndex: Sendable {
   /// Takes a pod's change; returns the services whose endpoints it can change.
   func podChanged(_ old: Object?, _ new: Object?) -> [ObjectKey] {
     guard let key = (new ?? old)?.header.key else { return [] }
-    let pod = new.flatMap { EndpointPod($0.decode(Pod.self)) }
+    var decoded = new.flatMap { EndpointPod($0.decode(Pod.self)) }
+    // The header's labels are shared with the store.
+    if let labels = new?.header.labels { decoded?.labels = labels }
+    let pod = decoded
     return state.withLock { state in
       let before = state.pods[key.namespace]?[key.name]
       if before == pod { return [] }

@@ -53,8 +53,8 @@ struct NamespaceReconciler: Reconciler {
           resource, namespace: key.name, options: ListOptions(limit: Self.pageSize))
         if !list.items.isEmpty { content.append(Content(resource: resource, objects: list.items.map(\.header))) }
       } catch let error as KubeError {
-        // A resource that is no longer served has no objects any more.
-        if error.reason != .notFound { failures.append("\(resource.groupResource): \(error)") }
+        // A resource that is no longer served, or is nothing that is kept, has no objects.
+        if ![.notFound, .methodNotAllowed].contains(error.reason) { failures.append("\(resource.groupResource): \(error)") }
       }
     }
     return Snapshot(namespace: object.decode(), content: content, failures: failures, now: time.now())

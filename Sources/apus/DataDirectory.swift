@@ -10,6 +10,7 @@ struct DataDirectory: Sendable {
 
   var state: String { path + "/state" }
   var images: String { path + "/images" }
+  var containers: String { path + "/containers" }
   var node: String { path + "/node" }
   var network: String { path + "/network" }
   var cni: String { path + "/cni" }

@@ -69,18 +69,17 @@ struct Purge {
     }
     defer { withExtendedLifetime(lock) {} }
 
-    let runtime = try CrunRuntime(configuration: Up.Platform.runtimeConfiguration("crun", data: data))
+    let runtime = try await CrunRuntime.open(
+      Up.Platform.runtimeConfiguration("crun", data: data), time: SystemClock())
     let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
     if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
-    for uid in podUIDs.sorted() {
-      do { try await runtime.removeSandbox(uid) } catch { Terminal.note("pod \(uid): \(error)") }
-    }
-    try await runtime.removeAll()
-    if let record {
+    try await runtime.removeEverything()
+    if let record, let services = IPv4Range(record.serviceCIDR) {
       try await PodNetwork.cleanup(
         configuration: PodNetworkConfiguration(
-          nodeName: "", podCIDR: record.podCIDR, serviceCIDR: record.serviceCIDR, dnsServiceIP: "",
-          bridgeName: record.bridgeName, cniDirectory: data.cni, stateDirectory: data.network))
+          nodeName: "", podCIDR: record.podCIDR, serviceCIDR: record.serviceCIDR,
+          dnsServiceIP: services[10].description, bridgeName: record.bridgeName, cniDirectory: data.cni,
+          stateDirectory: data.network))
     }
     for path in [data.path, data.runtime] {
       try Mount.unmountTree(path)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import OCI
 
 struct ImageCommand: AsyncParsableCommand {
@@ -23,11 +24,21 @@ struct ImageCommand: AsyncParsableCommand {
       try await Terminal.reporting {
         let store = try ImageStore.open(root: options.data.images)
         for file in files {
-          for image in try await store.importArchive(path: file, progress: { Terminal.note($0) }) {
+          for image in try await store.importArchive(path: file, progress: Self.progress(file)) {
             let names = image.names.isEmpty ? image.digest.description : image.names.joined(separator: ", ")
             print("imported \(names)")
           }
         }
+      }
+    }
+
+    /// A percentage on one line, where a person waits for it.
+    private static func progress(_ file: String) -> @Sendable (ImportProgress) -> Void {
+      guard isatty(STDERR_FILENO) == 1 else { return { _ in } }
+      return { progress in
+        guard progress.bytesTotal > 0 else { return }
+        let isDone = progress.bytesRead >= progress.bytesTotal
+        Terminal.write("\r\(file): \(progress.bytesRead * 100 / progress.bytesTotal) %\(isDone ? "\n" : "")")
       }
     }
   }

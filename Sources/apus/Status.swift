@@ -19,7 +19,7 @@ struct Status: AsyncParsableCommand {
       else {
         throw Failure("no server runs on \(data.path). Start one: apus up --data \(data.path)", code: .noServer)
       }
-      let client = try HTTPSClient(try KubeClient.Kubeconfig.load(path: data.kubeconfig))
+      let client = try HTTPSClient(.load(path: data.kubeconfig))
       let nodes: [Node]
       let pods: [Pod]
       do {

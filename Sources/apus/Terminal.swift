@@ -29,16 +29,19 @@ enum Terminal {
   static func red(_ text: String) -> String { hasColours ? "\u{1B}[31m\(text)\u{1B}[0m" : text }
   static func bold(_ text: String) -> String { hasColours ? "\u{1B}[1m\(text)\u{1B}[0m" : text }
 
-  /// Writes a line to standard error.
-  static func note(_ text: String) {
-    var line = text + "\n"
-    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  /// Writes to standard error as it is.
+  static func write(_ text: String) {
+    var text = text
+    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
+
+  /// Writes a line to standard error.
+  static func note(_ text: String) { write(text + "\n") }
 
   /// Writes a line to standard output at once, also into a pipe.
   static func say(_ text: String) {
     var line = text + "\n"
-    line.withUTF8 { _ = write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+    line.withUTF8 { _ = Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
   }
 
   /// Columns under their headings, as kubectl sets them: three spaces between, nothing behind the last.

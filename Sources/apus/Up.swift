@@ -3,7 +3,7 @@ import ArgumentParser
 import ControllerKit
 import Glibc
 import KubeClient
-import KubeTypes
+import struct KubeTypes.ObjectHeader
 import LinuxSystem
 import Logging
 import Node
@@ -126,8 +126,8 @@ struct Up: AsyncParsableCommand {
         configuration: APIServerConfiguration(
           dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
           serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
-          hostname: hostname, version: Version.kubernetes),
-        store: store, schemas: SchemaRegistry.builtin, time: time, logger: Logger(label: "apus.api"),
+          hostname: hostname, version: Version.apus),
+        store: store, schemas: SchemaRegistry.builtin, time: time, metrics: Metrics(), logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
       let client = server.client
       let informers = InformerSet(client: client, time: time)
@@ -138,7 +138,8 @@ struct Up: AsyncParsableCommand {
           bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network),
         client: client, informers: informers, time: time)
 
-      let runtime = try CrunRuntime(configuration: Self.runtimeConfiguration(options.runtime, data: data))
+      let runtime = try await CrunRuntime.open(
+        Self.runtimeConfiguration(options.runtime, data: data), time: time)
       var nodeConfiguration = NodeConfiguration(
         name: nodeName, dataDirectory: data.node, runDirectory: data.runtime)
       nodeConfiguration.nodeIP = gateway
@@ -157,9 +158,10 @@ struct Up: AsyncParsableCommand {
           ("network", network as any Service), ("node", node), ("informers", informers),
           ("scheduler", Scheduler(client: client, informers: informers, time: time, seed: seed)),
         ]
-        + Workloads.services(client: client, informers: informers, time: time, seed: seed).enumerated().map {
-          ("workloads.\($0.offset)", $0.element)
-        }
+        + Workloads.services(
+          client: client, informers: informers, resources: Self.servedResources, rootCertificate: server.pki.authority.certificate,
+          time: time, seed: seed
+        ).enumerated().map { ("workloads.\($0.offset)", $0.element) }
     }
 
     func run(until signals: TerminationSignal, began: ContinuousClock.Instant) async throws {
@@ -197,6 +199,13 @@ struct Up: AsyncParsableCommand {
       Terminal.say("apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
     }
 
+    /// What garbage collection and the deletion of namespaces have to look through.
+    private static var servedResources: [ServedResource] {
+      SchemaRegistry.builtin.kinds.filter { $0.verbs.contains("list") && $0.verbs.contains("watch") }.map {
+        ServedResource($0.groupVersionResource, kind: $0.kind, isNamespaced: $0.isNamespaced)
+      }
+    }
+
     private static func hostname() -> String {
       var buffer = [CChar](repeating: 0, count: 256)
       gethostname(&buffer, buffer.count - 1)
@@ -204,15 +213,17 @@ struct Up: AsyncParsableCommand {
       return name.isEmpty ? "localhost" : name
     }
 
-    static func runtimeConfiguration(_ runtime: String, data: DataDirectory) -> CrunRuntimeConfiguration {
-      CrunRuntimeConfiguration(
-        runtimePath: runtime, stateDirectory: data.path + "/containers", runDirectory: data.runtime,
-        cniConfigurationDirectory: data.cni, cgroupRoot: data.cgroup)
+    static func runtimeConfiguration(_ runtime: String, data: DataDirectory) -> CrunRuntime.Configuration {
+      var configuration = CrunRuntime.Configuration(
+        stateDirectory: data.containers, runDirectory: data.runtime, networkConfigurationDirectory: data.cni)
+      configuration.runtimePath = runtime
+      configuration.cgroupRoot = data.cgroup
+      return configuration
     }
 
     /// The lock's message names the process that holds it; the rest says what to do.
     private static func explain(_ error: StoreError, data: DataDirectory) -> Failure {
-      if case .locked(let processID) = error {
+      if case .locked(_, let processID) = error {
         let holder = processID.map { "process \($0)" } ?? "another process"
         return Failure(
           """

@@ -19,28 +19,44 @@ final class RuntimeHarness {
   private var number = 0
 
   /// Runs a test with a machine of its own, removes everything also when the test fails, and expects nothing left.
-  static func run(_ test: (RuntimeHarness) async throws -> Void) async throws {
-    let harness = try await RuntimeHarness()
+  static func run(hangingEngine: Bool = false, _ test: (RuntimeHarness) async throws -> Void) async throws {
+    let harness = try await RuntimeHarness(hangingEngine: hangingEngine)
     do { try await test(harness) } catch { Issue.record(error) }
     #expect(try await harness.close() == [])
   }
 
-  private init() async throws {
+  private init(hangingEngine: Bool) async throws {
     var template = Array("/tmp/apus-kernel-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
     base = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let name = String(base.suffix(6))
     var configuration = CrunRuntime.Configuration(
-      stateDirectory: "\(base)/state", runDirectory: "/run/apus-test/\(name)", networkConfigurationDirectory: "\(base)/cni")
+      stateDirectory: "\(base)/state", runDirectory: "/run/apus-test/\(name)",
+      networkConfigurationDirectory: "\(base)/cni")
     configuration.cgroupRoot = "apus-test-\(name)"
     if let engine = getenv("APUS_TEST_ENGINE") { configuration.runtimePath = String(cString: engine) }
+    if hangingEngine {
+      // An engine that waits for ever in `create` while a file is there.
+      let script = """
+        #!/bin/sh
+        case "$*" in *create*) [ -e \(base)/hang ] && sleep 1000;; esac
+        exec \(configuration.runtimePath) "$@"
+        """
+      configuration.runtimePath = "\(base)/crun"
+      configuration.engineTimeout = .seconds(3)
+      try DurableFile.write(Array(script.utf8), to: configuration.runtimePath, mode: 0o755)
+    }
     self.configuration = configuration
     for folder in ["layer/bin", "layer/etc", "layer/tmp", "layer/proc", "layer/sys", "layer/dev", "cni"] {
       try Directory.create("\(base)/\(folder)")
     }
-    try DurableFile.write(DurableFile.read("/bin/busybox", limit: 16 << 20), to: "\(base)/layer/bin/busybox", mode: 0o755)
+    try DurableFile.write(
+      DurableFile.read("/bin/busybox", limit: 16 << 20), to: "\(base)/layer/bin/busybox", mode: 0o755)
     chmod("\(base)/layer/tmp", 0o1777)
-    for link in ["sh", "cat", "echo", "sleep", "id", "stty", "tail", "grep", "nc", "hostname", "ls", "kill", "touch", "mount", "wc"] {
+    for link in [
+      "sh", "cat", "echo", "sleep", "id", "stty", "tail", "grep", "nc", "hostname", "ls", "kill", "touch", "mount",
+      "wc",
+    ] {
       symlink("busybox", "\(base)/layer/bin/\(link)")
     }
     try DurableFile.write(
@@ -65,9 +81,14 @@ final class RuntimeHarness {
       for process in [record.monitor, record.process].compactMap({ $0 }) {
         try await ProcessWatch.open(pid: process.pid, startTime: process.startTime)?.ready(.readable)
       }
+      // The first runtime sees the end as well, and must not note it: after a real reboot it is not there.
       var old = record
       old.bootID = "another"
-      try runtime.save(old)
+      try runtime.saving.withLock { _ in
+        runtime.state.withLock { _ = $0.containers.removeValue(forKey: record.id) }
+        unlink("\(runtime.containerFolder(record.id))/exits/\(record.id)")
+        try RuntimeFiles.write(old.json.serialized(), to: "\(runtime.containerFolder(record.id))/record.json")
+      }
     }
     for record in runtime.state.withLock({ Array($0.sandboxes.values) }) {
       var old = record
@@ -86,13 +107,29 @@ final class RuntimeHarness {
     record.phase = .creating
     record.process = nil
     record.monitor = nil
-    try runtime.save(record)
+    try RuntimeFiles.write(record.json.serialized(), to: "\(runtime.containerFolder(id))/record.json")
+  }
+
+  func hang(_ on: Bool) throws {
+    if on { try DurableFile.write([], to: "\(base)/hang") } else { unlink("\(base)/hang") }
+  }
+
+  func specs(_ uid: String, _ arguments: [String] = ["sleep", "1000"]) -> (SandboxSpec, ContainerSpec) {
+    number += 1
+    var sandbox = SandboxSpec(
+      podUID: uid, name: "pod-\(uid)", namespace: "default", hostname: "pod-\(uid)",
+      cgroupParent: "besteffort/pod\(uid)")
+    sandbox.dns = DNSSettings(
+      nameservers: ["10.213.7.1"], searches: ["default.svc.cluster.local"], options: ["ndots:5"])
+    let container = ContainerSpec(
+      podUID: uid, podName: "pod-\(uid)", podNamespace: "default", name: "main", attempt: 0, image: "busybox",
+      imageID: "sha256:0", lowerDirectories: ["\(base)/layer"], arguments: arguments, environment: ["GREETING=hello"],
+      logPath: "\(base)/logs/\(uid)/\(number).log")
+    return (sandbox, container)
   }
 
   func sandbox(_ uid: String, _ change: (inout SandboxSpec) -> Void = { _ in }) async throws -> Sandbox {
-    var spec = SandboxSpec(
-      podUID: uid, name: "pod-\(uid)", namespace: "default", hostname: "pod-\(uid)", cgroupParent: "besteffort/pod\(uid)")
-    spec.dns = DNSSettings(nameservers: ["10.213.7.1"], searches: ["default.svc.cluster.local"], options: ["ndots:5"])
+    var spec = specs(uid).0
     change(&spec)
     return try await runtime.createSandbox(spec)
   }
@@ -100,11 +137,7 @@ final class RuntimeHarness {
   func container(
     _ uid: String, _ arguments: [String], _ change: (inout ContainerSpec) -> Void = { _ in }
   ) async throws -> String {
-    number += 1
-    var spec = ContainerSpec(
-      podUID: uid, podName: "pod-\(uid)", podNamespace: "default", name: "main", attempt: 0, image: "busybox",
-      imageID: "sha256:0", lowerDirectories: ["\(base)/layer"], arguments: arguments, environment: ["GREETING=hello"],
-      logPath: "\(base)/logs/\(uid)/\(number).log")
+    var spec = specs(uid, arguments).1
     change(&spec)
     return try await runtime.createContainer(spec).id
   }
@@ -127,7 +160,8 @@ final class RuntimeHarness {
   private func close() async throws -> [String] {
     try await runtime.removeEverything()
     var left: [String] = []
-    for mount in try MountInfo.current() where mount.mountPoint.contains(base) || mount.mountPoint.hasPrefix(configuration.runDirectory) {
+    for mount in try MountInfo.current()
+    where mount.mountPoint.contains(base) || mount.mountPoint.hasPrefix(configuration.runDirectory) {
       left.append("mount \(mount.mountPoint)")
     }
     for root in runtime.cgroups.mountPoints where access("\(root)/\(configuration.cgroupRoot)", F_OK) == 0 {

@@ -17,12 +17,14 @@ import Wire
     #expect(failure("") == "x.v1:1: expected a line `schema GROUP/VERSION as NAME`")
     #expect(failure("struct A") == "x.v1:1: expected a line `schema GROUP/VERSION as NAME` first")
     let head = "schema x/v1 as x\n"
-    #expect(failure(head + "thing A") == "x.v1:2: unknown declaration `thing`; expected `schema`, `enum`, `kind` or `struct`")
+    #expect(
+      failure(head + "thing A") == "x.v1:2: unknown declaration `thing`; expected `schema`, `enum`, `kind` or `struct`")
     #expect(failure(head + "\nstruct A\n  b Missing 1") == "x.v1:4: unknown type of field `b`")
-    #expect(failure(head + "struct A\n  b string x") == "x.v1:3: `x` of field `b` is no protobuf number; write `-` for none")
+    #expect(
+      failure(head + "struct A\n  b string x") == "x.v1:3: `x` of field `b` is no protobuf number; write `-` for none")
     #expect(failure(head + "struct A\n  b string 1 wrong") == "x.v1:3: unknown word `wrong`")
     #expect(failure(head + "struct A\n  b [string 1") == "x.v1:3: `[string` is no type")
-    #expect(failure(head + "struct A\n  b string 1 default={") .hasPrefix("x.v1:3: the default of `b` is no JSON value"))
+    #expect(failure(head + "struct A\n  b string 1 default={").hasPrefix("x.v1:3: the default of `b` is no JSON value"))
     #expect(failure(head + "struct A\n  b string 1\n  b string 2") == "x.v1:2: `A` has two fields `b`")
     #expect(failure(head + "struct A\nstruct A") == "x.v1:3: `A` is declared twice")
     #expect(failure(head + "struct A\n  @scope cluster") == "x.v1:3: only a `kind` has `@` lines")
@@ -85,7 +87,8 @@ import Wire
   @Test func theParserNeverFailsOtherwiseThanWithAnError() {
     var random = SeededGenerator(state: 7)
     let sample = Array(
-      "schema x/v1 as x\nenum E A B\nkind K # d\n  @resource ks k\n  @column string!1 N\n  a [core.T]? 1 keys=a merge=b\n".utf8)
+      "schema x/v1 as x\nenum E A B\nkind K # d\n  @resource ks k\n  @column string!1 N\n  a [core.T]? 1 keys=a merge=b\n"
+        .utf8)
     for _ in 0..<3000 {
       var bytes = sample
       for _ in 0..<Int.random(in: 1...6, using: &random) {
@@ -122,7 +125,8 @@ import Wire
     #expect(registry.groupVersions.first?.description == "v1")
     let pods = try #require(registry.resource(GroupVersionResource(group: "", version: "v1", resource: "pods")))
     #expect(pods.kind == "Pod" && pods.shortNames == ["po"] && pods.isNamespaced && pods.categories == ["all"])
-    #expect(Set(pods.subresources).isSuperset(of: ["status", "log", "exec", "attach", "portforward", "eviction", "binding"]))
+    #expect(
+      Set(pods.subresources).isSuperset(of: ["status", "log", "exec", "attach", "portforward", "eviction", "binding"]))
     #expect(pods.columns.prefix(5).map(\.name) == ["Name", "Ready", "Status", "Restarts", "Age"])
     #expect(try kind("v1", "Node").isNamespaced == false)
     #expect(try kind("apps/v1", "Deployment").subresource("scale")?.kind?.kind == "Scale")

@@ -98,7 +98,8 @@ import Wire
 
   @Test func decodingTwiceChangesNothing() throws {
     let (once, _) = try decode(
-      "v1", "Service", #"{"spec":{"ports":[{"port":80,"targetPort":"http"},{"port":81,"targetPort":81}],"selector":{"a":"b"}}}"#)
+      "v1", "Service",
+      #"{"spec":{"ports":[{"port":80,"targetPort":"http"},{"port":81,"targetPort":81}],"selector":{"a":"b"}}}"#)
     var twice = once
     #expect(try kind("v1", "Service").decode(&twice) == DecodeReport())
     #expect(once == twice)

@@ -60,7 +60,8 @@ import Wire
   }
 
   @Test func otherKinds() throws {
-    let service = try made("v1", "Service", #"{"metadata":{"name":"s"},"spec":{"ports":[{"port":80}],"type":"NodePort"}}"#)
+    let service = try made(
+      "v1", "Service", #"{"metadata":{"name":"s"},"spec":{"ports":[{"port":80}],"type":"NodePort"}}"#)
     #expect(
       service["spec"] == [
         "ports": [["port": 80, "protocol": "TCP", "targetPort": 80]], "type": "NodePort", "sessionAffinity": "None",
@@ -97,7 +98,8 @@ import Wire
   @Test func requiredScalarsAreWritten() throws {
     let pod = try made(
       "v1", "Pod",
-      #"{"spec":{"containers":[]},"status":{"containerStatuses":[{"name":"c","ready":true,"image":"i","restartCount":1}]}}"#)
+      #"{"spec":{"containers":[]},"status":{"containerStatuses":[{"name":"c","ready":true,"image":"i","restartCount":1}]}}"#
+    )
     // The Python client refuses a container status without `imageID`.
     #expect(pod.at("status", "containerStatuses")?.array?.first?["imageID"] == "")
   }

@@ -46,8 +46,10 @@ import Wire
   ]
 
   private static let values: [JSON] = [
-    .null, true, false, 0, -1, 1, 65_536, .int(.max), .int(.min), .double(1.5), .double(1e300), "", "a", "A_b", "\u{0}", "25%",
-    "9999999999999999999999", "1e99999", "é…", "$patch", "delete", [], [.null], [[]], ["a", 1], [:], ["a": 1], ["$patch": "delete"],
+    .null, true, false, 0, -1, 1, 65_536, .int(.max), .int(.min), .double(1.5), .double(1e300), "", "a", "A_b", "\u{0}",
+    "25%",
+    "9999999999999999999999", "1e99999", "é…", "$patch", "delete", [], [.null], [[]], ["a", 1], [:], ["a": 1],
+    ["$patch": "delete"],
     ["$patch": "replace"], ["name": "c"], ["$retainKeys": ["name"]], ["$setElementOrder/containers": [["name": "c"]]],
   ]
 

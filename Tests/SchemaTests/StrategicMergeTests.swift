@@ -10,61 +10,84 @@ import Wire
   }
 
   @Test func scalarsObjectsAndNulls() throws {
-    #expect(try merge(#"{"metadata":{"labels":{"a":"1","b":"2"}}}"#, #"{"metadata":{"labels":{"a":null,"c":"3"}}}"#)
-      == #"{"metadata":{"labels":{"b":"2","c":"3"}}}"#)
-    #expect(try merge("{}", #"{"spec":{"nodeName":"n","x":null,"affinity":{"nodeAffinity":null}}}"#)
-      == #"{"spec":{"nodeName":"n","affinity":{}}}"#)
+    #expect(
+      try merge(#"{"metadata":{"labels":{"a":"1","b":"2"}}}"#, #"{"metadata":{"labels":{"a":null,"c":"3"}}}"#)
+        == #"{"metadata":{"labels":{"b":"2","c":"3"}}}"#)
+    #expect(
+      try merge("{}", #"{"spec":{"nodeName":"n","x":null,"affinity":{"nodeAffinity":null}}}"#)
+        == #"{"spec":{"nodeName":"n","affinity":{}}}"#)
   }
 
   @Test func listsAreMergedByKey() throws {
     let pod = #"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"1"}]}}"#
-    #expect(try merge(pod, #"{"spec":{"containers":[{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#)
-      == #"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#)
+    #expect(
+      try merge(pod, #"{"spec":{"containers":[{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#)
+        == #"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#
+    )
     // A list without a merge key is replaced.
     #expect(try merge(pod, #"{"spec":{"containers":[{"name":"a","args":["y","z"]}]}}"#).contains(#""args":["y","z"]"#))
-    #expect(try merge(pod, #"{"spec":{"containers":[{"name":"a","$patch":"delete"}]}}"#)
-      == #"{"spec":{"containers":[{"name":"b","image":"1"}]}}"#)
-    #expect(try merge(pod, #"{"spec":{"containers":[{"$patch":"replace"},{"name":"z"}]}}"#)
-      == #"{"spec":{"containers":[{"name":"z"}]}}"#)
-    #expect(try merge(pod, #"{"spec":{"containers":[{"name":"a","$patch":"replace","image":"9"}]}}"#)
-      == #"{"spec":{"containers":[{"name":"a","image":"9"},{"name":"b","image":"1"}]}}"#)
+    #expect(
+      try merge(pod, #"{"spec":{"containers":[{"name":"a","$patch":"delete"}]}}"#)
+        == #"{"spec":{"containers":[{"name":"b","image":"1"}]}}"#)
+    #expect(
+      try merge(pod, #"{"spec":{"containers":[{"$patch":"replace"},{"name":"z"}]}}"#)
+        == #"{"spec":{"containers":[{"name":"z"}]}}"#)
+    #expect(
+      try merge(pod, #"{"spec":{"containers":[{"name":"a","$patch":"replace","image":"9"}]}}"#)
+        == #"{"spec":{"containers":[{"name":"a","image":"9"},{"name":"b","image":"1"}]}}"#)
   }
 
   @Test func directives() throws {
-    #expect(try merge(#"{"metadata":{"labels":{"a":"1"}}}"#, #"{"metadata":{"labels":{"$patch":"replace","b":"2"}}}"#)
-      == #"{"metadata":{"labels":{"b":"2"}}}"#)
-    #expect(try merge(#"{"metadata":{"labels":{"a":"1"}}}"#, #"{"metadata":{"labels":{"$patch":"delete"}}}"#)
-      == #"{"metadata":{"labels":{}}}"#)
-    #expect(try merge(#"{"metadata":{"finalizers":["a/a","b/b"]}}"#,
-      #"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/a"],"finalizers":["c/c"]}}"#)
-      == #"{"metadata":{"finalizers":["b/b","c/c"]}}"#)
+    #expect(
+      try merge(#"{"metadata":{"labels":{"a":"1"}}}"#, #"{"metadata":{"labels":{"$patch":"replace","b":"2"}}}"#)
+        == #"{"metadata":{"labels":{"b":"2"}}}"#)
+    #expect(
+      try merge(#"{"metadata":{"labels":{"a":"1"}}}"#, #"{"metadata":{"labels":{"$patch":"delete"}}}"#)
+        == #"{"metadata":{"labels":{}}}"#)
+    #expect(
+      try merge(
+        #"{"metadata":{"finalizers":["a/a","b/b"]}}"#,
+        #"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/a"],"finalizers":["c/c"]}}"#)
+        == #"{"metadata":{"finalizers":["b/b","c/c"]}}"#)
     // Changing the strategy to Recreate drops the parameters of the other.
-    #expect(try merge(#"{"spec":{"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}}}}"#,
-      #"{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate"}}}"#, "Deployment")
-      == #"{"spec":{"strategy":{"type":"Recreate"}}}"#)
-    #expect(try merge(#"{"spec":{"volumes":[{"name":"v","emptyDir":{}}]}}"#,
-      #"{"spec":{"volumes":[{"$retainKeys":["name","hostPath"],"name":"v","hostPath":{"path":"/"}}]}}"#)
-      == #"{"spec":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}}"#)
+    #expect(
+      try merge(
+        #"{"spec":{"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}}}}"#,
+        #"{"spec":{"strategy":{"$retainKeys":["type"],"type":"Recreate"}}}"#, "Deployment")
+        == #"{"spec":{"strategy":{"type":"Recreate"}}}"#)
+    #expect(
+      try merge(
+        #"{"spec":{"volumes":[{"name":"v","emptyDir":{}}]}}"#,
+        #"{"spec":{"volumes":[{"$retainKeys":["name","hostPath"],"name":"v","hostPath":{"path":"/"}}]}}"#)
+        == #"{"spec":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}}"#)
   }
 
   @Test func elementOrderIsKept() throws {
     let pod = #"{"spec":{"containers":[{"name":"a"},{"name":"server"},{"name":"b"}]}}"#
-    #expect(try merge(pod, #"{"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"new"},{"name":"a"}],"containers":[{"name":"new"}]}}"#)
-      == #"{"spec":{"containers":[{"name":"server"},{"name":"b"},{"name":"new"},{"name":"a"}]}}"#)
-    #expect(try merge(pod, #"{"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}]}}"#)
-      == #"{"spec":{"containers":[{"name":"server"},{"name":"b"},{"name":"a"}]}}"#)
+    #expect(
+      try merge(
+        pod,
+        #"{"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"new"},{"name":"a"}],"containers":[{"name":"new"}]}}"#
+      )
+        == #"{"spec":{"containers":[{"name":"server"},{"name":"b"},{"name":"new"},{"name":"a"}]}}"#)
+    #expect(
+      try merge(pod, #"{"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}]}}"#)
+        == #"{"spec":{"containers":[{"name":"server"},{"name":"b"},{"name":"a"}]}}"#)
   }
 
   @Test func malformedPatchesAreNamed() throws {
     func failure(_ patch: String) -> String {
       do { _ = try merge("{}", patch); return "" } catch { return "\(error)" }
     }
-    #expect(failure(#"{"spec":{"containers":[{"image":"x"}]}}"#)
-      == "spec.containers[0].name: Required value: the list is merged by this field")
-    #expect(failure(#"{"spec":{"$patch":"explode"}}"#)
-      == #"spec.$patch: Unsupported value: "explode": supported values: "replace", "delete", "merge""#)
-    #expect(failure(#"{"spec":{"$setElementOrder/containers":1,"containers":[]}}"#)
-      == "spec.$setElementOrder/containers: Invalid value: 1: must be a list")
+    #expect(
+      failure(#"{"spec":{"containers":[{"image":"x"}]}}"#)
+        == "spec.containers[0].name: Required value: the list is merged by this field")
+    #expect(
+      failure(#"{"spec":{"$patch":"explode"}}"#)
+        == #"spec.$patch: Unsupported value: "explode": supported values: "replace", "delete", "merge""#)
+    #expect(
+      failure(#"{"spec":{"$setElementOrder/containers":1,"containers":[]}}"#)
+        == "spec.$setElementOrder/containers: Invalid value: 1: must be a list")
     #expect(failure(#"{"spec":{"containers":["x"]}}"#).contains("must be an object"))
   }
 }

@@ -42,8 +42,9 @@ import Wire
       try errors("{\"containers\":[\(container)]}", metadata: "{}")
         == ["metadata.name: Required value: name or generateName is required"])
     #expect(try errors("{\"containers\":[\(container)]}", metadata: #"{"generateName":"web-"}"#) == [])
-    #expect(try problems("v1", "Service", #"{"metadata":{"name":"1a"},"spec":{"ports":[{"port":1}]}}"#)[0]
-      .hasPrefix("metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of"))
+    #expect(
+      try problems("v1", "Service", #"{"metadata":{"name":"1a"},"spec":{"ports":[{"port":1}]}}"#)[0]
+        .hasPrefix("metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of"))
     #expect(try problems("v1", "Namespace", #"{"metadata":{"name":"a.b"}}"#)[0].contains("RFC 1123 label"))
     #expect(
       try problems(
@@ -70,7 +71,8 @@ import Wire
     #expect(found[3].contains("Only one reference can have Controller set to true."))
     #expect(
       found[4]
-        == "metadata.finalizers: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified")
+        == "metadata.finalizers: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified"
+    )
     let big = String(repeating: "x", count: 256 << 10)
     #expect(
       try problems("v1", "ConfigMap", #"{"metadata":{"name":"a","annotations":{"k":"\#(big)"}}}"#)
@@ -121,13 +123,15 @@ import Wire
         #"{"containers":[\#(container)],"volumes":[{"name":"v","emptyDir":{},"hostPath":{"path":"/a/../b"}}]}"#)
         == ["spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"])
     #expect(
-      try errors(#"{"containers":[\#(container)],"volumes":[{"name":"v","configMap":{"items":[{"key":"a","path":"/b"}]}}]}"#)
+      try errors(
+        #"{"containers":[\#(container)],"volumes":[{"name":"v","configMap":{"items":[{"key":"a","path":"/b"}]}}]}"#)
         == [
           "spec.volumes[0].configMap.name: Required value",
           "spec.volumes[0].configMap.items[0].path: Invalid value: \"/b\": must be a relative path",
         ])
     #expect(
-      try errors(#"{"containers":[{"name":"c","image":"i","livenessProbe":{"periodSeconds":-1,"successThreshold":2}}]}"#)
+      try errors(
+        #"{"containers":[{"name":"c","image":"i","livenessProbe":{"periodSeconds":-1,"successThreshold":2}}]}"#)
         == [
           "spec.containers[0].livenessProbe: Required value: must specify a handler type",
           "spec.containers[0].livenessProbe.periodSeconds: Invalid value: -1: must be greater than or equal to 0",
@@ -144,19 +148,25 @@ import Wire
 
   @Test func podUpdates() throws {
     let old = pod("{\"containers\":[\(container)]}")
-    #expect(try problems("v1", "Pod", pod(#"{"containers":[{"name":"c","image":"j:2","imagePullPolicy":"Always"}]}"#), old: old) == [])
+    #expect(
+      try problems(
+        "v1", "Pod", pod(#"{"containers":[{"name":"c","image":"j:2","imagePullPolicy":"Always"}]}"#), old: old) == [])
     let found = try problems("v1", "Pod", pod(#"{"containers":[{"name":"c","image":"i","args":["x"]}]}"#), old: old)
     #expect(found.count == 1)
-    #expect(found[0].hasPrefix("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`"))
+    #expect(
+      found[0].hasPrefix("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`"))
     #expect(found[0].hasSuffix("changed: spec.containers"))
     #expect(
-      try problems("v1", "Pod", pod("{\"containers\":[\(container)],\"tolerations\":[{\"operator\":\"Exists\"}]}"), old: old)
+      try problems(
+        "v1", "Pod", pod("{\"containers\":[\(container)],\"tolerations\":[{\"operator\":\"Exists\"}]}"), old: old)
         == [])
     #expect(
-      try problems("v1", "Pod", old, old: pod("{\"containers\":[\(container)],\"tolerations\":[{\"operator\":\"Exists\"}]}"))
+      try problems(
+        "v1", "Pod", old, old: pod("{\"containers\":[\(container)],\"tolerations\":[{\"operator\":\"Exists\"}]}"))
         == ["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"])
     #expect(
-      try problems("v1", "Pod", pod("{\"containers\":[\(container)],\"nodeName\":\"n\"}"), old: old, subresource: "binding")
+      try problems(
+        "v1", "Pod", pod("{\"containers\":[\(container)],\"nodeName\":\"n\"}"), old: old, subresource: "binding")
         == [])
   }
 
@@ -177,7 +187,10 @@ import Wire
         == [
           "spec.template.metadata.labels: Invalid value: {\"a\":\"c\"}: `selector` does not match template `labels`"
         ])
-    #expect(try errors(deployment("{}", "{}")) == ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"])
+    #expect(
+      try errors(deployment("{}", "{}")) == [
+        "spec.selector: Invalid value: {}: empty selector is invalid for deployment"
+      ])
     #expect(
       try errors(deployment(#"{"matchLabels":{"a":"c"}}"#, #"{"a":"c"}"#), good)
         == ["spec.selector: Invalid value: {\"matchLabels\":{\"a\":\"c\"}}: field is immutable"])
@@ -196,21 +209,29 @@ import Wire
     #expect(
       try errors(
         deployment(
-          #"{"matchLabels":{"a":"b"}}"#, #"{"a":"b"}"#, #""strategy":{"type":"Recreate","rollingUpdate":{"maxSurge":1}},"#))
+          #"{"matchLabels":{"a":"b"}}"#, #"{"a":"b"}"#,
+          #""strategy":{"type":"Recreate","rollingUpdate":{"maxSurge":1}},"#))
         == [
           "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"
         ])
-    #expect(try problems("apps/v1", "Deployment", #"{"metadata":{"name":"d"}}"#).contains("spec.selector: Required value"))
+    #expect(
+      try problems("apps/v1", "Deployment", #"{"metadata":{"name":"d"}}"#).contains("spec.selector: Required value"))
   }
 
   @Test func jobs() throws {
-    let job = #"{"metadata":{"name":"j"},"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}"#
+    let job =
+      #"{"metadata":{"name":"j"},"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}"#
     #expect(try problems("batch/v1", "Job", job) == [])
     #expect(
       try problems("batch/v1", "Job", job.replacing("\"restartPolicy\":\"Never\",", with: ""))
-        == ["spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""])
+        == [
+          "spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""
+        ])
     #expect(
-      try problems("batch/v1", "CronJob", #"{"metadata":{"name":"j"},"spec":{"schedule":"* *","jobTemplate":\#(job)}}"#.replacing(#""metadata":{"name":"j"},"spec":{"template""#, with: #""spec":{"template""#))
+      try problems(
+        "batch/v1", "CronJob",
+        #"{"metadata":{"name":"j"},"spec":{"schedule":"* *","jobTemplate":\#(job)}}"#.replacing(
+          #""metadata":{"name":"j"},"spec":{"template""#, with: #""spec":{"template""#))
         == ["spec.schedule: Invalid value: \"* *\": expected exactly 5 fields, found 2: * *"])
   }
 
@@ -258,7 +279,8 @@ import Wire
       try problems("v1", "Secret", #"{"metadata":{"name":"c"},"type":"kubernetes.io/tls","data":{"tls.crt":""}}"#)
         == ["data[tls.key]: Required value"])
     #expect(
-      try problems("v1", "Secret", #"{"metadata":{"name":"c"},"type":"a"}"#, old: #"{"metadata":{"name":"c"},"type":"b"}"#)
+      try problems(
+        "v1", "Secret", #"{"metadata":{"name":"c"},"type":"a"}"#, old: #"{"metadata":{"name":"c"},"type":"b"}"#)
         == ["type: Invalid value: \"a\": field is immutable"])
   }
 
@@ -270,7 +292,8 @@ import Wire
         == ["endpoints[0].addresses[0]: Invalid value: \"1.2.3\": must be a valid IPv4 address, (e.g. 10.9.8.7)"])
     #expect(
       try problems(
-        "rbac.authorization.k8s.io/v1", "Role", #"{"metadata":{"name":"r"},"rules":[{"apiGroups":[""],"resources":["pods"]}]}"#)
+        "rbac.authorization.k8s.io/v1", "Role",
+        #"{"metadata":{"name":"r"},"rules":[{"apiGroups":[""],"resources":["pods"]}]}"#)
         == ["rules[0].verbs: Required value: verbs must contain at least one value"])
     #expect(
       try problems(
@@ -283,7 +306,8 @@ import Wire
   }
 
   @Test(arguments: [
-    ("10.0.0.1", true), ("256.0.0.1", false), ("01.0.0.1", false), ("::1", true), ("2001:db8::ffff", true), ("1:2", false),
+    ("10.0.0.1", true), ("256.0.0.1", false), ("01.0.0.1", false), ("::1", true), ("2001:db8::ffff", true),
+    ("1:2", false),
     ("::ffff:1.2.3.4", true), ("1::2::3", false), ("1:2:3:4:5:6:7:8", true), ("1:2:3:4:5:6:7:8:9", false), ("", false),
   ])
   func addresses(_ text: String, _ isAddress: Bool) {

@@ -25,7 +25,9 @@ struct FaultTests {
       let cut = Int.random(in: sizes[0]...whole.count, using: &generator)
       var torn = Array(whole[..<cut])
       // The last sector may hold anything.
-      for _ in 0..<Int.random(in: 0..<512, using: &generator) { torn.append(UInt8.random(in: 0...255, using: &generator)) }
+      for _ in 0..<Int.random(in: 0..<512, using: &generator) {
+        torn.append(UInt8.random(in: 0...255, using: &generator))
+      }
       let copy = TemporaryFolder()
       writeFile(copy.path + "/state.db", database)
       writeFile(copy.path + "/state.db-wal", torn)
@@ -95,7 +97,8 @@ struct FaultTests {
       try commitAndWait(store, [put("later", text)])
       store.close()
       let again = try openStore(path)
-      #expect(try again.list(prefix: "").entries.filter { $0.key != "later" }.map { "\($0.key) \($0.revision)" } == kept)
+      #expect(
+        try again.list(prefix: "").entries.filter { $0.key != "later" }.map { "\($0.key) \($0.revision)" } == kept)
       #expect(again.get("later") != nil)
       again.close()
       return .success(())
@@ -125,9 +128,10 @@ struct FaultTests {
   private static func mountCall(
     _ source: String, _ target: String, _ type: String?, _ flags: UInt, _ data: String?
   ) -> Bool {
-    typealias Mount = @convention(c) (
-      UnsafePointer<CChar>?, UnsafePointer<CChar>?, UnsafePointer<CChar>?, UInt, UnsafeRawPointer?
-    ) -> Int32
+    typealias Mount =
+      @convention(c) (
+        UnsafePointer<CChar>?, UnsafePointer<CChar>?, UnsafePointer<CChar>?, UInt, UnsafeRawPointer?
+      ) -> Int32
     guard let symbol = dlsym(nil, "mount") else { return false }
     let mount = unsafeBitCast(symbol, to: Mount.self)
     return mount(source, target, type, flags, data.flatMap { UnsafeRawPointer(strdup($0)) }) == 0

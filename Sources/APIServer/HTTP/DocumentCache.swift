@@ -30,7 +30,7 @@ final class DocumentCache: Sendable {
     let path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     if path == "/api" || path == "/apis", Representation.prefersAggregatedDiscovery(accept) {
       let isCore = path == "/api"
-      return bytes("aggregated:\(path)") { Discovery.aggregated(schemas, isCore: isCore) }.map {
+      return bytes("aggregated:\(path)") { schemas.aggregatedDiscovery(isCore: isCore) }.map {
         Reply(
           contentType: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
           headers: [("Vary", "Accept")], body: .bytes($0))
@@ -48,15 +48,15 @@ final class DocumentCache: Sendable {
   }
 
   private func document(_ path: String) -> JSON? {
-    if path == "/api" { return Discovery.coreVersions }
-    if path == "/apis" { return Discovery.groups(schemas) }
+    if path == "/api" { return schemas.apiVersions(serverAddress: "") }
+    if path == "/apis" { return schemas.apiGroupList() }
     if path == "/openapi/v3" { return openAPIIndex() }
     for groupVersion in schemas.groupVersions {
-      if path == groupVersion.path { return Discovery.resources(schemas, groupVersion) }
+      if path == groupVersion.path { return schemas.apiResourceList(groupVersion) }
       if path == "/openapi/v3\(groupVersion.path)" { return schemas.openAPIv3(for: groupVersion) }
     }
     if path.hasPrefix("/apis/") {
-      return Discovery.group(schemas, String(path.dropFirst("/apis/".count)))
+      return schemas.apiGroup(String(path.dropFirst("/apis/".count)))
     }
     return nil
   }

@@ -60,6 +60,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
     case .head(let head):
+      // The pipeline hands out what it holds back when it is torn down: that is not to be answered.
+      guard case .idle = phase, context.channel.isActive else { return }
       let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
       if length > limits.bodyBytesMax { return refuse(.tooLarge(limit: limits.bodyBytesMax), context) }
       // curl and Go wait for permission before they send a large body.
@@ -157,7 +159,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
   private func respond(_ reply: Reply, isHead: Bool, _ context: ChannelHandlerContext) {
     guard case .responding(let isKeepAlive) = phase, context.channel.isActive else {
-      if case .watch(let stream) = reply.body { stream.cancel() }
+      // Nobody is there any more: what would have gone on is told so.
+      switch reply.body {
+      case .watch(let stream): stream.cancel()
+      case .stream(let produce): Task { try? await produce { _ in throw CancellationError() } }
+      default: break
+      }
       return
     }
     deadline?.cancel()
@@ -381,11 +388,15 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    if let error = error as? HTTPParserError {
-      if case .idle = phase {
-        return refuse(.badRequest("the request is not HTTP/1.1: \(error)"), context)
-      }
+    // What is no HTTP has been answered by `HTTPServerProtocolErrorHandler`; a second answer would break the pipeline's
+    // state. All other errors are the connection's end.
+    deadline?.cancel()
+    switch phase {
+    case .watching(let stream): stream.cancel()
+    case .streaming(let task): task.cancel()
+    default: break
     }
+    phase = .closed
     context.close(promise: nil)
   }
 }

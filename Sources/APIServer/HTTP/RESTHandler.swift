@@ -201,7 +201,7 @@ final class RESTHandler: Sendable {
           JSON.object([
             "kind": "Table", "apiVersion": "meta.k8s.io/v1",
             "metadata": ["resourceVersion": .string(String(revision))], "columnDefinitions": .null,
-            "rows": [["cells": .array(kind.columns.map { _ in "" }), "object": object]],
+            "rows": [["cells": .array(kind.tableColumns.map { _ in "" }), "object": object]],
           ]).serialized())
       case (.partialMetadata, .added(let entry)), (.partialMetadata, .modified(let entry)),
         (.partialMetadata, .deleted(let entry)):
@@ -273,7 +273,7 @@ final class RESTHandler: Sendable {
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     let representation = try Representation.negotiate(request.accept)
-    let (body, duplicates) = try RequestBody.parse(request)
+    let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(info, kind, user, request.loop)
     subresources.create(
       write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, respond))
@@ -284,7 +284,7 @@ final class RESTHandler: Sendable {
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     let representation = try Representation.negotiate(request.accept)
-    let (body, duplicates) = try RequestBody.parse(request)
+    let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(info, kind, user, request.loop)
     subresources.update(
       write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, respond))
@@ -317,7 +317,7 @@ final class RESTHandler: Sendable {
     let representation = try Representation.negotiate(request.accept)
     guard info.subresource.isEmpty else { throw .methodNotAllowed() }
     var write = try writeRequest(info, kind, user, request.loop)
-    let options = try RequestBody.deleteOptions(request, info, &write)
+    let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
     service.delete(write, options: options, completion: answer(info, kind, representation, respond))
   }
 
@@ -326,7 +326,7 @@ final class RESTHandler: Sendable {
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     var write = try writeRequest(info, kind, user, request.loop)
-    let options = try RequestBody.deleteOptions(request, info, &write)
+    let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
     let result = try listResult(info, kind)
     let metadata = Self.listMetadata(result)
     service.deleteCollection(write, objects: result.entries, options: options) { outcome in

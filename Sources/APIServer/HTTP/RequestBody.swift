@@ -1,10 +1,11 @@
 import KubeClient
+import Schema
 import Synchronization
 import Wire
 
 /// Reads request bodies.
 enum RequestBody {
-  static let mediaTypes = ["application/json", "application/yaml"]
+  static let mediaTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
 
   /// The media type without parameters, in lower case.
   static func mediaType(_ contentType: String) -> String {
@@ -15,7 +16,7 @@ enum RequestBody {
   ///
   /// - Returns: the value and the paths of repeated keys.
   /// - Throws: 400 for text that cannot be read, 415 for other media types.
-  static func parse(_ request: APIRequest) throws(KubeError) -> (JSON, duplicates: [String]) {
+  static func parse(_ request: APIRequest, _ schemas: SchemaRegistry) throws(KubeError) -> (JSON, duplicates: [String]) {
     switch mediaType(request.contentType) {
     case "application/json", "", "*/*":
       var duplicates: [String] = []
@@ -37,20 +38,18 @@ enum RequestBody {
       } catch {
         throw .badRequest("the object provided is unrecognized: couldn't parse it as YAML: \(error)")
       }
-    case let other:
-      throw .unsupportedMediaType(
-        mediaTypes,
-        other == "application/vnd.kubernetes.protobuf" ? "protobuf is not served yet: send application/json" : "")
+    case "application/vnd.kubernetes.protobuf": return (try ProtobufBody.parse(request.body, schemas), [])
+    default: throw .unsupportedMediaType(mediaTypes)
     }
   }
 
   /// `DeletionOptions` from the body and from the query.
-  static func deleteOptions(_ request: APIRequest, _ info: RequestInfo, _ write: inout WriteRequest) throws(KubeError)
+  static func deleteOptions(_ request: APIRequest, _ info: RequestInfo, _ write: inout WriteRequest, _ schemas: SchemaRegistry) throws(KubeError)
     -> DeletionOptions
   {
     var options = DeletionOptions()
     if !request.body.isEmpty {
-      let (body, _) = try parse(request)
+      let (body, _) = try parse(request, schemas)
       options.gracePeriodSeconds = body["gracePeriodSeconds"]?.int
       options.preconditionUID = body.at("preconditions", "uid")?.string
       options.preconditionResourceVersion = body.at("preconditions", "resourceVersion")?.string

@@ -52,8 +52,10 @@ final class Router: Sendable {
       respond(reply)
     }
     do {
-      let user = try authenticator.authenticate(
-        certificateUser: request.certificateUser, authorization: request.authorization, now: time.now())
+      let user = try impersonated(
+        request,
+        by: try authenticator.authenticate(
+          certificateUser: request.certificateUser, authorization: request.authorization, now: time.now()))
       try authorize(info, user)
       if info.isResourceRequest {
         rest.handle(request, info, user, respond: finish)
@@ -63,6 +65,46 @@ final class Router: Sendable {
     } catch {
       finish(Reply(error))
     }
+  }
+
+  /// The user that the `Impersonate-…` headers name, when the client may act as them.
+  private func impersonated(_ request: APIRequest, by user: UserInfo) throws(KubeError) -> UserInfo {
+    var name = ""
+    var groups: [String] = []
+    var uid = ""
+    for header in request.headers where header.name.count >= 15 && header.name.lowercased().hasPrefix("impersonate-") {
+      switch header.name.lowercased() {
+      case "impersonate-user": name = header.value
+      case "impersonate-group": groups.append(header.value)
+      case "impersonate-uid": uid = header.value
+      default: break
+      }
+    }
+    guard !name.isEmpty else {
+      if groups.isEmpty, uid.isEmpty { return user }
+      throw .badRequest("requested groups or uid without impersonating a user name")
+    }
+    var target = UserInfo(name: name, uid: uid, groups: groups)
+    var needed = [("", "users", "", name)]
+    let parts = name.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    if parts.count == 4, parts[0] == "system", parts[1] == "serviceaccount" {
+      needed = [("", "serviceaccounts", parts[2], parts[3])]
+      if groups.isEmpty { target.groups = ["system:serviceaccounts", "system:serviceaccounts:\(parts[2])"] }
+    }
+    for group in groups { needed.append(("", "groups", "", group)) }
+    if !uid.isEmpty { needed.append(("authentication.k8s.io", "uids", "", uid)) }
+    for (group, resource, namespace, name) in needed {
+      let attributes = AccessAttributes(
+        user: user, verb: "impersonate", namespace: namespace, group: group, resource: resource, name: name)
+      if rbac.allows(attributes) { continue }
+      throw .forbidden(
+        GroupVersionResource(group: group, version: "v1", resource: resource), name,
+        "User \"\(user.name)\" cannot impersonate resource \"\(resource)\" in API group \"\(group)\""
+          + (namespace.isEmpty ? " at the cluster scope" : " in the namespace \"\(namespace)\""))
+    }
+    let marker = name == UserInfo.anonymous.name ? "system:unauthenticated" : "system:authenticated"
+    if !target.groups.contains(marker) { target.groups.append(marker) }
+    return target
   }
 
   private func authorize(_ info: RequestInfo, _ user: UserInfo) throws(KubeError) {

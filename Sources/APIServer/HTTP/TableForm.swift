@@ -9,7 +9,7 @@ enum TableForm {
   static func table(
     objects: [[UInt8]], kind: KindSchema, metadata: JSONObject, includeObject: String, now: Timestamp
   ) -> JSON {
-    let columns: [JSON] = kind.columns.map { column in
+    let columns: [JSON] = kind.tableColumns.map { column in
       [
         "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
         "description": .string(column.description), "priority": .int(Int64(column.priority)),

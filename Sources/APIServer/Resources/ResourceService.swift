@@ -58,8 +58,9 @@ final class ResourceService: Sendable {
   let identifiers: IdentifierSource
   let logger: Logger
 
-  /// How often a write that loses against another one is tried before it is reported as a conflict.
-  static let attemptsMax = 8
+  /// How often a write that loses against another one is tried before it is reported as a conflict. Of the writes to one
+  /// object that wait for the same commit one wins, so this is about how many may race.
+  static let attemptsMax = 100
 
   init(
     store: Store<ObjectHeader>, schemas: SchemaRegistry, admission: AdmissionChain, time: any TimeSource,

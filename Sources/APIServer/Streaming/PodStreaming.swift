@@ -88,6 +88,8 @@ enum PodStreaming {
     remove(IdleStateHandler.self)
     remove(HTTPConnection.self)
     return EventLoopFuture.andAllComplete(removals, on: channel.eventLoop).flatMapThrowing {
+      // A session may be silent for hours; a client whose machine has gone must be noticed nevertheless.
+      _ = channel.setOption(.socketOption(.so_keepalive), value: 1)
       channel.writeAndFlush(ByteBuffer(string: agreement.responseHead), promise: nil)
       if agreement.transport == .webSocket || agreement.isTunnel {
         try WebSocketTransport.install(on: channel, isTunnel: agreement.isTunnel)
@@ -129,7 +131,8 @@ extension PodStreaming {
         let offered = values("sec-websocket-protocol")
         let known =
           isPortForward ? ["SPDY/3.1+portforward.k8s.io"] : ["v5.channel.k8s.io", "v4.channel.k8s.io"]
-        guard let key = values("sec-websocket-key").first, values("sec-websocket-version").first == "13", method == "GET"
+        guard let key = values("sec-websocket-key").first, values("sec-websocket-version").first == "13",
+          method == "GET"
         else { throw .badRequest("the WebSocket handshake needs GET, Sec-WebSocket-Key and version 13") }
         guard let name = known.first(where: offered.contains) else {
           throw .badRequest(

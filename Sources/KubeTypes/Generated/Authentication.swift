@@ -1,4 +1,5 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Schema
 public import Wire
@@ -12,14 +13,18 @@ public struct BoundObjectReference: KubeValue {
   public var uid: String? { get { json[string: "uid"] } set { json[string: "uid"] = newValue } }
 }
 
+/// TokenRequest asks for a token of a service account.
 public struct TokenRequest: KubeKind {
   public static let resource = GroupVersionResource(group: "authentication.k8s.io", version: "v1", resource: "tokenrequests")
   public static let isNamespaced = true
   public static let kind = "TokenRequest"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: TokenRequestSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: TokenRequestStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -39,14 +44,18 @@ public struct TokenRequestStatus: KubeValue {
   public var expirationTimestamp: String? { get { json[string: "expirationTimestamp"] } set { json[string: "expirationTimestamp"] = newValue } }
 }
 
+/// TokenReview answers whether a token is valid and to whom it belongs.
 public struct TokenReview: KubeKind {
   public static let resource = GroupVersionResource(group: "authentication.k8s.io", version: "v1", resource: "tokenreviews")
   public static let isNamespaced = false
   public static let kind = "TokenReview"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: TokenReviewSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: TokenReviewStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 

@@ -1,4 +1,5 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Schema
 public import Wire
@@ -27,6 +28,7 @@ public struct NonResourceAttributes: KubeValue {
 public struct ResourceAttributes: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Namespace of the object that is named.
   public var namespace: String? { get { json[string: "namespace"] } set { json[string: "namespace"] = newValue } }
   public var verb: String? { get { json[string: "verb"] } set { json[string: "verb"] = newValue } }
   public var group: String? { get { json[string: "group"] } set { json[string: "group"] = newValue } }
@@ -38,14 +40,18 @@ public struct ResourceAttributes: KubeValue {
   public var labelSelector: LabelSelectorAttributes? { get { json[optionalView: "labelSelector"] } _modify { yield &json[optionalView: "labelSelector"] } }
 }
 
+/// SelfSubjectAccessReview answers whether the caller may do something.
 public struct SelfSubjectAccessReview: KubeKind {
   public static let resource = GroupVersionResource(group: "authorization.k8s.io", version: "v1", resource: "selfsubjectaccessreviews")
   public static let isNamespaced = false
   public static let kind = "SelfSubjectAccessReview"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: SelfSubjectAccessReviewSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: SubjectAccessReviewStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -56,14 +62,18 @@ public struct SelfSubjectAccessReviewSpec: KubeValue {
   public var nonResourceAttributes: NonResourceAttributes? { get { json[optionalView: "nonResourceAttributes"] } _modify { yield &json[optionalView: "nonResourceAttributes"] } }
 }
 
+/// SubjectAccessReview answers whether a user may do something.
 public struct SubjectAccessReview: KubeKind {
   public static let resource = GroupVersionResource(group: "authorization.k8s.io", version: "v1", resource: "subjectaccessreviews")
   public static let isNamespaced = false
   public static let kind = "SubjectAccessReview"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: SubjectAccessReviewSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: SubjectAccessReviewStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 

@@ -1,4 +1,5 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Schema
 public import Wire
@@ -58,14 +59,18 @@ public struct HPAScalingRules: KubeValue {
   public var tolerance: Quantity? { get { json[quantity: "tolerance"] } set { json[quantity: "tolerance"] = newValue } }
 }
 
+/// HorizontalPodAutoscaler changes the number of pods of a workload by what it measures.
 public struct HorizontalPodAutoscaler: KubeKind {
   public static let resource = GroupVersionResource(group: "autoscaling", version: "v2", resource: "horizontalpodautoscalers")
   public static let isNamespaced = true
   public static let kind = "HorizontalPodAutoscaler"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: HorizontalPodAutoscalerSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: HorizontalPodAutoscalerStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -79,19 +84,28 @@ public struct HorizontalPodAutoscalerBehavior: KubeValue {
 public struct HorizontalPodAutoscalerCondition: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Which aspect, in one word.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
+  /// True, False or Unknown.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
+  /// Why, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Why, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
+  /// Generation that the controller has seen.
   public var observedGeneration: Int64? { get { json[int: "observedGeneration"] } set { json[int: "observedGeneration"] = newValue } }
 }
 
 public struct HorizontalPodAutoscalerSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// The workload to scale.
   public var scaleTargetRef: CrossVersionObjectReference { get { json[view: "scaleTargetRef"] } _modify { yield &json[view: "scaleTargetRef"] } }
+  /// Least number of pods; 1 unless told.
   public var minReplicas: Int64? { get { json[int: "minReplicas"] } set { json[int: "minReplicas"] = newValue } }
+  /// Greatest number of pods.
   public var maxReplicas: Int64? { get { json[int: "maxReplicas"] } set { json[int: "maxReplicas"] = newValue } }
   public var metrics: [MetricSpec] { get { json[views: "metrics"] } set { json[views: "metrics"] = newValue } }
   public var behavior: HorizontalPodAutoscalerBehavior? { get { json[optionalView: "behavior"] } _modify { yield &json[optionalView: "behavior"] } }
@@ -100,11 +114,13 @@ public struct HorizontalPodAutoscalerSpec: KubeValue {
 public struct HorizontalPodAutoscalerStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Generation that the controller has seen.
   public var observedGeneration: Int64? { get { json[int: "observedGeneration"] } set { json[int: "observedGeneration"] = newValue } }
   public var lastScaleTime: String? { get { json[string: "lastScaleTime"] } set { json[string: "lastScaleTime"] = newValue } }
   public var currentReplicas: Int64? { get { json[int: "currentReplicas"] } set { json[int: "currentReplicas"] = newValue } }
   public var desiredReplicas: Int64? { get { json[int: "desiredReplicas"] } set { json[int: "desiredReplicas"] = newValue } }
   public var currentMetrics: [MetricStatus] { get { json[views: "currentMetrics", keepsEmpty: true] } set { json[views: "currentMetrics", keepsEmpty: true] = newValue } }
+  /// Aspects of the current state.
   public var conditions: [HorizontalPodAutoscalerCondition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
 }
 
@@ -112,6 +128,7 @@ public struct MetricIdentifier: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
+  /// Which objects are meant, by their labels.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
 }
 

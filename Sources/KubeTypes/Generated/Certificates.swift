@@ -1,27 +1,38 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Schema
 public import Wire
 
+/// CertificateSigningRequest asks a signer for a certificate.
 public struct CertificateSigningRequest: KubeKind {
   public static let resource = GroupVersionResource(group: "certificates.k8s.io", version: "v1", resource: "certificatesigningrequests")
   public static let isNamespaced = false
   public static let kind = "CertificateSigningRequest"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: CertificateSigningRequestSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: CertificateSigningRequestStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
 public struct CertificateSigningRequestCondition: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Which aspect, in one word.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
+  /// True, False or Unknown.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
+  /// Why, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Why, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
+  /// When the condition was last written.
   public var lastUpdateTime: String? { get { json[string: "lastUpdateTime"] } set { json[string: "lastUpdateTime"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
 }
 
@@ -41,6 +52,7 @@ public struct CertificateSigningRequestSpec: KubeValue {
 public struct CertificateSigningRequestStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Aspects of the current state.
   public var conditions: [CertificateSigningRequestCondition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
   public var certificate: String? { get { json[string: "certificate"] } set { json[string: "certificate"] = newValue } }
 }

@@ -1,4 +1,5 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Wire
 
@@ -7,7 +8,9 @@ public struct FCVolumeSource: KubeValue {
   public init(json: JSON) { self.json = json }
   public var targetWWNs: [String] { get { json[strings: "targetWWNs"] } set { json[strings: "targetWWNs"] = newValue } }
   public var lun: Int64? { get { json[int: "lun"] } set { json[int: "lun"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
   public var wwids: [String] { get { json[strings: "wwids"] } set { json[strings: "wwids"] = newValue } }
 }
@@ -18,6 +21,7 @@ public struct FileKeySelector: KubeValue {
   public var volumeName: String? { get { json[string: "volumeName"] } set { json[string: "volumeName"] = newValue } }
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
   public var key: String? { get { json[string: "key"] } set { json[string: "key"] = newValue } }
+  /// Whether a missing object or key is no error.
   public var optional: Bool? { get { json[bool: "optional"] } set { json[bool: "optional"] = newValue } }
 }
 
@@ -25,8 +29,10 @@ public struct FlexPersistentVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var driver: String? { get { json[string: "driver"] } set { json[string: "driver"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
   public var secretRef: SecretReference? { get { json[optionalView: "secretRef"] } _modify { yield &json[optionalView: "secretRef"] } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
   public var options: [String: String] { get { json[stringMap: "options"] } set { json[stringMap: "options"] = newValue } }
 }
@@ -35,8 +41,10 @@ public struct FlexVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var driver: String? { get { json[string: "driver"] } set { json[string: "driver"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
   public var secretRef: LocalObjectReference? { get { json[optionalView: "secretRef"] } _modify { yield &json[optionalView: "secretRef"] } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
   public var options: [String: String] { get { json[stringMap: "options"] } set { json[stringMap: "options"] = newValue } }
 }
@@ -52,11 +60,14 @@ public struct GCEPersistentDiskVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var pdName: String? { get { json[string: "pdName"] } set { json[string: "pdName"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
   public var partition: Int64? { get { json[int: "partition"] } set { json[int: "partition"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
 }
 
+/// GRPCAction calls the gRPC health service.
 public struct GRPCAction: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
@@ -78,6 +89,7 @@ public struct GlusterfsPersistentVolumeSource: KubeValue {
   public init(json: JSON) { self.json = json }
   public var endpoints: String? { get { json[string: "endpoints"] } set { json[string: "endpoints"] = newValue } }
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
   public var endpointsNamespace: String? { get { json[string: "endpointsNamespace"] } set { json[string: "endpointsNamespace"] = newValue } }
 }
@@ -87,16 +99,23 @@ public struct GlusterfsVolumeSource: KubeValue {
   public init(json: JSON) { self.json = json }
   public var endpoints: String? { get { json[string: "endpoints"] } set { json[string: "endpoints"] = newValue } }
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
 }
 
+/// HTTPGetAction is an HTTP GET request.
 public struct HTTPGetAction: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Path of the request.
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// Port, by number or name.
   public var port: IntOrString? { get { json[intOrString: "port"] } set { json[intOrString: "port"] = newValue } }
+  /// Host to connect to; the pod's address unless told.
   public var host: String? { get { json[string: "host"] } set { json[string: "host"] = newValue } }
+  /// HTTP or HTTPS.
   public var scheme: String? { get { json[string: "scheme"] } set { json[string: "scheme"] = newValue } }
+  /// Headers of the request.
   public var httpHeaders: [HTTPHeader] { get { json[views: "httpHeaders"] } set { json[views: "httpHeaders"] = newValue } }
   public var `protocol`: String? { get { json[string: "protocol"] } set { json[string: "protocol"] = newValue } }
 }
@@ -121,10 +140,13 @@ public struct HostIP: KubeValue {
   public var ip: String? { get { json[string: "ip"] } set { json[string: "ip"] = newValue } }
 }
 
+/// HostPathVolumeSource is a file or folder of the node.
 public struct HostPathVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Path on the node.
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// What must be at the path, such as DirectoryOrCreate.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
 }
 
@@ -135,7 +157,9 @@ public struct ISCSIPersistentVolumeSource: KubeValue {
   public var iqn: String? { get { json[string: "iqn"] } set { json[string: "iqn"] = newValue } }
   public var lun: Int64? { get { json[int: "lun"] } set { json[int: "lun"] = newValue } }
   public var iscsiInterface: String? { get { json[string: "iscsiInterface"] } set { json[string: "iscsiInterface"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
   public var portals: [String] { get { json[strings: "portals"] } set { json[strings: "portals"] = newValue } }
   public var chapAuthDiscovery: Bool? { get { json[bool: "chapAuthDiscovery"] } set { json[bool: "chapAuthDiscovery"] = newValue } }
@@ -151,7 +175,9 @@ public struct ISCSIVolumeSource: KubeValue {
   public var iqn: String? { get { json[string: "iqn"] } set { json[string: "iqn"] = newValue } }
   public var lun: Int64? { get { json[int: "lun"] } set { json[int: "lun"] = newValue } }
   public var iscsiInterface: String? { get { json[string: "iscsiInterface"] } set { json[string: "iscsiInterface"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
   public var portals: [String] { get { json[strings: "portals"] } set { json[strings: "portals"] = newValue } }
   public var chapAuthDiscovery: Bool? { get { json[bool: "chapAuthDiscovery"] } set { json[bool: "chapAuthDiscovery"] = newValue } }
@@ -173,19 +199,26 @@ public struct ImageVolumeStatus: KubeValue {
   public var imageRef: String? { get { json[string: "imageRef"] } set { json[string: "imageRef"] = newValue } }
 }
 
+/// KeyToPath gives a key a file name.
 public struct KeyToPath: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// The key.
   public var key: String? { get { json[string: "key"] } set { json[string: "key"] = newValue } }
+  /// Path of the file in the volume.
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// Mode of the file.
   public var mode: Int64? { get { json[int: "mode"] } set { json[int: "mode"] = newValue } }
   public var user: Int64? { get { json[int: "user"] } set { json[int: "user"] = newValue } }
 }
 
+/// Lifecycle holds what to do when a container has started and before it stops.
 public struct Lifecycle: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Done right after the start; a failure ends the container.
   public var postStart: LifecycleHandler? { get { json[optionalView: "postStart"] } _modify { yield &json[optionalView: "postStart"] } }
+  /// Done before the container is asked to stop.
   public var preStop: LifecycleHandler? { get { json[optionalView: "preStop"] } _modify { yield &json[optionalView: "preStop"] } }
   public var stopSignal: String? { get { json[string: "stopSignal"] } set { json[string: "stopSignal"] = newValue } }
 }
@@ -239,6 +272,7 @@ public struct LoadBalancerStatus: KubeValue {
   public var ingress: [LoadBalancerIngress] { get { json[views: "ingress"] } set { json[views: "ingress"] = newValue } }
 }
 
+/// LocalObjectReference names an object in the same namespace.
 public struct LocalObjectReference: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
@@ -249,6 +283,7 @@ public struct LocalVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
 }
 
@@ -256,5 +291,6 @@ public struct ModifyVolumeStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var targetVolumeAttributesClassName: String? { get { json[string: "targetVolumeAttributesClassName"] } set { json[string: "targetVolumeAttributesClassName"] = newValue } }
+  /// The last observed state.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
 }

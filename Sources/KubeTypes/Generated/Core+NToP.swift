@@ -1,4 +1,5 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Wire
 
@@ -7,29 +8,38 @@ public struct NFSVolumeSource: KubeValue {
   public init(json: JSON) { self.json = json }
   public var server: String? { get { json[string: "server"] } set { json[string: "server"] = newValue } }
   public var path: String? { get { json[string: "path"] } set { json[string: "path"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
 }
 
 public struct NamespaceCondition: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Which aspect, in one word.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
+  /// True, False or Unknown.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
+  /// Why, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Why, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
 }
 
 public struct NamespaceSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names that must be removed before a deleted namespace goes.
   public var finalizers: [String] { get { json[strings: "finalizers"] } set { json[strings: "finalizers"] = newValue } }
 }
 
 public struct NamespaceStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Active or Terminating.
   public var phase: String? { get { json[string: "phase"] } set { json[string: "phase"] = newValue } }
+  /// Aspects of the current state.
   public var conditions: [NamespaceCondition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
 }
 
@@ -43,7 +53,9 @@ public struct NodeAddress: KubeValue {
 public struct NodeAffinity: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// What must hold for the pod to be scheduled.
   public var requiredDuringSchedulingIgnoredDuringExecution: NodeSelector? { get { json[optionalView: "requiredDuringSchedulingIgnoredDuringExecution"] } _modify { yield &json[optionalView: "requiredDuringSchedulingIgnoredDuringExecution"] } }
+  /// What is preferred, with weights.
   public var preferredDuringSchedulingIgnoredDuringExecution: [PreferredSchedulingTerm] { get { json[views: "preferredDuringSchedulingIgnoredDuringExecution"] } set { json[views: "preferredDuringSchedulingIgnoredDuringExecution"] = newValue } }
 }
 
@@ -74,11 +86,17 @@ public struct NodeAllocatableResourceClaimStatus: KubeValue {
 public struct NodeCondition: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Which aspect, in one word.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
+  /// True, False or Unknown.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
+  /// When it was last reported.
   public var lastHeartbeatTime: String? { get { json[string: "lastHeartbeatTime"] } set { json[string: "lastHeartbeatTime"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
+  /// Why, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Why, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
 }
 
@@ -150,29 +168,40 @@ public struct NodeSelectorTerm: KubeValue {
   public var matchFields: [NodeSelectorRequirement] { get { json[views: "matchFields"] } set { json[views: "matchFields"] = newValue } }
 }
 
+/// NodeSpec describes a node.
 public struct NodeSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Range of addresses for pods of the node.
   public var podCIDR: String? { get { json[string: "podCIDR"] } set { json[string: "podCIDR"] = newValue } }
   public var podCIDRs: [String] { get { json[strings: "podCIDRs"] } set { json[strings: "podCIDRs"] = newValue } }
   public var providerID: String? { get { json[string: "providerID"] } set { json[string: "providerID"] = newValue } }
+  /// Whether no new pods are scheduled here.
   public var unschedulable: Bool? { get { json[bool: "unschedulable"] } set { json[bool: "unschedulable"] = newValue } }
+  /// Taints of the node.
   public var taints: [Taint] { get { json[views: "taints"] } set { json[views: "taints"] = newValue } }
   public var configSource: NodeConfigSource? { get { json[optionalView: "configSource"] } _modify { yield &json[optionalView: "configSource"] } }
   public var externalID: String? { get { json[string: "externalID"] } set { json[string: "externalID"] = newValue } }
   public var podPreemptionPolicy: NodePodPreemptionPolicy? { get { json[optionalView: "podPreemptionPolicy"] } _modify { yield &json[optionalView: "podPreemptionPolicy"] } }
 }
 
+/// NodeStatus is the current state of a node.
 public struct NodeStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// What the node has.
   public var capacity: [String: Quantity] { get { json[quantities: "capacity"] } set { json[quantities: "capacity"] = newValue } }
+  /// What pods may use.
   public var allocatable: [String: Quantity] { get { json[quantities: "allocatable"] } set { json[quantities: "allocatable"] = newValue } }
   public var phase: String? { get { json[string: "phase"] } set { json[string: "phase"] = newValue } }
+  /// Aspects of the state, such as Ready.
   public var conditions: [NodeCondition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
+  /// Addresses and names of the node.
   public var addresses: [NodeAddress] { get { json[views: "addresses"] } set { json[views: "addresses"] = newValue } }
   public var daemonEndpoints: NodeDaemonEndpoints? { get { json[optionalView: "daemonEndpoints"] } _modify { yield &json[optionalView: "daemonEndpoints"] } }
+  /// Kernel, operating system and versions of the node.
   public var nodeInfo: NodeSystemInfo? { get { json[optionalView: "nodeInfo"] } _modify { yield &json[optionalView: "nodeInfo"] } }
+  /// Images that are on the node.
   public var images: [ContainerImage] { get { json[views: "images"] } set { json[views: "images"] = newValue } }
   public var volumesInUse: [String] { get { json[strings: "volumesInUse"] } set { json[strings: "volumesInUse"] = newValue } }
   public var volumesAttached: [AttachedVolume] { get { json[views: "volumesAttached"] } set { json[views: "volumesAttached"] = newValue } }
@@ -207,14 +236,18 @@ public struct NodeSystemInfo: KubeValue {
 public struct ObjectFieldSelector: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Version in which the path is written.
   public var apiVersion: String? { get { json[string: "apiVersion"] } set { json[string: "apiVersion"] = newValue } }
+  /// Path of the field, such as status.podIP.
   public var fieldPath: String? { get { json[string: "fieldPath"] } set { json[string: "fieldPath"] = newValue } }
 }
 
+/// ObjectReference names an object.
 public struct ObjectReference: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var kind: String? { get { json[string: "kind"] } set { json[string: "kind"] = newValue } }
+  /// Namespace of the object that is named.
   public var namespace: String? { get { json[string: "namespace"] } set { json[string: "namespace"] = newValue } }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
   public var uid: String? { get { json[string: "uid"] } set { json[string: "uid"] = newValue } }
@@ -226,22 +259,34 @@ public struct ObjectReference: KubeValue {
 public struct PersistentVolumeClaimCondition: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Which aspect, in one word.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
+  /// True, False or Unknown.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
+  /// When it was last checked.
   public var lastProbeTime: String? { get { json[string: "lastProbeTime"] } set { json[string: "lastProbeTime"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
+  /// Why, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Why, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
 }
 
 public struct PersistentVolumeClaimSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// How the volume is mounted, such as ReadWriteOnce.
   public var accessModes: [String] { get { json[strings: "accessModes"] } set { json[strings: "accessModes"] = newValue } }
+  /// Which objects are meant, by their labels.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
+  /// How much storage is wanted.
   public var resources: VolumeResourceRequirements? { get { json[optionalView: "resources"] } _modify { yield &json[optionalView: "resources"] } }
+  /// Volume that is bound to the claim.
   public var volumeName: String? { get { json[string: "volumeName"] } set { json[string: "volumeName"] = newValue } }
+  /// Class of the storage.
   public var storageClassName: String? { get { json[string: "storageClassName"] } set { json[string: "storageClassName"] = newValue } }
+  /// Filesystem or Block.
   public var volumeMode: String? { get { json[string: "volumeMode"] } set { json[string: "volumeMode"] = newValue } }
   public var dataSource: TypedLocalObjectReference? { get { json[optionalView: "dataSource"] } _modify { yield &json[optionalView: "dataSource"] } }
   public var dataSourceRef: TypedObjectReference? { get { json[optionalView: "dataSourceRef"] } _modify { yield &json[optionalView: "dataSourceRef"] } }
@@ -254,6 +299,7 @@ public struct PersistentVolumeClaimStatus: KubeValue {
   public var phase: String? { get { json[string: "phase"] } set { json[string: "phase"] = newValue } }
   public var accessModes: [String] { get { json[strings: "accessModes"] } set { json[strings: "accessModes"] = newValue } }
   public var capacity: [String: Quantity] { get { json[quantities: "capacity"] } set { json[quantities: "capacity"] = newValue } }
+  /// Aspects of the current state.
   public var conditions: [PersistentVolumeClaimCondition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
   public var allocatedResources: [String: Quantity] { get { json[quantities: "allocatedResources"] } set { json[quantities: "allocatedResources"] = newValue } }
   public var allocatedResourceStatuses: [String: String] { get { json[stringMap: "allocatedResourceStatuses"] } set { json[stringMap: "allocatedResourceStatuses"] = newValue } }
@@ -265,14 +311,18 @@ public struct PersistentVolumeClaimStatus: KubeValue {
 public struct PersistentVolumeClaimTemplate: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: PersistentVolumeClaimSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 
 public struct PersistentVolumeClaimVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Name of the claim.
   public var claimName: String? { get { json[string: "claimName"] } set { json[string: "claimName"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
 }
 
@@ -325,21 +375,27 @@ public struct PhotonPersistentDiskVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var pdID: String? { get { json[string: "pdID"] } set { json[string: "pdID"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
 }
 
 public struct PodAffinity: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// What must hold for the pod to be scheduled.
   public var requiredDuringSchedulingIgnoredDuringExecution: [PodAffinityTerm] { get { json[views: "requiredDuringSchedulingIgnoredDuringExecution"] } set { json[views: "requiredDuringSchedulingIgnoredDuringExecution"] = newValue } }
+  /// What is preferred, with weights.
   public var preferredDuringSchedulingIgnoredDuringExecution: [WeightedPodAffinityTerm] { get { json[views: "preferredDuringSchedulingIgnoredDuringExecution"] } set { json[views: "preferredDuringSchedulingIgnoredDuringExecution"] = newValue } }
 }
 
 public struct PodAffinityTerm: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Pods that are meant.
   public var labelSelector: LabelSelector? { get { json[optionalView: "labelSelector"] } _modify { yield &json[optionalView: "labelSelector"] } }
+  /// Namespaces of the pods that are meant; the pod's own unless told.
   public var namespaces: [String] { get { json[strings: "namespaces"] } set { json[strings: "namespaces"] = newValue } }
+  /// Label of nodes that says what near is, such as kubernetes.io/hostname.
   public var topologyKey: String? { get { json[string: "topologyKey"] } set { json[string: "topologyKey"] = newValue } }
   public var namespaceSelector: LabelSelector? { get { json[optionalView: "namespaceSelector"] } _modify { yield &json[optionalView: "namespaceSelector"] } }
   public var matchLabelKeys: [String] { get { json[strings: "matchLabelKeys"] } set { json[strings: "matchLabelKeys"] = newValue } }
@@ -349,7 +405,9 @@ public struct PodAffinityTerm: KubeValue {
 public struct PodAntiAffinity: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// What must hold for the pod to be scheduled.
   public var requiredDuringSchedulingIgnoredDuringExecution: [PodAffinityTerm] { get { json[views: "requiredDuringSchedulingIgnoredDuringExecution"] } set { json[views: "requiredDuringSchedulingIgnoredDuringExecution"] = newValue } }
+  /// What is preferred, with weights.
   public var preferredDuringSchedulingIgnoredDuringExecution: [WeightedPodAffinityTerm] { get { json[views: "preferredDuringSchedulingIgnoredDuringExecution"] } set { json[views: "preferredDuringSchedulingIgnoredDuringExecution"] = newValue } }
 }
 
@@ -366,15 +424,23 @@ public struct PodCertificateProjection: KubeValue {
   public var user: Int64? { get { json[int: "user"] } set { json[int: "user"] = newValue } }
 }
 
+/// PodCondition is one aspect of a pod's state.
 public struct PodCondition: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Which aspect, in one word.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
+  /// Generation that the controller has seen.
   public var observedGeneration: Int64? { get { json[int: "observedGeneration"] } set { json[int: "observedGeneration"] = newValue } }
+  /// True, False or Unknown.
   public var status: String? { get { json[string: "status"] } set { json[string: "status"] = newValue } }
+  /// When it was last checked.
   public var lastProbeTime: String? { get { json[string: "lastProbeTime"] } set { json[string: "lastProbeTime"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
+  /// Why, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Why, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
 }
 
@@ -445,88 +511,151 @@ public struct PodSchedulingGroup: KubeValue {
   public var podGroupName: String? { get { json[string: "podGroupName"] } set { json[string: "podGroupName"] = newValue } }
 }
 
+/// PodSecurityContext sets the privileges of all containers of a pod.
 public struct PodSecurityContext: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var seLinuxOptions: SELinuxOptions? { get { json[optionalView: "seLinuxOptions"] } _modify { yield &json[optionalView: "seLinuxOptions"] } }
   public var windowsOptions: WindowsSecurityContextOptions? { get { json[optionalView: "windowsOptions"] } _modify { yield &json[optionalView: "windowsOptions"] } }
+  /// User id of the first process of each container.
   public var runAsUser: Int64? { get { json[int: "runAsUser"] } set { json[int: "runAsUser"] = newValue } }
+  /// Group id of the first process of each container.
   public var runAsGroup: Int64? { get { json[int: "runAsGroup"] } set { json[int: "runAsGroup"] = newValue } }
+  /// Whether containers are refused that would run as root.
   public var runAsNonRoot: Bool? { get { json[bool: "runAsNonRoot"] } set { json[bool: "runAsNonRoot"] = newValue } }
+  /// Further groups of the first process of each container.
   public var supplementalGroups: [Int64] { get { json[ints: "supplementalGroups"] } set { json[ints: "supplementalGroups"] = newValue } }
   public var supplementalGroupsPolicy: String? { get { json[string: "supplementalGroupsPolicy"] } set { json[string: "supplementalGroupsPolicy"] = newValue } }
+  /// Group that owns the volumes.
   public var fsGroup: Int64? { get { json[int: "fsGroup"] } set { json[int: "fsGroup"] = newValue } }
+  /// Kernel parameters of the pod's namespaces.
   public var sysctls: [Sysctl] { get { json[views: "sysctls"] } set { json[views: "sysctls"] = newValue } }
+  /// OnRootMismatch or Always: when owners in volumes are changed.
   public var fsGroupChangePolicy: String? { get { json[string: "fsGroupChangePolicy"] } set { json[string: "fsGroupChangePolicy"] = newValue } }
+  /// Which system calls are allowed.
   public var seccompProfile: SeccompProfile? { get { json[optionalView: "seccompProfile"] } _modify { yield &json[optionalView: "seccompProfile"] } }
   public var appArmorProfile: AppArmorProfile? { get { json[optionalView: "appArmorProfile"] } _modify { yield &json[optionalView: "appArmorProfile"] } }
   public var seLinuxChangePolicy: String? { get { json[string: "seLinuxChangePolicy"] } set { json[string: "seLinuxChangePolicy"] = newValue } }
 }
 
+/// PodSpec describes the wanted pod.
 public struct PodSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Volumes that containers of the pod can mount.
   public var volumes: [Volume] { get { json[views: "volumes"] } set { json[views: "volumes"] = newValue } }
+  /// Containers that run to their end, one after the other, before the others start.
   public var initContainers: [Container] { get { json[views: "initContainers"] } set { json[views: "initContainers"] = newValue } }
+  /// Containers of the pod; at least one, and fixed once the pod exists.
   public var containers: [Container] { get { json[views: "containers", keepsEmpty: true] } set { json[views: "containers", keepsEmpty: true] = newValue } }
+  /// Containers that were added to the running pod for debugging.
   public var ephemeralContainers: [EphemeralContainer] { get { json[views: "ephemeralContainers"] } set { json[views: "ephemeralContainers"] = newValue } }
+  /// Whether ended containers are started again: Always, OnFailure or Never.
   public var restartPolicy: String? { get { json[string: "restartPolicy"] } set { json[string: "restartPolicy"] = newValue } }
+  /// Seconds between the request to stop and the kill; 30 unless told.
   public var terminationGracePeriodSeconds: Int64? { get { json[int: "terminationGracePeriodSeconds"] } set { json[int: "terminationGracePeriodSeconds"] = newValue } }
+  /// Seconds after which the pod is ended and counts as failed.
   public var activeDeadlineSeconds: Int64? { get { json[int: "activeDeadlineSeconds"] } set { json[int: "activeDeadlineSeconds"] = newValue } }
+  /// Which DNS servers containers ask: ClusterFirst, ClusterFirstWithHostNet, Default or None.
   public var dnsPolicy: String? { get { json[string: "dnsPolicy"] } set { json[string: "dnsPolicy"] = newValue } }
+  /// Labels that a node must have for the pod to run there.
   public var nodeSelector: [String: String] { get { json[stringMap: "nodeSelector"] } set { json[stringMap: "nodeSelector"] = newValue } }
+  /// Service account that the pod's processes act as.
   public var serviceAccountName: String? { get { json[string: "serviceAccountName"] } set { json[string: "serviceAccountName"] = newValue } }
+  /// Old name of serviceAccountName.
   public var serviceAccount: String? { get { json[string: "serviceAccount"] } set { json[string: "serviceAccount"] = newValue } }
+  /// Whether a token of the service account is mounted.
   public var automountServiceAccountToken: Bool? { get { json[bool: "automountServiceAccountToken"] } set { json[bool: "automountServiceAccountToken"] = newValue } }
+  /// Node on which the pod runs; the scheduler sets it.
   public var nodeName: String? { get { json[string: "nodeName"] } set { json[string: "nodeName"] = newValue } }
+  /// Whether the pod uses the node's network instead of one of its own.
   public var hostNetwork: Bool? { get { json[bool: "hostNetwork"] } set { json[bool: "hostNetwork"] = newValue } }
+  /// Whether the pod sees the node's processes.
   public var hostPID: Bool? { get { json[bool: "hostPID"] } set { json[bool: "hostPID"] = newValue } }
+  /// Whether the pod uses the node's IPC namespace.
   public var hostIPC: Bool? { get { json[bool: "hostIPC"] } set { json[bool: "hostIPC"] = newValue } }
+  /// Whether the containers see one another's processes.
   public var shareProcessNamespace: Bool? { get { json[bool: "shareProcessNamespace"] } set { json[bool: "shareProcessNamespace"] = newValue } }
+  /// Privileges of all containers, where they do not set their own.
   public var securityContext: PodSecurityContext? { get { json[optionalView: "securityContext"] } _modify { yield &json[optionalView: "securityContext"] } }
+  /// Secrets with credentials of image registries.
   public var imagePullSecrets: [LocalObjectReference] { get { json[views: "imagePullSecrets"] } set { json[views: "imagePullSecrets"] = newValue } }
+  /// Host name of the pod; its own name unless told.
   public var hostname: String? { get { json[string: "hostname"] } set { json[string: "hostname"] = newValue } }
+  /// Subdomain, so that the pod is called HOSTNAME.SUBDOMAIN.NAMESPACE.svc.
   public var subdomain: String? { get { json[string: "subdomain"] } set { json[string: "subdomain"] = newValue } }
+  /// Near what the pod wants to run, and away from what.
   public var affinity: Affinity? { get { json[optionalView: "affinity"] } _modify { yield &json[optionalView: "affinity"] } }
+  /// Scheduler that chooses the node.
   public var schedulerName: String? { get { json[string: "schedulerName"] } set { json[string: "schedulerName"] = newValue } }
+  /// Taints that the pod accepts.
   public var tolerations: [Toleration] { get { json[views: "tolerations"] } set { json[views: "tolerations"] = newValue } }
+  /// Extra lines of the containers' hosts file.
   public var hostAliases: [HostAlias] { get { json[views: "hostAliases"] } set { json[views: "hostAliases"] = newValue } }
+  /// Priority class of the pod.
   public var priorityClassName: String? { get { json[string: "priorityClassName"] } set { json[string: "priorityClassName"] = newValue } }
+  /// Priority; pods of a higher one are scheduled first.
   public var priority: Int64? { get { json[int: "priority"] } set { json[int: "priority"] = newValue } }
+  /// DNS settings added to those of the policy.
   public var dnsConfig: PodDNSConfig? { get { json[optionalView: "dnsConfig"] } _modify { yield &json[optionalView: "dnsConfig"] } }
+  /// Conditions that must be true for the pod to be ready.
   public var readinessGates: [PodReadinessGate] { get { json[views: "readinessGates"] } set { json[views: "readinessGates"] = newValue } }
+  /// Runtime class that runs the pod.
   public var runtimeClassName: String? { get { json[string: "runtimeClassName"] } set { json[string: "runtimeClassName"] = newValue } }
+  /// Whether containers get environment variables of the services in the namespace.
   public var enableServiceLinks: Bool? { get { json[bool: "enableServiceLinks"] } set { json[bool: "enableServiceLinks"] = newValue } }
+  /// Whether the pod may push away pods of lower priority.
   public var preemptionPolicy: String? { get { json[string: "preemptionPolicy"] } set { json[string: "preemptionPolicy"] = newValue } }
+  /// Resources the pod itself needs beside its containers.
   public var overhead: [String: Quantity] { get { json[quantities: "overhead"] } set { json[quantities: "overhead"] = newValue } }
+  /// How matching pods are spread.
   public var topologySpreadConstraints: [TopologySpreadConstraint] { get { json[views: "topologySpreadConstraints"] } set { json[views: "topologySpreadConstraints"] = newValue } }
   public var setHostnameAsFQDN: Bool? { get { json[bool: "setHostnameAsFQDN"] } set { json[bool: "setHostnameAsFQDN"] = newValue } }
+  /// Operating system of the containers.
   public var os: PodOS? { get { json[optionalView: "os"] } _modify { yield &json[optionalView: "os"] } }
+  /// Whether the pod uses the node's user namespace; true unless told.
   public var hostUsers: Bool? { get { json[bool: "hostUsers"] } set { json[bool: "hostUsers"] = newValue } }
+  /// While any is left, the pod is not scheduled.
   public var schedulingGates: [PodSchedulingGate] { get { json[views: "schedulingGates"] } set { json[views: "schedulingGates"] = newValue } }
   public var resourceClaims: [PodResourceClaim] { get { json[views: "resourceClaims"] } set { json[views: "resourceClaims"] = newValue } }
+  /// Resources of the whole pod.
   public var resources: ResourceRequirements? { get { json[optionalView: "resources"] } _modify { yield &json[optionalView: "resources"] } }
   public var hostnameOverride: String? { get { json[string: "hostnameOverride"] } set { json[string: "hostnameOverride"] = newValue } }
   public var schedulingGroup: PodSchedulingGroup? { get { json[optionalView: "schedulingGroup"] } _modify { yield &json[optionalView: "schedulingGroup"] } }
   public var evictionResponders: [EvictionResponder] { get { json[views: "evictionResponders"] } set { json[views: "evictionResponders"] = newValue } }
 }
 
+/// PodStatus is the state of a pod as its node last saw it.
 public struct PodStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Generation that the controller has seen.
   public var observedGeneration: Int64? { get { json[int: "observedGeneration"] } set { json[int: "observedGeneration"] = newValue } }
+  /// Pending, Running, Succeeded, Failed or Unknown.
   public var phase: String? { get { json[string: "phase"] } set { json[string: "phase"] = newValue } }
+  /// Aspects of the state, such as Ready and PodScheduled.
   public var conditions: [PodCondition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
+  /// Why the pod is in its phase, for people.
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
+  /// Why the pod is in its phase, in one word.
   public var reason: String? { get { json[string: "reason"] } set { json[string: "reason"] = newValue } }
+  /// Node where pods are pushed away for this one.
   public var nominatedNodeName: String? { get { json[string: "nominatedNodeName"] } set { json[string: "nominatedNodeName"] = newValue } }
+  /// Address of the node.
   public var hostIP: String? { get { json[string: "hostIP"] } set { json[string: "hostIP"] = newValue } }
+  /// Addresses of the node.
   public var hostIPs: [HostIP] { get { json[views: "hostIPs"] } set { json[views: "hostIPs"] = newValue } }
+  /// Address of the pod.
   public var podIP: String? { get { json[string: "podIP"] } set { json[string: "podIP"] = newValue } }
+  /// Addresses of the pod, one per address family.
   public var podIPs: [PodIP] { get { json[views: "podIPs"] } set { json[views: "podIPs"] = newValue } }
+  /// When the node took the pod over.
   public var startTime: String? { get { json[string: "startTime"] } set { json[string: "startTime"] = newValue } }
+  /// State of each init container.
   public var initContainerStatuses: [ContainerStatus] { get { json[views: "initContainerStatuses"] } set { json[views: "initContainerStatuses"] = newValue } }
+  /// State of each container.
   public var containerStatuses: [ContainerStatus] { get { json[views: "containerStatuses"] } set { json[views: "containerStatuses"] = newValue } }
+  /// Guaranteed, Burstable or BestEffort.
   public var qosClass: String? { get { json[string: "qosClass"] } set { json[string: "qosClass"] = newValue } }
   public var ephemeralContainerStatuses: [ContainerStatus] { get { json[views: "ephemeralContainerStatuses"] } set { json[views: "ephemeralContainerStatuses"] = newValue } }
   public var resize: String? { get { json[string: "resize"] } set { json[string: "resize"] = newValue } }
@@ -538,10 +667,13 @@ public struct PodStatus: KubeValue {
   public var volumeHealth: [PodVolumeHealth] { get { json[views: "volumeHealth"] } set { json[views: "volumeHealth"] = newValue } }
 }
 
+/// PodTemplateSpec describes the pods that a workload makes.
 public struct PodTemplateSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted pod.
   public var spec: PodSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 
@@ -550,6 +682,7 @@ public struct PodVolumeHealth: KubeValue {
   public init(json: JSON) { self.json = json }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
   public var healthConditions: [VolumeHealthCondition] { get { json[views: "healthConditions"] } set { json[views: "healthConditions"] = newValue } }
+  /// When the status last changed.
   public var lastTransitionTime: String? { get { json[string: "lastTransitionTime"] } set { json[string: "lastTransitionTime"] = newValue } }
 }
 
@@ -565,7 +698,9 @@ public struct PortworxVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var volumeID: String? { get { json[string: "volumeID"] } set { json[string: "volumeID"] = newValue } }
+  /// Type of the file system.
   public var fsType: String? { get { json[string: "fsType"] } set { json[string: "fsType"] = newValue } }
+  /// Whether it can only be read.
   public var readOnly: Bool? { get { json[bool: "readOnly"] } set { json[bool: "readOnly"] = newValue } }
 }
 
@@ -576,25 +711,39 @@ public struct PreferredSchedulingTerm: KubeValue {
   public var preference: NodeSelectorTerm { get { json[view: "preference"] } _modify { yield &json[view: "preference"] } }
 }
 
+/// Probe is a check that the node makes on a container.
 public struct Probe: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Command that must exit with 0.
   public var exec: ExecAction? { get { json[optionalView: "exec"] } _modify { yield &json[optionalView: "exec"] } }
+  /// Request that must be answered with a status from 200 to 399.
   public var httpGet: HTTPGetAction? { get { json[optionalView: "httpGet"] } _modify { yield &json[optionalView: "httpGet"] } }
+  /// Port that must accept a connection.
   public var tcpSocket: TCPSocketAction? { get { json[optionalView: "tcpSocket"] } _modify { yield &json[optionalView: "tcpSocket"] } }
+  /// Call of the gRPC health service.
   public var grpc: GRPCAction? { get { json[optionalView: "grpc"] } _modify { yield &json[optionalView: "grpc"] } }
+  /// Seconds to wait after the start.
   public var initialDelaySeconds: Int64? { get { json[int: "initialDelaySeconds"] } set { json[int: "initialDelaySeconds"] = newValue } }
+  /// Seconds after which a check fails; 1 unless told.
   public var timeoutSeconds: Int64? { get { json[int: "timeoutSeconds"] } set { json[int: "timeoutSeconds"] = newValue } }
+  /// Seconds between checks; 10 unless told.
   public var periodSeconds: Int64? { get { json[int: "periodSeconds"] } set { json[int: "periodSeconds"] = newValue } }
+  /// Successes in a row that make it succeed again; 1 unless told.
   public var successThreshold: Int64? { get { json[int: "successThreshold"] } set { json[int: "successThreshold"] = newValue } }
+  /// Failures in a row that make it fail; 3 unless told.
   public var failureThreshold: Int64? { get { json[int: "failureThreshold"] } set { json[int: "failureThreshold"] = newValue } }
+  /// Seconds to end after a failure, instead of the pod's.
   public var terminationGracePeriodSeconds: Int64? { get { json[int: "terminationGracePeriodSeconds"] } set { json[int: "terminationGracePeriodSeconds"] = newValue } }
 }
 
+/// ProjectedVolumeSource puts several sources into one folder.
 public struct ProjectedVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// What appears in the folder.
   public var sources: [VolumeProjection] { get { json[views: "sources", keepsEmpty: true] } set { json[views: "sources", keepsEmpty: true] = newValue } }
+  /// Mode of the files; 0644 unless told.
   public var defaultMode: Int64? { get { json[int: "defaultMode"] } set { json[int: "defaultMode"] = newValue } }
   public var defaultUser: Int64? { get { json[int: "defaultUser"] } set { json[int: "defaultUser"] = newValue } }
 }

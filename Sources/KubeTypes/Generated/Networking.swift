@@ -1,4 +1,5 @@
 // Written by `schemac generate` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 public import Schema
 public import Wire
@@ -24,17 +25,22 @@ public struct IPBlock: KubeValue {
   public var except: [String] { get { json[strings: "except"] } set { json[strings: "except"] = newValue } }
 }
 
+/// Ingress routes HTTP requests from outside to services.
 public struct Ingress: KubeKind {
   public static let resource = GroupVersionResource(group: "networking.k8s.io", version: "v1", resource: "ingresses")
   public static let isNamespaced = true
   public static let kind = "Ingress"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted routes.
   public var spec: IngressSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
+  /// The last observed state.
   public var status: IngressStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
+/// IngressBackend is where requests are sent.
 public struct IngressBackend: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
@@ -42,23 +48,28 @@ public struct IngressBackend: KubeValue {
   public var resource: TypedLocalObjectReference? { get { json[optionalView: "resource"] } _modify { yield &json[optionalView: "resource"] } }
 }
 
+/// IngressClass names the controller that serves ingresses of a class.
 public struct IngressClass: KubeKind {
   public static let resource = GroupVersionResource(group: "networking.k8s.io", version: "v1", resource: "ingressclasses")
   public static let isNamespaced = false
   public static let kind = "IngressClass"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: IngressClassSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 
 public struct IngressClassParametersReference: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// API group of the kind that is named.
   public var apiGroup: String? { get { json[string: "apiGroup"] } set { json[string: "apiGroup"] = newValue } }
   public var kind: String? { get { json[string: "kind"] } set { json[string: "kind"] = newValue } }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
   public var scope: String? { get { json[string: "scope"] } set { json[string: "scope"] = newValue } }
+  /// Namespace of the object that is named.
   public var namespace: String? { get { json[string: "namespace"] } set { json[string: "namespace"] = newValue } }
 }
 
@@ -108,9 +119,13 @@ public struct IngressServiceBackend: KubeValue {
 public struct IngressSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Class of the ingress, which decides who serves it.
   public var ingressClassName: String? { get { json[string: "ingressClassName"] } set { json[string: "ingressClassName"] = newValue } }
+  /// Where requests go that no rule matches.
   public var defaultBackend: IngressBackend? { get { json[optionalView: "defaultBackend"] } _modify { yield &json[optionalView: "defaultBackend"] } }
+  /// Certificates for hosts.
   public var tls: [IngressTLS] { get { json[views: "tls"] } set { json[views: "tls"] = newValue } }
+  /// Routes by host and path.
   public var rules: [IngressRule] { get { json[views: "rules"] } set { json[views: "rules"] = newValue } }
 }
 
@@ -127,13 +142,16 @@ public struct IngressTLS: KubeValue {
   public var secretName: String? { get { json[string: "secretName"] } set { json[string: "secretName"] = newValue } }
 }
 
+/// NetworkPolicy says which traffic pods may receive and send.
 public struct NetworkPolicy: KubeKind {
   public static let resource = GroupVersionResource(group: "networking.k8s.io", version: "v1", resource: "networkpolicies")
   public static let isNamespaced = true
   public static let kind = "NetworkPolicy"
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
+  /// The wanted state.
   public var spec: NetworkPolicySpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 
@@ -170,9 +188,13 @@ public struct NetworkPolicyPort: KubeValue {
 public struct NetworkPolicySpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
+  /// Pods to which the policy applies; an empty selector chooses all.
   public var podSelector: LabelSelector? { get { json[optionalView: "podSelector"] } _modify { yield &json[optionalView: "podSelector"] } }
+  /// Traffic that the pods may receive.
   public var ingress: [NetworkPolicyIngressRule] { get { json[views: "ingress"] } set { json[views: "ingress"] = newValue } }
+  /// Traffic that the pods may send.
   public var egress: [NetworkPolicyEgressRule] { get { json[views: "egress"] } set { json[views: "egress"] = newValue } }
+  /// Ingress, Egress or both.
   public var policyTypes: [String] { get { json[strings: "policyTypes"] } set { json[strings: "policyTypes"] = newValue } }
 }
 

@@ -355,10 +355,16 @@ extension PodWorker {
     }
   }
 
-  /// Nothing is left on this machine: the API may forget the pod, too.
+  /// Nothing is left on this machine but its folder: that goes, too, and then the API may forget the pod.
   private func finishPod() async {
+    if intent == .delete { await flushStatus() }
+    let folder = context.configuration.podDirectory(uid)
+    do {
+      try await NIOThreadPool.singleton.runIfActive { _ = Files.removeTree(folder) }
+    } catch {
+      return holdOn(error, during: "remove the pod's folder")
+    }
     if intent == .delete {
-      await flushStatus()
       do {
         _ = try await context.client.delete(
           Pod.resource, namespace: key.namespace, name: key.name,
@@ -368,12 +374,6 @@ extension PodWorker {
       } catch {
         if intent != .gone { return holdOn(error, during: "delete from the API") }
       }
-    }
-    let folder = context.configuration.podDirectory(uid)
-    do {
-      try await NIOThreadPool.singleton.runIfActive { _ = Files.removeTree(folder) }
-    } catch {
-      context.log.warning("pod folder not removed", metadata: ["path": "\(folder)", "error": "\(error)"])
     }
     finish()
   }

@@ -417,7 +417,7 @@ actor PodWorker {
 
   /// Keeps a copy of the pod on disk, so that it runs on, is restarted and comes back while the API is away.
   func record() async {
-    guard !isRecorded else { return }
+    guard !isRecorded, intent == .run else { return }
     isRecorded = true
     var copy = pod.json
     copy["status"] = wanted ?? knownStatus

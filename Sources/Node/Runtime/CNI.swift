@@ -132,7 +132,8 @@ struct CNI: Sendable {
       let path = pluginDirectories.map({ "\($0)/\(type)" }).first(where: { access($0 as String, X_OK) == 0 })
     else {
       throw RuntimeError(
-        .network, "network plugin \"\(type)\" is not in \(pluginDirectories.joined(separator: ", ")); "
+        .network,
+        "network plugin \"\(type)\" is not in \(pluginDirectories.joined(separator: ", ")); "
           + "install the package containernetworking-plugins")
     }
     var environment = Subprocess.defaultEnvironment

@@ -320,7 +320,8 @@ public struct ContainerResources: Sendable, Equatable {
   public var pidsLimit: Int64?
 
   public init(
-    cpuRequestMillis: Int64? = nil, cpuLimitMillis: Int64? = nil, memoryLimitBytes: Int64? = nil, pidsLimit: Int64? = nil
+    cpuRequestMillis: Int64? = nil, cpuLimitMillis: Int64? = nil, memoryLimitBytes: Int64? = nil,
+    pidsLimit: Int64? = nil
   ) {
     self.cpuRequestMillis = cpuRequestMillis
     self.cpuLimitMillis = cpuLimitMillis

@@ -24,7 +24,7 @@ extension CrunRuntime {
     do throws(RuntimeError) {
       try await Self.blocking { [self] () throws(RuntimeError) in try prepareBundle(spec, record, sandbox) }
       let created = try await startMonitor(record, spec)
-      state.withLock { $0.containers[id] = created }
+      try await change(id) { $0 = created }
       watch(created)
       return ContainerHandle(id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt)
     } catch {
@@ -101,14 +101,14 @@ extension CrunRuntime {
 
   /// Changes a record in memory and on disk.
   func change(_ id: String, _ body: @escaping @Sendable (inout ContainerRecord) -> Void) async throws(RuntimeError) {
-    let changed = state.withLock { state -> ContainerRecord? in
-      guard var record = state.containers[id] else { return nil }
+    let isThere = state.withLock { state -> Bool in
+      guard var record = state.containers[id] else { return false }
       body(&record)
       state.containers[id] = record
-      return record
+      return true
     }
-    guard let changed else { throw .notFound("container \(id) does not exist on this node") }
-    try await Self.system { [self] () throws(SystemError) in try save(changed) }
+    guard isThere else { throw .notFound("container \(id) does not exist on this node") }
+    try await Self.system { [self] () throws(SystemError) in try persist(container: id) }
   }
 
   /// Writes a line to the monitor's control pipe.
@@ -131,7 +131,7 @@ extension CrunRuntime {
     let root = "\(folder)/rootfs"
     do throws(SystemError) {
       try Directory.create(folder, mode: 0o711)
-      try save(record)
+      try persist(container: record.id)
       for name in ["rootfs", "upper", "work"] { try Directory.create("\(folder)/\(name)") }
       try Mount.overlay(
         lower: spec.lowerDirectories, upper: "\(folder)/upper", work: "\(folder)/work", target: root, isVolatile: true)
@@ -200,7 +200,8 @@ extension CrunRuntime {
     var arguments = [
       "--cid", record.id, "--cuuid", record.id, "--name", record.name, "--bundle", folder, "--runtime",
       try enginePath(), "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
-      "--exit-dir", "\(folder)/exits", "--persist-dir", folder, "--full-attach", "--no-sync-log", "--log-level", "error",
+      "--exit-dir", "\(folder)/exits", "--persist-dir", folder, "--full-attach", "--no-sync-log", "--log-level",
+      "error",
       "--log-path", "k8s-file:\(record.logPath)",
     ]
     for argument in engineArguments { arguments += ["--runtime-arg", argument] }
@@ -278,7 +279,6 @@ extension CrunRuntime {
       if let monitor = RuntimeFiles.readText("\(folder)/conmon.pid").flatMap({ Int32($0) }) {
         created.monitor = ProcessWatch.startTime(of: monitor).map { RecordedProcess(pid: monitor, startTime: $0) }
       }
-      try save(created)
       return created
     } catch {
       if error.operation == Self.refused { throw RuntimeError(.engine, error.detail) }
@@ -290,7 +290,8 @@ extension CrunRuntime {
   private static let refused = "engine"
 
   /// The engine's own words are better than conmon's summary of them.
-  private func engineRefusal(_ record: ContainerRecord, _ message: String) async throws(SystemError) -> ContainerRecord {
+  private func engineRefusal(_ record: ContainerRecord, _ message: String) async throws(SystemError) -> ContainerRecord
+  {
     var text = message
     if let log = RuntimeFiles.readText("\(containerFolder(record.id))/oci-log") {
       let last = log.split(separator: "\n").last.map(String.init) ?? log

@@ -8,7 +8,8 @@ extension CrunRuntime {
   /// Takes up what earlier servers left: reads the records, decides what became of each container, and watches those
   /// that run.
   func adopt() async {
-    let (containers, sandboxes) = (try? await Self.blocking { [self] () throws(RuntimeError) in readRecords() }) ?? ([], [])
+    let (containers, sandboxes) =
+      (try? await Self.blocking { [self] () throws(RuntimeError) in readRecords() }) ?? ([], [])
     state.withLock { state in
       for record in sandboxes { state.sandboxes[record.podUID] = record }
       for record in containers { state.containers[record.id] = record }
@@ -135,13 +136,11 @@ extension CrunRuntime {
         continue
       }
       if index == 0 { try? ProcessWatch.signal(descriptor, SIGKILL) }
+      // The monitor of a half-made container waits for an engine that may never answer: both are of one group.
+      if index == 1, record.process == nil { Glibc.kill(-process.pid, SIGKILL) }
       do throws(SystemError) {
         try await descriptor.ready(.readable, .now + .seconds(10))
       } catch {
-        if index == 1, record.process == nil {
-          try? ProcessWatch.signal(descriptor, SIGKILL)
-          continue
-        }
         throw .timedOut(
           "container \(record.id): \(index == 0 ? "process" : "monitor") \(process.pid) does not end after SIGKILL")
       }

@@ -104,6 +104,13 @@ extension CrunRuntime {
     return result
   }
 
+  /// Asks the network plugins whether the pod's interface is as they made it (CNI `CHECK`). Throws what they miss.
+  public func checkNetwork(_ podUID: String) async throws(RuntimeError) {
+    let record = try sandboxRecord(podUID)
+    guard let configuration = record.network, let result = record.networkResult else { return }
+    try await network.check(attachment(record), configuration, result: result)
+  }
+
   /// The runtime's part of the machine, wholly: containers, sandboxes, cgroups and the run folder. For `down --purge`.
   public func removeEverything() async throws(RuntimeError) {
     for id in state.withLock({ Array($0.containers.keys) }) { try await removeContainer(id) }
@@ -152,7 +159,9 @@ extension CrunRuntime {
     let folder = sandboxFolder(spec.podUID)
     let files = [
       ("resolv.conf", PodFiles.resolvConf(spec.dns)),
-      ("hostname", (spec.hostNetwork ? RuntimeFiles.readText("/proc/sys/kernel/hostname") ?? "" : spec.hostname) + "\n"),
+      (
+        "hostname", (spec.hostNetwork ? RuntimeFiles.readText("/proc/sys/kernel/hostname") ?? "" : spec.hostname) + "\n"
+      ),
       (
         "hosts",
         spec.hostNetwork
@@ -209,8 +218,10 @@ enum Sysctls {
     for name in spec.sysctls.keys.sorted() {
       let dotted = String(name.map { $0 == "/" ? "." : $0 })
       let ofIPC =
-        ["kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.msgmax", "kernel.msgmnb",
-          "kernel.msgmni", "kernel.shm_rmid_forced"].contains(dotted) || dotted.hasPrefix("fs.mqueue.")
+        [
+          "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.msgmax", "kernel.msgmnb",
+          "kernel.msgmni", "kernel.shm_rmid_forced",
+        ].contains(dotted) || dotted.hasPrefix("fs.mqueue.")
       let ofNetwork = dotted.hasPrefix("net.")
       guard ofIPC || ofNetwork else {
         throw RuntimeError(.invalid, "sysctl \"\(name)\" is not namespaced and would change the whole machine")

@@ -80,7 +80,9 @@ extension CrunRuntime {
     guard let number = UInt16(exactly: port), number > 0 else { throw RuntimeError(.invalid, "port \(port)") }
     // The socket belongs to the namespace of the thread that makes it, wherever it is used afterwards.
     let make: @Sendable () throws(SystemError) -> [Int32] = {
-      [AF_INET, AF_INET6].map { socket($0, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0) }
+      [AF_INET, AF_INET6].map {
+        socket($0, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+      }
     }
     do throws(SystemError) {
       let sockets =
@@ -153,7 +155,8 @@ extension CrunRuntime {
     engineArguments + ["exec", "--process", files.process, "--pid-file", files.pid]
   }
 
-  private func execPipes(_ files: ExecFiles, _ options: TerminalOptions) async throws(SystemError) -> any ProcessStream {
+  private func execPipes(_ files: ExecFiles, _ options: TerminalOptions) async throws(SystemError) -> any ProcessStream
+  {
     var theirs: [Int32] = []
     defer { for fd in theirs { close(fd) } }
     var descriptors: [Subprocess.Mapping] = []
@@ -172,7 +175,8 @@ extension CrunRuntime {
     let engine = try Subprocess.spawn(
       configuration.runtimePath, execArguments(files) + [files.containerID], descriptors: descriptors)
     return ExecStream(
-      engine: engine, pidFile: files.pid, stdin: stdin, stdout: stdout, stderr: stderr, terminal: nil,
+      engine: engine, containerID: files.containerID, pidFile: files.pid, stdin: stdin, stdout: stdout, stderr: stderr,
+      terminal: nil,
       finished: { files.remove() })
   }
 
@@ -200,7 +204,8 @@ extension CrunRuntime {
       }
       _ = await ended.value
       return ExecStream(
-        engine: engine, pidFile: files.pid, stdin: nil, stdout: errorReader, stderr: nil, terminal: nil,
+        engine: engine, containerID: files.containerID, pidFile: files.pid, stdin: nil, stdout: errorReader,
+        stderr: nil, terminal: nil,
         finished: { files.remove() })
     }
     connected.set()
@@ -221,7 +226,8 @@ extension CrunRuntime {
     let terminal = try AsyncDescriptor(owning: master)
     let writer = try terminal.duplicate()
     return ExecStream(
-      engine: engine, pidFile: files.pid, stdin: options.stdin ? writer : nil, stdout: terminal, stderr: nil,
+      engine: engine, containerID: files.containerID, pidFile: files.pid, stdin: options.stdin ? writer : nil,
+      stdout: terminal, stderr: nil,
       terminal: writer, finished: { files.remove() })
   }
 

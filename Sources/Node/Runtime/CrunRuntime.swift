@@ -52,6 +52,8 @@ public final class CrunRuntime: ContainerRuntime {
   /// What containers get: a million, or less where the server itself may not have so many.
   let openFilesMax: Int64
   let state = Mutex(State())
+  /// Held while a container's record is written.
+  let saving = Mutex(())
   let network: CNI
   let eventSink: AsyncStream<RuntimeEvent>.Continuation
 
@@ -172,9 +174,19 @@ public final class CrunRuntime: ContainerRuntime {
     return record
   }
 
-  /// Blocks.
-  func save(_ record: ContainerRecord) throws(SystemError) {
-    try RuntimeFiles.write(record.json.serialized(), to: "\(containerFolder(record.id))/record.json")
+  /// Writes a container's record as it is now; nothing when the container was removed meanwhile. One at a time, so that
+  /// an older state never replaces a newer one. Blocks.
+  func persist(container id: String) throws(SystemError) {
+    let failure = saving.withLock { _ -> SystemError? in
+      guard let record = state.withLock({ $0.containers[id] }) else { return nil }
+      do throws(SystemError) {
+        try RuntimeFiles.write(record.json.serialized(), to: "\(containerFolder(id))/record.json")
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let failure { throw failure }
   }
 
   /// Blocks.

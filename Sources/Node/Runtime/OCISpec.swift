@@ -69,7 +69,8 @@ struct OCISpec {
     ]
     if !spec.labels.isEmpty {
       config["annotations"] = .object(
-        JSONObject(uniqueMembers: spec.labels.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
+        JSONObject(
+          uniqueMembers: spec.labels.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
     }
     return config
   }
@@ -87,7 +88,8 @@ struct OCISpec {
       "terminal": .bool(spec.tty), "user": user(around.user), "args": strings(spec.arguments),
       "env": strings(environment), "cwd": .string(spec.workingDirectory.isEmpty ? "/" : spec.workingDirectory),
       "capabilities": [
-        "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [], "ambient": [],
+        "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [],
+        "ambient": [],
       ],
       "rlimits": [
         ["type": "RLIMIT_NOFILE", "hard": .int(around.openFilesMax), "soft": .int(around.openFilesMax)]
@@ -157,9 +159,10 @@ struct OCISpec {
         mount(file.destination, "bind", file.source, ["bind", "rprivate", spec.readOnlyRootFilesystem ? "ro" : "rw"]))
     }
     // Parents before what lies in them.
-    for item in spec.mounts.enumerated().sorted(by: { depth($0.element.destination, $0.offset, $1.element.destination, $1.offset) })
-      .map(\.element)
-    {
+    for item in spec.mounts.enumerated().sorted(by: {
+      depth($0.element.destination, $0.offset, $1.element.destination, $1.offset)
+    })
+    .map(\.element) {
       let writing = item.readOnly ? "ro" : "rw"
       switch item.source {
       case .bind(let source):

@@ -231,7 +231,9 @@ enum RuntimeFiles {
   }
 
   static func process(_ json: JSON?) -> RecordedProcess? {
-    guard let pid = json?["pid"]?.int, let start = json?["startTime"]?.string.flatMap({ UInt64($0) }) else { return nil }
+    guard let pid = json?["pid"]?.int, let start = json?["startTime"]?.string.flatMap({ UInt64($0) }) else {
+      return nil
+    }
     return RecordedProcess(pid: Int32(clamping: pid), startTime: start)
   }
 

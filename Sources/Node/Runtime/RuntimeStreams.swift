@@ -87,6 +87,7 @@ final class ExecStream: ProcessStream {
   let output: AsyncThrowingStream<ProcessOutput, any Error>
   private let channel = OutputChannel()
   private let engine: ProcessHandle
+  private let containerID: String
   private let pidFile: String
   private let stdin: AsyncDescriptor?
   private let terminal: AsyncDescriptor?
@@ -97,10 +98,12 @@ final class ExecStream: ProcessStream {
   ///   - readers: where the process's output comes from.
   ///   - finished: called once the engine has ended.
   init(
-    engine: ProcessHandle, pidFile: String, stdin: AsyncDescriptor?, stdout: AsyncDescriptor?, stderr: AsyncDescriptor?,
+    engine: ProcessHandle, containerID: String, pidFile: String, stdin: AsyncDescriptor?, stdout: AsyncDescriptor?,
+    stderr: AsyncDescriptor?,
     terminal: AsyncDescriptor?, finished: @escaping @Sendable () -> Void
   ) {
     self.engine = engine
+    self.containerID = containerID
     self.pidFile = pidFile
     self.stdin = stdin
     self.terminal = terminal
@@ -174,12 +177,20 @@ final class ExecStream: ProcessStream {
   }
 
   /// Ends the process in the container; the engine then ends by itself, and is ended if it does not.
-  func kill() {
-    if let pid = RuntimeFiles.readText(pidFile).flatMap({ Int32($0) }), pid > 1,
-      let start = ProcessWatch.startTime(of: pid), let process = ProcessWatch.open(pid: pid, startTime: start)
+  private func kill() {
+    // Stopped, the engine starts nothing more and reaps nothing: what is its child now stays so until it is killed.
+    engine.signal(SIGSTOP)
+    var pids = Set(
+      (RuntimeFiles.readText("/proc/\(engine.pid)/task/\(engine.pid)/children") ?? "").split(separator: " ")
+        .compactMap { Int32($0) })
+    // The engine's child may only have been the one that started the process.
+    if let pid = RuntimeFiles.readText(pidFile).flatMap({ Int32($0) }),
+      RuntimeFiles.readText("/proc/\(pid)/cgroup")?.contains(containerID) == true
     {
-      try? ProcessWatch.signal(process, SIGKILL)
+      pids.insert(pid)
     }
+    for pid in pids where pid > 1 { Glibc.kill(pid, SIGKILL) }
+    engine.signal(pids.isEmpty ? SIGKILL : SIGCONT)
     let engine = engine
     ReadinessMonitor.shared.timer(at: .now + .seconds(2)) { _ in engine.signal(SIGKILL) }
   }

@@ -106,7 +106,9 @@ struct UserLookup {
 
   private static func lines(_ bytes: [UInt8]) -> [[String]] {
     bytes.split(separator: 0x0a).filter { $0.first != UInt8(ascii: "#") }.map { line in
-      line.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+      line.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).map {
+        String(decoding: $0, as: UTF8.self)
+      }
     }
   }
 }

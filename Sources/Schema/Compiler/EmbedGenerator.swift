@@ -4,6 +4,7 @@ package enum EmbedGenerator {
   package static func swift(sources: [(name: String, text: String)]) -> String {
     var text = """
       // Written by `schemac embed` from Schemas/. Change those files, not this one.
+      // swift-format-ignore-file
 
       enum BuiltinSchemas {
         static let sources: [(name: String, text: String)] = [

@@ -78,7 +78,8 @@ package struct ViewGenerator {
       files[file, default: ""] += "\n" + text(of: item.schema)
     }
     return files.sorted { $0.key < $1.key }.map { file, text in
-      var head = "// Written by `schemac generate` from Schemas/. Change those files, not this one.\n\n"
+      var head = "// Written by `schemac generate` from Schemas/. Change those files, not this one.\n"
+      head += "// swift-format-ignore-file\n\n"
       // An import that is more public than its use is a warning.
       if text.contains("GroupVersionResource") { head += "public import Schema\n" }
       return (name: file + ".swift", text: head + "public import Wire\n" + text)

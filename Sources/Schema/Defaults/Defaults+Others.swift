@@ -59,7 +59,10 @@ extension Defaults {
       guard version == "v2" else { return }
       if spec.isAbsentOrEmpty("metrics") {
         spec["metrics"] = [
-          ["type": "Resource", "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 80]]]
+          [
+            "type": "Resource",
+            "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 80]],
+          ]
         ]
       }
     }

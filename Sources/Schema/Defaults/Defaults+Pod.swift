@@ -64,7 +64,9 @@ extension Defaults {
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
       container.modify(name) { probe in
-        for (key, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+        for (key, value) in [
+          ("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3),
+        ]
           as [(String, Int64)]
         where probe.isAbsentOrEmpty(key) {
           probe[key] = .int(value)

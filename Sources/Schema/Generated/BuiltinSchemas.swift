@@ -1,4 +1,5 @@
 // Written by `schemac embed` from Schemas/. Change those files, not this one.
+// swift-format-ignore-file
 
 enum BuiltinSchemas {
   static let sources: [(name: String, text: String)] = [
@@ -12,7 +13,7 @@ enum BuiltinSchemas {
       enum Operation CREATE UPDATE DELETE CONNECT
       enum PatchType JSONPatch
 
-      kind AdmissionReview
+      kind AdmissionReview  # AdmissionReview asks a webhook whether a request may pass, and carries its answer.
         request AdmissionRequest? 1 omitempty
         response AdmissionResponse? 2 omitempty
 
@@ -25,7 +26,7 @@ enum BuiltinSchemas {
         requestResource meta.GroupVersionResource? 14 omitempty
         requestSubResource string 15 omitempty
         name string 5 omitempty
-        namespace string 6 omitempty
+        namespace string 6 omitempty  # Namespace of the object that is named.
         operation Operation 7
         userInfo authentication.UserInfo 8
         object object 9 omitempty
@@ -61,7 +62,7 @@ enum BuiltinSchemas {
       enum SideEffectClass Unknown None Some NoneOnDryRun
       enum ValidationAction Deny Warn Audit
 
-      kind ValidatingAdmissionPolicy
+      kind ValidatingAdmissionPolicy  # ValidatingAdmissionPolicy refuses objects by expressions.
         @resource validatingadmissionpolicies validatingadmissionpolicy
         @categories api-extensions
         @scope cluster
@@ -70,11 +71,11 @@ enum BuiltinSchemas {
         @column integer Validations
         @column string ParamKind
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ValidatingAdmissionPolicySpec 2 omitempty
-        status ValidatingAdmissionPolicyStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ValidatingAdmissionPolicySpec 2 omitempty  # The wanted state.
+        status ValidatingAdmissionPolicyStatus 3 omitempty  # The last observed state.
 
-      kind ValidatingAdmissionPolicyBinding
+      kind ValidatingAdmissionPolicyBinding  # ValidatingAdmissionPolicyBinding applies a validating policy to resources, with parameters.
         @resource validatingadmissionpolicybindings validatingadmissionpolicybinding
         @categories api-extensions
         @scope cluster
@@ -82,30 +83,30 @@ enum BuiltinSchemas {
         @column string PolicyName
         @column string ParamRef
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ValidatingAdmissionPolicyBindingSpec 2 omitempty required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ValidatingAdmissionPolicyBindingSpec 2 omitempty required  # The wanted state.
 
-      kind ValidatingWebhookConfiguration
+      kind ValidatingWebhookConfiguration  # ValidatingWebhookConfiguration names webhooks that may refuse objects before they are stored.
         @resource validatingwebhookconfigurations validatingwebhookconfiguration
         @categories api-extensions
         @scope cluster
         @column string/name Name
         @column integer Webhooks
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         webhooks [ValidatingWebhook] 2 omitempty merge=name keys=name
 
-      kind MutatingWebhookConfiguration
+      kind MutatingWebhookConfiguration  # MutatingWebhookConfiguration names webhooks that may change objects before they are stored.
         @resource mutatingwebhookconfigurations mutatingwebhookconfiguration
         @categories api-extensions
         @scope cluster
         @column string/name Name
         @column integer Webhooks
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         webhooks [MutatingWebhook] 2 omitempty merge=name keys=name
 
-      kind MutatingAdmissionPolicy
+      kind MutatingAdmissionPolicy  # MutatingAdmissionPolicy changes objects by expressions before they are stored.
         @resource mutatingadmissionpolicies mutatingadmissionpolicy
         @categories api-extensions
         @scope cluster
@@ -113,10 +114,10 @@ enum BuiltinSchemas {
         @column integer Mutations
         @column string ParamKind
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec MutatingAdmissionPolicySpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec MutatingAdmissionPolicySpec 2 omitempty  # The wanted state.
 
-      kind MutatingAdmissionPolicyBinding
+      kind MutatingAdmissionPolicyBinding  # MutatingAdmissionPolicyBinding applies a mutating policy to resources, with parameters.
         @resource mutatingadmissionpolicybindings mutatingadmissionpolicybinding
         @categories api-extensions
         @scope cluster
@@ -124,8 +125,8 @@ enum BuiltinSchemas {
         @column string PolicyName
         @column string ParamRef
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec MutatingAdmissionPolicyBindingSpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec MutatingAdmissionPolicyBindingSpec 2 omitempty  # The wanted state.
 
       struct Rule
         apiGroups [string] 1 omitempty
@@ -134,9 +135,9 @@ enum BuiltinSchemas {
         scope ScopeType? 4 omitempty
 
       struct ValidatingAdmissionPolicyStatus
-        observedGeneration int64 1 omitempty
+        observedGeneration int64 1 omitempty  # Generation that the controller has seen.
         typeChecking TypeChecking? 2 omitempty
-        conditions [meta.Condition] 3 omitempty keys=type
+        conditions [meta.Condition] 3 omitempty keys=type  # Aspects of the current state.
 
       struct TypeChecking
         expressionWarnings [ExpressionWarning] 1 omitempty
@@ -180,8 +181,8 @@ enum BuiltinSchemas {
 
       struct ParamRef
         name string 1 omitempty
-        namespace string 2 omitempty
-        selector meta.LabelSelector? 3 omitempty
+        namespace string 2 omitempty  # Namespace of the object that is named.
+        selector meta.LabelSelector? 3 omitempty  # Which objects are meant, by their labels.
         parameterNotFoundAction ParameterNotFoundActionType? 4 omitempty
 
       struct MatchResources
@@ -257,7 +258,7 @@ enum BuiltinSchemas {
         caBundle bytes 2 omitempty
 
       struct ServiceReference
-        namespace string 1 required
+        namespace string 1 required  # Namespace of the object that is named.
         name string 2 required
         path string? 3 omitempty
         port int32? 4 omitempty
@@ -278,8 +279,8 @@ enum BuiltinSchemas {
       enum DiscoveryFreshness Current Stale
       enum ResourceScope Cluster Namespaced
 
-      kind APIGroupDiscovery
-        metadata meta.ObjectMeta 1 omitempty
+      kind APIGroupDiscovery  # APIGroupDiscovery describes the resources of an API group.
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         versions [APIVersionDiscovery] 2 omitempty keys=version
 
       struct APIVersionDiscovery
@@ -318,18 +319,18 @@ enum BuiltinSchemas {
       enum FieldValueErrorReason FieldValueRequired FieldValueDuplicate FieldValueInvalid FieldValueForbidden open
       enum ResourceScope Cluster Namespaced
 
-      kind CustomResourceDefinition
+      kind CustomResourceDefinition  # CustomResourceDefinition adds a kind to the API.
         @resource customresourcedefinitions customresourcedefinition crd crds
         @categories api-extensions
         @scope cluster
         @subresource status get,patch,update
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty
-        spec CustomResourceDefinitionSpec 2 required
-        status CustomResourceDefinitionStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec CustomResourceDefinitionSpec 2 required  # The wanted state.
+        status CustomResourceDefinitionStatus 3 omitempty  # The last observed state.
 
-      kind ConversionReview
+      kind ConversionReview  # ConversionReview asks a webhook to convert objects between versions of a kind.
         request ConversionRequest? 1 omitempty
         response ConversionResponse? 2 omitempty
 
@@ -355,7 +356,7 @@ enum BuiltinSchemas {
         caBundle bytes 2 omitempty
 
       struct ServiceReference
-        namespace string 1 required
+        namespace string 1 required  # Namespace of the object that is named.
         name string 2 required
         path string? 3 omitempty
         port int32? 4 omitempty
@@ -391,18 +392,18 @@ enum BuiltinSchemas {
         categories [string] 6 omitempty
 
       struct CustomResourceDefinitionCondition
-        type CustomResourceDefinitionConditionType 1 required
-        status ConditionStatus 2 required
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
-        observedGeneration int64 6 omitempty
+        type CustomResourceDefinitionConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
+        observedGeneration int64 6 omitempty  # Generation that the controller has seen.
 
       struct CustomResourceDefinitionStatus
-        conditions [CustomResourceDefinitionCondition] 1 keys=type
+        conditions [CustomResourceDefinitionCondition] 1 keys=type  # Aspects of the current state.
         acceptedNames CustomResourceDefinitionNames 2
         storedVersions [string] 3
-        observedGeneration int64 4 omitempty
+        observedGeneration int64 4 omitempty  # Generation that the controller has seen.
 
       struct CustomResourceValidation
         openAPIV3Schema JSONSchemaProps? 1 omitempty
@@ -450,7 +451,7 @@ enum BuiltinSchemas {
         maxProperties int64? 21 omitempty
         minProperties int64? 22 omitempty
         required [string] 23 omitempty
-        items any? 24 omitempty
+        items any? 24 omitempty  # Which keys become files, and their names; every key unless told.
         allOf [JSONSchemaProps] 25 omitempty
         oneOf [JSONSchemaProps] 26 omitempty
         anyOf [JSONSchemaProps] 27 omitempty
@@ -496,7 +497,7 @@ enum BuiltinSchemas {
       enum APIServiceConditionType Available open
       enum ConditionStatus True False Unknown
 
-      kind APIService
+      kind APIService  # APIService hands an API group and version to another server.
         @resource apiservices apiservice
         @categories api-extensions
         @scope cluster
@@ -505,12 +506,12 @@ enum BuiltinSchemas {
         @column string Service
         @column string Available
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec APIServiceSpec 2 omitempty
-        status APIServiceStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec APIServiceSpec 2 omitempty  # The wanted state.
+        status APIServiceStatus 3 omitempty  # The last observed state.
 
       struct ServiceReference
-        namespace string 1 omitempty
+        namespace string 1 omitempty  # Namespace of the object that is named.
         name string 2 omitempty
         port int32? 3 omitempty
 
@@ -524,14 +525,14 @@ enum BuiltinSchemas {
         versionPriority int32 8 required
 
       struct APIServiceCondition
-        type APIServiceConditionType 1 required
-        status ConditionStatus 2 required
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type APIServiceConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
       struct APIServiceStatus
-        conditions [APIServiceCondition] 1 omitempty merge=type keys=type
+        conditions [APIServiceCondition] 1 omitempty merge=type keys=type  # Aspects of the current state.
 
       """#
     ),
@@ -551,7 +552,7 @@ enum BuiltinSchemas {
       enum StatefulSetConditionType Progressing open
       enum StatefulSetUpdateStrategyType RollingUpdate OnDelete Recreate
 
-      kind StatefulSet
+      kind StatefulSet  # StatefulSet runs pods with stable names and storage of their own.
         @resource statefulsets statefulset sts
         @categories all
         @subresource scale get,patch,update autoscaling/v1 Scale
@@ -561,11 +562,11 @@ enum BuiltinSchemas {
         @column string Age
         @column string!1 Containers
         @column string!1 Images
-        metadata meta.ObjectMeta 1 omitempty
-        spec StatefulSetSpec 2 omitempty required
-        status StatefulSetStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec StatefulSetSpec 2 omitempty required  # The wanted state.
+        status StatefulSetStatus 3 omitempty  # The last observed state.
 
-      kind Deployment
+      kind Deployment  # Deployment keeps a number of equal pods running and replaces them gradually when their template changes.
         @resource deployments deployment deploy
         @categories all
         @subresource scale get,patch,update autoscaling/v1 Scale
@@ -578,11 +579,11 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec DeploymentSpec 2 omitempty required
-        status DeploymentStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec DeploymentSpec 2 omitempty required  # The wanted state.
+        status DeploymentStatus 3 omitempty  # The last observed state.
 
-      kind DaemonSet
+      kind DaemonSet  # DaemonSet runs one copy of a pod on every matching node.
         @resource daemonsets daemonset ds
         @categories all
         @subresource status get,patch,update
@@ -597,11 +598,11 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec DaemonSetSpec 2 omitempty required
-        status DaemonSetStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec DaemonSetSpec 2 omitempty required  # The wanted state.
+        status DaemonSetStatus 3 omitempty  # The last observed state.
 
-      kind ReplicaSet
+      kind ReplicaSet  # ReplicaSet keeps a number of equal pods running.
         @resource replicasets replicaset rs
         @categories all
         @subresource scale get,patch,update autoscaling/v1 Scale
@@ -614,17 +615,17 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec ReplicaSetSpec 2 omitempty required
-        status ReplicaSetStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ReplicaSetSpec 2 omitempty required  # The wanted state.
+        status ReplicaSetStatus 3 omitempty  # The last observed state.
 
-      kind ControllerRevision
+      kind ControllerRevision  # ControllerRevision is an immutable snapshot of a controller's state.
         @resource controllerrevisions controllerrevision
         @column string/name Name
         @column string Controller
         @column integer Revision
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         data object 2 required
         revision int64 3
 
@@ -643,74 +644,74 @@ enum BuiltinSchemas {
       struct StatefulSetOrdinals
         start int32 1
 
-      struct StatefulSetSpec
-        replicas int32? 1 omitempty
-        selector meta.LabelSelector? 2 required
-        template core.PodTemplateSpec 3 required
-        volumeClaimTemplates [core.PersistentVolumeClaim] 4 omitempty
-        serviceName string 5
-        podManagementPolicy PodManagementPolicyType 6 omitempty
-        updateStrategy StatefulSetUpdateStrategy 7 omitempty
+      struct StatefulSetSpec  # StatefulSetSpec describes the wanted state of a stateful set.
+        replicas int32? 1 omitempty  # Wanted number of pods; 1 unless told.
+        selector meta.LabelSelector? 2 required  # Pods that belong to the set; it cannot be changed.
+        template core.PodTemplateSpec 3 required  # The pods to make.
+        volumeClaimTemplates [core.PersistentVolumeClaim] 4 omitempty  # Claims that each pod gets for itself.
+        serviceName string 5  # Headless service that names the pods.
+        podManagementPolicy PodManagementPolicyType 6 omitempty  # OrderedReady starts pods one after the other, Parallel all at once.
+        updateStrategy StatefulSetUpdateStrategy 7 omitempty  # How pods are replaced.
         revisionHistoryLimit int32? 8 omitempty
-        minReadySeconds int32 9 omitempty
+        minReadySeconds int32 9 omitempty  # Seconds a new pod must be ready to count as available.
         persistentVolumeClaimRetentionPolicy StatefulSetPersistentVolumeClaimRetentionPolicy? 10 omitempty
         ordinals StatefulSetOrdinals? 11 omitempty
 
       struct StatefulSetStatus
-        observedGeneration int64 1 omitempty
-        replicas int32 2 required
+        observedGeneration int64 1 omitempty  # Generation that the controller has seen.
+        replicas int32 2 required  # Number of pods.
         readyReplicas int32 3 omitempty
         currentReplicas int32 4 omitempty
         updatedReplicas int32 5 omitempty
         currentRevision string 6 omitempty
         updateRevision string 7 omitempty
         collisionCount int32? 9 omitempty
-        conditions [StatefulSetCondition] 10 omitempty merge=type keys=type
+        conditions [StatefulSetCondition] 10 omitempty merge=type keys=type  # Aspects of the current state.
         availableReplicas int32 11
 
       struct StatefulSetCondition
-        type StatefulSetConditionType 1
-        status core.ConditionStatus 2
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type StatefulSetConditionType 1  # Which aspect, in one word.
+        status core.ConditionStatus 2  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
-      struct DeploymentSpec
-        replicas int32? 1 omitempty
-        selector meta.LabelSelector? 2 required
-        template core.PodTemplateSpec 3 required
-        strategy DeploymentStrategy 4 omitempty retainKeys
-        minReadySeconds int32 5 omitempty
-        revisionHistoryLimit int32? 6 omitempty
-        paused bool 7 omitempty
-        progressDeadlineSeconds int32? 9 omitempty
+      struct DeploymentSpec  # DeploymentSpec describes the wanted state of a deployment.
+        replicas int32? 1 omitempty  # Wanted number of pods; 1 unless told.
+        selector meta.LabelSelector? 2 required  # Pods that belong to the deployment; it cannot be changed and must match the template's labels.
+        template core.PodTemplateSpec 3 required  # The pods to make.
+        strategy DeploymentStrategy 4 omitempty retainKeys  # How old pods are replaced by new ones.
+        minReadySeconds int32 5 omitempty  # Seconds a new pod must be ready to count as available.
+        revisionHistoryLimit int32? 6 omitempty  # How many old replica sets are kept for rollbacks; 10 unless told.
+        paused bool 7 omitempty  # Whether changes of the template are not rolled out.
+        progressDeadlineSeconds int32? 9 omitempty  # Seconds without progress after which the rollout counts as failed; 600 unless told.
 
-      struct DeploymentStrategy
-        type DeploymentStrategyType 1 omitempty
-        rollingUpdate RollingUpdateDeployment? 2 omitempty
+      struct DeploymentStrategy  # DeploymentStrategy says how old pods are replaced by new ones.
+        type DeploymentStrategyType 1 omitempty  # RollingUpdate or Recreate.
+        rollingUpdate RollingUpdateDeployment? 2 omitempty  # Bounds of a rolling update.
 
-      struct RollingUpdateDeployment
-        maxUnavailable IntOrString? 1 omitempty
-        maxSurge IntOrString? 2 omitempty
+      struct RollingUpdateDeployment  # RollingUpdateDeployment bounds a rolling update.
+        maxUnavailable IntOrString? 1 omitempty  # How many pods may be missing, as a number or percentage; 25% unless told.
+        maxSurge IntOrString? 2 omitempty  # How many pods may be extra, as a number or percentage; 25% unless told.
 
-      struct DeploymentStatus
-        observedGeneration int64 1 omitempty
-        replicas int32 2 omitempty
-        updatedReplicas int32 3 omitempty
-        readyReplicas int32 7 omitempty
-        availableReplicas int32 4 omitempty
-        unavailableReplicas int32 5 omitempty
+      struct DeploymentStatus  # DeploymentStatus is the last observed state of a deployment.
+        observedGeneration int64 1 omitempty  # Generation that the controller has seen.
+        replicas int32 2 omitempty  # Pods there are.
+        updatedReplicas int32 3 omitempty  # Pods with the current template.
+        readyReplicas int32 7 omitempty  # Pods that are ready.
+        availableReplicas int32 4 omitempty  # Pods that have been ready for minReadySeconds.
+        unavailableReplicas int32 5 omitempty  # Pods that are missing.
         terminatingReplicas int32? 9 omitempty
-        conditions [DeploymentCondition] 6 omitempty merge=type keys=type
-        collisionCount int32? 8 omitempty
+        conditions [DeploymentCondition] 6 omitempty merge=type keys=type  # Aspects of the state, such as Available and Progressing.
+        collisionCount int32? 8 omitempty  # How often the name of a replica set was taken.
 
       struct DeploymentCondition
-        type DeploymentConditionType 1
-        status core.ConditionStatus 2
-        lastUpdateTime Time 6 omitempty
-        lastTransitionTime Time 7 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type DeploymentConditionType 1  # Which aspect, in one word.
+        status core.ConditionStatus 2  # True, False or Unknown.
+        lastUpdateTime Time 6 omitempty  # When the condition was last written.
+        lastTransitionTime Time 7 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
       struct DaemonSetUpdateStrategy
         type DaemonSetUpdateStrategyType 1 omitempty
@@ -720,11 +721,11 @@ enum BuiltinSchemas {
         maxUnavailable IntOrString? 1 omitempty
         maxSurge IntOrString? 2 omitempty
 
-      struct DaemonSetSpec
-        selector meta.LabelSelector? 1 required
-        template core.PodTemplateSpec 2 required
-        updateStrategy DaemonSetUpdateStrategy 3 omitempty
-        minReadySeconds int32 4 omitempty
+      struct DaemonSetSpec  # DaemonSetSpec describes the wanted state of a daemon set.
+        selector meta.LabelSelector? 1 required  # Pods that belong to the set; it cannot be changed.
+        template core.PodTemplateSpec 2 required  # The pods to make.
+        updateStrategy DaemonSetUpdateStrategy 3 omitempty  # How pods are replaced.
+        minReadySeconds int32 4 omitempty  # Seconds a new pod must be ready to count as available.
         revisionHistoryLimit int32? 6 omitempty
 
       struct DaemonSetStatus
@@ -732,41 +733,41 @@ enum BuiltinSchemas {
         numberMisscheduled int32 2 required
         desiredNumberScheduled int32 3 required
         numberReady int32 4 required
-        observedGeneration int64 5 omitempty
+        observedGeneration int64 5 omitempty  # Generation that the controller has seen.
         updatedNumberScheduled int32 6 omitempty
         numberAvailable int32 7 omitempty
         numberUnavailable int32 8 omitempty
         collisionCount int32? 9 omitempty
-        conditions [DaemonSetCondition] 10 omitempty merge=type keys=type
+        conditions [DaemonSetCondition] 10 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct DaemonSetCondition
-        type string 1
-        status core.ConditionStatus 2
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type string 1  # Which aspect, in one word.
+        status core.ConditionStatus 2  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
-      struct ReplicaSetSpec
-        replicas int32? 1 omitempty
-        minReadySeconds int32 4 omitempty
-        selector meta.LabelSelector? 2 required
-        template core.PodTemplateSpec 3 omitempty
+      struct ReplicaSetSpec  # ReplicaSetSpec describes the wanted state of a replica set.
+        replicas int32? 1 omitempty  # Wanted number of pods; 1 unless told.
+        minReadySeconds int32 4 omitempty  # Seconds a new pod must be ready to count as available.
+        selector meta.LabelSelector? 2 required  # Pods that belong to the set; it cannot be changed.
+        template core.PodTemplateSpec 3 omitempty  # The pods to make.
 
       struct ReplicaSetStatus
-        replicas int32 1 required
+        replicas int32 1 required  # Number of pods.
         fullyLabeledReplicas int32 2 omitempty
         readyReplicas int32 4 omitempty
         availableReplicas int32 5 omitempty
         terminatingReplicas int32? 7 omitempty
-        observedGeneration int64 3 omitempty
-        conditions [ReplicaSetCondition] 6 omitempty merge=type keys=type
+        observedGeneration int64 3 omitempty  # Generation that the controller has seen.
+        conditions [ReplicaSetCondition] 6 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct ReplicaSetCondition
-        type ReplicaSetConditionType 1
-        status core.ConditionStatus 2
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type ReplicaSetConditionType 1  # Which aspect, in one word.
+        status core.ConditionStatus 2  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
       """#
     ),
@@ -777,25 +778,25 @@ enum BuiltinSchemas {
 
       schema authentication.k8s.io/v1 as authentication priority 17700 15
 
-      kind TokenReview
+      kind TokenReview  # TokenReview answers whether a token is valid and to whom it belongs.
         @resource tokenreviews tokenreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
-        spec TokenReviewSpec 2 required
-        status TokenReviewStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec TokenReviewSpec 2 required  # The wanted state.
+        status TokenReviewStatus 3 omitempty  # The last observed state.
 
-      kind TokenRequest
-        metadata meta.ObjectMeta 1 omitempty
-        spec TokenRequestSpec 2
-        status TokenRequestStatus 3 omitempty
+      kind TokenRequest  # TokenRequest asks for a token of a service account.
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec TokenRequestSpec 2  # The wanted state.
+        status TokenRequestStatus 3 omitempty  # The last observed state.
 
-      kind SelfSubjectReview
+      kind SelfSubjectReview  # SelfSubjectReview answers who the caller is.
         @resource selfsubjectreviews selfsubjectreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
-        status SelfSubjectReviewStatus 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        status SelfSubjectReviewStatus 2 omitempty  # The last observed state.
 
       struct TokenReviewSpec
         token string 1 omitempty required
@@ -841,39 +842,39 @@ enum BuiltinSchemas {
 
       schema authorization.k8s.io/v1 as authorization priority 17600 15
 
-      kind SubjectAccessReview
+      kind SubjectAccessReview  # SubjectAccessReview answers whether a user may do something.
         @resource subjectaccessreviews subjectaccessreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
-        spec SubjectAccessReviewSpec 2 required
-        status SubjectAccessReviewStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec SubjectAccessReviewSpec 2 required  # The wanted state.
+        status SubjectAccessReviewStatus 3 omitempty  # The last observed state.
 
-      kind SelfSubjectAccessReview
+      kind SelfSubjectAccessReview  # SelfSubjectAccessReview answers whether the caller may do something.
         @resource selfsubjectaccessreviews selfsubjectaccessreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
-        spec SelfSubjectAccessReviewSpec 2 required
-        status SubjectAccessReviewStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec SelfSubjectAccessReviewSpec 2 required  # The wanted state.
+        status SubjectAccessReviewStatus 3 omitempty  # The last observed state.
 
-      kind LocalSubjectAccessReview
+      kind LocalSubjectAccessReview  # LocalSubjectAccessReview answers whether a user may do something in one namespace.
         @resource localsubjectaccessreviews localsubjectaccessreview
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
-        spec SubjectAccessReviewSpec 2 required
-        status SubjectAccessReviewStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec SubjectAccessReviewSpec 2 required  # The wanted state.
+        status SubjectAccessReviewStatus 3 omitempty  # The last observed state.
 
-      kind SelfSubjectRulesReview
+      kind SelfSubjectRulesReview  # SelfSubjectRulesReview lists what the caller may do in a namespace.
         @resource selfsubjectrulesreviews selfsubjectrulesreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
-        spec SelfSubjectRulesReviewSpec 2 required
-        status SubjectRulesReviewStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec SelfSubjectRulesReviewSpec 2 required  # The wanted state.
+        status SubjectRulesReviewStatus 3 omitempty  # The last observed state.
 
       struct ResourceAttributes
-        namespace string 1 omitempty
+        namespace string 1 omitempty  # Namespace of the object that is named.
         verb string 2 omitempty
         group string 3 omitempty
         version string 4 omitempty
@@ -914,7 +915,7 @@ enum BuiltinSchemas {
         evaluationError string 3 omitempty
 
       struct SelfSubjectRulesReviewSpec
-        namespace string 1 omitempty
+        namespace string 1 omitempty  # Namespace of the object that is named.
 
       struct SubjectRulesReviewStatus
         resourceRules [ResourceRule] 1 required
@@ -944,7 +945,7 @@ enum BuiltinSchemas {
       enum HorizontalPodAutoscalerConditionType ScalingActive AbleToScale ScalingLimited ScaledToZero open
       enum MetricSourceType Object Pods Resource ContainerResource External
 
-      kind HorizontalPodAutoscaler
+      kind HorizontalPodAutoscaler  # HorizontalPodAutoscaler changes the number of pods of a workload by what it measures.
         @resource horizontalpodautoscalers horizontalpodautoscaler hpa
         @categories all
         @subresource status get,patch,update
@@ -955,14 +956,14 @@ enum BuiltinSchemas {
         @column string MaxPods
         @column string Replicas
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec HorizontalPodAutoscalerSpec 2 omitempty required
-        status HorizontalPodAutoscalerStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec HorizontalPodAutoscalerSpec 2 omitempty required  # The wanted state.
+        status HorizontalPodAutoscalerStatus 3 omitempty  # The last observed state.
 
-      kind Scale
-        metadata meta.ObjectMeta 1 omitempty
-        spec ScaleSpec 2 omitempty
-        status ScaleStatus 3 omitempty
+      kind Scale  # Scale is the wanted and the current number of replicas of a workload.
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ScaleSpec 2 omitempty  # The wanted state.
+        status ScaleStatus 3 omitempty  # The last observed state.
 
       struct CrossVersionObjectReference
         kind string 1 required
@@ -970,23 +971,23 @@ enum BuiltinSchemas {
         apiVersion string 3 omitempty
 
       struct HorizontalPodAutoscalerSpec
-        scaleTargetRef CrossVersionObjectReference 1 required
-        minReplicas int32? 2 omitempty
-        maxReplicas int32 3 required
+        scaleTargetRef CrossVersionObjectReference 1 required  # The workload to scale.
+        minReplicas int32? 2 omitempty  # Least number of pods; 1 unless told.
+        maxReplicas int32 3 required  # Greatest number of pods.
         targetCPUUtilizationPercentage int32? 4 omitempty
 
       struct HorizontalPodAutoscalerStatus
-        observedGeneration int64? 1 omitempty
+        observedGeneration int64? 1 omitempty  # Generation that the controller has seen.
         lastScaleTime Time? 2 omitempty
         currentReplicas int32 3 required
         desiredReplicas int32 4 required
         currentCPUUtilizationPercentage int32? 5 omitempty
 
       struct ScaleSpec
-        replicas int32 1 omitempty default=0
+        replicas int32 1 omitempty default=0  # Number of pods.
 
       struct ScaleStatus
-        replicas int32 1 required
+        replicas int32 1 required  # Number of pods.
         selector string 2 omitempty
 
       struct MetricSpec
@@ -1001,13 +1002,13 @@ enum BuiltinSchemas {
         target CrossVersionObjectReference 1 required
         metricName string 2 required nonempty
         targetValue Quantity 3 required
-        selector meta.LabelSelector? 4 omitempty
+        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
         averageValue Quantity? 5 omitempty
 
       struct PodsMetricSource
         metricName string 1 required nonempty
         targetAverageValue Quantity 2 required
-        selector meta.LabelSelector? 3 omitempty
+        selector meta.LabelSelector? 3 omitempty  # Which objects are meant, by their labels.
 
       struct ResourceMetricSource
         name core.ResourceName 1 required nonempty
@@ -1035,24 +1036,24 @@ enum BuiltinSchemas {
         external ExternalMetricStatus? 5 omitempty
 
       struct HorizontalPodAutoscalerCondition
-        type HorizontalPodAutoscalerConditionType 1 required
-        status core.ConditionStatus 2 required
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
-        observedGeneration int64? 6 omitempty
+        type HorizontalPodAutoscalerConditionType 1 required  # Which aspect, in one word.
+        status core.ConditionStatus 2 required  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
+        observedGeneration int64? 6 omitempty  # Generation that the controller has seen.
 
       struct ObjectMetricStatus
         target CrossVersionObjectReference 1 required
         metricName string 2 required
         currentValue Quantity 3 required
-        selector meta.LabelSelector? 4 omitempty
+        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
         averageValue Quantity? 5 omitempty
 
       struct PodsMetricStatus
         metricName string 1 required
         currentAverageValue Quantity 2 required
-        selector meta.LabelSelector? 3 omitempty
+        selector meta.LabelSelector? 3 omitempty  # Which objects are meant, by their labels.
 
       struct ResourceMetricStatus
         name core.ResourceName 1 required
@@ -1086,7 +1087,7 @@ enum BuiltinSchemas {
       enum MetricTargetType Utilization Value AverageValue
       enum ScalingPolicySelect Max Min Disabled
 
-      kind HorizontalPodAutoscaler
+      kind HorizontalPodAutoscaler  # HorizontalPodAutoscaler changes the number of pods of a workload by what it measures.
         @resource horizontalpodautoscalers horizontalpodautoscaler hpa
         @categories all
         @subresource status get,patch,update
@@ -1097,14 +1098,14 @@ enum BuiltinSchemas {
         @column string MaxPods
         @column string Replicas
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec HorizontalPodAutoscalerSpec 2 omitempty required
-        status HorizontalPodAutoscalerStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec HorizontalPodAutoscalerSpec 2 omitempty required  # The wanted state.
+        status HorizontalPodAutoscalerStatus 3 omitempty  # The last observed state.
 
       struct HorizontalPodAutoscalerSpec
-        scaleTargetRef CrossVersionObjectReference 1 required
-        minReplicas int32? 2 omitempty
-        maxReplicas int32 3 required
+        scaleTargetRef CrossVersionObjectReference 1 required  # The workload to scale.
+        minReplicas int32? 2 omitempty  # Least number of pods; 1 unless told.
+        maxReplicas int32 3 required  # Greatest number of pods.
         metrics [MetricSpec] 4 omitempty
         behavior HorizontalPodAutoscalerBehavior? 5 omitempty
 
@@ -1160,7 +1161,7 @@ enum BuiltinSchemas {
 
       struct MetricIdentifier
         name string 1 required nonempty
-        selector meta.LabelSelector? 2 omitempty
+        selector meta.LabelSelector? 2 omitempty  # Which objects are meant, by their labels.
 
       struct MetricTarget
         type MetricTargetType 1 required nonempty
@@ -1169,20 +1170,20 @@ enum BuiltinSchemas {
         averageUtilization int32? 4 omitempty
 
       struct HorizontalPodAutoscalerStatus
-        observedGeneration int64? 1 omitempty
+        observedGeneration int64? 1 omitempty  # Generation that the controller has seen.
         lastScaleTime Time? 2 omitempty
         currentReplicas int32 3 omitempty
         desiredReplicas int32 4 required
         currentMetrics [MetricStatus] 5
-        conditions [HorizontalPodAutoscalerCondition] 6 omitempty merge=type keys=type
+        conditions [HorizontalPodAutoscalerCondition] 6 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct HorizontalPodAutoscalerCondition
-        type HorizontalPodAutoscalerConditionType 1 required
-        status core.ConditionStatus 2 required
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
-        observedGeneration int64? 6 omitempty
+        type HorizontalPodAutoscalerConditionType 1 required  # Which aspect, in one word.
+        status core.ConditionStatus 2 required  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
+        observedGeneration int64? 6 omitempty  # Generation that the controller has seen.
 
       struct MetricStatus
         type MetricSourceType 1 required
@@ -1235,7 +1236,7 @@ enum BuiltinSchemas {
       enum PodFailurePolicyOnExitCodesOperator In NotIn
       enum PodReplacementPolicy TerminatingOrFailed Failed
 
-      kind Job
+      kind Job  # Job runs pods until a number of them has succeeded.
         @resource jobs job
         @categories all
         @subresource status get,patch,update
@@ -1247,11 +1248,11 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec JobSpec 2 omitempty
-        status JobStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec JobSpec 2 omitempty  # How the job runs.
+        status JobStatus 3 omitempty  # The last observed state.
 
-      kind CronJob
+      kind CronJob  # CronJob starts jobs at the times of a schedule.
         @resource cronjobs cronjob cj
         @categories all
         @subresource status get,patch,update
@@ -1265,9 +1266,9 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec CronJobSpec 2 omitempty required
-        status CronJobStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec CronJobSpec 2 omitempty required  # When and how jobs are started.
+        status CronJobStatus 3 omitempty  # The last observed state.
 
       struct PodFailurePolicyOnExitCodesRequirement
         containerName string? 1 omitempty
@@ -1276,7 +1277,7 @@ enum BuiltinSchemas {
 
       struct PodFailurePolicyOnPodConditionsPattern
         type core.PodConditionType 1 required nonempty
-        status core.ConditionStatus 2
+        status core.ConditionStatus 2  # The last observed state.
 
       struct PodFailurePolicyRule
         action PodFailurePolicyAction 1 required
@@ -1293,26 +1294,26 @@ enum BuiltinSchemas {
         succeededIndexes string? 1 omitempty
         succeededCount int32? 2 omitempty
 
-      struct JobSpec
-        parallelism int32? 1 omitempty
-        completions int32? 2 omitempty
-        activeDeadlineSeconds int64? 3 omitempty
+      struct JobSpec  # JobSpec describes how a job runs.
+        parallelism int32? 1 omitempty  # How many pods run at the same time.
+        completions int32? 2 omitempty  # How many pods must succeed.
+        activeDeadlineSeconds int64? 3 omitempty  # Seconds after which the job is ended.
         podFailurePolicy PodFailurePolicy? 11 omitempty
         successPolicy SuccessPolicy? 16 omitempty
-        backoffLimit int32? 7 omitempty
+        backoffLimit int32? 7 omitempty  # How many failures are tried again; 6 unless told.
         backoffLimitPerIndex int32? 12 omitempty
         maxFailedIndexes int32? 13 omitempty
-        selector meta.LabelSelector? 4 omitempty
+        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
         manualSelector bool? 5 omitempty
-        template core.PodTemplateSpec 6 required
-        ttlSecondsAfterFinished int32? 8 omitempty
-        completionMode CompletionMode? 9 omitempty
-        suspend bool? 10 omitempty
+        template core.PodTemplateSpec 6 required  # The pods to make; their restart policy is Never or OnFailure.
+        ttlSecondsAfterFinished int32? 8 omitempty  # Seconds after its end when the job is deleted.
+        completionMode CompletionMode? 9 omitempty  # NonIndexed, or Indexed to number the pods.
+        suspend bool? 10 omitempty  # Whether the job waits.
         podReplacementPolicy PodReplacementPolicy? 14 omitempty
         managedBy string? 15 omitempty
 
       struct JobStatus
-        conditions [JobCondition] 1 omitempty merge=type
+        conditions [JobCondition] 1 omitempty merge=type  # Aspects of the current state.
         startTime Time? 2 omitempty
         completionTime Time? 3 omitempty
         active int32 4 omitempty
@@ -1329,26 +1330,26 @@ enum BuiltinSchemas {
         failed [string] 2 omitempty set
 
       struct JobCondition
-        type JobConditionType 1 required
-        status core.ConditionStatus 2 required
-        lastProbeTime Time 3 omitempty
-        lastTransitionTime Time 4 omitempty
-        reason string 5 omitempty
-        message string 6 omitempty
+        type JobConditionType 1 required  # Which aspect, in one word.
+        status core.ConditionStatus 2 required  # True, False or Unknown.
+        lastProbeTime Time 3 omitempty  # When it was last checked.
+        lastTransitionTime Time 4 omitempty  # When the status last changed.
+        reason string 5 omitempty  # Why, in one word.
+        message string 6 omitempty  # Why, for people.
 
       struct JobTemplateSpec
-        metadata meta.ObjectMeta 1 omitempty
-        spec JobSpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec JobSpec 2 omitempty  # The wanted state.
 
-      struct CronJobSpec
-        schedule string 1 required nonempty
-        timeZone string? 8 omitempty
-        startingDeadlineSeconds int64? 2 omitempty
-        concurrencyPolicy ConcurrencyPolicy 3 omitempty
-        suspend bool? 4 omitempty
-        jobTemplate JobTemplateSpec 5 required
-        successfulJobsHistoryLimit int32? 6 omitempty
-        failedJobsHistoryLimit int32? 7 omitempty
+      struct CronJobSpec  # CronJobSpec describes when and how jobs are started.
+        schedule string 1 required nonempty  # When to start, in cron's five fields.
+        timeZone string? 8 omitempty  # Time zone of the schedule; the server's unless told.
+        startingDeadlineSeconds int64? 2 omitempty  # Seconds a missed start may be late.
+        concurrencyPolicy ConcurrencyPolicy 3 omitempty  # Allow, Forbid or Replace: what happens when the last job still runs.
+        suspend bool? 4 omitempty  # Whether no jobs are started.
+        jobTemplate JobTemplateSpec 5 required  # The jobs to start.
+        successfulJobsHistoryLimit int32? 6 omitempty  # How many ended jobs are kept; 3 unless told.
+        failedJobsHistoryLimit int32? 7 omitempty  # How many failed jobs are kept; 1 unless told.
 
       struct CronJobStatus
         active [core.ObjectReference] 1 omitempty
@@ -1367,7 +1368,7 @@ enum BuiltinSchemas {
       enum KeyUsage signing digital signature content commitment key encipherment key agreement data encipherment cert sign crl sign encipher only decipher only any server auth client auth code signing email protection s/mime ipsec end system ipsec tunnel ipsec user timestamping ocsp signing microsoft sgc netscape sgc open
       enum RequestConditionType Approved Denied Failed open
 
-      kind CertificateSigningRequest
+      kind CertificateSigningRequest  # CertificateSigningRequest asks a signer for a certificate.
         @resource certificatesigningrequests certificatesigningrequest csr
         @scope cluster
         @subresource approval get,patch,update
@@ -1378,19 +1379,19 @@ enum BuiltinSchemas {
         @column string Requestor
         @column string RequestedDuration
         @column string Condition
-        metadata meta.ObjectMeta 1 omitempty
-        spec CertificateSigningRequestSpec 2 required
-        status CertificateSigningRequestStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec CertificateSigningRequestSpec 2 required  # The wanted state.
+        status CertificateSigningRequestStatus 3 omitempty  # The last observed state.
 
-      kind ClusterTrustBundle
+      kind ClusterTrustBundle  # ClusterTrustBundle publishes root certificates.
         @resource clustertrustbundles clustertrustbundle
         @scope cluster
         @column string/name Name
         @column string SignerName
-        metadata meta.ObjectMeta 1 omitempty
-        spec ClusterTrustBundleSpec 2 required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ClusterTrustBundleSpec 2 required  # The wanted state.
 
-      kind PodCertificateRequest
+      kind PodCertificateRequest  # PodCertificateRequest asks a signer for a certificate for one pod.
         @resource podcertificaterequests podcertificaterequest
         @subresource status get,patch,update
         @column string/name Name
@@ -1400,9 +1401,9 @@ enum BuiltinSchemas {
         @column string SignerName
         @column string State
         @column string UnverifiedUserAnnotations
-        metadata meta.ObjectMeta 1 omitempty
-        spec PodCertificateRequestSpec 2 required
-        status PodCertificateRequestStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PodCertificateRequestSpec 2 required  # The wanted state.
+        status PodCertificateRequestStatus 3 omitempty  # The last observed state.
 
       struct CertificateSigningRequestSpec
         request bytes 1 required
@@ -1415,16 +1416,16 @@ enum BuiltinSchemas {
         extra {[string]} 6 omitempty
 
       struct CertificateSigningRequestStatus
-        conditions [CertificateSigningRequestCondition] 1 omitempty keys=type
+        conditions [CertificateSigningRequestCondition] 1 omitempty keys=type  # Aspects of the current state.
         certificate bytes 2 omitempty
 
       struct CertificateSigningRequestCondition
-        type RequestConditionType 1 required
-        status core.ConditionStatus 6 required
-        reason string 2 omitempty
-        message string 3 omitempty
-        lastUpdateTime Time 4 omitempty
-        lastTransitionTime Time 5 omitempty
+        type RequestConditionType 1 required  # Which aspect, in one word.
+        status core.ConditionStatus 6 required  # True, False or Unknown.
+        reason string 2 omitempty  # Why, in one word.
+        message string 3 omitempty  # Why, for people.
+        lastUpdateTime Time 4 omitempty  # When the condition was last written.
+        lastTransitionTime Time 5 omitempty  # When the status last changed.
 
       struct ClusterTrustBundleSpec
         signerName string 1 omitempty
@@ -1443,7 +1444,7 @@ enum BuiltinSchemas {
         unverifiedUserAnnotations {string} 11 omitempty
 
       struct PodCertificateRequestStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type
+        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
         certificateChain string 2 omitempty
         notBefore Time? 4 omitempty
         beginRefreshAt Time? 5 omitempty
@@ -1460,20 +1461,20 @@ enum BuiltinSchemas {
 
       enum CoordinatedLeaseStrategy OldestEmulationVersion
 
-      kind Lease
+      kind Lease  # Lease is held by one holder for a limited time; nodes and leaders renew theirs.
         @resource leases lease
         @column string/name Name
         @column string Holder
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec LeaseSpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec LeaseSpec 2 omitempty  # The wanted state.
 
-      struct LeaseSpec
-        holderIdentity string? 1 omitempty
-        leaseDurationSeconds int32? 2 omitempty
-        acquireTime MicroTime? 3 omitempty
-        renewTime MicroTime? 4 omitempty
-        leaseTransitions int32? 5 omitempty
+      struct LeaseSpec  # LeaseSpec says who holds a lease and until when.
+        holderIdentity string? 1 omitempty  # Who holds the lease.
+        leaseDurationSeconds int32? 2 omitempty  # Seconds the lease is valid after it was renewed.
+        acquireTime MicroTime? 3 omitempty  # When the holder got the lease.
+        renewTime MicroTime? 4 omitempty  # When the holder last renewed the lease.
+        leaseTransitions int32? 5 omitempty  # How often the holder changed.
         strategy CoordinatedLeaseStrategy? 6 omitempty
         preferredHolder string? 7 omitempty
 
@@ -1554,7 +1555,7 @@ enum BuiltinSchemas {
       enum UnsatisfiableConstraintAction DoNotSchedule ScheduleAnyway
       enum VolumeHealthStatusType Inaccessible DataLoss Degraded
 
-      kind PersistentVolume
+      kind PersistentVolume  # PersistentVolume is a piece of storage in the cluster.
         @resource persistentvolumes persistentvolume pv
         @scope cluster
         @subresource status get,patch,update
@@ -1569,11 +1570,11 @@ enum BuiltinSchemas {
         @column string Reason
         @column string Age
         @column string!1 VolumeMode
-        metadata meta.ObjectMeta 1 omitempty
-        spec PersistentVolumeSpec 2 omitempty
-        status PersistentVolumeStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PersistentVolumeSpec 2 omitempty  # The wanted state.
+        status PersistentVolumeStatus 3 omitempty  # The last observed state.
 
-      kind PersistentVolumeClaim
+      kind PersistentVolumeClaim  # PersistentVolumeClaim asks for storage and binds to a volume.
         @resource persistentvolumeclaims persistentvolumeclaim pvc
         @subresource status get,patch,update
         @column string/name Name
@@ -1585,11 +1586,11 @@ enum BuiltinSchemas {
         @column string VolumeAttributesClass
         @column string Age
         @column string!1 VolumeMode
-        metadata meta.ObjectMeta 1 omitempty
-        spec PersistentVolumeClaimSpec 2 omitempty
-        status PersistentVolumeClaimStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PersistentVolumeClaimSpec 2 omitempty  # The wanted storage.
+        status PersistentVolumeClaimStatus 3 omitempty  # The last observed state.
 
-      kind Pod
+      kind Pod  # Pod is a group of containers that run together on one node and share a network address and volumes.
         @resource pods pod po
         @categories all
         @subresource attach create,get v1 PodAttachOptions
@@ -1611,20 +1612,20 @@ enum BuiltinSchemas {
         @column string!1 Node
         @column string!1 Nominated Node
         @column string!1 Readiness Gates
-        metadata meta.ObjectMeta 1 omitempty
-        spec PodSpec 2 omitempty
-        status PodStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PodSpec 2 omitempty  # The wanted pod.
+        status PodStatus 3 omitempty  # The state of the pod as its node last saw it.
 
-      kind PodTemplate
+      kind PodTemplate  # PodTemplate is a template from which pods are made.
         @resource podtemplates podtemplate
         @column string/name Name
         @column string Containers
         @column string Images
         @column string Pod Labels
-        metadata meta.ObjectMeta 1 omitempty
-        template PodTemplateSpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        template PodTemplateSpec 2 omitempty  # The objects to make.
 
-      kind ReplicationController
+      kind ReplicationController  # ReplicationController keeps a number of pods running; Deployment takes its place.
         @resource replicationcontrollers replicationcontroller rc
         @categories all
         @subresource scale get,patch,update autoscaling/v1 Scale
@@ -1637,11 +1638,11 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec ReplicationControllerSpec 2 omitempty
-        status ReplicationControllerStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ReplicationControllerSpec 2 omitempty  # The wanted state.
+        status ReplicationControllerStatus 3 omitempty  # The last observed state.
 
-      kind Service
+      kind Service  # Service gives a set of pods one stable address and name.
         @resource services service svc
         @categories all
         @subresource proxy create,delete,get,patch,update v1 ServiceProxyOptions
@@ -1653,29 +1654,29 @@ enum BuiltinSchemas {
         @column string Port(s)
         @column string Age
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty
-        spec ServiceSpec 2 omitempty
-        status ServiceStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ServiceSpec 2 omitempty  # The wanted service.
+        status ServiceStatus 3 omitempty  # The current state of the service.
 
-      kind ServiceAccount
+      kind ServiceAccount  # ServiceAccount is the identity of the processes in a pod.
         @resource serviceaccounts serviceaccount sa
         @subresource token create authentication.k8s.io/v1 TokenRequest
         @column string/name Name
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        secrets [ObjectReference] 2 omitempty merge=name keys=name
-        imagePullSecrets [LocalObjectReference] 3 omitempty
-        automountServiceAccountToken bool? 4 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        secrets [ObjectReference] 2 omitempty merge=name keys=name  # Secrets that pods of the account may use.
+        imagePullSecrets [LocalObjectReference] 3 omitempty  # Secrets with credentials of image registries for the account's pods.
+        automountServiceAccountToken bool? 4 omitempty  # Whether pods of the account get a token mounted.
 
-      kind Endpoints
+      kind Endpoints  # Endpoints lists the addresses behind a service; EndpointSlice takes its place.
         @resource endpoints endpoints ep
         @column string/name Name
         @column string Endpoints
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         subsets [EndpointSubset] 2 omitempty
 
-      kind Node
+      kind Node  # Node is a machine on which pods run.
         @resource nodes node no
         @scope cluster
         @subresource proxy create,delete,get,patch,update v1 NodeProxyOptions
@@ -1690,11 +1691,11 @@ enum BuiltinSchemas {
         @column string!1 OS-Image
         @column string!1 Kernel-Version
         @column string!1 Container-Runtime
-        metadata meta.ObjectMeta 1 omitempty
-        spec NodeSpec 2 omitempty
-        status NodeStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec NodeSpec 2 omitempty  # The wanted state of the node.
+        status NodeStatus 3 omitempty  # The current state of the node.
 
-      kind Namespace
+      kind Namespace  # Namespace gives names of objects a scope.
         @resource namespaces namespace ns
         @scope cluster
         @verbs create delete get list patch update watch
@@ -1703,17 +1704,17 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Status
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec NamespaceSpec 2 omitempty
-        status NamespaceStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec NamespaceSpec 2 omitempty  # The wanted state of the namespace.
+        status NamespaceStatus 3 omitempty  # The current state of the namespace.
 
-      kind Binding
+      kind Binding  # Binding assigns a pod to a node.
         @resource bindings binding
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         target ObjectReference 2 required
 
-      kind PodLogOptions
+      kind PodLogOptions  # PodLogOptions are the parameters of a request for logs.
         container string 1 omitempty
         follow bool 2 omitempty
         previous bool 3 omitempty
@@ -1725,14 +1726,14 @@ enum BuiltinSchemas {
         insecureSkipTLSVerifyBackend bool 9 omitempty
         stream string? 10 omitempty
 
-      kind PodAttachOptions
+      kind PodAttachOptions  # PodAttachOptions are the parameters of a request to attach to a container.
         stdin bool 1 omitempty
         stdout bool 2 omitempty
         stderr bool 3 omitempty
         tty bool 4 omitempty
         container string 5 omitempty
 
-      kind PodExecOptions
+      kind PodExecOptions  # PodExecOptions are the parameters of a request to run a command in a container.
         stdin bool 1 omitempty
         stdout bool 2 omitempty
         stderr bool 3 omitempty
@@ -1740,22 +1741,22 @@ enum BuiltinSchemas {
         container string 5 omitempty
         command [string] 6 required
 
-      kind PodPortForwardOptions
+      kind PodPortForwardOptions  # PodPortForwardOptions are the parameters of a request to forward ports of a pod.
         ports [int32] 1 omitempty
 
-      kind PodProxyOptions
+      kind PodProxyOptions  # PodProxyOptions are the parameters of a request through a pod's proxy.
         path string 1 omitempty
 
-      kind NodeProxyOptions
+      kind NodeProxyOptions  # NodeProxyOptions are the parameters of a request through a node's proxy.
         path string 1 omitempty
 
-      kind ServiceProxyOptions
+      kind ServiceProxyOptions  # ServiceProxyOptions are the parameters of a request through a service's proxy.
         path string 1 omitempty
 
-      kind SerializedReference
+      kind SerializedReference  # SerializedReference is a reference to an object, as written into annotations.
         reference ObjectReference 1 omitempty
 
-      kind Event
+      kind Event  # Event reports something that happened to an object.
         @resource events event ev
         @column string Last Seen
         @column string Type
@@ -1767,15 +1768,15 @@ enum BuiltinSchemas {
         @column string!1 First Seen
         @column string!1 Count
         @column string!1 Name
-        metadata meta.ObjectMeta 1
-        involvedObject ObjectReference 2 required
-        reason string 3 omitempty
-        message string 4 omitempty
-        source EventSource 5 omitempty
-        firstTimestamp Time 6 omitempty
-        lastTimestamp Time 7 omitempty
-        count int32 8 omitempty
-        type string 9 omitempty
+        metadata meta.ObjectMeta 1  # Names, labels, annotations and owners of the object.
+        involvedObject ObjectReference 2 required  # The object that the event is about.
+        reason string 3 omitempty  # What happened, in one word.
+        message string 4 omitempty  # What happened, for people.
+        source EventSource 5 omitempty  # Who reports.
+        firstTimestamp Time 6 omitempty  # When it first happened.
+        lastTimestamp Time 7 omitempty  # When it last happened.
+        count int32 8 omitempty  # How often it happened.
+        type string 9 omitempty  # Normal or Warning.
         eventTime MicroTime 10 omitempty
         series EventSeries? 11 omitempty
         action string 12 omitempty
@@ -1783,47 +1784,47 @@ enum BuiltinSchemas {
         reportingComponent string 14
         reportingInstance string 15
 
-      kind LimitRange
+      kind LimitRange  # LimitRange sets defaults and bounds for the resources of pods and containers in a namespace.
         @resource limitranges limitrange limits
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty
-        spec LimitRangeSpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec LimitRangeSpec 2 omitempty  # The wanted state.
 
-      kind ResourceQuota
+      kind ResourceQuota  # ResourceQuota limits what all objects of a namespace may use together.
         @resource resourcequotas resourcequota quota
         @subresource status get,patch,update
         @column string/name Name
         @column string Request
         @column string Limit
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ResourceQuotaSpec 2 omitempty
-        status ResourceQuotaStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ResourceQuotaSpec 2 omitempty  # The wanted state.
+        status ResourceQuotaStatus 3 omitempty  # The last observed state.
 
-      kind Secret
+      kind Secret  # Secret holds data, such as passwords and keys, that pods read as environment variables or files.
         @resource secrets secret
         @column string/name Name
         @column string Type
         @column string Data
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        immutable bool? 5 omitempty
-        data {bytes} 2 omitempty
-        stringData {string} 4 omitempty
-        type SecretType 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        immutable bool? 5 omitempty  # Whether the data cannot be changed any more.
+        data {bytes} 2 omitempty  # Keys and their bytes, in base64.
+        stringData {string} 4 omitempty  # Keys and texts that are written into data; never read back.
+        type SecretType 3 omitempty  # What the secret is for, such as kubernetes.io/tls; Opaque unless told.
 
-      kind ConfigMap
+      kind ConfigMap  # ConfigMap holds configuration that pods read as environment variables or files.
         @resource configmaps configmap cm
         @column string/name Name
         @column string Data
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        immutable bool? 4 omitempty
-        data {string} 2 omitempty
-        binaryData {bytes} 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        immutable bool? 4 omitempty  # Whether the data cannot be changed any more.
+        data {string} 2 omitempty  # Keys and their texts.
+        binaryData {bytes} 3 omitempty  # Keys and their bytes, in base64.
 
-      kind ComponentStatus
+      kind ComponentStatus  # ComponentStatus reports the health of a part of the control plane; deprecated.
         @resource componentstatuses componentstatus cs
         @scope cluster
         @verbs get list
@@ -1831,53 +1832,53 @@ enum BuiltinSchemas {
         @column string Status
         @column string Message
         @column string Error
-        metadata meta.ObjectMeta 1 omitempty
-        conditions [ComponentCondition] 2 omitempty merge=type keys=type
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        conditions [ComponentCondition] 2 omitempty merge=type keys=type  # Aspects of the current state.
 
-      kind RangeAllocation
-        metadata meta.ObjectMeta 1 omitempty
+      kind RangeAllocation  # RangeAllocation records which addresses or ports of a range are taken.
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         range string 2 required nonempty
         data bytes 3 required
 
-      struct Volume
-        name string 1 required nonempty
+      struct Volume  # Volume is a folder that containers of the pod can mount.
+        name string 1 required nonempty  # Name of the volume, unique in the pod.
         ...VolumeSource 2
 
       struct VolumeSource
-        hostPath HostPathVolumeSource? 1 omitempty
-        emptyDir EmptyDirVolumeSource? 2 omitempty
+        hostPath HostPathVolumeSource? 1 omitempty  # A file or folder of the node.
+        emptyDir EmptyDirVolumeSource? 2 omitempty  # A folder that lives as long as the pod.
         gcePersistentDisk GCEPersistentDiskVolumeSource? 3 omitempty
         awsElasticBlockStore AWSElasticBlockStoreVolumeSource? 4 omitempty
         gitRepo GitRepoVolumeSource? 5 omitempty
-        secret SecretVolumeSource? 6 omitempty
-        nfs NFSVolumeSource? 7 omitempty
+        secret SecretVolumeSource? 6 omitempty  # The keys of a Secret as files.
+        nfs NFSVolumeSource? 7 omitempty  # A folder of an NFS server.
         iscsi ISCSIVolumeSource? 8 omitempty
         glusterfs GlusterfsVolumeSource? 9 omitempty
-        persistentVolumeClaim PersistentVolumeClaimVolumeSource? 10 omitempty
+        persistentVolumeClaim PersistentVolumeClaimVolumeSource? 10 omitempty  # The volume of a claim in the same namespace.
         rbd RBDVolumeSource? 11 omitempty
         flexVolume FlexVolumeSource? 12 omitempty
         cinder CinderVolumeSource? 13 omitempty
         cephfs CephFSVolumeSource? 14 omitempty
         flocker FlockerVolumeSource? 15 omitempty
-        downwardAPI DownwardAPIVolumeSource? 16 omitempty
+        downwardAPI DownwardAPIVolumeSource? 16 omitempty  # Fields of the pod as files.
         fc FCVolumeSource? 17 omitempty
         azureFile AzureFileVolumeSource? 18 omitempty
-        configMap ConfigMapVolumeSource? 19 omitempty
+        configMap ConfigMapVolumeSource? 19 omitempty  # The keys of a ConfigMap as files.
         vsphereVolume VsphereVirtualDiskVolumeSource? 20 omitempty
         quobyte QuobyteVolumeSource? 21 omitempty
         azureDisk AzureDiskVolumeSource? 22 omitempty
         photonPersistentDisk PhotonPersistentDiskVolumeSource? 23 omitempty
-        projected ProjectedVolumeSource? 26 omitempty
+        projected ProjectedVolumeSource? 26 omitempty  # Several sources in one folder.
         portworxVolume PortworxVolumeSource? 24 omitempty
         scaleIO ScaleIOVolumeSource? 25 omitempty
         storageos StorageOSVolumeSource? 27 omitempty
-        csi CSIVolumeSource? 28 omitempty
-        ephemeral EphemeralVolumeSource? 29 omitempty
-        image ImageVolumeSource? 30 omitempty
+        csi CSIVolumeSource? 28 omitempty  # Storage of a driver.
+        ephemeral EphemeralVolumeSource? 29 omitempty  # A claim that lives as long as the pod.
+        image ImageVolumeSource? 30 omitempty  # The contents of an image.
 
       struct PersistentVolumeClaimVolumeSource
-        claimName string 1 required nonempty
-        readOnly bool 2 omitempty
+        claimName string 1 required nonempty  # Name of the claim.
+        readOnly bool 2 omitempty  # Whether it can only be read.
 
       struct PersistentVolumeSource
         gcePersistentDisk GCEPersistentDiskVolumeSource? 1 omitempty
@@ -1925,109 +1926,109 @@ enum BuiltinSchemas {
         lastPhaseTransitionTime Time? 4 omitempty
 
       struct PersistentVolumeClaimSpec
-        accessModes [PersistentVolumeAccessMode] 1 omitempty
-        selector meta.LabelSelector? 4 omitempty
-        resources VolumeResourceRequirements 2 omitempty
-        volumeName string 3 omitempty
-        storageClassName string? 5 omitempty
-        volumeMode PersistentVolumeMode? 6 omitempty
+        accessModes [PersistentVolumeAccessMode] 1 omitempty  # How the volume is mounted, such as ReadWriteOnce.
+        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
+        resources VolumeResourceRequirements 2 omitempty  # How much storage is wanted.
+        volumeName string 3 omitempty  # Volume that is bound to the claim.
+        storageClassName string? 5 omitempty  # Class of the storage.
+        volumeMode PersistentVolumeMode? 6 omitempty  # Filesystem or Block.
         dataSource TypedLocalObjectReference? 7 omitempty
         dataSourceRef TypedObjectReference? 8 omitempty
         volumeAttributesClassName string? 9 omitempty
 
       struct TypedObjectReference
-        apiGroup string? 1
+        apiGroup string? 1  # API group of the kind that is named.
         kind string 2 required
         name string 3 required
-        namespace string? 4 omitempty
+        namespace string? 4 omitempty  # Namespace of the object that is named.
 
       struct ModifyVolumeStatus
         targetVolumeAttributesClassName string 1 omitempty
-        status PersistentVolumeClaimModifyVolumeStatus 2 required
+        status PersistentVolumeClaimModifyVolumeStatus 2 required  # The last observed state.
 
       struct PersistentVolumeClaimCondition
-        type PersistentVolumeClaimConditionType 1 required
-        status ConditionStatus 2 required
-        lastProbeTime Time 3 omitempty
-        lastTransitionTime Time 4 omitempty
-        reason string 5 omitempty
-        message string 6 omitempty
+        type PersistentVolumeClaimConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastProbeTime Time 3 omitempty  # When it was last checked.
+        lastTransitionTime Time 4 omitempty  # When the status last changed.
+        reason string 5 omitempty  # Why, in one word.
+        message string 6 omitempty  # Why, for people.
 
       struct VolumeHealthCondition
-        status VolumeHealthStatusType 1 required
-        reason string 2 required
-        message string 3 omitempty
+        status VolumeHealthStatusType 1 required  # True, False or Unknown.
+        reason string 2 required  # Why, in one word.
+        message string 3 omitempty  # Why, for people.
 
       struct VolumeHealthStatus
         healthConditions [VolumeHealthCondition] 1 omitempty merge=status keys=status,reason
-        lastTransitionTime Time 2 omitempty
+        lastTransitionTime Time 2 omitempty  # When the status last changed.
 
       struct PodVolumeHealth
         name string 1 required nonempty
         healthConditions [VolumeHealthCondition] 2 omitempty merge=status keys=status,reason
-        lastTransitionTime Time 3 omitempty
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
 
       struct PersistentVolumeClaimStatus
         phase PersistentVolumeClaimPhase 1 omitempty
         accessModes [PersistentVolumeAccessMode] 2 omitempty
         capacity {Quantity} 3 omitempty
-        conditions [PersistentVolumeClaimCondition] 4 omitempty merge=type keys=type
+        conditions [PersistentVolumeClaimCondition] 4 omitempty merge=type keys=type  # Aspects of the current state.
         allocatedResources {Quantity} 5 omitempty
         allocatedResourceStatuses {ClaimResourceStatus} 7 omitempty
         currentVolumeAttributesClassName string? 8 omitempty
         modifyVolumeStatus ModifyVolumeStatus? 9 omitempty
         healthStatus VolumeHealthStatus? 10 omitempty
 
-      struct HostPathVolumeSource
-        path string 1 required nonempty
-        type HostPathType? 2 omitempty
+      struct HostPathVolumeSource  # HostPathVolumeSource is a file or folder of the node.
+        path string 1 required nonempty  # Path on the node.
+        type HostPathType? 2 omitempty  # What must be at the path, such as DirectoryOrCreate.
 
-      struct EmptyDirVolumeSource
-        medium StorageMedium 1 omitempty
-        sizeLimit Quantity? 2 omitempty
+      struct EmptyDirVolumeSource  # EmptyDirVolumeSource is a folder that lives as long as the pod.
+        medium StorageMedium 1 omitempty  # Memory keeps the folder in memory.
+        sizeLimit Quantity? 2 omitempty  # Size after which the pod is evicted.
         mode int32? 3 omitempty
 
       struct GlusterfsVolumeSource
         endpoints string 1 required nonempty
         path string 2 required nonempty
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
 
       struct GlusterfsPersistentVolumeSource
         endpoints string 1 required nonempty
         path string 2 required nonempty
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
         endpointsNamespace string? 4 omitempty
 
       struct RBDVolumeSource
         monitors [string] 1 required
         image string 2 required nonempty
-        fsType string 3 omitempty
+        fsType string 3 omitempty  # Type of the file system.
         pool string 4 omitempty default="rbd"
         user string 5 omitempty default="admin"
         keyring string 6 omitempty default="/etc/ceph/keyring"
         secretRef LocalObjectReference? 7 omitempty
-        readOnly bool 8 omitempty
+        readOnly bool 8 omitempty  # Whether it can only be read.
 
       struct RBDPersistentVolumeSource
         monitors [string] 1 required
         image string 2 required nonempty
-        fsType string 3 omitempty
+        fsType string 3 omitempty  # Type of the file system.
         pool string 4 omitempty default="rbd"
         user string 5 omitempty default="admin"
         keyring string 6 omitempty default="/etc/ceph/keyring"
         secretRef SecretReference? 7 omitempty
-        readOnly bool 8 omitempty
+        readOnly bool 8 omitempty  # Whether it can only be read.
 
       struct CinderVolumeSource
         volumeID string 1 required nonempty
-        fsType string 2 omitempty
-        readOnly bool 3 omitempty
+        fsType string 2 omitempty  # Type of the file system.
+        readOnly bool 3 omitempty  # Whether it can only be read.
         secretRef LocalObjectReference? 4 omitempty
 
       struct CinderPersistentVolumeSource
         volumeID string 1 required nonempty
-        fsType string 2 omitempty
-        readOnly bool 3 omitempty
+        fsType string 2 omitempty  # Type of the file system.
+        readOnly bool 3 omitempty  # Whether it can only be read.
         secretRef SecretReference? 4 omitempty
 
       struct CephFSVolumeSource
@@ -2036,11 +2037,11 @@ enum BuiltinSchemas {
         user string 3 omitempty
         secretFile string 4 omitempty
         secretRef LocalObjectReference? 5 omitempty
-        readOnly bool 6 omitempty
+        readOnly bool 6 omitempty  # Whether it can only be read.
 
       struct SecretReference
         name string 1 omitempty
-        namespace string 2 omitempty
+        namespace string 2 omitempty  # Namespace of the object that is named.
 
       struct CephFSPersistentVolumeSource
         monitors [string] 1 required
@@ -2048,7 +2049,7 @@ enum BuiltinSchemas {
         user string 3 omitempty
         secretFile string 4 omitempty
         secretRef SecretReference? 5 omitempty
-        readOnly bool 6 omitempty
+        readOnly bool 6 omitempty  # Whether it can only be read.
 
       struct FlockerVolumeSource
         datasetName string 1 omitempty
@@ -2056,67 +2057,67 @@ enum BuiltinSchemas {
 
       struct GCEPersistentDiskVolumeSource
         pdName string 1 required nonempty
-        fsType string 2 omitempty
+        fsType string 2 omitempty  # Type of the file system.
         partition int32 3 omitempty
-        readOnly bool 4 omitempty
+        readOnly bool 4 omitempty  # Whether it can only be read.
 
       struct QuobyteVolumeSource
         registry string 1 required nonempty
         volume string 2 required nonempty
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
         user string 4 omitempty
         group string 5 omitempty
         tenant string 6 omitempty
 
       struct FlexPersistentVolumeSource
         driver string 1 required nonempty
-        fsType string 2 omitempty
+        fsType string 2 omitempty  # Type of the file system.
         secretRef SecretReference? 3 omitempty
-        readOnly bool 4 omitempty
+        readOnly bool 4 omitempty  # Whether it can only be read.
         options {string} 5 omitempty
 
       struct FlexVolumeSource
         driver string 1 required nonempty
-        fsType string 2 omitempty
+        fsType string 2 omitempty  # Type of the file system.
         secretRef LocalObjectReference? 3 omitempty
-        readOnly bool 4 omitempty
+        readOnly bool 4 omitempty  # Whether it can only be read.
         options {string} 5 omitempty
 
       struct AWSElasticBlockStoreVolumeSource
         volumeID string 1 required nonempty
-        fsType string 2 omitempty
+        fsType string 2 omitempty  # Type of the file system.
         partition int32 3 omitempty
-        readOnly bool 4 omitempty
+        readOnly bool 4 omitempty  # Whether it can only be read.
 
       struct GitRepoVolumeSource
         repository string 1 required nonempty
         revision string 2 omitempty
         directory string 3 omitempty
 
-      struct SecretVolumeSource
-        secretName string 1 omitempty
-        items [KeyToPath] 2 omitempty
-        defaultMode int32? 3 omitempty
-        optional bool? 4 omitempty
+      struct SecretVolumeSource  # SecretVolumeSource shows the keys of a Secret as files.
+        secretName string 1 omitempty  # Name of the Secret.
+        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        defaultMode int32? 3 omitempty  # Mode of the files; 0644 unless told.
+        optional bool? 4 omitempty  # Whether a missing object or key is no error.
         defaultUser int64? 5 omitempty
 
       struct SecretProjection
         ...LocalObjectReference 1
-        items [KeyToPath] 2 omitempty
-        optional bool? 4 omitempty
+        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        optional bool? 4 omitempty  # Whether a missing object or key is no error.
 
       struct NFSVolumeSource
         server string 1 required nonempty
         path string 2 required nonempty
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
 
       struct ISCSIVolumeSource
         targetPortal string 1 required nonempty
         iqn string 2 required nonempty
         lun int32 3 required
         iscsiInterface string 4 omitempty default="default"
-        fsType string 5 omitempty
-        readOnly bool 6 omitempty
+        fsType string 5 omitempty  # Type of the file system.
+        readOnly bool 6 omitempty  # Whether it can only be read.
         portals [string] 7 omitempty
         chapAuthDiscovery bool 8 omitempty
         chapAuthSession bool 11 omitempty
@@ -2128,8 +2129,8 @@ enum BuiltinSchemas {
         iqn string 2 required nonempty
         lun int32 3 required
         iscsiInterface string 4 omitempty default="default"
-        fsType string 5 omitempty
-        readOnly bool 6 omitempty
+        fsType string 5 omitempty  # Type of the file system.
+        readOnly bool 6 omitempty  # Whether it can only be read.
         portals [string] 7 omitempty
         chapAuthDiscovery bool 8 omitempty
         chapAuthSession bool 11 omitempty
@@ -2139,43 +2140,43 @@ enum BuiltinSchemas {
       struct FCVolumeSource
         targetWWNs [string] 1 omitempty
         lun int32? 2 omitempty
-        fsType string 3 omitempty
-        readOnly bool 4 omitempty
+        fsType string 3 omitempty  # Type of the file system.
+        readOnly bool 4 omitempty  # Whether it can only be read.
         wwids [string] 5 omitempty
 
       struct AzureFileVolumeSource
         secretName string 1 required nonempty
         shareName string 2 required nonempty
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
 
       struct AzureFilePersistentVolumeSource
         secretName string 1 required nonempty
         shareName string 2 required nonempty
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
         secretNamespace string? 4
 
       struct VsphereVirtualDiskVolumeSource
         volumePath string 1 required nonempty
-        fsType string 2 omitempty
+        fsType string 2 omitempty  # Type of the file system.
         storagePolicyName string 3 omitempty
         storagePolicyID string 4 omitempty
 
       struct PhotonPersistentDiskVolumeSource
         pdID string 1 required nonempty
-        fsType string 2 omitempty
+        fsType string 2 omitempty  # Type of the file system.
 
       struct AzureDiskVolumeSource
         diskName string 1 required nonempty
         diskURI string 2 required nonempty
         cachingMode AzureDataDiskCachingMode? 3 omitempty default="ReadWrite"
-        fsType string? 4 omitempty default="ext4"
-        readOnly bool? 5 omitempty default=false
+        fsType string? 4 omitempty default="ext4"  # Type of the file system.
+        readOnly bool? 5 omitempty default=false  # Whether it can only be read.
         kind AzureDataDiskKind? 6 omitempty default="Shared"
 
       struct PortworxVolumeSource
         volumeID string 1 required nonempty
-        fsType string 2 omitempty
-        readOnly bool 3 omitempty
+        fsType string 2 omitempty  # Type of the file system.
+        readOnly bool 3 omitempty  # Whether it can only be read.
 
       struct ScaleIOVolumeSource
         gateway string 1 required nonempty
@@ -2186,8 +2187,8 @@ enum BuiltinSchemas {
         storagePool string 6 omitempty
         storageMode string 7 omitempty default="ThinProvisioned"
         volumeName string 8 omitempty
-        fsType string 9 omitempty default="xfs"
-        readOnly bool 10 omitempty
+        fsType string 9 omitempty default="xfs"  # Type of the file system.
+        readOnly bool 10 omitempty  # Whether it can only be read.
 
       struct ScaleIOPersistentVolumeSource
         gateway string 1 required nonempty
@@ -2198,46 +2199,46 @@ enum BuiltinSchemas {
         storagePool string 6 omitempty
         storageMode string 7 omitempty default="ThinProvisioned"
         volumeName string 8 omitempty
-        fsType string 9 omitempty default="xfs"
-        readOnly bool 10 omitempty
+        fsType string 9 omitempty default="xfs"  # Type of the file system.
+        readOnly bool 10 omitempty  # Whether it can only be read.
 
       struct StorageOSVolumeSource
         volumeName string 1 omitempty
         volumeNamespace string 2 omitempty
-        fsType string 3 omitempty
-        readOnly bool 4 omitempty
+        fsType string 3 omitempty  # Type of the file system.
+        readOnly bool 4 omitempty  # Whether it can only be read.
         secretRef LocalObjectReference? 5 omitempty
 
       struct StorageOSPersistentVolumeSource
         volumeName string 1 omitempty
         volumeNamespace string 2 omitempty
-        fsType string 3 omitempty
-        readOnly bool 4 omitempty
+        fsType string 3 omitempty  # Type of the file system.
+        readOnly bool 4 omitempty  # Whether it can only be read.
         secretRef ObjectReference? 5 omitempty
 
-      struct ConfigMapVolumeSource
+      struct ConfigMapVolumeSource  # ConfigMapVolumeSource shows the keys of a ConfigMap as files.
         ...LocalObjectReference 1
-        items [KeyToPath] 2 omitempty
-        defaultMode int32? 3 omitempty
-        optional bool? 4 omitempty
+        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        defaultMode int32? 3 omitempty  # Mode of the files; 0644 unless told.
+        optional bool? 4 omitempty  # Whether a missing object or key is no error.
         defaultUser int64? 5 omitempty
 
       struct ConfigMapProjection
         ...LocalObjectReference 1
-        items [KeyToPath] 2 omitempty
-        optional bool? 4 omitempty
+        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        optional bool? 4 omitempty  # Whether a missing object or key is no error.
 
       struct ServiceAccountTokenProjection
-        audience string 1 omitempty
-        expirationSeconds int64? 2 omitempty
-        path string 3 required nonempty
+        audience string 1 omitempty  # For whom the token is; the API server unless told.
+        expirationSeconds int64? 2 omitempty  # Seconds the token is valid; it is renewed in time.
+        path string 3 required nonempty  # Path of the file in the volume.
         user int64? 4 omitempty
 
       struct ClusterTrustBundleProjection
         name string? 1 omitempty
         signerName string? 2 omitempty
         labelSelector meta.LabelSelector? 3 omitempty
-        optional bool? 5 omitempty
+        optional bool? 5 omitempty  # Whether a missing object or key is no error.
         path string 4 required nonempty
         user int64? 6 omitempty
 
@@ -2251,9 +2252,9 @@ enum BuiltinSchemas {
         userAnnotations {string} 7 omitempty
         user int64? 8 omitempty
 
-      struct ProjectedVolumeSource
-        sources [VolumeProjection] 1
-        defaultMode int32? 2 omitempty
+      struct ProjectedVolumeSource  # ProjectedVolumeSource puts several sources into one folder.
+        sources [VolumeProjection] 1  # What appears in the folder.
+        defaultMode int32? 2 omitempty  # Mode of the files; 0644 unless told.
         defaultUser int64? 3 omitempty
 
       struct VolumeProjection
@@ -2264,21 +2265,21 @@ enum BuiltinSchemas {
         clusterTrustBundle ClusterTrustBundleProjection? 5 omitempty
         podCertificate PodCertificateProjection? 6 omitempty
 
-      struct KeyToPath
-        key string 1 required nonempty
-        path string 2 required nonempty
-        mode int32? 3 omitempty
+      struct KeyToPath  # KeyToPath gives a key a file name.
+        key string 1 required nonempty  # The key.
+        path string 2 required nonempty  # Path of the file in the volume.
+        mode int32? 3 omitempty  # Mode of the file.
         user int64? 4 omitempty
 
       struct LocalVolumeSource
         path string 1 required nonempty
-        fsType string? 2 omitempty
+        fsType string? 2 omitempty  # Type of the file system.
 
       struct CSIPersistentVolumeSource
         driver string 1 required nonempty
         volumeHandle string 2 required nonempty
-        readOnly bool 3 omitempty
-        fsType string 4 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
+        fsType string 4 omitempty  # Type of the file system.
         volumeAttributes {string} 5 omitempty
         controllerPublishSecretRef SecretReference? 6 omitempty
         nodeStageSecretRef SecretReference? 7 omitempty
@@ -2288,8 +2289,8 @@ enum BuiltinSchemas {
 
       struct CSIVolumeSource
         driver string 1 required nonempty
-        readOnly bool? 2 omitempty
-        fsType string? 3 omitempty
+        readOnly bool? 2 omitempty  # Whether it can only be read.
+        fsType string? 3 omitempty  # Type of the file system.
         volumeAttributes {string} 4 omitempty
         nodePublishSecretRef LocalObjectReference? 5 omitempty
 
@@ -2297,127 +2298,127 @@ enum BuiltinSchemas {
         volumeClaimTemplate PersistentVolumeClaimTemplate? 1 omitempty
 
       struct PersistentVolumeClaimTemplate
-        metadata meta.ObjectMeta 1 omitempty
-        spec PersistentVolumeClaimSpec 2 required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PersistentVolumeClaimSpec 2 required  # The wanted state.
 
-      struct ContainerPort
-        name string 1 omitempty
-        hostPort int32 2 omitempty
-        containerPort int32 3 required
-        protocol Protocol 4 omitempty default="TCP"
-        hostIP string 5 omitempty
+      struct ContainerPort  # ContainerPort is a port on which a container listens.
+        name string 1 omitempty  # Name by which services refer to the port.
+        hostPort int32 2 omitempty  # Port of the node that leads here.
+        containerPort int32 3 required  # Number of the port in the container.
+        protocol Protocol 4 omitempty default="TCP"  # TCP, UDP or SCTP.
+        hostIP string 5 omitempty  # Address of the node on which the host port listens.
 
-      struct VolumeMount
-        name string 1 required nonempty
-        readOnly bool 2 omitempty
+      struct VolumeMount  # VolumeMount puts a volume at a path of a container.
+        name string 1 required nonempty  # Name of the volume.
+        readOnly bool 2 omitempty  # Whether the volume cannot be written here.
         recursiveReadOnly RecursiveReadOnlyMode? 7 omitempty
-        mountPath string 3 required nonempty
-        subPath string 4 omitempty
-        mountPropagation MountPropagationMode? 5 omitempty
-        subPathExpr string 6 omitempty
+        mountPath string 3 required nonempty  # Where the volume appears in the container.
+        subPath string 4 omitempty  # Folder or file of the volume that is mounted, instead of its root.
+        mountPropagation MountPropagationMode? 5 omitempty  # Whether mounts pass between node and container.
+        subPathExpr string 6 omitempty  # Like subPath, with $(NAME) for environment variables.
         bindMountOptions [string] 8 omitempty set
 
       struct VolumeDevice
         name string 1 required nonempty
         devicePath string 2 required
 
-      struct EnvVar
-        name string 1 required nonempty
-        value string 2 omitempty
-        valueFrom EnvVarSource? 3 omitempty
+      struct EnvVar  # EnvVar is one environment variable.
+        name string 1 required nonempty  # Name of the variable.
+        value string 2 omitempty  # Value; $(NAME) stands for an earlier variable.
+        valueFrom EnvVarSource? 3 omitempty  # Where the value comes from.
 
-      struct EnvVarSource
-        fieldRef ObjectFieldSelector? 1 omitempty
-        resourceFieldRef ResourceFieldSelector? 2 omitempty
-        configMapKeyRef ConfigMapKeySelector? 3 omitempty
-        secretKeyRef SecretKeySelector? 4 omitempty
+      struct EnvVarSource  # EnvVarSource says where a variable's value comes from.
+        fieldRef ObjectFieldSelector? 1 omitempty  # A field of the pod.
+        resourceFieldRef ResourceFieldSelector? 2 omitempty  # A resource of a container.
+        configMapKeyRef ConfigMapKeySelector? 3 omitempty  # A key of a ConfigMap.
+        secretKeyRef SecretKeySelector? 4 omitempty  # A key of a Secret.
         fileKeyRef FileKeySelector? 5 omitempty
 
       struct FileKeySelector
         volumeName string 1 required nonempty
         path string 2 required nonempty
         key string 3 required nonempty
-        optional bool? 4 omitempty default=false
+        optional bool? 4 omitempty default=false  # Whether a missing object or key is no error.
 
       struct ObjectFieldSelector
-        apiVersion string 1 omitempty
-        fieldPath string 2 required nonempty
+        apiVersion string 1 omitempty  # Version in which the path is written.
+        fieldPath string 2 required nonempty  # Path of the field, such as status.podIP.
 
       struct ResourceFieldSelector
-        containerName string 1 omitempty
-        resource string 2 required nonempty
-        divisor Quantity 3 omitempty
+        containerName string 1 omitempty  # Container whose resource is meant.
+        resource string 2 required nonempty  # Resource, such as limits.cpu.
+        divisor Quantity 3 omitempty  # Unit of the result.
 
       struct ConfigMapKeySelector
         ...LocalObjectReference 1
-        key string 2 required nonempty
-        optional bool? 3 omitempty
+        key string 2 required nonempty  # Key to take.
+        optional bool? 3 omitempty  # Whether a missing object or key is no error.
 
       struct SecretKeySelector
         ...LocalObjectReference 1
-        key string 2 required nonempty
-        optional bool? 3 omitempty
+        key string 2 required nonempty  # Key to take.
+        optional bool? 3 omitempty  # Whether a missing object or key is no error.
 
-      struct EnvFromSource
-        prefix string 1 omitempty
-        configMapRef ConfigMapEnvSource? 2 omitempty
-        secretRef SecretEnvSource? 3 omitempty
+      struct EnvFromSource  # EnvFromSource takes every key of a ConfigMap or Secret as a variable.
+        prefix string 1 omitempty  # Text put before each name.
+        configMapRef ConfigMapEnvSource? 2 omitempty  # The ConfigMap.
+        secretRef SecretEnvSource? 3 omitempty  # The Secret.
 
       struct ConfigMapEnvSource
         ...LocalObjectReference 1
-        optional bool? 2 omitempty
+        optional bool? 2 omitempty  # Whether a missing object or key is no error.
 
       struct SecretEnvSource
         ...LocalObjectReference 1
-        optional bool? 2 omitempty
+        optional bool? 2 omitempty  # Whether a missing object or key is no error.
 
       struct HTTPHeader
         name string 1 required nonempty
         value string 2 required
 
-      struct HTTPGetAction
-        path string 1 omitempty
-        port IntOrString 2 required
-        host string 3 omitempty
-        scheme URIScheme 4 omitempty
-        httpHeaders [HTTPHeader] 5 omitempty
+      struct HTTPGetAction  # HTTPGetAction is an HTTP GET request.
+        path string 1 omitempty  # Path of the request.
+        port IntOrString 2 required  # Port, by number or name.
+        host string 3 omitempty  # Host to connect to; the pod's address unless told.
+        scheme URIScheme 4 omitempty  # HTTP or HTTPS.
+        httpHeaders [HTTPHeader] 5 omitempty  # Headers of the request.
         protocol HTTPProtocol? 6 omitempty
 
-      struct TCPSocketAction
-        port IntOrString 1 required
-        host string 2 omitempty
+      struct TCPSocketAction  # TCPSocketAction opens a TCP connection.
+        port IntOrString 1 required  # Port, by number or name.
+        host string 2 omitempty  # Host to connect to; the pod's address unless told.
 
-      struct GRPCAction
+      struct GRPCAction  # GRPCAction calls the gRPC health service.
         port int32 1 required
         service string? 2 default=""
         mode GRPCProbeMode? 3 omitempty
 
-      struct ExecAction
-        command [string] 1 omitempty
+      struct ExecAction  # ExecAction runs a command in the container.
+        command [string] 1 omitempty  # Program and arguments; no shell is involved.
 
       struct SleepAction
         seconds int64 1 required
 
-      struct Probe
+      struct Probe  # Probe is a check that the node makes on a container.
         ...ProbeHandler 1
-        initialDelaySeconds int32 2 omitempty
-        timeoutSeconds int32 3 omitempty
-        periodSeconds int32 4 omitempty
-        successThreshold int32 5 omitempty
-        failureThreshold int32 6 omitempty
-        terminationGracePeriodSeconds int64? 7 omitempty
+        initialDelaySeconds int32 2 omitempty  # Seconds to wait after the start.
+        timeoutSeconds int32 3 omitempty  # Seconds after which a check fails; 1 unless told.
+        periodSeconds int32 4 omitempty  # Seconds between checks; 10 unless told.
+        successThreshold int32 5 omitempty  # Successes in a row that make it succeed again; 1 unless told.
+        failureThreshold int32 6 omitempty  # Failures in a row that make it fail; 3 unless told.
+        terminationGracePeriodSeconds int64? 7 omitempty  # Seconds to end after a failure, instead of the pod's.
 
       struct ContainerResizePolicy
         resourceName ResourceName 1 required nonempty
         restartPolicy ResourceResizeRestartPolicy 2 required nonempty
 
-      struct Capabilities
-        add [string] 1 omitempty
-        drop [string] 2 omitempty
+      struct Capabilities  # Capabilities are Linux capabilities to add and to drop.
+        add [string] 1 omitempty  # Capabilities to add.
+        drop [string] 2 omitempty  # Capabilities to drop; ALL drops every one.
 
-      struct ResourceRequirements
-        limits {Quantity} 1 omitempty
-        requests {Quantity} 2 omitempty
+      struct ResourceRequirements  # ResourceRequirements is what a container needs at least and may use at most.
+        limits {Quantity} 1 omitempty  # What may be used at most.
+        requests {Quantity} 2 omitempty  # What is needed at least; the scheduler reserves it.
         claims [ResourceClaim] 3 omitempty keys=name
 
       struct VolumeResourceRequirements
@@ -2428,38 +2429,38 @@ enum BuiltinSchemas {
         name string 1 required nonempty
         request string 2 omitempty
 
-      struct Container
-        name string 1 required nonempty
-        image string 2 omitempty
-        command [string] 3 omitempty
-        args [string] 4 omitempty
-        workingDir string 5 omitempty
-        ports [ContainerPort] 6 omitempty merge=containerPort keys=containerPort,protocol
-        envFrom [EnvFromSource] 19 omitempty
-        env [EnvVar] 7 omitempty merge=name keys=name
-        resources ResourceRequirements 8 omitempty
-        resizePolicy [ContainerResizePolicy] 23 omitempty
-        restartPolicy ContainerRestartPolicy? 24 omitempty
+      struct Container  # Container is one container of a pod.
+        name string 1 required nonempty  # Name, unique in the pod.
+        image string 2 omitempty  # Image to run.
+        command [string] 3 omitempty  # Program and first arguments, instead of the image's entry point.
+        args [string] 4 omitempty  # Arguments, instead of the image's.
+        workingDir string 5 omitempty  # Folder in which the program starts, instead of the image's.
+        ports [ContainerPort] 6 omitempty merge=containerPort keys=containerPort,protocol  # Ports on which the container listens; a list for people and tools.
+        envFrom [EnvFromSource] 19 omitempty  # ConfigMaps and Secrets whose keys become environment variables.
+        env [EnvVar] 7 omitempty merge=name keys=name  # Environment variables.
+        resources ResourceRequirements 8 omitempty  # What the container needs at least and may use at most.
+        resizePolicy [ContainerResizePolicy] 23 omitempty  # Whether a resource change restarts the container.
+        restartPolicy ContainerRestartPolicy? 24 omitempty  # Always makes an init container a sidecar that keeps running.
         restartPolicyRules [ContainerRestartRule] 25 omitempty
-        volumeMounts [VolumeMount] 9 omitempty merge=mountPath keys=mountPath
-        volumeDevices [VolumeDevice] 21 omitempty merge=devicePath keys=devicePath
-        livenessProbe Probe? 10 omitempty
-        readinessProbe Probe? 11 omitempty
-        startupProbe Probe? 22 omitempty
-        lifecycle Lifecycle? 12 omitempty
-        terminationMessagePath string 13 omitempty
-        terminationMessagePolicy TerminationMessagePolicy 20 omitempty
-        imagePullPolicy PullPolicy 14 omitempty
-        securityContext SecurityContext? 15 omitempty
-        stdin bool 16 omitempty
-        stdinOnce bool 17 omitempty
-        tty bool 18 omitempty
+        volumeMounts [VolumeMount] 9 omitempty merge=mountPath keys=mountPath  # Volumes to mount and where.
+        volumeDevices [VolumeDevice] 21 omitempty merge=devicePath keys=devicePath  # Block devices of claims.
+        livenessProbe Probe? 10 omitempty  # Check after whose failure the container is restarted.
+        readinessProbe Probe? 11 omitempty  # Check that decides whether services send traffic here.
+        startupProbe Probe? 22 omitempty  # Check that must succeed before the other checks begin.
+        lifecycle Lifecycle? 12 omitempty  # What to do after the start and before the stop.
+        terminationMessagePath string 13 omitempty  # File whose contents become the message when the container ends.
+        terminationMessagePolicy TerminationMessagePolicy 20 omitempty  # File, or FallbackToLogsOnError to use the end of the log.
+        imagePullPolicy PullPolicy 14 omitempty  # Always, IfNotPresent or Never.
+        securityContext SecurityContext? 15 omitempty  # Privileges of the container.
+        stdin bool 16 omitempty  # Whether standard input is open.
+        stdinOnce bool 17 omitempty  # Whether standard input closes after the first attach.
+        tty bool 18 omitempty  # Whether the container has a terminal.
 
       struct ProbeHandler
-        exec ExecAction? 1 omitempty
-        httpGet HTTPGetAction? 2 omitempty
-        tcpSocket TCPSocketAction? 3 omitempty
-        grpc GRPCAction? 4 omitempty
+        exec ExecAction? 1 omitempty  # Command that must exit with 0.
+        httpGet HTTPGetAction? 2 omitempty  # Request that must be answered with a status from 200 to 399.
+        tcpSocket TCPSocketAction? 3 omitempty  # Port that must accept a connection.
+        grpc GRPCAction? 4 omitempty  # Call of the gRPC health service.
 
       struct LifecycleHandler
         exec ExecAction? 1 omitempty
@@ -2467,42 +2468,42 @@ enum BuiltinSchemas {
         tcpSocket TCPSocketAction? 3 omitempty
         sleep SleepAction? 4 omitempty
 
-      struct Lifecycle
-        postStart LifecycleHandler? 1 omitempty
-        preStop LifecycleHandler? 2 omitempty
+      struct Lifecycle  # Lifecycle holds what to do when a container has started and before it stops.
+        postStart LifecycleHandler? 1 omitempty  # Done right after the start; a failure ends the container.
+        preStop LifecycleHandler? 2 omitempty  # Done before the container is asked to stop.
         stopSignal Signal? 3 omitempty
 
-      struct ContainerStateWaiting
-        reason string 1 omitempty
-        message string 2 omitempty
+      struct ContainerStateWaiting  # ContainerStateWaiting says why a container does not run yet.
+        reason string 1 omitempty  # Why the container waits, in one word.
+        message string 2 omitempty  # Why the container waits, for people.
 
-      struct ContainerStateRunning
-        startedAt Time 1 omitempty
+      struct ContainerStateRunning  # ContainerStateRunning says since when a container runs.
+        startedAt Time 1 omitempty  # When the container started.
 
-      struct ContainerStateTerminated
-        exitCode int32 1 required
-        signal int32 2 omitempty
-        reason string 3 omitempty
+      struct ContainerStateTerminated  # ContainerStateTerminated says how a container ended.
+        exitCode int32 1 required  # Exit code of the container.
+        signal int32 2 omitempty  # Signal that ended the container.
+        reason string 3 omitempty  # Why the container ended, in one word.
         message string 4 omitempty
-        startedAt Time 5 omitempty
-        finishedAt Time 6 omitempty
+        startedAt Time 5 omitempty  # When the container started.
+        finishedAt Time 6 omitempty  # When the container ended.
         containerID string 7 omitempty
 
-      struct ContainerState
+      struct ContainerState  # ContainerState says whether a container waits, runs or has ended.
         waiting ContainerStateWaiting? 1 omitempty
         running ContainerStateRunning? 2 omitempty
         terminated ContainerStateTerminated? 3 omitempty
 
-      struct ContainerStatus
-        name string 1 required
-        state ContainerState 2 omitempty
-        lastState ContainerState 3 omitempty
-        ready bool 4 required
-        restartCount int32 5 required
-        image string 6 required
-        imageID string 7 required
-        containerID string 8 omitempty
-        started bool? 9 omitempty
+      struct ContainerStatus  # ContainerStatus is the state of one container.
+        name string 1 required  # Name of the container.
+        state ContainerState 2 omitempty  # What the container does now.
+        lastState ContainerState 3 omitempty  # How the container ended the last time.
+        ready bool 4 required  # Whether the container passes its readiness check.
+        restartCount int32 5 required  # How often the container was restarted.
+        image string 6 required  # Image that runs.
+        imageID string 7 required  # Digest of the image that runs.
+        containerID string 8 omitempty  # Identity of the container, as RUNTIME://ID.
+        started bool? 9 omitempty  # Whether the startup check has passed.
         allocatedResources {Quantity} 10 omitempty
         resources ResourceRequirements? 11 omitempty
         volumeMounts [VolumeMountStatus] 12 omitempty merge=mountPath keys=mountPath
@@ -2527,19 +2528,19 @@ enum BuiltinSchemas {
         gid int64 2 required
         supplementalGroups [int64] 3 omitempty
 
-      struct PodCondition
-        type PodConditionType 1 required
-        observedGeneration int64 7 omitempty
-        status ConditionStatus 2 required
-        lastProbeTime Time 3 omitempty
-        lastTransitionTime Time 4 omitempty
-        reason string 5 omitempty
-        message string 6 omitempty
+      struct PodCondition  # PodCondition is one aspect of a pod's state.
+        type PodConditionType 1 required  # Which aspect, in one word.
+        observedGeneration int64 7 omitempty  # Generation that the controller has seen.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastProbeTime Time 3 omitempty  # When it was last checked.
+        lastTransitionTime Time 4 omitempty  # When the status last changed.
+        reason string 5 omitempty  # Why, in one word.
+        message string 6 omitempty  # Why, for people.
 
       struct VolumeMountStatus
         name string 1 required
         mountPath string 2 required
-        readOnly bool 3 omitempty
+        readOnly bool 3 omitempty  # Whether it can only be read.
         recursiveReadOnly RecursiveReadOnlyMode? 4 omitempty
         volumeStatus VolumeStatus? 5 omitempty
 
@@ -2576,96 +2577,96 @@ enum BuiltinSchemas {
         key string 1 required nonempty
         values [string] 2 required
 
-      struct Affinity
-        nodeAffinity NodeAffinity? 1 omitempty
-        podAffinity PodAffinity? 2 omitempty
-        podAntiAffinity PodAntiAffinity? 3 omitempty
+      struct Affinity  # Affinity says near what a pod wants to run, and away from what.
+        nodeAffinity NodeAffinity? 1 omitempty  # On which nodes the pod wants to run.
+        podAffinity PodAffinity? 2 omitempty  # Near which pods the pod wants to run.
+        podAntiAffinity PodAntiAffinity? 3 omitempty  # Away from which pods the pod wants to run.
 
       struct PodAffinity
-        requiredDuringSchedulingIgnoredDuringExecution [PodAffinityTerm] 1 omitempty
-        preferredDuringSchedulingIgnoredDuringExecution [WeightedPodAffinityTerm] 2 omitempty
+        requiredDuringSchedulingIgnoredDuringExecution [PodAffinityTerm] 1 omitempty  # What must hold for the pod to be scheduled.
+        preferredDuringSchedulingIgnoredDuringExecution [WeightedPodAffinityTerm] 2 omitempty  # What is preferred, with weights.
 
       struct PodAntiAffinity
-        requiredDuringSchedulingIgnoredDuringExecution [PodAffinityTerm] 1 omitempty
-        preferredDuringSchedulingIgnoredDuringExecution [WeightedPodAffinityTerm] 2 omitempty
+        requiredDuringSchedulingIgnoredDuringExecution [PodAffinityTerm] 1 omitempty  # What must hold for the pod to be scheduled.
+        preferredDuringSchedulingIgnoredDuringExecution [WeightedPodAffinityTerm] 2 omitempty  # What is preferred, with weights.
 
       struct WeightedPodAffinityTerm
         weight int32 1 required
         podAffinityTerm PodAffinityTerm 2 required
 
       struct PodAffinityTerm
-        labelSelector meta.LabelSelector? 1 omitempty
-        namespaces [string] 2 omitempty
-        topologyKey string 3 required nonempty
+        labelSelector meta.LabelSelector? 1 omitempty  # Pods that are meant.
+        namespaces [string] 2 omitempty  # Namespaces of the pods that are meant; the pod's own unless told.
+        topologyKey string 3 required nonempty  # Label of nodes that says what near is, such as kubernetes.io/hostname.
         namespaceSelector meta.LabelSelector? 4 omitempty
         matchLabelKeys [string] 5 omitempty
         mismatchLabelKeys [string] 6 omitempty
 
       struct NodeAffinity
-        requiredDuringSchedulingIgnoredDuringExecution NodeSelector? 1 omitempty
-        preferredDuringSchedulingIgnoredDuringExecution [PreferredSchedulingTerm] 2 omitempty
+        requiredDuringSchedulingIgnoredDuringExecution NodeSelector? 1 omitempty  # What must hold for the pod to be scheduled.
+        preferredDuringSchedulingIgnoredDuringExecution [PreferredSchedulingTerm] 2 omitempty  # What is preferred, with weights.
 
       struct PreferredSchedulingTerm
         weight int32 1 required
         preference NodeSelectorTerm 2 required
 
-      struct Taint
-        key string 1 required nonempty
-        value string 2 omitempty
-        effect TaintEffect 3 required nonempty
+      struct Taint  # Taint keeps pods away from a node that do not tolerate it.
+        key string 1 required nonempty  # Key of the taint.
+        value string 2 omitempty  # Value of the taint.
+        effect TaintEffect 3 required nonempty  # NoSchedule, PreferNoSchedule or NoExecute.
         timeAdded Time? 4 omitempty
 
-      struct Toleration
-        key string 1 omitempty
-        operator TolerationOperator 2 omitempty
-        value string 3 omitempty
-        effect TaintEffect 4 omitempty
-        tolerationSeconds int64? 5 omitempty
+      struct Toleration  # Toleration lets a pod run on nodes with a matching taint.
+        key string 1 omitempty  # Key of the taint; empty with Exists matches all.
+        operator TolerationOperator 2 omitempty  # Equal or Exists.
+        value string 3 omitempty  # Value of the taint, for Equal.
+        effect TaintEffect 4 omitempty  # Effect of the taint; empty matches all.
+        tolerationSeconds int64? 5 omitempty  # Seconds a NoExecute taint is accepted.
 
       struct PodReadinessGate
         conditionType PodConditionType 1 required nonempty
 
-      struct PodSpec
-        volumes [Volume] 1 omitempty merge=name retainKeys keys=name
-        initContainers [Container] 20 omitempty merge=name keys=name
-        containers [Container] 2 required merge=name keys=name
-        ephemeralContainers [EphemeralContainer] 34 omitempty merge=name keys=name
-        restartPolicy RestartPolicy 3 omitempty
-        terminationGracePeriodSeconds int64? 4 omitempty
-        activeDeadlineSeconds int64? 5 omitempty
-        dnsPolicy DNSPolicy 6 omitempty
-        nodeSelector {string} 7 omitempty atomic
-        serviceAccountName string 8 omitempty
-        serviceAccount string 9 omitempty
-        automountServiceAccountToken bool? 21 omitempty
-        nodeName string 10 omitempty
-        hostNetwork bool 11 omitempty
-        hostPID bool 12 omitempty
-        hostIPC bool 13 omitempty
-        shareProcessNamespace bool? 27 omitempty
-        securityContext PodSecurityContext? 14 omitempty
-        imagePullSecrets [LocalObjectReference] 15 omitempty merge=name keys=name
-        hostname string 16 omitempty
-        subdomain string 17 omitempty
-        affinity Affinity? 18 omitempty
-        schedulerName string 19 omitempty
-        tolerations [Toleration] 22 omitempty
-        hostAliases [HostAlias] 23 omitempty merge=ip keys=ip
-        priorityClassName string 24 omitempty
-        priority int32? 25 omitempty
-        dnsConfig PodDNSConfig? 26 omitempty
-        readinessGates [PodReadinessGate] 28 omitempty
-        runtimeClassName string? 29 omitempty
-        enableServiceLinks bool? 30 omitempty
-        preemptionPolicy PreemptionPolicy? 31 omitempty
-        overhead {Quantity} 32 omitempty
-        topologySpreadConstraints [TopologySpreadConstraint] 33 omitempty merge=topologyKey keys=topologyKey,whenUnsatisfiable
+      struct PodSpec  # PodSpec describes the wanted pod.
+        volumes [Volume] 1 omitempty merge=name retainKeys keys=name  # Volumes that containers of the pod can mount.
+        initContainers [Container] 20 omitempty merge=name keys=name  # Containers that run to their end, one after the other, before the others start.
+        containers [Container] 2 required merge=name keys=name  # Containers of the pod; at least one, and fixed once the pod exists.
+        ephemeralContainers [EphemeralContainer] 34 omitempty merge=name keys=name  # Containers that were added to the running pod for debugging.
+        restartPolicy RestartPolicy 3 omitempty  # Whether ended containers are started again: Always, OnFailure or Never.
+        terminationGracePeriodSeconds int64? 4 omitempty  # Seconds between the request to stop and the kill; 30 unless told.
+        activeDeadlineSeconds int64? 5 omitempty  # Seconds after which the pod is ended and counts as failed.
+        dnsPolicy DNSPolicy 6 omitempty  # Which DNS servers containers ask: ClusterFirst, ClusterFirstWithHostNet, Default or None.
+        nodeSelector {string} 7 omitempty atomic  # Labels that a node must have for the pod to run there.
+        serviceAccountName string 8 omitempty  # Service account that the pod's processes act as.
+        serviceAccount string 9 omitempty  # Old name of serviceAccountName.
+        automountServiceAccountToken bool? 21 omitempty  # Whether a token of the service account is mounted.
+        nodeName string 10 omitempty  # Node on which the pod runs; the scheduler sets it.
+        hostNetwork bool 11 omitempty  # Whether the pod uses the node's network instead of one of its own.
+        hostPID bool 12 omitempty  # Whether the pod sees the node's processes.
+        hostIPC bool 13 omitempty  # Whether the pod uses the node's IPC namespace.
+        shareProcessNamespace bool? 27 omitempty  # Whether the containers see one another's processes.
+        securityContext PodSecurityContext? 14 omitempty  # Privileges of all containers, where they do not set their own.
+        imagePullSecrets [LocalObjectReference] 15 omitempty merge=name keys=name  # Secrets with credentials of image registries.
+        hostname string 16 omitempty  # Host name of the pod; its own name unless told.
+        subdomain string 17 omitempty  # Subdomain, so that the pod is called HOSTNAME.SUBDOMAIN.NAMESPACE.svc.
+        affinity Affinity? 18 omitempty  # Near what the pod wants to run, and away from what.
+        schedulerName string 19 omitempty  # Scheduler that chooses the node.
+        tolerations [Toleration] 22 omitempty  # Taints that the pod accepts.
+        hostAliases [HostAlias] 23 omitempty merge=ip keys=ip  # Extra lines of the containers' hosts file.
+        priorityClassName string 24 omitempty  # Priority class of the pod.
+        priority int32? 25 omitempty  # Priority; pods of a higher one are scheduled first.
+        dnsConfig PodDNSConfig? 26 omitempty  # DNS settings added to those of the policy.
+        readinessGates [PodReadinessGate] 28 omitempty  # Conditions that must be true for the pod to be ready.
+        runtimeClassName string? 29 omitempty  # Runtime class that runs the pod.
+        enableServiceLinks bool? 30 omitempty  # Whether containers get environment variables of the services in the namespace.
+        preemptionPolicy PreemptionPolicy? 31 omitempty  # Whether the pod may push away pods of lower priority.
+        overhead {Quantity} 32 omitempty  # Resources the pod itself needs beside its containers.
+        topologySpreadConstraints [TopologySpreadConstraint] 33 omitempty merge=topologyKey keys=topologyKey,whenUnsatisfiable  # How matching pods are spread.
         setHostnameAsFQDN bool? 35 omitempty
-        os PodOS? 36 omitempty
-        hostUsers bool? 37 omitempty
-        schedulingGates [PodSchedulingGate] 38 omitempty merge=name keys=name
+        os PodOS? 36 omitempty  # Operating system of the containers.
+        hostUsers bool? 37 omitempty  # Whether the pod uses the node's user namespace; true unless told.
+        schedulingGates [PodSchedulingGate] 38 omitempty merge=name keys=name  # While any is left, the pod is not scheduled.
         resourceClaims [PodResourceClaim] 39 omitempty merge=name retainKeys keys=name
-        resources ResourceRequirements? 40 omitempty
+        resources ResourceRequirements? 40 omitempty  # Resources of the whole pod.
         hostnameOverride string? 41 omitempty
         schedulingGroup PodSchedulingGroup? 43 omitempty
         evictionResponders [EvictionResponder] 44 omitempty merge=name keys=name
@@ -2697,7 +2698,7 @@ enum BuiltinSchemas {
       struct PodSchedulingGroup
         podGroupName string? 1 omitempty
 
-      struct TopologySpreadConstraint
+      struct TopologySpreadConstraint  # TopologySpreadConstraint spreads matching pods over zones, nodes and the like.
         maxSkew int32 1 required
         topologyKey string 2 required nonempty
         whenUnsatisfiable UnsatisfiableConstraintAction 3 required nonempty
@@ -2711,24 +2712,24 @@ enum BuiltinSchemas {
         ip string 1 required nonempty
         hostnames [string] 2 omitempty
 
-      struct PodSecurityContext
+      struct PodSecurityContext  # PodSecurityContext sets the privileges of all containers of a pod.
         seLinuxOptions SELinuxOptions? 1 omitempty
         windowsOptions WindowsSecurityContextOptions? 8 omitempty
-        runAsUser int64? 2 omitempty
-        runAsGroup int64? 6 omitempty
-        runAsNonRoot bool? 3 omitempty
-        supplementalGroups [int64] 4 omitempty
+        runAsUser int64? 2 omitempty  # User id of the first process of each container.
+        runAsGroup int64? 6 omitempty  # Group id of the first process of each container.
+        runAsNonRoot bool? 3 omitempty  # Whether containers are refused that would run as root.
+        supplementalGroups [int64] 4 omitempty  # Further groups of the first process of each container.
         supplementalGroupsPolicy SupplementalGroupsPolicy? 12 omitempty
-        fsGroup int64? 5 omitempty
-        sysctls [Sysctl] 7 omitempty
-        fsGroupChangePolicy PodFSGroupChangePolicy? 9 omitempty
-        seccompProfile SeccompProfile? 10 omitempty
+        fsGroup int64? 5 omitempty  # Group that owns the volumes.
+        sysctls [Sysctl] 7 omitempty  # Kernel parameters of the pod's namespaces.
+        fsGroupChangePolicy PodFSGroupChangePolicy? 9 omitempty  # OnRootMismatch or Always: when owners in volumes are changed.
+        seccompProfile SeccompProfile? 10 omitempty  # Which system calls are allowed.
         appArmorProfile AppArmorProfile? 11 omitempty
         seLinuxChangePolicy PodSELinuxChangePolicy? 13 omitempty
 
-      struct SeccompProfile
-        type SeccompProfileType 1 required nonempty
-        localhostProfile string? 2 omitempty
+      struct SeccompProfile  # SeccompProfile limits the system calls of a container.
+        type SeccompProfileType 1 required nonempty  # RuntimeDefault, Unconfined or Localhost.
+        localhostProfile string? 2 omitempty  # File of the profile on the node, for Localhost.
 
       struct AppArmorProfile
         type AppArmorProfileType 1 required nonempty
@@ -2776,7 +2777,7 @@ enum BuiltinSchemas {
         stdinOnce bool 17 omitempty
         tty bool 18 omitempty
 
-      struct EphemeralContainer
+      struct EphemeralContainer  # EphemeralContainer is added to a running pod, for debugging.
         ...EphemeralContainerCommon 1
         targetContainerName string 2 omitempty
 
@@ -2784,21 +2785,21 @@ enum BuiltinSchemas {
         name string 1 required nonempty
         priority int32? 2 required
 
-      struct PodStatus
-        observedGeneration int64 17 omitempty
-        phase PodPhase 1 omitempty
-        conditions [PodCondition] 2 omitempty merge=type keys=type
-        message string 3 omitempty
-        reason string 4 omitempty
-        nominatedNodeName string 11 omitempty
-        hostIP string 5 omitempty
-        hostIPs [HostIP] 16 omitempty merge=ip
-        podIP string 6 omitempty
-        podIPs [PodIP] 12 omitempty merge=ip keys=ip
-        startTime Time? 7 omitempty
-        initContainerStatuses [ContainerStatus] 10 omitempty
-        containerStatuses [ContainerStatus] 8 omitempty
-        qosClass PodQOSClass 9 omitempty
+      struct PodStatus  # PodStatus is the state of a pod as its node last saw it.
+        observedGeneration int64 17 omitempty  # Generation that the controller has seen.
+        phase PodPhase 1 omitempty  # Pending, Running, Succeeded, Failed or Unknown.
+        conditions [PodCondition] 2 omitempty merge=type keys=type  # Aspects of the state, such as Ready and PodScheduled.
+        message string 3 omitempty  # Why the pod is in its phase, for people.
+        reason string 4 omitempty  # Why the pod is in its phase, in one word.
+        nominatedNodeName string 11 omitempty  # Node where pods are pushed away for this one.
+        hostIP string 5 omitempty  # Address of the node.
+        hostIPs [HostIP] 16 omitempty merge=ip  # Addresses of the node.
+        podIP string 6 omitempty  # Address of the pod.
+        podIPs [PodIP] 12 omitempty merge=ip keys=ip  # Addresses of the pod, one per address family.
+        startTime Time? 7 omitempty  # When the node took the pod over.
+        initContainerStatuses [ContainerStatus] 10 omitempty  # State of each init container.
+        containerStatuses [ContainerStatus] 8 omitempty  # State of each container.
+        qosClass PodQOSClass 9 omitempty  # Guaranteed, Burstable or BestEffort.
         ephemeralContainerStatuses [ContainerStatus] 13 omitempty
         resize PodResizeStatus 14 omitempty
         resourceClaimStatuses [PodResourceClaimStatus] 15 omitempty merge=name retainKeys keys=name
@@ -2808,30 +2809,30 @@ enum BuiltinSchemas {
         nodeAllocatableResourceClaimStatuses [NodeAllocatableResourceClaimStatus] 21 omitempty merge=resourceClaimName keys=resourceClaimName
         volumeHealth [PodVolumeHealth] 22 omitempty keys=name
 
-      struct PodTemplateSpec
-        metadata meta.ObjectMeta 1 omitempty
-        spec PodSpec 2 omitempty
+      struct PodTemplateSpec  # PodTemplateSpec describes the pods that a workload makes.
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PodSpec 2 omitempty  # The wanted pod.
 
       struct ReplicationControllerSpec
-        replicas int32? 1 omitempty default=1
-        minReadySeconds int32 4 omitempty default=0
+        replicas int32? 1 omitempty default=1  # Number of pods.
+        minReadySeconds int32 4 omitempty default=0  # Seconds a new pod must be ready to count as available.
         selector {string} 2 omitempty atomic
-        template PodTemplateSpec? 3 omitempty
+        template PodTemplateSpec? 3 omitempty  # The objects to make.
 
       struct ReplicationControllerStatus
-        replicas int32 1 required
+        replicas int32 1 required  # Number of pods.
         fullyLabeledReplicas int32 2 omitempty
         readyReplicas int32 4 omitempty
         availableReplicas int32 5 omitempty
-        observedGeneration int64 3 omitempty
-        conditions [ReplicationControllerCondition] 6 omitempty merge=type keys=type
+        observedGeneration int64 3 omitempty  # Generation that the controller has seen.
+        conditions [ReplicationControllerCondition] 6 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct ReplicationControllerCondition
-        type ReplicationControllerConditionType 1 required
-        status ConditionStatus 2 required
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type ReplicationControllerConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
       struct SessionAffinityConfig
         clientIP ClientIPConfig? 1 omitempty
@@ -2839,9 +2840,9 @@ enum BuiltinSchemas {
       struct ClientIPConfig
         timeoutSeconds int32? 1 omitempty
 
-      struct ServiceStatus
+      struct ServiceStatus  # ServiceStatus is the current state of a service.
         loadBalancer LoadBalancerStatus 1 omitempty
-        conditions [meta.Condition] 2 omitempty merge=type keys=type
+        conditions [meta.Condition] 2 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct LoadBalancerStatus
         ingress [LoadBalancerIngress] 1 omitempty
@@ -2852,35 +2853,35 @@ enum BuiltinSchemas {
         ipMode LoadBalancerIPMode? 3 omitempty
         ports [PortStatus] 4 omitempty
 
-      struct ServiceSpec
-        ports [ServicePort] 1 omitempty merge=port keys=port,protocol
-        selector {string} 2 omitempty atomic
-        clusterIP string 3 omitempty
-        clusterIPs [string] 18 omitempty
-        type ServiceType 4 omitempty
-        externalIPs [string] 5 omitempty
-        sessionAffinity ServiceAffinity 7 omitempty
-        loadBalancerIP string 8 omitempty
+      struct ServiceSpec  # ServiceSpec describes a service.
+        ports [ServicePort] 1 omitempty merge=port keys=port,protocol  # Ports of the service.
+        selector {string} 2 omitempty atomic  # Labels of the pods that serve.
+        clusterIP string 3 omitempty  # Address of the service; None makes it headless.
+        clusterIPs [string] 18 omitempty  # Addresses of the service, one per address family.
+        type ServiceType 4 omitempty  # ClusterIP, NodePort, LoadBalancer or ExternalName.
+        externalIPs [string] 5 omitempty  # Further addresses on which nodes accept traffic for the service.
+        sessionAffinity ServiceAffinity 7 omitempty  # ClientIP sends a client to the same pod again; None does not.
+        loadBalancerIP string 8 omitempty  # Not used any more.
         loadBalancerSourceRanges [string] 9 omitempty
-        externalName string 10 omitempty
-        externalTrafficPolicy ServiceExternalTrafficPolicy 11 omitempty
+        externalName string 10 omitempty  # DNS name that the service stands for, with type ExternalName.
+        externalTrafficPolicy ServiceExternalTrafficPolicy 11 omitempty  # Cluster or Local: whether traffic from outside stays on its node.
         healthCheckNodePort int32 12 omitempty
-        publishNotReadyAddresses bool 13 omitempty
+        publishNotReadyAddresses bool 13 omitempty  # Whether pods that are not ready are found too.
         sessionAffinityConfig SessionAffinityConfig? 14 omitempty
-        ipFamilies [IPFamily] 19 omitempty
-        ipFamilyPolicy IPFamilyPolicy? 17 omitempty
+        ipFamilies [IPFamily] 19 omitempty  # IPv4 and IPv6, in the order of preference.
+        ipFamilyPolicy IPFamilyPolicy? 17 omitempty  # SingleStack, PreferDualStack or RequireDualStack.
         allocateLoadBalancerNodePorts bool? 20 omitempty
         loadBalancerClass string? 21 omitempty
-        internalTrafficPolicy ServiceInternalTrafficPolicy? 22 omitempty
+        internalTrafficPolicy ServiceInternalTrafficPolicy? 22 omitempty  # Cluster or Local: whether traffic from inside stays on its node.
         trafficDistribution string? 23 omitempty
 
-      struct ServicePort
-        name string 1 omitempty
-        protocol Protocol 2 omitempty default="TCP"
-        appProtocol string? 6 omitempty
-        port int32 3 required
-        targetPort IntOrString 4 omitempty
-        nodePort int32 5 omitempty
+      struct ServicePort  # ServicePort is one port of a service.
+        name string 1 omitempty  # Name of the port; needed when there are several.
+        protocol Protocol 2 omitempty default="TCP"  # TCP, UDP or SCTP.
+        appProtocol string? 6 omitempty  # Protocol above TCP, such as http.
+        port int32 3 required  # Port of the service.
+        targetPort IntOrString 4 omitempty  # Port of the pods, by number or name; the same as port unless told.
+        nodePort int32 5 omitempty  # Port on every node, for NodePort and LoadBalancer.
 
       struct EndpointSubset
         addresses [EndpointAddress] 1 omitempty
@@ -2899,12 +2900,12 @@ enum BuiltinSchemas {
         protocol Protocol 3 omitempty
         appProtocol string? 4 omitempty
 
-      struct NodeSpec
-        podCIDR string 1 omitempty
+      struct NodeSpec  # NodeSpec describes a node.
+        podCIDR string 1 omitempty  # Range of addresses for pods of the node.
         podCIDRs [string] 7 omitempty merge set
         providerID string 3 omitempty
-        unschedulable bool 4 omitempty
-        taints [Taint] 5 omitempty
+        unschedulable bool 4 omitempty  # Whether no new pods are scheduled here.
+        taints [Taint] 5 omitempty  # Taints of the node.
         configSource NodeConfigSource? 6 omitempty
         externalID string 2 omitempty
         podPreemptionPolicy NodePodPreemptionPolicy? 8 omitempty
@@ -2916,7 +2917,7 @@ enum BuiltinSchemas {
         configMap ConfigMapNodeConfigSource? 2 omitempty
 
       struct ConfigMapNodeConfigSource
-        namespace string 1 required nonempty
+        namespace string 1 required nonempty  # Namespace of the object that is named.
         name string 2 required nonempty
         uid string 3 omitempty
         resourceVersion string 4 omitempty
@@ -2961,15 +2962,15 @@ enum BuiltinSchemas {
         lastKnownGood NodeConfigSource? 3 omitempty
         error string 4 omitempty
 
-      struct NodeStatus
-        capacity {Quantity} 1 omitempty
-        allocatable {Quantity} 2 omitempty
+      struct NodeStatus  # NodeStatus is the current state of a node.
+        capacity {Quantity} 1 omitempty  # What the node has.
+        allocatable {Quantity} 2 omitempty  # What pods may use.
         phase NodePhase 3 omitempty
-        conditions [NodeCondition] 4 omitempty merge=type keys=type
-        addresses [NodeAddress] 5 omitempty merge=type keys=type
+        conditions [NodeCondition] 4 omitempty merge=type keys=type  # Aspects of the state, such as Ready.
+        addresses [NodeAddress] 5 omitempty merge=type keys=type  # Addresses and names of the node.
         daemonEndpoints NodeDaemonEndpoints 6 omitempty
-        nodeInfo NodeSystemInfo 7 omitempty
-        images [ContainerImage] 8 omitempty
+        nodeInfo NodeSystemInfo 7 omitempty  # Kernel, operating system and versions of the node.
+        images [ContainerImage] 8 omitempty  # Images that are on the node.
         volumesInUse [string] 9 omitempty
         volumesAttached [AttachedVolume] 10 omitempty
         config NodeConfigStatus? 11 omitempty
@@ -2998,48 +2999,48 @@ enum BuiltinSchemas {
         sizeBytes int64 2 omitempty
 
       struct NodeCondition
-        type NodeConditionType 1 required
-        status ConditionStatus 2 required
-        lastHeartbeatTime Time 3 omitempty
-        lastTransitionTime Time 4 omitempty
-        reason string 5 omitempty
-        message string 6 omitempty
+        type NodeConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastHeartbeatTime Time 3 omitempty  # When it was last reported.
+        lastTransitionTime Time 4 omitempty  # When the status last changed.
+        reason string 5 omitempty  # Why, in one word.
+        message string 6 omitempty  # Why, for people.
 
       struct NodeAddress
         type NodeAddressType 1 required nonempty
         address string 2 required nonempty
 
       struct NamespaceSpec
-        finalizers [FinalizerName] 1 omitempty
+        finalizers [FinalizerName] 1 omitempty  # Names that must be removed before a deleted namespace goes.
 
       struct NamespaceStatus
-        phase NamespacePhase 1 omitempty
-        conditions [NamespaceCondition] 2 omitempty merge=type keys=type
+        phase NamespacePhase 1 omitempty  # Active or Terminating.
+        conditions [NamespaceCondition] 2 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct NamespaceCondition
-        type NamespaceConditionType 1 required
-        status ConditionStatus 2 required
-        lastTransitionTime Time 4 omitempty
-        reason string 5 omitempty
-        message string 6 omitempty
+        type NamespaceConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        lastTransitionTime Time 4 omitempty  # When the status last changed.
+        reason string 5 omitempty  # Why, in one word.
+        message string 6 omitempty  # Why, for people.
 
       struct Preconditions
         uid string? 1 omitempty
 
-      struct ObjectReference
+      struct ObjectReference  # ObjectReference names an object.
         kind string 1 omitempty
-        namespace string 2 omitempty
+        namespace string 2 omitempty  # Namespace of the object that is named.
         name string 3 omitempty
         uid string 4 omitempty
         apiVersion string 5 omitempty
         resourceVersion string 6 omitempty
         fieldPath string 7 omitempty
 
-      struct LocalObjectReference
+      struct LocalObjectReference  # LocalObjectReference names an object in the same namespace.
         name string 1 omitempty
 
       struct TypedLocalObjectReference
-        apiGroup string? 1
+        apiGroup string? 1  # API group of the kind that is named.
         kind string 2 required
         name string 3 required
 
@@ -3080,14 +3081,14 @@ enum BuiltinSchemas {
         used {Quantity} 2 omitempty
 
       struct ComponentCondition
-        type ComponentConditionType 1 required
-        status ConditionStatus 2 required
-        message string 3 omitempty
+        type ComponentConditionType 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        message string 3 omitempty  # Why, for people.
         error string 4 omitempty
 
-      struct DownwardAPIVolumeSource
-        items [DownwardAPIVolumeFile] 1 omitempty
-        defaultMode int32? 2 omitempty
+      struct DownwardAPIVolumeSource  # DownwardAPIVolumeSource shows fields of the pod as files.
+        items [DownwardAPIVolumeFile] 1 omitempty  # Which keys become files, and their names; every key unless told.
+        defaultMode int32? 2 omitempty  # Mode of the files; 0644 unless told.
         defaultUser int64? 3 omitempty
 
       struct DownwardAPIVolumeFile
@@ -3098,20 +3099,20 @@ enum BuiltinSchemas {
         user int64? 5 omitempty
 
       struct DownwardAPIProjection
-        items [DownwardAPIVolumeFile] 1 omitempty
+        items [DownwardAPIVolumeFile] 1 omitempty  # Which keys become files, and their names; every key unless told.
 
-      struct SecurityContext
-        capabilities Capabilities? 1 omitempty
-        privileged bool? 2 omitempty
+      struct SecurityContext  # SecurityContext sets the privileges of one container.
+        capabilities Capabilities? 1 omitempty  # Linux capabilities to add and to drop.
+        privileged bool? 2 omitempty  # Whether the container has all rights on the node.
         seLinuxOptions SELinuxOptions? 3 omitempty
         windowsOptions WindowsSecurityContextOptions? 10 omitempty
-        runAsUser int64? 4 omitempty
-        runAsGroup int64? 8 omitempty
-        runAsNonRoot bool? 5 omitempty
-        readOnlyRootFilesystem bool? 6 omitempty
-        allowPrivilegeEscalation bool? 7 omitempty
-        procMount ProcMountType? 9 omitempty
-        seccompProfile SeccompProfile? 11 omitempty
+        runAsUser int64? 4 omitempty  # User id of the first process.
+        runAsGroup int64? 8 omitempty  # Group id of the first process.
+        runAsNonRoot bool? 5 omitempty  # Whether the container is refused when it would run as root.
+        readOnlyRootFilesystem bool? 6 omitempty  # Whether the root file system cannot be written.
+        allowPrivilegeEscalation bool? 7 omitempty  # Whether a process may get more rights than its parent.
+        procMount ProcMountType? 9 omitempty  # How /proc is mounted.
+        seccompProfile SeccompProfile? 11 omitempty  # Which system calls are allowed.
         appArmorProfile AppArmorProfile? 12 omitempty
 
       struct SELinuxOptions
@@ -3163,25 +3164,25 @@ enum BuiltinSchemas {
 
       schema discovery.k8s.io/v1 as discovery priority 16200 15
 
-      kind EndpointSlice
+      kind EndpointSlice  # EndpointSlice lists a part of the addresses behind a service.
         @resource endpointslices endpointslice
         @column string/name Name
         @column string AddressType
         @column string Ports
         @column string Endpoints
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        addressType string 4 required nonempty
-        endpoints [Endpoint] 2
-        ports [EndpointPort] 3
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        addressType string 4 required nonempty  # IPv4, IPv6 or FQDN; it cannot be changed.
+        endpoints [Endpoint] 2  # The endpoints; at most 1000.
+        ports [EndpointPort] 3  # The ports of each endpoint.
 
-      struct Endpoint
-        addresses [string] 1 required set
-        conditions EndpointConditions 2 omitempty
+      struct Endpoint  # Endpoint is one address, or several that are the same, behind a service.
+        addresses [string] 1 required set  # Addresses that are the same endpoint.
+        conditions EndpointConditions 2 omitempty  # Whether the endpoint is ready, serving and terminating.
         hostname string? 3 omitempty
-        targetRef core.ObjectReference? 4 omitempty
+        targetRef core.ObjectReference? 4 omitempty  # The object that the endpoint is, such as a pod.
         deprecatedTopology {string} 5 omitempty
-        nodeName string? 6 omitempty
+        nodeName string? 6 omitempty  # Node of the endpoint.
         zone string? 7 omitempty
         hints EndpointHints? 8 omitempty
 
@@ -3215,7 +3216,7 @@ enum BuiltinSchemas {
 
       schema events.k8s.io/v1 as events priority 17750 5
 
-      kind Event
+      kind Event  # Event reports something that happened to an object.
         @resource events event ev
         @column string Last Seen
         @column string Type
@@ -3227,7 +3228,7 @@ enum BuiltinSchemas {
         @column string!1 First Seen
         @column string!1 Count
         @column string!1 Name
-        metadata meta.ObjectMeta 1
+        metadata meta.ObjectMeta 1  # Names, labels, annotations and owners of the object.
         eventTime MicroTime 2 required
         series EventSeries? 3 omitempty
         reportingController string 4 omitempty
@@ -3262,7 +3263,7 @@ enum BuiltinSchemas {
       enum PriorityLevelEnablement Exempt Limited
       enum SubjectKind User Group ServiceAccount
 
-      kind FlowSchema
+      kind FlowSchema  # FlowSchema assigns requests to a priority level.
         @resource flowschemas flowschema
         @scope cluster
         @subresource status get,patch,update
@@ -3272,11 +3273,11 @@ enum BuiltinSchemas {
         @column string DistinguisherMethod
         @column string Age
         @column string MissingPL
-        metadata meta.ObjectMeta 1 omitempty
-        spec FlowSchemaSpec 2 omitempty required
-        status FlowSchemaStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec FlowSchemaSpec 2 omitempty required  # The wanted state.
+        status FlowSchemaStatus 3 omitempty  # The last observed state.
 
-      kind PriorityLevelConfiguration
+      kind PriorityLevelConfiguration  # PriorityLevelConfiguration bounds how many requests of a priority level run at once.
         @resource prioritylevelconfigurations prioritylevelconfiguration
         @scope cluster
         @subresource status get,patch,update
@@ -3287,9 +3288,9 @@ enum BuiltinSchemas {
         @column string HandSize
         @column string QueueLengthLimit
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec PriorityLevelConfigurationSpec 2 omitempty required
-        status PriorityLevelConfigurationStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PriorityLevelConfigurationSpec 2 omitempty required  # The wanted state.
+        status PriorityLevelConfigurationStatus 3 omitempty  # The last observed state.
 
       struct FlowSchemaSpec
         priorityLevelConfiguration PriorityLevelConfigurationReference 1 required
@@ -3308,7 +3309,7 @@ enum BuiltinSchemas {
         resourceRules [ResourcePolicyRule] 2 omitempty
         nonResourceRules [NonResourcePolicyRule] 3 omitempty
 
-      struct Subject
+      struct Subject  # Subject is a user, a group or a service account.
         kind SubjectKind 1 required nonempty
         user UserSubject? 2 omitempty
         group GroupSubject? 3 omitempty
@@ -3321,7 +3322,7 @@ enum BuiltinSchemas {
         name string 1 required nonempty
 
       struct ServiceAccountSubject
-        namespace string 1 required nonempty
+        namespace string 1 required nonempty  # Namespace of the object that is named.
         name string 2 required nonempty
 
       struct ResourcePolicyRule
@@ -3336,14 +3337,14 @@ enum BuiltinSchemas {
         nonResourceURLs [string] 6 required set
 
       struct FlowSchemaStatus
-        conditions [FlowSchemaCondition] 1 omitempty merge=type keys=type
+        conditions [FlowSchemaCondition] 1 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct FlowSchemaCondition
-        type string 1 omitempty required
-        status ConditionStatus 2 omitempty
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type string 1 omitempty required  # Which aspect, in one word.
+        status ConditionStatus 2 omitempty  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
       struct PriorityLevelConfigurationSpec
         type PriorityLevelEnablement 1 required nonempty
@@ -3370,14 +3371,14 @@ enum BuiltinSchemas {
         queueLengthLimit int32 3
 
       struct PriorityLevelConfigurationStatus
-        conditions [PriorityLevelConfigurationCondition] 1 omitempty merge=type keys=type
+        conditions [PriorityLevelConfigurationCondition] 1 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct PriorityLevelConfigurationCondition
-        type string 1 omitempty required
-        status ConditionStatus 2 omitempty
-        lastTransitionTime Time 3 omitempty
-        reason string 4 omitempty
-        message string 5 omitempty
+        type string 1 omitempty required  # Which aspect, in one word.
+        status ConditionStatus 2 omitempty  # True, False or Unknown.
+        lastTransitionTime Time 3 omitempty  # When the status last changed.
+        reason string 4 omitempty  # Why, in one word.
+        message string 5 omitempty  # Why, for people.
 
       """#
     ),
@@ -3399,7 +3400,7 @@ enum BuiltinSchemas {
       enum RowConditionType Completed open
       enum StatusReason "" Unauthorized Forbidden NotFound AlreadyExists Conflict Gone Invalid ServerTimeout StorageReadError Timeout TooManyRequests BadRequest MethodNotAllowed NotAcceptable RequestEntityTooLarge UnsupportedMediaType InternalError Expired ServiceUnavailable open
 
-      kind ListOptions
+      kind ListOptions  # ListOptions are the parameters of lists and watches.
         labelSelector string 1 omitempty
         fieldSelector string 2 omitempty
         watch bool 3 omitempty
@@ -3412,10 +3413,10 @@ enum BuiltinSchemas {
         sendInitialEvents bool? 11 omitempty
         shardSelector string 15 omitempty
 
-      kind GetOptions
+      kind GetOptions  # GetOptions are the parameters of a read.
         resourceVersion string 1 omitempty
 
-      kind DeleteOptions
+      kind DeleteOptions  # DeleteOptions are the parameters of a deletion.
         gracePeriodSeconds int64? 1 omitempty
         preconditions Preconditions? 2 omitempty
         orphanDependents bool? 3 omitempty
@@ -3423,62 +3424,62 @@ enum BuiltinSchemas {
         dryRun [string] 5 omitempty
         ignoreStoreReadErrorWithClusterBreakingPotential bool? 6 omitempty
 
-      kind CreateOptions
+      kind CreateOptions  # CreateOptions are the parameters of a creation.
         dryRun [string] 1 omitempty
         fieldManager string 3 omitempty
         fieldValidation string 4 omitempty
 
-      kind PatchOptions
+      kind PatchOptions  # PatchOptions are the parameters of a patch.
         dryRun [string] 1 omitempty
         force bool? 2 omitempty
         fieldManager string 3 omitempty
         fieldValidation string 4 omitempty
 
-      kind ApplyOptions
+      kind ApplyOptions  # ApplyOptions are the parameters of a server-side apply.
         dryRun [string] 1 omitempty
         force bool 2 required
         fieldManager string 3 required
 
-      kind UpdateOptions
+      kind UpdateOptions  # UpdateOptions are the parameters of an update.
         dryRun [string] 1 omitempty
         fieldManager string 2 omitempty
         fieldValidation string 3 omitempty
 
-      kind Status
-        metadata ListMeta 1 omitempty
+      kind Status  # Status is the answer to a request that returns no other object.
+        metadata ListMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         status string 2 omitempty
         message string 3 omitempty
         reason StatusReason 4 omitempty
         details StatusDetails? 5 omitempty
         code int32 6 omitempty
 
-      kind APIVersions
+      kind APIVersions  # APIVersions lists the versions of the core group.
         versions [string] 1 required
         serverAddressByClientCIDRs [ServerAddressByClientCIDR] 2 required
 
-      kind APIGroupList
+      kind APIGroupList  # APIGroupList lists the API groups.
         groups [APIGroup] 1 required
 
-      kind APIGroup
+      kind APIGroup  # APIGroup names an API group and its versions.
         name string 1 required
         versions [GroupVersionForDiscovery] 2 required
         preferredVersion GroupVersionForDiscovery 3 omitempty
         serverAddressByClientCIDRs [ServerAddressByClientCIDR] 4 omitempty
 
-      kind APIResourceList
+      kind APIResourceList  # APIResourceList lists the resources of a group and version.
         groupVersion string 1 required
         resources [APIResource] 2 required
 
-      kind Table
-        metadata ListMeta - omitempty
+      kind Table  # Table shows objects as rows.
+        metadata ListMeta - omitempty  # Names, labels, annotations and owners of the object.
         columnDefinitions [TableColumnDefinition] - required
         rows [TableRow] - required
 
-      kind TableOptions
+      kind TableOptions  # TableOptions are the parameters of a table.
         includeObject IncludeObjectPolicy 1 omitempty
 
-      kind PartialObjectMetadata
-        metadata ObjectMeta 1 omitempty
+      kind PartialObjectMetadata  # PartialObjectMetadata is the metadata of any object.
+        metadata ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
 
       struct TypeMeta
         kind string 1 omitempty
@@ -3494,30 +3495,30 @@ enum BuiltinSchemas {
       struct ShardInfo
         selector string 1 required
 
-      struct ObjectMeta
-        name string 1 omitempty
-        generateName string 2 omitempty
-        namespace string 3 omitempty
-        selfLink string 4 omitempty
-        uid string 5 omitempty
-        resourceVersion string 6 omitempty
-        generation int64 7 omitempty
-        creationTimestamp Time 8 omitempty
-        deletionTimestamp Time? 9 omitempty
-        deletionGracePeriodSeconds int64? 10 omitempty
-        labels {string} 11 omitempty
-        annotations {string} 12 omitempty
-        ownerReferences [OwnerReference] 13 omitempty merge=uid keys=uid
-        finalizers [string] 14 omitempty merge set
-        managedFields [ManagedFieldsEntry] 17 omitempty
+      struct ObjectMeta  # ObjectMeta is what every stored object has: names, labels, owners and times.
+        name string 1 omitempty  # Name, unique within the namespace; it cannot be changed.
+        generateName string 2 omitempty  # Beginning of a name that the server completes when `name` is empty.
+        namespace string 3 omitempty  # Namespace of the object; empty for cluster-scoped kinds.
+        selfLink string 4 omitempty  # Not used any more.
+        uid string 5 omitempty  # Identity of this object, given by the server; a new object of the same name has another one.
+        resourceVersion string 6 omitempty  # Version of the stored object; an update with another one is refused.
+        generation int64 7 omitempty  # Number that rises when the wanted state changes.
+        creationTimestamp Time 8 omitempty  # When the server created the object.
+        deletionTimestamp Time? 9 omitempty  # When the object is to be gone; set by the server when a deletion was asked for.
+        deletionGracePeriodSeconds int64? 10 omitempty  # Seconds the object has to end by itself.
+        labels {string} 11 omitempty  # Keys and values by which objects are selected.
+        annotations {string} 12 omitempty  # Keys and values for tools; they cannot be selected by.
+        ownerReferences [OwnerReference] 13 omitempty merge=uid keys=uid  # Objects without which this one is deleted.
+        finalizers [string] 14 omitempty merge set  # Names that must be removed before a deleted object goes.
+        managedFields [ManagedFieldsEntry] 17 omitempty  # Which manager set which field.
 
-      struct OwnerReference
+      struct OwnerReference  # OwnerReference names an object without which this one is deleted.
         apiVersion string 5 required
         kind string 1 required
         name string 3 required
         uid string 4 required
-        controller bool? 6 omitempty
-        blockOwnerDeletion bool? 7 omitempty
+        controller bool? 6 omitempty  # Whether this owner manages the object.
+        blockOwnerDeletion bool? 7 omitempty  # Whether a foreground deletion of the owner waits for this object.
 
       struct Preconditions
         uid string? 1 omitempty
@@ -3559,14 +3560,14 @@ enum BuiltinSchemas {
       struct RootPaths
         paths [string] 1 required
 
-      struct LabelSelector
-        matchLabels {string} 1 omitempty
-        matchExpressions [LabelSelectorRequirement] 2 omitempty
+      struct LabelSelector  # LabelSelector chooses objects by their labels; all its parts must match, and an empty one matches everything.
+        matchLabels {string} 1 omitempty  # Labels that must have these values.
+        matchExpressions [LabelSelectorRequirement] 2 omitempty  # Comparisons that must all hold.
 
-      struct LabelSelectorRequirement
-        key string 1 required nonempty
-        operator LabelSelectorOperator 2 required nonempty
-        values [string] 3 omitempty
+      struct LabelSelectorRequirement  # LabelSelectorRequirement compares one label with values.
+        key string 1 required nonempty  # The label that is compared.
+        operator LabelSelectorOperator 2 required nonempty  # In, NotIn, Exists or DoesNotExist.
+        values [string] 3 omitempty  # What the label is compared with; empty for Exists and DoesNotExist.
 
       struct FieldSelectorRequirement
         key string 1 required nonempty
@@ -3591,22 +3592,22 @@ enum BuiltinSchemas {
 
       struct TableRow
         cells [any] - required
-        conditions [TableRowCondition] - omitempty
+        conditions [TableRowCondition] - omitempty  # Aspects of the current state.
         object object - omitempty
 
       struct TableRowCondition
-        type RowConditionType - required
-        status ConditionStatus - required
-        reason string - omitempty
-        message string - omitempty
+        type RowConditionType - required  # Which aspect, in one word.
+        status ConditionStatus - required  # True, False or Unknown.
+        reason string - omitempty  # Why, in one word.
+        message string - omitempty  # Why, for people.
 
-      struct Condition
-        type string 1 required
-        status ConditionStatus 2 required
-        observedGeneration int64 3 omitempty
-        lastTransitionTime Time 4 required
-        reason string 5 required
-        message string 6 required
+      struct Condition  # Condition is one aspect of the current state.
+        type string 1 required  # Which aspect, in one word.
+        status ConditionStatus 2 required  # True, False or Unknown.
+        observedGeneration int64 3 omitempty  # Generation to which the condition belongs.
+        lastTransitionTime Time 4 required  # When the status last changed.
+        reason string 5 required  # Why, in one word.
+        message string 6 required  # Why, for people.
 
       struct GroupVersionKind
         group string 1 required
@@ -3633,15 +3634,15 @@ enum BuiltinSchemas {
 
       enum PolicyType Ingress Egress
 
-      kind NetworkPolicy
+      kind NetworkPolicy  # NetworkPolicy says which traffic pods may receive and send.
         @resource networkpolicies networkpolicy netpol
         @column string/name Name
         @column string Pod-Selector
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec NetworkPolicySpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec NetworkPolicySpec 2 omitempty  # The wanted state.
 
-      kind Ingress
+      kind Ingress  # Ingress routes HTTP requests from outside to services.
         @resource ingresses ingress ing
         @subresource status get,patch,update
         @column string/name Name
@@ -3650,44 +3651,44 @@ enum BuiltinSchemas {
         @column string Address
         @column string Ports
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec IngressSpec 2 omitempty
-        status IngressStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec IngressSpec 2 omitempty  # The wanted routes.
+        status IngressStatus 3 omitempty  # The last observed state.
 
-      kind IngressClass
+      kind IngressClass  # IngressClass names the controller that serves ingresses of a class.
         @resource ingressclasses ingressclass
         @scope cluster
         @column string/name Name
         @column string Controller
         @column string Parameters
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec IngressClassSpec 2 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec IngressClassSpec 2 omitempty  # The wanted state.
 
-      kind IPAddress
+      kind IPAddress  # IPAddress is an address that is taken from the service range.
         @resource ipaddresses ipaddress ip
         @scope cluster
         @column string/name Name
         @column string ParentRef
-        metadata meta.ObjectMeta 1 omitempty
-        spec IPAddressSpec 2 omitempty required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec IPAddressSpec 2 omitempty required  # The wanted state.
 
-      kind ServiceCIDR
+      kind ServiceCIDR  # ServiceCIDR is a range from which services get their addresses.
         @resource servicecidrs servicecidr
         @scope cluster
         @subresource status get,patch,update
         @column string/name Name
         @column string CIDRs
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ServiceCIDRSpec 2 omitempty
-        status ServiceCIDRStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ServiceCIDRSpec 2 omitempty  # The wanted state.
+        status ServiceCIDRStatus 3 omitempty  # The last observed state.
 
       struct NetworkPolicySpec
-        podSelector meta.LabelSelector 1
-        ingress [NetworkPolicyIngressRule] 2 omitempty
-        egress [NetworkPolicyEgressRule] 3 omitempty
-        policyTypes [PolicyType] 4 omitempty
+        podSelector meta.LabelSelector 1  # Pods to which the policy applies; an empty selector chooses all.
+        ingress [NetworkPolicyIngressRule] 2 omitempty  # Traffic that the pods may receive.
+        egress [NetworkPolicyEgressRule] 3 omitempty  # Traffic that the pods may send.
+        policyTypes [PolicyType] 4 omitempty  # Ingress, Egress or both.
 
       struct NetworkPolicyIngressRule
         ports [NetworkPolicyPort] 1 omitempty
@@ -3712,10 +3713,10 @@ enum BuiltinSchemas {
         ipBlock IPBlock? 3 omitempty
 
       struct IngressSpec
-        ingressClassName string? 4 omitempty
-        defaultBackend IngressBackend? 1 omitempty
-        tls [IngressTLS] 2 omitempty
-        rules [IngressRule] 3 omitempty
+        ingressClassName string? 4 omitempty  # Class of the ingress, which decides who serves it.
+        defaultBackend IngressBackend? 1 omitempty  # Where requests go that no rule matches.
+        tls [IngressTLS] 2 omitempty  # Certificates for hosts.
+        rules [IngressRule] 3 omitempty  # Routes by host and path.
 
       struct IngressTLS
         hosts [string] 1 omitempty
@@ -3752,7 +3753,7 @@ enum BuiltinSchemas {
         pathType string? 3 required nonempty
         backend IngressBackend 2 required
 
-      struct IngressBackend
+      struct IngressBackend  # IngressBackend is where requests are sent.
         service IngressServiceBackend? 4 omitempty
         resource core.TypedLocalObjectReference? 3 omitempty
 
@@ -3769,11 +3770,11 @@ enum BuiltinSchemas {
         parameters IngressClassParametersReference? 2 omitempty
 
       struct IngressClassParametersReference
-        apiGroup string? 1 omitempty
+        apiGroup string? 1 omitempty  # API group of the kind that is named.
         kind string 2 required
         name string 3 required
         scope string? 4
-        namespace string? 5 omitempty
+        namespace string? 5 omitempty  # Namespace of the object that is named.
 
       struct IPAddressSpec
         parentRef ParentReference? 1 omitempty required
@@ -3781,14 +3782,14 @@ enum BuiltinSchemas {
       struct ParentReference
         group string 1 omitempty
         resource string 2 omitempty required
-        namespace string 3 omitempty
+        namespace string 3 omitempty  # Namespace of the object that is named.
         name string 4 omitempty required
 
       struct ServiceCIDRSpec
         cidrs [string] 1 omitempty
 
       struct ServiceCIDRStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type
+        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
 
       """#
     ),
@@ -3799,13 +3800,13 @@ enum BuiltinSchemas {
 
       schema node.k8s.io/v1 as node priority 16300 15
 
-      kind RuntimeClass
+      kind RuntimeClass  # RuntimeClass names a container runtime that pods may choose.
         @resource runtimeclasses runtimeclass
         @scope cluster
         @column string/name Name
         @column string Handler
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         handler string 2 required nonempty
         overhead Overhead? 3 omitempty
         scheduling Scheduling? 4 omitempty
@@ -3828,7 +3829,7 @@ enum BuiltinSchemas {
 
       enum UnhealthyPodEvictionPolicyType IfHealthyBudget AlwaysAllow
 
-      kind PodDisruptionBudget
+      kind PodDisruptionBudget  # PodDisruptionBudget limits how many pods of a set may be evicted at once.
         @resource poddisruptionbudgets poddisruptionbudget pdb
         @subresource status get,patch,update
         @column string/name Name
@@ -3836,28 +3837,28 @@ enum BuiltinSchemas {
         @column string Max Unavailable
         @column integer Allowed Disruptions
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec PodDisruptionBudgetSpec 2 omitempty
-        status PodDisruptionBudgetStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec PodDisruptionBudgetSpec 2 omitempty  # The wanted bounds.
+        status PodDisruptionBudgetStatus 3 omitempty  # The last observed state.
 
-      kind Eviction
-        metadata meta.ObjectMeta 1 omitempty
+      kind Eviction  # Eviction asks to remove a pod, within its disruption budgets.
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         deleteOptions meta.DeleteOptions? 2 omitempty
 
       struct PodDisruptionBudgetSpec
-        minAvailable IntOrString? 1 omitempty
-        selector meta.LabelSelector? 2 omitempty replace
-        maxUnavailable IntOrString? 3 omitempty
+        minAvailable IntOrString? 1 omitempty  # How many pods must stay, as a number or percentage.
+        selector meta.LabelSelector? 2 omitempty replace  # Pods that the budget protects.
+        maxUnavailable IntOrString? 3 omitempty  # How many pods may be missing, as a number or percentage.
         unhealthyPodEvictionPolicy UnhealthyPodEvictionPolicyType? 4 omitempty
 
       struct PodDisruptionBudgetStatus
-        observedGeneration int64 1 omitempty
+        observedGeneration int64 1 omitempty  # Generation that the controller has seen.
         disruptedPods {Time} 2 omitempty
         disruptionsAllowed int32 3
         currentHealthy int32 4
         desiredHealthy int32 5
         expectedPods int32 6
-        conditions [meta.Condition] 7 omitempty merge=type keys=type
+        conditions [meta.Condition] 7 omitempty merge=type keys=type  # Aspects of the current state.
 
       """#
     ),
@@ -3868,14 +3869,14 @@ enum BuiltinSchemas {
 
       schema rbac.authorization.k8s.io/v1 as rbac priority 17000 15
 
-      kind Role
+      kind Role  # Role is a set of permissions in one namespace.
         @resource roles role
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty
-        rules [PolicyRule] 2
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        rules [PolicyRule] 2  # What is allowed.
 
-      kind RoleBinding
+      kind RoleBinding  # RoleBinding grants a role to users, groups and service accounts in one namespace.
         @resource rolebindings rolebinding
         @column string/name Name
         @column string Role
@@ -3883,20 +3884,20 @@ enum BuiltinSchemas {
         @column string!1 Users
         @column string!1 Groups
         @column string!1 ServiceAccounts
-        metadata meta.ObjectMeta 1 omitempty
-        subjects [Subject] 2 omitempty
-        roleRef RoleRef 3 required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        subjects [Subject] 2 omitempty  # To whom the role is granted.
+        roleRef RoleRef 3 required  # The role; it cannot be changed.
 
-      kind ClusterRole
+      kind ClusterRole  # ClusterRole is a set of permissions in all namespaces and on cluster-scoped objects.
         @resource clusterroles clusterrole
         @scope cluster
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty
-        rules [PolicyRule] 2
-        aggregationRule AggregationRule? 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        rules [PolicyRule] 2  # What is allowed.
+        aggregationRule AggregationRule? 3 omitempty  # Roles whose rules are collected here.
 
-      kind ClusterRoleBinding
+      kind ClusterRoleBinding  # ClusterRoleBinding grants a cluster role to users, groups and service accounts everywhere.
         @resource clusterrolebindings clusterrolebinding
         @scope cluster
         @column string/name Name
@@ -3905,25 +3906,25 @@ enum BuiltinSchemas {
         @column string!1 Users
         @column string!1 Groups
         @column string!1 ServiceAccounts
-        metadata meta.ObjectMeta 1 omitempty
-        subjects [Subject] 2 omitempty
-        roleRef RoleRef 3 required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        subjects [Subject] 2 omitempty  # To whom the role is granted.
+        roleRef RoleRef 3 required  # The role; it cannot be changed.
 
-      struct PolicyRule
-        verbs [string] 1 required
-        apiGroups [string] 2 omitempty
-        resources [string] 3 omitempty
-        resourceNames [string] 4 omitempty
-        nonResourceURLs [string] 5 omitempty
+      struct PolicyRule  # PolicyRule allows verbs on resources or URLs.
+        verbs [string] 1 required  # What may be done; * is everything.
+        apiGroups [string] 2 omitempty  # API groups of the resources; empty text is the core group.
+        resources [string] 3 omitempty  # Resources; * is every one.
+        resourceNames [string] 4 omitempty  # Names of objects; every one unless told.
+        nonResourceURLs [string] 5 omitempty  # Paths that are no resources.
 
-      struct Subject
+      struct Subject  # Subject is a user, a group or a service account.
         kind string 1 required nonempty
-        apiGroup string 2 omitempty
+        apiGroup string 2 omitempty  # API group of the kind that is named.
         name string 3 required nonempty
-        namespace string 4 omitempty
+        namespace string 4 omitempty  # Namespace of the object that is named.
 
-      struct RoleRef
-        apiGroup string 1
+      struct RoleRef  # RoleRef names the role that is granted.
+        apiGroup string 1  # API group of the kind that is named.
         kind string 2 required nonempty
         name string 3 required nonempty
 
@@ -3944,7 +3945,7 @@ enum BuiltinSchemas {
       enum DeviceTolerationOperator Exists Equal
       enum SkipNodeOperation NodePrepareResources NodeUnprepareResources *
 
-      kind ResourceSlice
+      kind ResourceSlice  # ResourceSlice lists devices that a driver offers.
         @resource resourceslices resourceslice
         @scope cluster
         @column string/name Name
@@ -3952,10 +3953,10 @@ enum BuiltinSchemas {
         @column string Driver
         @column string Pool
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ResourceSliceSpec 2 required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ResourceSliceSpec 2 required  # The wanted state.
 
-      kind DeviceTaintRule
+      kind DeviceTaintRule  # DeviceTaintRule adds a taint to devices.
         @resource devicetaintrules devicetaintrule
         @scope cluster
         @subresource status get,patch,update
@@ -3965,34 +3966,34 @@ enum BuiltinSchemas {
         @column string Effect
         @column string TimeAdded
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec DeviceTaintRuleSpec 2 required
-        status DeviceTaintRuleStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec DeviceTaintRuleSpec 2 required  # The wanted state.
+        status DeviceTaintRuleStatus 3 omitempty  # The last observed state.
 
-      kind ResourceClaim
+      kind ResourceClaim  # ResourceClaim asks for devices and records which ones it got.
         @resource resourceclaims resourceclaim
         @subresource status get,patch,update
         @column string/name Name
         @column string State
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ResourceClaimSpec 2
-        status ResourceClaimStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ResourceClaimSpec 2  # The wanted state.
+        status ResourceClaimStatus 3 omitempty  # The last observed state.
 
-      kind DeviceClass
+      kind DeviceClass  # DeviceClass describes devices that claims may ask for.
         @resource deviceclasses deviceclass
         @scope cluster
         @column string/name Name
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec DeviceClassSpec 2
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec DeviceClassSpec 2  # The wanted state.
 
-      kind ResourceClaimTemplate
+      kind ResourceClaimTemplate  # ResourceClaimTemplate is a template from which claims of pods are made.
         @resource resourceclaimtemplates resourceclaimtemplate
         @column string/name Name
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec ResourceClaimTemplateSpec 2
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ResourceClaimTemplateSpec 2  # The wanted state.
 
       struct ResourceSliceSpec
         driver string 1 required nonempty
@@ -4090,7 +4091,7 @@ enum BuiltinSchemas {
         device string? 4 omitempty
 
       struct DeviceTaintRuleStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type
+        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
 
       struct ResourceClaimSpec
         devices DeviceClaim 1
@@ -4161,7 +4162,7 @@ enum BuiltinSchemas {
         devices [AllocatedDeviceStatus] 4 omitempty keys=driver,device,pool,shareID
 
       struct ResourceClaimConsumerReference
-        apiGroup string 1 omitempty
+        apiGroup string 1 omitempty  # API group of the kind that is named.
         resource string 3 required
         name string 4 required
         uid string 5 required
@@ -4202,15 +4203,15 @@ enum BuiltinSchemas {
         ...DeviceConfiguration 1
 
       struct ResourceClaimTemplateSpec
-        metadata meta.ObjectMeta 1 omitempty
-        spec ResourceClaimSpec 2
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec ResourceClaimSpec 2  # The wanted state.
 
       struct AllocatedDeviceStatus
         driver string 1 required
         pool string 2 required
         device string 3 required
         shareID string? 7 omitempty
-        conditions [meta.Condition] 4 keys=type
+        conditions [meta.Condition] 4 keys=type  # Aspects of the current state.
         data object? 5 omitempty
         networkData NetworkDeviceData? 6 omitempty
 
@@ -4228,7 +4229,7 @@ enum BuiltinSchemas {
 
       schema scheduling.k8s.io/v1 as scheduling priority 16600 15
 
-      kind PriorityClass
+      kind PriorityClass  # PriorityClass gives a priority to pods that name it.
         @resource priorityclasses priorityclass pc
         @scope cluster
         @column string/name Name
@@ -4236,9 +4237,9 @@ enum BuiltinSchemas {
         @column boolean Global-Default
         @column string Age
         @column string PreemptionPolicy
-        metadata meta.ObjectMeta 1 omitempty
-        value int32 2
-        globalDefault bool 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        value int32 2  # Priority of the pods; the higher, the earlier.
+        globalDefault bool 3 omitempty  # Whether pods without a class get this one.
         description string 4 omitempty
         preemptionPolicy core.PreemptionPolicy? 5 omitempty
 
@@ -4256,7 +4257,7 @@ enum BuiltinSchemas {
       enum VolumeBindingMode Immediate WaitForFirstConsumer
       enum VolumeLifecycleMode Persistent Ephemeral
 
-      kind StorageClass
+      kind StorageClass  # StorageClass describes a way to make volumes.
         @resource storageclasses storageclass sc
         @scope cluster
         @column string/name Name
@@ -4265,16 +4266,16 @@ enum BuiltinSchemas {
         @column string VolumeBindingMode
         @column string AllowVolumeExpansion
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        provisioner string 2 required nonempty
-        parameters {string} 3 omitempty
-        reclaimPolicy core.PersistentVolumeReclaimPolicy? 4 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        provisioner string 2 required nonempty  # Driver that makes the volumes.
+        parameters {string} 3 omitempty  # Parameters of the driver.
+        reclaimPolicy core.PersistentVolumeReclaimPolicy? 4 omitempty  # Delete or Retain: what happens to a volume when its claim goes.
         mountOptions [string] 5 omitempty
         allowVolumeExpansion bool? 6 omitempty
-        volumeBindingMode VolumeBindingMode? 7 omitempty
+        volumeBindingMode VolumeBindingMode? 7 omitempty  # Immediate, or WaitForFirstConsumer to choose the volume with the pod's node.
         allowedTopologies [core.TopologySelectorTerm] 8 omitempty
 
-      kind VolumeAttachment
+      kind VolumeAttachment  # VolumeAttachment asks to attach a volume to a node.
         @resource volumeattachments volumeattachment
         @scope cluster
         @subresource status get,patch,update
@@ -4284,49 +4285,49 @@ enum BuiltinSchemas {
         @column string Node
         @column boolean Attached
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec VolumeAttachmentSpec 2 required
-        status VolumeAttachmentStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec VolumeAttachmentSpec 2 required  # The wanted state.
+        status VolumeAttachmentStatus 3 omitempty  # The last observed state.
 
-      kind CSIDriver
+      kind CSIDriver  # CSIDriver describes a storage driver.
         @resource csidrivers csidriver
         @scope cluster
         @column string/name Name
         @column boolean AttachRequired
         @column boolean PodInfoOnMount
         @column boolean StorageCapacity
-        metadata meta.ObjectMeta 1 omitempty
-        spec CSIDriverSpec 2 required
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec CSIDriverSpec 2 required  # The wanted state.
 
-      kind CSINode
+      kind CSINode  # CSINode lists the storage drivers of a node.
         @resource csinodes csinode
         @scope cluster
         @subresource status get,patch,update
         @column string/name Name
         @column integer Drivers
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
-        spec CSINodeSpec 2 required
-        status CSINodeStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec CSINodeSpec 2 required  # The wanted state.
+        status CSINodeStatus 3 omitempty  # The last observed state.
 
-      kind CSIStorageCapacity
+      kind CSIStorageCapacity  # CSIStorageCapacity says how much storage a driver has left for a class.
         @resource csistoragecapacities csistoragecapacity
         @column string/name Name
         @column string StorageClassName
         @column string Capacity
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         nodeTopology meta.LabelSelector? 2 omitempty
         storageClassName string 3 required nonempty
         capacity Quantity? 4 omitempty
         maximumVolumeSize Quantity? 5 omitempty
 
-      kind VolumeAttributesClass
+      kind VolumeAttributesClass  # VolumeAttributesClass describes attributes of volumes that may change while they exist.
         @resource volumeattributesclasses volumeattributesclass vac
         @scope cluster
         @column string/name Name
         @column string DriverName
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
         driverName string 2 required nonempty
         parameters {string} 3 omitempty
 
@@ -4380,12 +4381,12 @@ enum BuiltinSchemas {
         count int32? 1 omitempty
 
       struct StorageHealthCondition
-        status StorageHealthStatusType 1 required
-        reason string 2 required
-        message string 3 omitempty
+        status StorageHealthStatusType 1 required  # True, False or Unknown.
+        reason string 2 required  # Why, in one word.
+        message string 3 omitempty  # Why, for people.
         accessMode core.PersistentVolumeAccessMode? 4 omitempty
         volumeMode core.PersistentVolumeMode? 5 omitempty
-        lastTransitionTime Time 6 omitempty
+        lastTransitionTime Time 6 omitempty  # When the status last changed.
 
       struct StorageHealth
         name string 1 required nonempty
@@ -4403,22 +4404,22 @@ enum BuiltinSchemas {
 
       schema storagemigration.k8s.io/v1 as storagemigration priority 15800 15
 
-      kind StorageVersionMigration
+      kind StorageVersionMigration  # StorageVersionMigration rewrites stored objects in the current version.
         @resource storageversionmigrations storageversionmigration
         @scope cluster
         @subresource status get,patch,update
         @column string Name
         @column string Resource
         @column string Status
-        metadata meta.ObjectMeta 1 omitempty
-        spec StorageVersionMigrationSpec 2 omitempty
-        status StorageVersionMigrationStatus 3 omitempty
+        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        spec StorageVersionMigrationSpec 2 omitempty  # The wanted state.
+        status StorageVersionMigrationStatus 3 omitempty  # The last observed state.
 
       struct StorageVersionMigrationSpec
         resource meta.GroupResource 1 required
 
       struct StorageVersionMigrationStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type
+        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
         resourceVersion string 2 omitempty
 
       """#

@@ -27,8 +27,10 @@ public enum Names {
   /// RFC 1123 subdomain: what most objects are called.
   public static func dns1123Subdomain(_ name: String) -> [String] {
     var problems = lengthProblem(name, 253)
-    let parts = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    if !parts.allSatisfy({ isLabel($0) }) {
+    let isValid =
+      isLabel(name.utf8)
+      || name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { isLabel($0) }
+    if !isValid {
       problems.append(
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
           + "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
@@ -57,6 +59,7 @@ public enum Names {
 
   /// Keys of labels and annotations: `[PREFIX/]NAME`.
   public static func qualifiedName(_ key: String) -> [String] {
+    if key.utf8.count <= 63, isQualified(key) { return [] }
     let parts = key.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     var problems: [String] = []
     let name: String
@@ -175,7 +178,8 @@ public enum Names {
           guard index == halves.count - 1, position == parts.count - 1, isIPv4(String(part)) else { return false }
           groups += 2
         } else {
-          guard (1...4).contains(part.utf8.count), part.utf8.allSatisfy({ isDigit($0) || (0x61...0x66).contains($0 | 0x20) })
+          guard (1...4).contains(part.utf8.count),
+            part.utf8.allSatisfy({ isDigit($0) || (0x61...0x66).contains($0 | 0x20) })
           else { return false }
           groups += 1
         }

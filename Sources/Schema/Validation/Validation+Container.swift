@@ -148,12 +148,14 @@ extension Validator {
         if !part.isEmpty { descendingPath(part, here[field]) }
       }
       if !mount.text("subPath").isEmpty, !mount.text("subPathExpr").isEmpty {
-        invalid(here["subPathExpr"], .string(mount.text("subPathExpr")), "subPathExpr and subPath are mutually exclusive")
+        invalid(
+          here["subPathExpr"], .string(mount.text("subPathExpr")), "subPathExpr and subPath are mutually exclusive")
       }
       if mount.text("mountPropagation") == "Bidirectional",
         container.at("securityContext", "privileged")?.bool != true
       {
-        forbidden(here["mountPropagation"], "Bidirectional mount propagation is available only to privileged containers")
+        forbidden(
+          here["mountPropagation"], "Bidirectional mount propagation is available only to privileged containers")
       }
     }
   }

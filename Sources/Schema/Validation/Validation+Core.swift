@@ -192,8 +192,10 @@ extension Validator {
       if !key.isEmpty { check(path[index]["key"], key, Names.qualifiedName) }
       check(path[index]["value"], taint.text("value"), Names.labelValue)
       if !seen.insert("\(key):\(taint.text("effect"))").inserted {
-        report(FieldError(
-          type: .duplicate, path: path[index].description, value: taint, detail: "taints must be unique by key and effect pair"))
+        report(
+          FieldError(
+            type: .duplicate, path: path[index].description, value: taint,
+            detail: "taints must be unique by key and effect pair"))
       }
     }
   }
@@ -209,7 +211,8 @@ extension Validator {
           let text = address.text("ip")
           if !text.isEmpty, !Names.isIPAddress(text) {
             invalid(
-              path[list][position]["ip"], .string(text), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+              path[list][position]["ip"], .string(text), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+            )
           }
         }
       }

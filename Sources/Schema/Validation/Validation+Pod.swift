@@ -197,7 +197,8 @@ extension Validator {
     }
     if toleration.has("tolerationSeconds"), toleration.text("effect") != "NoExecute" {
       invalid(
-        path["effect"], .string(toleration.text("effect")), "effect must be 'NoExecute' when `tolerationSeconds` is set")
+        path["effect"], .string(toleration.text("effect")), "effect must be 'NoExecute' when `tolerationSeconds` is set"
+      )
     }
   }
 

@@ -125,7 +125,9 @@ extension Validator {
   private mutating func job(_ spec: JSON, _ old: JSON?, _ path: FieldPath) {
     jobSpec(spec, path)
     guard let old else { return }
-    for field in ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
+    for field in [
+      "selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy",
+    ]
     where old.has(field) {
       immutable(path[field], spec[field], old[field])
     }

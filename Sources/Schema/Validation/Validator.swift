@@ -2,7 +2,14 @@ import Wire
 
 /// Collects what is wrong with one object. The rules of each kind are extensions of it.
 struct Validator {
+  private enum Step {
+    case name(String)
+    case index(Int)
+    case key(String)
+  }
+
   private(set) var errors: [FieldError] = []
+  private var steps: [Step] = []
 
   /// One mistake is often made many times; an answer with thousands of lines helps nobody.
   private static let errorsMax = 100
@@ -68,32 +75,66 @@ struct Validator {
 
   /// Checks what the declarations say: non-empty strings, enumerations, unique keys. The status is what a controller
   /// saw; it is not checked.
-  mutating func declared(_ object: JSON, _ structure: StructSchema, _ path: FieldPath) {
+  mutating func declared(_ object: JSON, _ structure: StructSchema) {
     guard case .object(let members) = object else { return }
-    for field in structure.fields where field.isNonEmpty {
-      if members[field.name]?.isEmptyValue ?? true { required(path[field.name]) }
-    }
-    for member in members.members {
+    for member in members.members where member.key != "status" {
       guard let field = structure.field(member.key) else { continue }
-      if case .root = path, member.key == "status" { continue }
-      declared(member.value, field.type, path[member.key])
-      if case .array(let elements) = member.value { unique(elements, field, path[member.key]) }
+      steps.append(.name(member.key))
+      declared(member.value, field)
+      steps.removeLast()
+    }
+    for field in structure.fields where field.isNonEmpty && members[field.name]?.isEmptyValue ?? true {
+      required(FieldPath.root[field.name])
     }
   }
 
-  private mutating func declared(_ value: JSON, _ type: TypeSchema, _ path: FieldPath) {
+  private mutating func declared(_ value: JSON, _ field: FieldSchema) {
+    if field.type.isChecked { declared(value, field.type) }
+    if case .array(let elements) = value, elements.count > 1 { unique(elements, field) }
+  }
+
+  private mutating func declared(_ value: JSON, _ type: TypeSchema) {
     switch type {
-    case .structure(let structure): declared(value, structure, path)
+    case .structure(let structure):
+      guard case .object(let object) = value else { return }
+      for field in structure.nonEmptyFields where object[field.name]?.isEmptyValue ?? true {
+        required(here[field.name])
+      }
+      for member in object.members {
+        guard let position = structure.position(member.key) else { continue }
+        steps.append(.name(member.key))
+        declared(member.value, structure.fields[position])
+        steps.removeLast()
+      }
     case .list(let element):
-      guard element.isChecked, case .array(let elements) = value else { return }
-      for (index, item) in elements.enumerated() { declared(item, element, path[index]) }
+      guard case .array(let elements) = value else { return }
+      for (index, item) in elements.enumerated() {
+        steps.append(.index(index))
+        declared(item, element)
+        steps.removeLast()
+      }
     case .map(let element):
-      guard element.isChecked, case .object(let object) = value else { return }
-      for member in object.members { declared(member.value, element, path[key: member.key]) }
+      guard case .object(let object) = value else { return }
+      for member in object.members {
+        steps.append(.key(member.key))
+        declared(member.value, element)
+        steps.removeLast()
+      }
     case .string(let known?):
       guard !known.isOpen, case .string(let text) = value, !text.isEmpty, !known.values.contains(text) else { return }
-      notSupported(path, value, known.values.filter { !$0.isEmpty }.sorted())
+      notSupported(here, value, known.values.filter { !$0.isEmpty }.sorted())
     default: break
+    }
+  }
+
+  /// Where the walk over the declarations stands; made only when there is something to report.
+  private var here: FieldPath {
+    steps.reduce(FieldPath.root) { path, step in
+      switch step {
+      case .name(let name): path[name]
+      case .index(let index): path[index]
+      case .key(let key): path[key: key]
+      }
     }
   }
 
@@ -102,17 +143,17 @@ struct Validator {
     "env", "hostAliases", "imagePullSecrets", "ownerReferences", "ports", "secrets",
   ]
 
-  private mutating func unique(_ elements: [JSON], _ field: FieldSchema, _ path: FieldPath) {
-    guard elements.count > 1, case .map(let keys) = field.listType, !Self.mayRepeat.contains(field.name) else { return }
+  private mutating func unique(_ elements: [JSON], _ field: FieldSchema) {
+    guard case .map(let keys) = field.listType, !Self.mayRepeat.contains(field.name) else { return }
     var seen = Set<String>()
     for (index, element) in elements.enumerated() {
       let identity = keys.map { element[$0]?.text ?? "" }.joined(separator: "\u{0}")
       guard !seen.insert(identity).inserted else { continue }
       if keys.count == 1 {
-        duplicate(path[index][keys[0]], element[keys[0]] ?? .null)
+        duplicate(here[index][keys[0]], element[keys[0]] ?? .null)
       } else {
         let members = keys.compactMap { key in element[key].map { (key: key, value: $0) } }
-        duplicate(path[index], .object(JSONObject(uniqueMembers: members)))
+        duplicate(here[index], .object(JSONObject(uniqueMembers: members)))
       }
     }
   }
@@ -120,9 +161,9 @@ struct Validator {
 
 extension TypeSchema {
   /// Whether the declarations say anything about values of this type.
-  fileprivate var isChecked: Bool {
+  var isChecked: Bool {
     switch self {
-    case .structure: true
+    case .structure(let structure): structure.hasChecksBelow
     case .string(let known): known.map { !$0.isOpen } ?? false
     case .list(let element), .map(let element): element.isChecked
     default: false

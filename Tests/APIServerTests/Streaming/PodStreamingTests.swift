@@ -3,6 +3,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 import Testing
+import Wire
 
 @testable import APIServer
 
@@ -39,7 +40,8 @@ struct NegotiationTests {
   }
 
   @Test func theFirstCommonProtocolIsTaken() throws {
-    #expect(try agree(webSocket + [("Sec-WebSocket-Protocol", "x,v4.channel.k8s.io")]).protocolName == "v4.channel.k8s.io")
+    #expect(
+      try agree(webSocket + [("Sec-WebSocket-Protocol", "x,v4.channel.k8s.io")]).protocolName == "v4.channel.k8s.io")
     let forward = PodStreaming.Target.portForward(namespace: "n", pod: "p")
     let tunnel = try agree(webSocket + [("Sec-WebSocket-Protocol", "SPDY/3.1+portforward.k8s.io")], forward)
     #expect(tunnel.isTunnel && tunnel.transport == .spdy)

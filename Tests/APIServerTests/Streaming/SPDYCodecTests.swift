@@ -72,12 +72,14 @@ struct SPDYCodecTests {
       for _ in 0..<Int.random(in: 1...8, using: &generator) {
         bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
       }
-      do {
+      do throws(SPDYError) {
         decoder.append(ByteBuffer(bytes: bytes))
         var count = 0
         while try decoder.next() != nil { count += 1 }
         #expect(count <= bytes.count)
-      } catch is SPDYError {}
+      } catch {
+        #expect(!error.message.isEmpty)
+      }
     }
   }
 

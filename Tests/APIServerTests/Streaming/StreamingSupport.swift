@@ -74,7 +74,8 @@ private final class UpgradeEverything: ChannelInboundHandler, RemovableChannelHa
           let code = (error as? KubeError)?.code ?? 500
           bound.eventLoop.execute {
             let (handler, context) = bound.value
-            let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: code), headers: ["content-length": "0"])
+            let head = HTTPResponseHead(
+              version: .http1_1, status: .init(statusCode: code), headers: ["content-length": "0"])
             context.write(handler.wrapOutboundOut(.head(head)), promise: nil)
             context.writeAndFlush(handler.wrapOutboundOut(.end(nil)), promise: nil)
           }

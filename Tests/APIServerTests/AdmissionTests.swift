@@ -1,0 +1,171 @@
+import KubeClient
+import KubeTypes
+import Schema
+import Testing
+import Wire
+
+@testable import APIServer
+
+@Suite struct AdmissionTests {
+  @Test func podsGetTheirAccountAndToken() async throws {
+    try await Fixture.run { fixture in
+      let pod = try await fixture.create("pods", Fixture.pod("p")).json()
+      #expect(pod.at("spec", "serviceAccountName") == "default")
+      let volume = try #require(pod.at("spec", "volumes")?.array?.first)
+      #expect(volume["name"]?.string?.hasPrefix("kube-api-access-") == true)
+      #expect(volume.at("projected", "sources")?.array?.count == 3)
+      let mount = try #require(pod.at("spec", "containers")?.array?.first?["volumeMounts"]?.array?.first)
+      #expect(mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount")
+      #expect(pod.at("status", "phase") == "Pending")
+      #expect(pod.at("spec", "tolerations")?.array?.count == 2)
+      #expect(pod.at("spec", "priority") == 0)
+
+      var quiet = Fixture.pod("q")
+      quiet["spec"]?["automountServiceAccountToken"] = false
+      let bare = try await fixture.create("pods", quiet).json()
+      #expect(bare.at("spec", "volumes") == nil)
+
+      var stranger = Fixture.pod("r")
+      stranger["spec"]?["serviceAccountName"] = "nobody"
+      let body = stranger
+      let refused = await refusal { _ = try await fixture.create("pods", body) }
+      #expect(refused?.message.contains("serviceaccount \"nobody\" not found") == true)
+    }
+  }
+
+  @Test func priorityFollowsTheClass() async throws {
+    try await Fixture.run { fixture in
+      var pod = Fixture.pod("p")
+      pod["spec"]?["priorityClassName"] = "system-cluster-critical"
+      let created = try await fixture.create("pods", pod).json()
+      #expect(created.at("spec", "priority") == 2_000_000_000)
+      pod["spec"]?["priorityClassName"] = "none"
+      pod["metadata"]?["name"] = "q"
+      let body = pod
+      #expect(await refusal { _ = try await fixture.create("pods", body) }?.code == 403)
+    }
+  }
+
+  @Test func qualityOfServiceFollowsTheResources() {
+    func spec(_ resources: JSON...) -> JSON {
+      ["containers": .array(resources.map { ["resources": $0] })]
+    }
+    let full: JSON = ["limits": ["cpu": "1", "memory": "1Gi"], "requests": ["cpu": "1000m", "memory": "1024Mi"]]
+    #expect(PodStatusDefaults.qualityOfService(spec([:])) == "BestEffort")
+    #expect(PodStatusDefaults.qualityOfService(spec(full)) == "Guaranteed")
+    #expect(PodStatusDefaults.qualityOfService(spec(full, [:])) == "Burstable")
+    #expect(PodStatusDefaults.qualityOfService(spec(["requests": ["cpu": "1"]])) == "Burstable")
+  }
+
+  @Test func eventsExpire() async throws {
+    try await Fixture.run { fixture in
+      let event: JSON = [
+        "metadata": ["name": "e"], "involvedObject": ["kind": "Pod", "namespace": "default", "name": "p"],
+        "reason": "Tested", "message": "m",
+      ]
+      #expect(try await fixture.create("events", event).json()["type"] == "Normal")
+      let expiry = EventExpiry(client: fixture.client, time: fixture.clock)
+      await expiry.removeExpired()
+      _ = try await fixture.get("events", "e")
+      fixture.clock.advance(.seconds(3700))
+      await expiry.removeExpired()
+      #expect(await refusal { _ = try await fixture.get("events", "e") }?.code == 404)
+    }
+  }
+
+  private func service(_ name: String, _ spec: JSON = [:]) -> JSON {
+    var spec = spec
+    if spec["ports"] == nil { spec["ports"] = [["port": 80]] }
+    return ["metadata": ["name": .string(name)], "spec": spec]
+  }
+
+  @Test func addressesAreGivenOnce() async throws {
+    try await Fixture.run(range: "10.96.0.0/28") { fixture in
+      var seen: Set<String> = []
+      var failure: KubeError?
+      for number in 0..<16 {
+        do {
+          let created = try await fixture.create("services", service("s\(number)")).json()
+          let address = try #require(created.at("spec", "clusterIP")?.string)
+          #expect(seen.insert(address).inserted)
+          #expect(!["10.96.0.0", "10.96.0.1", "10.96.0.10", "10.96.0.15"].contains(address))
+        } catch {
+          failure = error as? KubeError
+        }
+      }
+      #expect(seen.count == 12)
+      #expect(failure?.message.contains("range") == true)
+      // A deleted Service gives its address back.
+      let address = try await fixture.get("services", "s3").at("spec", "clusterIP")
+      try await fixture.delete("services", "s3")
+      let again = try await fixture.create("services", service("again")).json()
+      #expect(again.at("spec", "clusterIP") == address)
+    }
+  }
+
+  @Test func chosenAddressesAreHonouredOrRefused() async throws {
+    try await Fixture.run { fixture in
+      let dns = try await fixture.create("services", service("dns", ["clusterIP": "10.96.0.10"])).json()
+      #expect(dns.at("spec", "clusterIPs") == ["10.96.0.10"])
+      let body = service("other", ["clusterIP": "10.96.0.10"])
+      let taken = await refusal { _ = try await fixture.create("services", body) }
+      #expect(taken?.message.contains("provided IP is already allocated") == true)
+      let outside = service("far", ["clusterIP": "10.97.0.10"])
+      #expect(await refusal { _ = try await fixture.create("services", outside) }?.code == 422)
+      let headless = try await fixture.create("services", service("none", ["clusterIP": "None"])).json()
+      #expect(headless.at("spec", "clusterIPs") == ["None"])
+    }
+  }
+
+  @Test func aFailedWriteGivesItsReservationBack() async throws {
+    try await Fixture.run { fixture in
+      let body = service("a", ["clusterIP": "10.96.0.20"])
+      _ = try await fixture.create("services", body, dryRun: true)
+      _ = try await fixture.create("services", service("b", ["clusterIP": "10.96.0.20"]))
+      // The name exists: the reservation of this attempt must not stay.
+      let clash = service("b", ["clusterIP": "10.96.0.21"])
+      #expect(await refusal { _ = try await fixture.create("services", clash) }?.reason == .alreadyExists)
+      _ = try await fixture.create("services", service("c", ["clusterIP": "10.96.0.21"]))
+    }
+  }
+
+  @Test func nodePortsAreKeptAcrossUpdates() async throws {
+    try await Fixture.run { fixture in
+      let created = try await fixture.create("services", service("a", ["type": "NodePort"])).json()
+      let port = try #require(created.at("spec", "ports")?.array?.first?["nodePort"]?.int)
+      #expect((30000...32767).contains(port))
+      var update = created
+      update["spec"]?["ports"] = [["port": 80, "protocol": "TCP"]]
+      update["spec"]?["clusterIP"] = nil
+      update["spec"]?["clusterIPs"] = nil
+      let kept = try await fixture.update("services", "a", update)
+      #expect(kept.at("spec", "ports")?.array?.first?["nodePort"]?.int == port)
+      #expect(kept.at("spec", "clusterIP") == created.at("spec", "clusterIP"))
+      let body = service("b", ["type": "NodePort", "ports": [["port": 80, "nodePort": .int(port)]]])
+      #expect(await refusal { _ = try await fixture.create("services", body) }?.code == 422)
+    }
+  }
+
+  @Test func tokensAreBoundToPods() async throws {
+    try await Fixture.run { fixture in
+      let pod = try await fixture.create("pods", Fixture.pod("p"))
+      let request: JSON = [
+        "spec": ["boundObjectRef": ["kind": "Pod", "apiVersion": "v1", "name": "p", "uid": .string(pod.header.uid)]]
+      ]
+      let token = try await fixture.client.create(
+        Fixture.resource("serviceaccounts"), namespace: "default", name: "default", subresource: "token", body: request,
+        options: WriteOptions()
+      ).json().at("status", "token")
+      func review() async throws -> JSON {
+        try await fixture.client.create(
+          Fixture.resource("tokenreviews"), namespace: nil, name: nil, subresource: nil,
+          body: ["spec": ["token": token ?? .null]], options: WriteOptions()
+        ).json()
+      }
+      let valid = try await review()
+      #expect(valid.at("status", "user", "username") == "system:serviceaccount:default:default")
+      try await fixture.delete("pods", "p")
+      #expect(try await review().at("status", "authenticated") == false)
+    }
+  }
+}

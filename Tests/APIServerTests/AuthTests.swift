@@ -1,0 +1,99 @@
+import Crypto
+import KubeClient
+import LinuxSystem
+import Schema
+import Testing
+import Wire
+
+@testable import APIServer
+
+@Suite struct AuthTests {
+  private let now = Timestamp(seconds: 1_700_000_000)
+
+  private func claims(expiresIn: Int64 = 3600) -> TokenIssuer.Claims {
+    TokenIssuer.Claims(
+      namespace: "a", serviceAccount: "b", serviceAccountUID: "u", audiences: ["x"], issuedAt: 1_700_000_000,
+      expiresAt: 1_700_000_000 + expiresIn, bound: TokenIssuer.Claims.Bound(kind: "Pod", name: "p", uid: "v"))
+  }
+
+  @Test func tokensComeBackAndExpire() throws {
+    let issuer = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
+    let token = try #require(issuer.sign(claims(), id: "1"))
+    #expect(issuer.verify(token, now: now) == claims())
+    #expect(issuer.verify(token, now: now.adding(.seconds(3601))) == nil)
+    #expect(issuer.verify(token, now: now.adding(.seconds(-3600))) == nil)
+  }
+
+  @Test func foreignTokensAreRefused() throws {
+    let issuer = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
+    let other = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
+    let token = try #require(other.sign(claims(), id: "1"))
+    #expect(issuer.verify(token, now: now) == nil)
+    let own = try #require(issuer.sign(claims(), id: "1"))
+    var generator = SeededGenerator(state: 5)
+    let bytes = Array(own.utf8)
+    for _ in 0..<300 {
+      var changed = bytes
+      // Not the last character: its low bits are padding.
+      let index = Int.random(in: 0..<changed.count - 1, using: &generator)
+      changed[index] = changed[index] == UInt8(ascii: "A") ? UInt8(ascii: "B") : UInt8(ascii: "A")
+      if changed == bytes { continue }
+      #expect(issuer.verify(String(decoding: changed, as: UTF8.self), now: now) == nil)
+    }
+    for text in ["", ".", "..", "a.b.c", "e30.e30.e30"] { #expect(issuer.verify(text, now: now) == nil) }
+  }
+
+  @Test func rulesMatchAsInKubernetes() {
+    func allows(_ rule: JSON, _ change: (inout AccessAttributes) -> Void) -> Bool {
+      var attributes = AccessAttributes(user: .anonymous, verb: "get", group: "", resource: "pods")
+      change(&attributes)
+      return RBAC.Rule(rule).allows(attributes)
+    }
+    let pods: JSON = ["verbs": ["get"], "apiGroups": [""], "resources": ["pods"]]
+    #expect(allows(pods) { _ in })
+    #expect(!allows(pods) { $0.verb = "list" })
+    #expect(!allows(pods) { $0.subresource = "log" })
+    #expect(!allows(pods) { $0.group = "apps" })
+    #expect(allows(["verbs": ["*"], "apiGroups": ["*"], "resources": ["*/log"]]) { $0.subresource = "log" })
+    let named: JSON = ["verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]]
+    #expect(allows(named) { $0.name = "a" })
+    #expect(!allows(named) { $0.name = "b" })
+    let path: JSON = ["verbs": ["get"], "nonResourceURLs": ["/healthz/*"]]
+    #expect(allows(path) { ($0.isResourceRequest, $0.path) = (false, "/healthz/ping") })
+    #expect(!allows(path) { ($0.isResourceRequest, $0.path) = (false, "/metrics") })
+    #expect(!allows(path) { _ in })
+  }
+
+  @Test func certificatesAreKeptAndRenewed() throws {
+    let directory = "/tmp/apus-pki-\(UInt64.random(in: 0 ... .max))"
+    defer { try? Directory.removeTree(directory) }
+    func load(_ time: Timestamp, _ name: String = "localhost") throws -> PKI {
+      try PKI.load(directory: directory, dnsNames: [name], addresses: ["127.0.0.1", "::1"], now: time)
+    }
+    let first = try load(now)
+    let again = try load(now.adding(.seconds(86_400)))
+    #expect(again.serving.certificate == first.serving.certificate)
+    #expect(again.tokenKey.rawRepresentation == first.tokenKey.rawRepresentation)
+    // Another name: only the serving certificate is made anew.
+    let renamed = try load(now, "other")
+    #expect(renamed.serving.certificate != first.serving.certificate)
+    #expect(renamed.admin.certificate == first.admin.certificate)
+    // Near the end: both leaves, under the same authority.
+    let late = try load(now.adding(.seconds(350 * 86_400)))
+    #expect(late.admin.certificate != first.admin.certificate)
+    #expect(late.authority.certificate == first.authority.certificate)
+  }
+
+  @Test func tokenFileIsChecked() throws {
+    let tokens = try Authenticator.parseTokens("# admins\nabc,jane,1,\"system:masters,dev\"\n\n")
+    #expect(tokens["abc"]?.groups == ["system:masters", "dev", "system:authenticated"])
+    #expect(throws: APIServerError.self) { try Authenticator.parseTokens("abc") }
+  }
+
+  @Test func refusalsReadAsInKubernetes() {
+    let info = RequestInfo(method: "GET", uri: "/api/v1/namespaces/default/pods")
+    #expect(
+      Router.refusal(info, UserInfo(name: "x")).message
+        == "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
+  }
+}

@@ -1,0 +1,131 @@
+import KubeClient
+import KubeTypes
+import Schema
+import Testing
+import Wire
+
+@testable import APIServer
+
+@Suite struct SelectorTests {
+  private func kind(_ resource: String, _ group: String = "") throws -> KindSchema {
+    try #require(
+      SchemaRegistry.builtin.resource(GroupVersionResource(group: group, version: "v1", resource: resource)))
+  }
+
+  @Test func selectsByFields() throws {
+    let pod: JSON = [
+      "metadata": ["name": "a", "namespace": "b"], "spec": ["nodeName": "n1"], "status": ["phase": "Running"],
+    ]
+    let (header, bytes) = (ObjectHeader(pod), pod.serialized())
+    func matches(_ text: String) throws -> Bool {
+      try FieldSelector(text, kind: kind("pods")).matches(header, bytes)
+    }
+    #expect(try matches("spec.nodeName=n1"))
+    #expect(try matches("spec.nodeName==n1,status.phase!=Failed"))
+    #expect(try !matches("spec.nodeName=n2"))
+    #expect(try matches("metadata.name=a,metadata.namespace=b"))
+    #expect(try matches("status.podIP="))
+    #expect(try matches("status.nominatedNodeName!=x"))
+    #expect(try FieldSelector("metadata.name=a", kind: kind("configmaps")).exactName == "a")
+  }
+
+  @Test func refusesUnknownFields() throws {
+    let pods = try kind("pods")
+    #expect { try FieldSelector("spec.foo=1", kind: pods) } throws: { error in
+      (error as? KubeError)?.message.contains("field label not supported: spec.foo") == true
+    }
+    #expect(throws: KubeError.self) { try FieldSelector("spec.nodeName", kind: pods) }
+    #expect(throws: KubeError.self) { try FieldSelector("spec.nodeName=a=b", kind: pods) }
+  }
+
+  @Test func absentFieldsHaveTheirDefaults() throws {
+    let node: JSON = ["metadata": ["name": "n"], "spec": [:]]
+    #expect(
+      try FieldSelector("spec.unschedulable=false", kind: kind("nodes")).matches(
+        ObjectHeader(node), node.serialized()))
+  }
+
+  @Test func scannerAgreesWithTheParser() throws {
+    var generator = SeededGenerator(state: 7)
+    func value(_ depth: Int) -> JSON {
+      switch Int.random(in: 0..<(depth > 3 ? 5 : 7), using: &generator) {
+      case 0: return .null
+      case 1: return .bool(Bool.random(using: &generator))
+      case 2: return .int(Int64.random(in: -50...50, using: &generator))
+      case 3: return .string(["", "a\"b", "x\\", "ü\n", "}{"].randomElement(using: &generator) ?? "")
+      case 4: return .string("plain")
+      case 5: return .array((0..<Int.random(in: 0..<3, using: &generator)).map { _ in value(depth + 1) })
+      default:
+        var object = JSONObject()
+        for key in ["a", "b", "a\"", "spec"].shuffled(using: &generator).prefix(3) { object[key] = value(depth + 1) }
+        return .object(object)
+      }
+    }
+    for _ in 0..<5000 {
+      let json = value(0)
+      let bytes = json.serialized()
+      for path in [["a"], ["a", "b"], ["spec", "a"], ["b", "spec", "a"]] {
+        var expected: JSON? = json
+        for key in path { expected = expected?[key] }
+        let text: String? =
+          switch expected {
+          case .string(let text)?: text
+          case .int(let number)?: String(number)
+          case .bool(let flag)?: String(flag)
+          default: nil
+          }
+        #expect(FieldScanner.value(path, in: bytes) == text)
+      }
+    }
+  }
+
+  @Test func scannerSurvivesAnyBytes() {
+    var generator = SeededGenerator(state: 3)
+    let alphabet = Array("{}[]\",:\\a1 tn".utf8)
+    for _ in 0..<20_000 {
+      let bytes = (0..<Int.random(in: 0..<30, using: &generator)).map { _ in alphabet.randomElement(using: &generator) ?? 0 }
+      _ = FieldScanner.value(["a", "t"], in: bytes)
+    }
+  }
+
+  @Test func continueTokensComeBack() {
+    let token = ContinueToken(revision: 42, after: "pods/a/b")
+    #expect(ContinueToken(token.text) == token)
+    for text in ["", "x", "e30", "%%%", "bnVsbA"] { #expect(ContinueToken(text) == nil) }
+  }
+}
+
+@Suite struct ProtobufTests {
+  /// `Unknown {1: TypeMeta, 2: raw}` for an object.
+  private func body(_ apiVersion: String, _ kind: String, _ raw: [UInt8]) -> [UInt8] {
+    func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(bytes.count)] + bytes }
+    let meta = field(1, Array(apiVersion.utf8)) + field(2, Array(kind.utf8))
+    return [0x6B, 0x38, 0x73, 0x00] + field(1, meta) + field(2, raw)
+  }
+
+  @Test func readsAConfigMap() throws {
+    // metadata {1: name "a", 8: creationTimestamp {}}, data {"k": "v"}, immutable true
+    let raw: [UInt8] =
+      [0x0A, 0x05, 0x0A, 0x01, 0x61, 0x42, 0x00] + [0x12, 0x06, 0x0A, 0x01, 0x6B, 0x12, 0x01, 0x76] + [0x20, 0x01]
+    let object = try ProtobufBody.parse(body("v1", "ConfigMap", raw), .builtin)
+    #expect(object.at("metadata", "name") == "a")
+    #expect(object.at("metadata", "creationTimestamp") == .null)
+    #expect(object["data"] == ["k": "v"])
+    #expect(object["immutable"] == true)
+  }
+
+  @Test func refusesOtherBytes() {
+    #expect(throws: KubeError.self) { try ProtobufBody.parse([], .builtin) }
+    #expect(throws: KubeError.self) { try ProtobufBody.parse(body("v1", "Nonsense", []), .builtin) }
+    #expect(throws: KubeError.self) { try ProtobufBody.parse(body("v1", "ConfigMap", [0x0A, 0x7F]), .builtin) }
+  }
+
+  @Test func survivesAnyBytes() {
+    var generator = SeededGenerator(state: 11)
+    for _ in 0..<20_000 {
+      let raw = (0..<Int.random(in: 0..<60, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      _ = try? ProtobufBody.parse(body("v1", "Pod", raw), .builtin)
+      _ = try? ProtobufBody.parse([0x6B, 0x38, 0x73, 0x00] + raw, .builtin)
+    }
+  }
+}

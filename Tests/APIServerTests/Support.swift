@@ -1,0 +1,162 @@
+import Glibc
+import KubeClient
+import KubeTypes
+import LinuxSystem
+import Logging
+import Schema
+import Store
+import Synchronization
+import Telemetry
+import Wire
+
+@testable import APIServer
+
+/// A clock that stands still until it is moved. It starts at the machine's time, which TLS checks certificates against.
+final class ManualClock: TimeSource {
+  private let time = Mutex(Timestamp(seconds: SystemClock().now().microseconds / 1_000_000))
+
+  func now() -> Timestamp { time.withLock { $0 } }
+  /// Until the task is cancelled: tests call what waits for the time themselves.
+  func sleep(for duration: Duration) async throws { try await Task.sleep(for: .seconds(86_400)) }
+  func advance(_ duration: Duration) { time.withLock { $0 = $0.adding(duration) } }
+}
+
+/// A generator with a seed.
+struct SeededGenerator: RandomNumberGenerator, Sendable {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    // SplitMix64.
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var value = state
+    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+    return value ^ (value >> 31)
+  }
+}
+
+/// A server on a store in a folder of its own.
+final class Fixture {
+  let directory: String
+  let clock = ManualClock()
+  let store: Store<ObjectHeader>
+  let server: APIServer
+  var client: LocalClient { server.client }
+
+  init(options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24") throws {
+    var template = Array("/tmp/apus-api-XXXXXX".utf8CString)
+    directory = String(decoding: template.withUnsafeMutableBufferPointer { buffer in
+      _ = mkdtemp(buffer.baseAddress!)
+      return buffer.dropLast().map { UInt8(bitPattern: $0) }
+    }, as: UTF8.self)
+    store = try Store<ObjectHeader>.open(
+      directory: directory + "/state", options: options, header: { ObjectHeader(try JSON.parse($0)) })
+    server = try APIServer(
+      configuration: APIServerConfiguration(
+        dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, hostname: "test",
+        version: "0", threads: 1), store: store, schemas: .builtin, time: clock, metrics: Metrics(),
+      logger: Logger(label: "test"), nodeStreams: { _ in nil })
+  }
+
+  func close() async {
+    await server.shutdown()
+    store.close()
+    try? Directory.removeTree(directory)
+  }
+
+  /// Runs a body on a bootstrapped server and cleans up.
+  static func run(
+    options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24",
+    _ body: (Fixture) async throws -> Void
+  ) async throws {
+    let fixture = try Fixture(options: options, range: range)
+    do {
+      try await fixture.server.bootstrap(port: 6443)
+      _ = try await fixture.create("serviceaccounts", ["metadata": ["name": "default"]])
+      try await body(fixture)
+    } catch {
+      await fixture.close()
+      throw error
+    }
+    await fixture.close()
+  }
+
+  static func resource(_ name: String) -> GroupVersionResource {
+    let groups = [
+      "deployments": "apps", "replicasets": "apps", "poddisruptionbudgets": "policy",
+      "priorityclasses": "scheduling.k8s.io", "tokenreviews": "authentication.k8s.io",
+    ]
+    return GroupVersionResource(group: groups[name] ?? "", version: "v1", resource: name)
+  }
+
+  private static func namespace(_ resource: String) -> String? {
+    ["namespaces", "nodes", "priorityclasses"].contains(resource) ? nil : "default"
+  }
+
+  func create(_ resource: String, _ body: JSON, dryRun: Bool = false) async throws -> Object {
+    try await client.create(
+      Self.resource(resource), namespace: Self.namespace(resource), name: nil, subresource: nil, body: body,
+      options: WriteOptions(dryRun: dryRun))
+  }
+
+  func get(_ resource: String, _ name: String) async throws -> JSON {
+    try await client.get(Self.resource(resource), namespace: Self.namespace(resource), name: name).json()
+  }
+
+  func update(_ resource: String, _ name: String, _ body: JSON, subresource: String? = nil) async throws -> JSON {
+    try await client.update(
+      Self.resource(resource), namespace: Self.namespace(resource), name: name, subresource: subresource, body: body,
+      options: WriteOptions()
+    ).json()
+  }
+
+  func patch(
+    _ resource: String, _ name: String, _ type: PatchType, _ body: JSON, subresource: String? = nil
+  ) async throws -> JSON {
+    try await client.patch(
+      Self.resource(resource), namespace: Self.namespace(resource), name: name, subresource: subresource, type: type,
+      body: body, options: WriteOptions()
+    ).json()
+  }
+
+  @discardableResult
+  func delete(_ resource: String, _ name: String, _ options: DeletionOptions = DeletionOptions()) async throws -> JSON {
+    try await client.delete(
+      Self.resource(resource), namespace: Self.namespace(resource), name: name, options: options
+    ).json()
+  }
+
+  func configMap(_ name: String, labels: JSON = [:]) async throws -> Object {
+    try await create("configmaps", ["metadata": ["name": .string(name), "labels": labels], "data": ["a": "1"]])
+  }
+
+  static func pod(_ name: String, node: String? = nil) -> JSON {
+    var pod: JSON = [
+      "metadata": ["name": .string(name)], "spec": ["containers": [["name": "c", "image": "i:1"]]],
+    ]
+    if let node { pod["spec"]?["nodeName"] = .string(node) }
+    return pod
+  }
+
+  static func deployment(_ name: String) -> JSON {
+    [
+      "metadata": ["name": .string(name)],
+      "spec": [
+        "selector": ["matchLabels": ["app": "x"]],
+        "template": [
+          "metadata": ["labels": ["app": "x"]], "spec": ["containers": [["name": "c", "image": "i:1"]]],
+        ],
+      ],
+    ]
+  }
+}
+
+/// The refusal that a body ends with.
+func refusal(_ body: () async throws -> Void) async -> KubeError? {
+  do {
+    try await body()
+    return nil
+  } catch {
+    return error as? KubeError
+  }
+}

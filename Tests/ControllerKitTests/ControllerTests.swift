@@ -1,0 +1,136 @@
+import KubeClient
+import KubeTypes
+import Synchronization
+import Testing
+import Wire
+
+@testable import ControllerKit
+
+/// Notes what it is asked to do; fails as often as it is told to.
+private final class Recorder: Reconciler {
+  let name = "recorder"
+
+  struct State {
+    var running: Set<ObjectKey> = []
+    var hasOverlapped = false
+    var done: [ObjectKey] = []
+    var failures = 0
+    var requeue: Duration?
+    var waiters: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+  }
+
+  let state = Mutex(State())
+
+  func observe(_ key: ObjectKey) async throws -> ObjectKey? {
+    state.withLock { state in
+      if !state.running.insert(key).inserted { state.hasOverlapped = true }
+    }
+    // Gives other workers the chance to take the same key, if the queue let them.
+    for _ in 0..<3 { await Task.yield() }
+    return key
+  }
+
+  func plan(_ snapshot: ObjectKey) -> Plan<ObjectKey> {
+    Plan([snapshot], requeueAfter: state.withLock { $0.requeue })
+  }
+
+  func apply(_ action: ObjectKey) async throws {
+    let reached = try state.withLock { state in
+      state.running.remove(action)
+      if state.failures > 0 {
+        state.failures -= 1
+        throw KubeError(code: 409, reason: .conflict, message: "modified")
+      }
+      state.done.append(action)
+      let count = state.done.count
+      let reached = state.waiters.filter { $0.count <= count }.map(\.continuation)
+      state.waiters.removeAll { $0.count <= count }
+      return reached
+    }
+    for continuation in reached { continuation.resume() }
+  }
+
+  func waitForDone(_ count: Int) async {
+    await withCheckedContinuation { continuation in
+      let isReached = state.withLock { state in
+        if state.done.count >= count { return true }
+        state.waiters.append((count, continuation))
+        return false
+      }
+      if isReached { continuation.resume() }
+    }
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct ControllerTests {
+  @Test func everyKeyIsDoneAndNoneTwiceAtATime() async throws {
+    let recorder = Recorder()
+    let controller = Controller(recorder, workers: 8, time: VirtualClock(), seed: 3)
+    let run = Task { try await controller.run() }
+    for round in 0..<20 {
+      for index in 0..<10 { controller.enqueue(ObjectKey(namespace: "n", name: "\(index)")) }
+      await recorder.waitForDone(round + 1)
+    }
+    while controller.queue.counts.ready + controller.queue.counts.processing > 0 { await Task.yield() }
+    let (overlapped, done) = recorder.state.withLock { ($0.hasOverlapped, Set($0.done)) }
+    #expect(!overlapped && done.count == 10)
+    run.cancel()
+    _ = await run.result
+  }
+
+  @Test func failureIsRetriedAfterTheBackoff() async {
+    let clock = VirtualClock()
+    let recorder = Recorder()
+    recorder.state.withLock { $0.failures = 3 }
+    let controller = Controller(recorder, time: clock, seed: 3)
+    let run = Task { try await controller.run() }
+    controller.enqueue(ObjectKey(name: "a"))
+    var waits: [Duration] = []
+    for _ in 0..<3 {
+      await clock.waitForSleepers()
+      let wait = clock.nextWake ?? .zero
+      waits.append(wait)
+      clock.advance(by: wait)
+    }
+    await recorder.waitForDone(1)
+    for (index, wait) in waits.enumerated() {
+      #expect(wait <= .milliseconds(5 << index) && wait > .milliseconds(5 << index) / 2 - .milliseconds(1))
+    }
+    run.cancel()
+    _ = await run.result
+  }
+
+  @Test func planAsksForALaterVisit() async {
+    let clock = VirtualClock()
+    let recorder = Recorder()
+    recorder.state.withLock { $0.requeue = .seconds(30) }
+    let controller = Controller(recorder, time: clock, seed: 3)
+    let run = Task { try await controller.run() }
+    controller.enqueue(ObjectKey(name: "a"))
+    await recorder.waitForDone(1)
+    await clock.waitForSleepers()
+    #expect(clock.nextWake == .seconds(30))
+    clock.advance(by: .seconds(30))
+    await recorder.waitForDone(2)
+    run.cancel()
+    _ = await run.result
+  }
+
+  @Test func waitsForItsInformers() async throws {
+    let client = FakeKubeClient()
+    client.put(widgets, widget("a"))
+    let clock = VirtualClock()
+    let informer = Informer(client: client, resource: widgets, time: clock)
+    let recorder = Recorder()
+    let controller = Controller(recorder, informers: [informer], time: clock, seed: 1)
+    informer.onChange { _, new in if let new { controller.enqueue(new.header.key) } }
+    let run = Task { try await controller.run() }
+    let feed = Task { try await informer.run() }
+    await recorder.waitForDone(1)
+    #expect(informer.isSynced)
+    for task in [run, feed] {
+      task.cancel()
+      _ = await task.result
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/// Certificates for tests, valid until 2126: a CA, a server for 127.0.0.1 and `api.test`, and a client `alice` in the group
+/// `devs`. Their keys guard nothing.
+enum TestCertificates {
+  static let ca = """
+    -----BEGIN CERTIFICATE-----
+    MIIBfDCCASGgAwIBAgIUAzA9Os0A6MTqdUMQmE+iz+Y4RQgwCgYIKoZIzj0EAwIw
+    EjEQMA4GA1UEAwwHdGVzdC1jYTAgFw0yNjExMjExMTMyNDJaGA8yMTI2MTAyODEx
+    MzI0MlowEjEQMA4GA1UEAwwHdGVzdC1jYTBZMBMGByqGSM49AgEGCCqGSM49AwEH
+    A0IABLNrJ1Y8kkzWhxxQ5M+QD2+YatlEaXeo4cNBvAveXaIeAOBm2j4cAts4wSoj
+    /hro41u0PGX7hImCRwqbKJXhtyujUzBRMB0GA1UdDgQWBBTNr7tNeGOi2QBW53Cr
+    vc3JGtESVTAfBgNVHSMEGDAWgBTNr7tNeGOi2QBW53Crvc3JGtESVTAPBgNVHRMB
+    Af8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQD8pSNK6MhhtHXgrxi3OezGMz1N
+    loUapKCYmNg/HedquQIhAKc3z7yIUqGFELZI7uJ2s49S83zjkgL+1IYpvnn7+xGH
+    -----END CERTIFICATE-----
+    """
+
+  static let server = """
+    -----BEGIN CERTIFICATE-----
+    MIIBmTCCAT+gAwIBAgIUCoqr8z9vs/doBGeWlFpQwgbBc3UwCgYIKoZIzj0EAwIw
+    EjEQMA4GA1UEAwwHdGVzdC1jYTAgFw0yNjExMjExMTMyNDJaGA8yMTI2MTAyODEx
+    MzI0MlowETEPMA0GA1UEAwwGc2VydmVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAErqdY/ustvf9o4qvZCJ2xKLssHGRbSpSzdvWSGY8/drdbwFyErmXEx26ES02v
+    WpThA3UPtoE+oKgQP+wfpD1qVqNyMHAwGQYDVR0RBBIwEIcEfwAAAYIIYXBpLnRl
+    c3QwEwYDVR0lBAwwCgYIKwYBBQUHAwEwHQYDVR0OBBYEFOJCUDFq2TfuL8pWMJwN
+    i8XRxVOCMB8GA1UdIwQYMBaAFM2vu014Y6LZAFbncKu9zcka0RJVMAoGCCqGSM49
+    BAMCA0gAMEUCIGNDkENObfSJcJSZTRldQesNpYipA6ASw1hjdvg6jRQSAiEA4T9h
+    njaXYOlC8OlXVBzVnY3y6zx5KJMV695yFS+OYkQ=
+    -----END CERTIFICATE-----
+    """
+
+  static let serverKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgVTcXyv3yPqyVwwYM
+    PWC8HcguOh1TPULuRo/lVcn2/sGhRANCAASup1j+6y29/2jiq9kInbEouywcZFtK
+    lLN29ZIZjz92t1vAXISuZcTHboRLTa9alOEDdQ+2gT6gqBA/7B+kPWpW
+    -----END PRIVATE KEY-----
+    """
+
+  static let client = """
+    -----BEGIN CERTIFICATE-----
+    MIIBjDCCATKgAwIBAgIUCoqr8z9vs/doBGeWlFpQwgbBc3YwCgYIKoZIzj0EAwIw
+    EjEQMA4GA1UEAwwHdGVzdC1jYTAgFw0yNjExMjExMTMyNDJaGA8yMTI2MTAyODEx
+    MzI0MlowHzEOMAwGA1UEAwwFYWxpY2UxDTALBgNVBAoMBGRldnMwWTATBgcqhkjO
+    PQIBBggqhkjOPQMBBwNCAASL2Ck8L1yfInsQtR0RZ93siJYUtnHaOk2WOn9ACPwc
+    +tD0JyTk+3ufVnCICFO47IpQnE1NFU1xr1USXvlp0wz0o1cwVTATBgNVHSUEDDAK
+    BggrBgEFBQcDAjAdBgNVHQ4EFgQUYM4SpV+9prumWpIpKw7GRDWy3EkwHwYDVR0j
+    BBgwFoAUza+7TXhjotkAVudwq73NyRrRElUwCgYIKoZIzj0EAwIDSAAwRQIgZiDX
+    Hy8MWO9bSKgAUka4MBVq1zrSdJwBdtGSaghWQ9QCIQDResqkhNN/Dj5kdHE2gpV0
+    Gm5OzaahXpmaNZktxskAjw==
+    -----END CERTIFICATE-----
+    """
+
+  static let clientKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgi3B+ujHc3g3Lgxhx
+    qZzR1GbwQqO6b83ql6O5DqrdvjahRANCAASL2Ck8L1yfInsQtR0RZ93siJYUtnHa
+    Ok2WOn9ACPwc+tD0JyTk+3ufVnCICFO47IpQnE1NFU1xr1USXvlp0wz0
+    -----END PRIVATE KEY-----
+    """
+}

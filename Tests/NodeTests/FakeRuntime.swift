@@ -1,0 +1,178 @@
+import KubeClient
+import LinuxSystem
+import Synchronization
+import Wire
+
+@testable import Node
+
+/// Containers that exist in memory only. They live as long as the fake, as real ones outlive the server.
+final class FakeRuntime: ContainerRuntime {
+  struct Model {
+    var sandboxes: [String: Sandbox] = [:]
+    var containers: [String: ContainerState] = [:]
+    var specs: [ContainerSpec] = []
+    var sandboxSpecs: [SandboxSpec] = []
+    var signals: [(id: String, signal: Int32)] = []
+    var nextID = 0
+    /// Containers of these names ignore SIGTERM.
+    var stubborn: Set<String> = []
+    /// Programs of these names cannot be started.
+    var broken: Set<String> = []
+    /// How often the next sandboxes fail.
+    var sandboxFailures = 0
+    /// More than one live container of the same pod and name was seen.
+    var twins = 0
+    /// What `execSync` answers by command name; 0 otherwise.
+    var exitCodes: [String: Int32] = [:]
+    var execs: [[String]] = []
+  }
+
+  let model = Mutex(Model())
+  private let stream: Mutex<(AsyncStream<RuntimeEvent>, AsyncStream<RuntimeEvent>.Continuation)>
+  private let time: any TimeSource
+
+  init(time: any TimeSource) {
+    self.time = time
+    stream = Mutex(AsyncStream<RuntimeEvent>.makeStream())
+  }
+
+  var events: AsyncStream<RuntimeEvent> { stream.withLock { $0.0 } }
+
+  /// A new server has a new reader.
+  func serverStarts() { stream.withLock { $0 = AsyncStream<RuntimeEvent>.makeStream() } }
+
+  /// The machine restarts.
+  func reboot() {
+    let now = time.now()
+    model.withLock { model in
+      for uid in model.sandboxes.keys { model.sandboxes[uid]?.isReady = false }
+      for id in model.containers.keys where model.containers[id]?.status == .running {
+        model.containers[id]?.status = .exited
+        model.containers[id]?.exitCode = 137
+        model.containers[id]?.finishedAt = now
+        model.containers[id]?.isLost = true
+      }
+    }
+  }
+
+  /// The container's program ends by itself.
+  func exit(_ name: String, code: Int32) {
+    let id = model.withLock { model in model.containers.values.first { $0.name == name && $0.status == .running }?.id }
+    if let id { end(id, code: code, signal: nil) }
+  }
+
+  private func end(_ id: String, code: Int32, signal: Int32?) {
+    let now = time.now()
+    let event: RuntimeEvent? = model.withLock { model in
+      guard var state = model.containers[id], state.status == .running else { return nil }
+      state.status = .exited
+      state.exitCode = code
+      state.finishedAt = now
+      model.containers[id] = state
+      return RuntimeEvent(
+        containerID: id, podUID: state.podUID, name: state.name, attempt: state.attempt, exitCode: code, signal: signal,
+        finishedAt: now, oomKilled: false, isLost: false)
+    }
+    if let event { stream.withLock { _ = $0.1.yield(event) } }
+  }
+
+  func createSandbox(_ spec: SandboxSpec) async throws(RuntimeError) -> Sandbox {
+    let now = time.now()
+    let sandbox: Sandbox? = model.withLock { model in
+      if model.sandboxFailures > 0 {
+        model.sandboxFailures -= 1
+        return nil
+      }
+      model.sandboxSpecs.append(spec)
+      let sandbox =
+        model.sandboxes[spec.podUID]
+        ?? Sandbox(
+          podUID: spec.podUID, name: spec.name, namespace: spec.namespace,
+          ips: ["10.244.0.\(model.sandboxes.count + 2)"], networkNamespacePath: nil, createdAt: now, isReady: true)
+      model.sandboxes[spec.podUID] = sandbox
+      return sandbox
+    }
+    guard let sandbox else { throw RuntimeError(.network, "plugin bridge failed") }
+    return sandbox
+  }
+
+  func removeSandbox(_ podUID: String) async throws(RuntimeError) {
+    let ids = model.withLock { model in model.containers.values.filter { $0.podUID == podUID }.map(\.id) }
+    for id in ids { end(id, code: 137, signal: 9) }
+    model.withLock { model in
+      for id in ids { model.containers[id] = nil }
+      model.sandboxes[podUID] = nil
+    }
+  }
+
+  func sandboxes() async throws(RuntimeError) -> [Sandbox] { model.withLock { Array($0.sandboxes.values) } }
+
+  func createContainer(_ spec: ContainerSpec) async throws(RuntimeError) -> ContainerHandle {
+    let now = time.now()
+    return model.withLock { model in
+      model.nextID += 1
+      let id = "c\(model.nextID)"
+      model.specs.append(spec)
+      model.containers[id] = ContainerState(
+        id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
+        attempt: spec.attempt, image: spec.image, imageID: spec.imageID, status: .created, createdAt: now,
+        oomKilled: false, isLost: false, logPath: spec.logPath, labels: spec.labels)
+      return ContainerHandle(id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt)
+    }
+  }
+
+  func startContainer(_ id: String) async throws(RuntimeError) {
+    let now = time.now()
+    let isBroken = model.withLock { model in
+      guard let state = model.containers[id], !model.broken.contains(state.name) else { return true }
+      if model.containers.values.contains(where: {
+        $0.podUID == state.podUID && $0.name == state.name && $0.status == .running
+      }) { model.twins += 1 }
+      model.containers[id]?.status = .running
+      model.containers[id]?.startedAt = now
+      return false
+    }
+    if isBroken { throw RuntimeError(.engine, "executable file not found in $PATH") }
+  }
+
+  func signal(_ id: String, _ signal: Int32) async throws(RuntimeError) {
+    let ends = model.withLock { model in
+      model.signals.append((id, signal))
+      return signal == 9 || !model.stubborn.contains(model.containers[id]?.name ?? "")
+    }
+    if ends { end(id, code: 128 + signal, signal: signal) }
+  }
+
+  func removeContainer(_ id: String) async throws(RuntimeError) {
+    end(id, code: 137, signal: 9)
+    model.withLock { $0.containers[id] = nil }
+  }
+
+  func containers() async throws(RuntimeError) -> [ContainerState] { model.withLock { Array($0.containers.values) } }
+
+  func exec(_ id: String, command: [String], options: TerminalOptions) async throws(RuntimeError) -> any ProcessStream {
+    throw RuntimeError(.unsupported, "not in the fake")
+  }
+
+  func attach(_ id: String, options: TerminalOptions) async throws(RuntimeError) -> any ProcessStream {
+    throw RuntimeError(.unsupported, "not in the fake")
+  }
+
+  func connect(podUID: String, port: Int) async throws(RuntimeError) -> any ByteStream {
+    throw RuntimeError(.unsupported, "not in the fake")
+  }
+
+  func execSync(
+    _ id: String, command: [String], timeout: Duration, outputLimit: Int
+  ) async throws(RuntimeError) -> ProcessResult {
+    let code = model.withLock { model in
+      model.execs.append(command)
+      return model.exitCodes[command.first ?? ""] ?? 0
+    }
+    return ProcessResult(status: .exited(code), stdout: [], stderr: Array("exit \(code)".utf8))
+  }
+
+  func stats(podUID: String) async throws(RuntimeError) -> PodUsage { throw RuntimeError(.unsupported, "not in the fake") }
+  func updateResources(_ id: String, _ resources: ContainerResources) async throws(RuntimeError) {}
+  func reopenLog(_ id: String) async throws(RuntimeError) {}
+}

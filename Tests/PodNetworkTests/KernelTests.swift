@@ -1,0 +1,116 @@
+import Glibc
+import KubeTypes
+import LinuxSystem
+import Testing
+import Wire
+
+@testable import PodNetwork
+
+/// What the kernel makes of the rules, in a network namespace of the test's own. Needs root, nft, ip and busybox.
+@Suite(.enabled(if: geteuid() == 0 && access("/usr/sbin/nft", X_OK) == 0 && access("/bin/busybox", X_OK) == 0))
+struct KernelTests {
+  private let rules = ServiceRules(nodeName: "here")
+
+  private func run(_ script: String, files: [String: String] = [:]) async throws -> String {
+    var template = Array("/tmp/apus-net-XXXXXX".utf8CString)
+    let folder = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
+    defer { try? Directory.removeTree(folder) }
+    for (name, text) in files { try DurableFile.write(Array(text.utf8), to: "\(folder)/\(name)") }
+    let result = try await Subprocess.run(
+      "unshare", ["-n", "-m", "-p", "-f", "--kill-child", "sh", "-euc", "cd \(folder); \(script)"], timeout: .seconds(60))
+    let output = String(decoding: result.stdout, as: UTF8.self)
+    #expect(result.status == .exited(0), "\(output) \(String(decoding: result.stderr, as: UTF8.self))")
+    return output
+  }
+
+  private let everything = """
+    {"type":"NodePort","clusterIP":"10.96.0.21","externalIPs":["10.9.9.9"],"sessionAffinity":"ClientIP",
+     "ports":[{"name":"http","port":80,"nodePort":30080},{"name":"dns","port":53,"protocol":"UDP","nodePort":30053}]}
+    """
+
+  @Test func theKernelTakesEveryScript() async throws {
+    let ports = "[{\"name\":\"http\",\"port\":8080},{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"}]"
+    let one = rules.compile(service(clusterIPSpec), slices: [slice([("10.244.0.2", "")])])
+    let two = rules.compile(
+      service(everything, name: "other"),
+      slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "")], ports: ports)])
+    let three = rules.compile(
+      service(everything, name: "other"), slices: [slice([("10.244.0.4", "")], ports: ports)])
+    func change(_ old: RuleSet, _ new: RuleSet) -> String {
+      var change = NFTChange(table: "apus")
+      change.replace(old, by: new)
+      return change.script
+    }
+    var unfiltered = base
+    unfiltered.filtersBridge = false
+    _ = try await run(
+      "for step in 1 2 3 4 5 6; do nft -f $step || { echo step $step; exit 1; }; done; nft list table ip apus",
+      files: [
+        "1": base.script([one, two]), "2": change(two, three), "3": change(three, two), "4": change(two, RuleSet()),
+        "5": base.script([]), "6": unfiltered.script([one, two]),
+      ])
+  }
+
+  /// Two pods on the bridge, their service, and who reaches what.
+  @Test(arguments: [true, false])
+  func packetsGoWhereTheyShould(filtersBridge: Bool) async throws {
+    let spec = """
+      {"type":"NodePort","clusterIP":"10.96.0.20","ports":[{"name":"http","port":80,"nodePort":30080}]}
+      """
+    let both = rules.compile(service(spec), slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "")])])
+    let second = rules.compile(service(spec), slices: [slice([("10.244.0.3", "")])])
+    var change = NFTChange(table: "apus")
+    change.replace(both, by: second)
+    var base = base
+    base.filtersBridge = filtersBridge
+    let output = try await run(
+      """
+      mount -t tmpfs none /run; mkdir -p /run/netns
+      if [ -e /proc/sys/net/bridge ]; then echo \(filtersBridge ? 1 : 0) >/proc/sys/net/bridge/bridge-nf-call-iptables
+      elif \(filtersBridge); then echo skipped; exit 0; fi
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+      ip link set lo up
+      ip link add apus0 type bridge
+      echo 1 >/proc/sys/net/ipv4/conf/apus0/route_localnet
+      ip addr add 10.244.0.1/24 dev apus0; ip link set apus0 up
+      ip route add 10.96.0.0/16 dev apus0 src 10.244.0.1
+      ip route add blackhole 10.96.0.0/16 metric 4096
+      for n in 2 3; do
+        ip netns add p$n
+        ip link add v$n type veth peer name eth0 netns p$n
+        # Hairpin, as the CNI bridge plugin is told: a packet may go out by the port that it came in by.
+        ip link set v$n master apus0 up; ip link set v$n type bridge_slave hairpin on
+        ip -n p$n link set lo up; ip -n p$n link set eth0 up
+        ip -n p$n addr add 10.244.0.$n/24 dev eth0; ip -n p$n route add default via 10.244.0.1
+        mkdir www$n; echo pod$n >www$n/index.html
+        ip netns exec p$n busybox httpd -f -p 8080 -h $PWD/www$n &
+      done
+      nft -f full
+      get() { timeout 3 busybox wget -q -O - "$@" 2>/dev/null || echo failed; }
+      for i in $(seq 50); do [ "$(get http://10.244.0.2:8080/)$(get http://10.244.0.3:8080/)" = pod2pod3 ] && break; done
+      many() { for i in $(seq 16); do "$@"; done | sort -u | tr '\\n' ' '; echo; }
+      pod() { ip netns exec p2 timeout 3 busybox wget -q -O - "$@" 2>/dev/null || echo failed; }
+      echo "host: $(many get http://10.96.0.20/)"
+      echo "pod: $(many pod http://10.96.0.20/)"
+      echo "local: $(many get http://127.0.0.1:30080/)"
+      echo "gateway: $(many pod http://10.244.0.1:30080/)"
+      echo "nobody: $(get http://10.96.0.99/) $(pod http://10.96.0.99/)"
+      nft -f change
+      echo "after: $(many get http://10.96.0.20/)$(many pod http://10.96.0.20/)"
+      """,
+      files: ["full": base.script([both]), "change": change.script])
+    if output == "skipped\n" { return }
+    let lines = output.split(separator: "\n").map { $0.trimmingSpaces }
+    #expect(
+      lines == [
+        "host: pod2 pod3", "pod: pod2 pod3", "local: pod2 pod3", "gateway: pod2 pod3", "nobody: failed failed",
+        "after: pod3 pod3",
+      ])
+  }
+}
+
+extension StringProtocol {
+  fileprivate var trimmingSpaces: String {
+    split(separator: " ").joined(separator: " ")
+  }
+}

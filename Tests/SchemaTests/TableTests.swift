@@ -1,0 +1,153 @@
+import Testing
+import Wire
+
+@testable import Schema
+
+@Suite struct TableTests {
+  private let now = Timestamp(rfc3339: "2026-01-01T12:00:00Z")!
+
+  private func row(_ group: String, _ kind: String, _ object: JSON) throws -> [String: JSON] {
+    let version = kind == "HorizontalPodAutoscaler" ? "v2" : "v1"
+    let schema = try #require(
+      SchemaRegistry.builtin.kind(GroupVersionKind(group: group, version: version, kind: kind)))
+    let cells = schema.tableRow(object, now: now)
+    #expect(cells.count == schema.tableColumns.count)
+    return Dictionary(uniqueKeysWithValues: zip(schema.tableColumns.map(\.name), cells))
+  }
+
+  private func pod(_ status: JSON, deleted: Bool = false, spec: JSON = ["containers": [["name": "c"]]]) -> JSON {
+    var object: JSON = [
+      "metadata": ["name": "p", "creationTimestamp": "2026-01-01T11:57:00Z"], "spec": spec, "status": status,
+    ]
+    if deleted { object["metadata"]?["deletionTimestamp"] = "2026-01-01T11:59:00Z" }
+    return object
+  }
+
+  @Test func showsARunningPod() throws {
+    let row = try row(
+      "", "Pod",
+      pod([
+        "phase": "Running", "podIP": "10.0.0.2",
+        "containerStatuses": [
+          [
+            "ready": true, "restartCount": 2, "state": ["running": ["startedAt": "2026-01-01T11:59:00Z"]],
+            "lastState": ["terminated": ["finishedAt": "2026-01-01T11:58:59Z"]],
+          ]
+        ],
+      ]))
+    #expect(row["Name"] == "p")
+    #expect(row["Ready"] == "1/1")
+    #expect(row["Status"] == "Running")
+    #expect(row["Restarts"] == "2 (61s ago)")
+    #expect(row["Age"] == "3m")
+    #expect(row["IP"] == "10.0.0.2")
+    #expect(row["Node"] == "<none>")
+  }
+
+  @Test func saysWhyAPodIsNotRunning() throws {
+    let waiting: JSON = [
+      "phase": "Pending", "containerStatuses": [["state": ["waiting": ["reason": "ImagePullBackOff"]]]],
+    ]
+    #expect(try row("", "Pod", pod(waiting))["Status"] == "ImagePullBackOff")
+    let failed: JSON = [
+      "phase": "Failed", "containerStatuses": [["state": ["terminated": ["exitCode": 3]]]],
+    ]
+    #expect(try row("", "Pod", pod(failed))["Status"] == "ExitCode:3")
+    #expect(try row("", "Pod", pod(failed, deleted: true))["Status"] == "ExitCode:3")
+    #expect(try row("", "Pod", pod(["phase": "Running"], deleted: true))["Status"] == "Terminating")
+    let initializing: JSON = [
+      "phase": "Pending",
+      "initContainerStatuses": [
+        ["name": "a", "state": ["terminated": ["exitCode": 0]]],
+        ["name": "b", "state": ["waiting": ["reason": "PodInitializing"]]],
+      ],
+    ]
+    let spec: JSON = ["initContainers": [["name": "a"], ["name": "b"]], "containers": [["name": "c"]]]
+    #expect(try row("", "Pod", pod(initializing, spec: spec))["Status"] == "Init:1/2")
+  }
+
+  @Test func showsServicesAndWorkloads() throws {
+    let service = try row(
+      "", "Service",
+      [
+        "metadata": ["name": "s"],
+        "spec": [
+          "type": "NodePort", "clusterIP": "10.0.0.1", "selector": ["b": "2", "a": "1"],
+          "ports": [["port": 80, "nodePort": 30080, "protocol": "TCP"], ["port": 53, "protocol": "UDP"]],
+        ],
+      ])
+    #expect(service["Port(s)"] == "80:30080/TCP,53/UDP")
+    #expect(service["Selector"] == "a=1,b=2")
+    #expect(service["External-IP"] == "<none>")
+    let deployment = try row(
+      "apps", "Deployment",
+      [
+        "spec": [
+          "replicas": 3, "selector": ["matchLabels": ["a": "b"]],
+          "template": ["spec": ["containers": [["name": "one", "image": "x"], ["name": "two", "image": "y"]]]],
+        ], "status": ["readyReplicas": 1, "updatedReplicas": 2, "availableReplicas": 1],
+      ])
+    #expect(deployment["Ready"] == "1/3")
+    #expect(deployment["Up-to-date"] == 2)
+    #expect(deployment["Images"] == "x,y")
+    #expect(deployment["Selector"] == "a=b")
+  }
+
+  @Test(arguments: [
+    (Int64(0), "0s"), (119, "119s"), (120, "2m"), (330, "5m30s"), (600, "10m"), (10_799, "179m"), (11_100, "3h5m"),
+    (28_800, "8h"), (172_800, "2d"), (187_200, "2d4h"), (691_200, "8d"), (64_800_000, "2y20d"), (-5, "<invalid>"),
+  ])
+  func writesDurations(seconds: Int64, text: String) {
+    #expect(TableRow.human(.seconds(seconds)) == text)
+  }
+
+  /// Every kind has a row for an empty object: nothing in it is taken for granted.
+  @Test func everyKindHasARow() {
+    for kind in SchemaRegistry.builtin.kinds {
+      #expect(kind.tableRow(["metadata": ["name": "x"]], now: now).count == kind.tableColumns.count)
+      #expect(!kind.tableColumns.isEmpty)
+    }
+  }
+}
+
+@Suite struct OpenAPITests {
+  /// Every reference leads to a schema of the same document.
+  @Test func documentsAreClosed() throws {
+    for groupVersion in SchemaRegistry.builtin.groupVersions {
+      let document = try #require(SchemaRegistry.builtin.openAPIv3(for: groupVersion))
+      let schemas = try #require(document.at("components", "schemas")?.object)
+      var references = 0
+      func walk(_ value: JSON) {
+        switch value {
+        case .object(let object):
+          if let reference = object["$ref"]?.string {
+            references += 1
+            #expect(schemas[String(reference.dropFirst("#/components/schemas/".count))] != nil, "\(reference)")
+          }
+          for (_, value) in object.members { walk(value) }
+        case .array(let elements): elements.forEach(walk)
+        default: break
+        }
+      }
+      walk(document)
+      #expect(references > 0)
+    }
+  }
+
+  /// kubectl refuses to validate without these.
+  @Test func writesOfferFieldValidation() throws {
+    let document = try #require(SchemaRegistry.builtin.openAPIv3(for: GroupVersion(group: "apps", version: "v1")))
+    let patch = document.at("paths", "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "patch")
+    let names = (patch?["parameters"]?.array ?? []).compactMap { $0["name"]?.string }
+    #expect(names.contains("fieldValidation") && names.contains("dryRun"))
+    #expect(patch?.at("x-kubernetes-group-version-kind", "kind") == "Deployment")
+  }
+
+  @Test func fieldsTellHowTheyMerge() throws {
+    let document = try #require(SchemaRegistry.builtin.openAPIv3(for: GroupVersion(group: "", version: "v1")))
+    let spec = document.at("components", "schemas", "io.k8s.api.core.v1.PodSpec", "properties", "containers")
+    #expect(spec?["x-kubernetes-patch-merge-key"] == "name")
+    #expect(spec?["x-kubernetes-patch-strategy"] == "merge")
+    #expect(spec?.at("items", "$ref") == "#/components/schemas/io.k8s.api.core.v1.Container")
+  }
+}
