@@ -51,7 +51,8 @@ struct HostNetwork: Sendable {
     }
     let filtersBridge = (try? HostNetwork.setKernel("net/bridge/bridge-nf-call-iptables", "1")) != nil
     try HostNetwork.setKernel("net/ipv4/ip_forward", "1")
-    if access("/sys/class/net/\(bridge)", F_OK) != 0 {
+    // Not by /sys/class/net, which may be another network namespace's.
+    if if_nametoindex(bridge) == 0 {
       // With an address of its own the bridge does not take on one of its ports', which come and go.
       let mac = "0a:58:" + pods.first.octets.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
       try await Program.run("ip", ["link", "add", "name", bridge, "address", mac, "type", "bridge"])
@@ -110,7 +111,8 @@ struct HostNetwork: Sendable {
   }
 
   /// Removes what `prepare` and the proxy made. What is not there counts as removed.
-  func cleanup(table: String) async throws {
+  func cleanup() async throws {
+    let table = configuration.bridgeName
     // Deleting needs the table to be there: so it is made first, in the same transaction.
     try await Program.run(
       "nft", ["-f", "-"], stdin: Array("add table ip \(table)\ndelete table ip \(table)\n".utf8))
@@ -119,7 +121,7 @@ struct HostNetwork: Sendable {
         "ip", ["route", "del", "blackhole", "\(range)", "metric", "\(HostNetwork.lastResortMetric)"])
     }
     // Its addresses and routes go with it.
-    if access("/sys/class/net/\(configuration.bridgeName)", F_OK) == 0 {
+    if if_nametoindex(configuration.bridgeName) != 0 {
       try await Program.run("ip", ["link", "del", "dev", configuration.bridgeName])
     }
     try Directory.removeTree(conflistPath)

@@ -41,9 +41,6 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
 /// When `run` ends, everything stays as it is, so that pods and services go on working while the server is away; the next
 /// process takes it over. `cleanup` removes it. Needs root, and the programs `ip` and `nft`.
 public final class PodNetwork: ControllerKit.Service {
-  /// The name of our nftables table (family ip).
-  private static let table = "apus"
-
   /// What is wrong with the configuration is said by `prepare`.
   private let host: Result<HostNetwork, PodNetworkError>
   private let configuration: PodNetworkConfiguration
@@ -76,7 +73,7 @@ public final class PodNetwork: ControllerKit.Service {
     let host = try host.get()
     let filtersBridge = try await host.prepare()
     let base = NFTBase(
-      table: PodNetwork.table, bridge: configuration.bridgeName, podRange: host.pods, serviceRange: host.services,
+      table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods, serviceRange: host.services,
       dnsAddress: host.dns, filtersBridge: filtersBridge)
     let server = DNSServer(
       address: configuration.dnsServiceIP, port: 53, records: records,
@@ -92,6 +89,6 @@ public final class PodNetwork: ControllerKit.Service {
   /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when
   /// no pod runs any more.
   public static func cleanup(configuration: PodNetworkConfiguration) async throws {
-    try await HostNetwork(configuration).cleanup(table: table)
+    try await HostNetwork(configuration).cleanup()
   }
 }

@@ -102,7 +102,7 @@ struct Purge {
       if access(path, F_OK) == 0 { left.append("cgroup \(path)") }
     }
     for path in [data.path, data.runtime] where access(path, F_OK) == 0 { left.append("directory \(path)") }
-    if let record, access("/sys/class/net/\(record.bridgeName)", F_OK) == 0 {
+    if let record, if_nametoindex(record.bridgeName) != 0 {
       left.append("interface \(record.bridgeName)")
     }
     return left

@@ -166,7 +166,8 @@ private final class Mirror: Sendable {
       clock.advance(by: .seconds(30))
       await Task.yield()
     }
-    await until { mirror.state.withLock { $0.objects.count } == informer.count }
+    // The handlers are called after the copy has changed.
+    await until { mirror.state.withLock { $0.objects.sorted { $0.key < $1.key }.map(\.value.bytes) } == informer.list().map(\.bytes) }
     let truth = client.state.withLock { $0.objects[widgets] ?? [:] }
     let (told, problems) = mirror.state.withLock { ($0.objects, $0.problems) }
     #expect(problems.isEmpty, "seed \(seed)")

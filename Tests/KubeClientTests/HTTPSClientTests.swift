@@ -104,18 +104,18 @@ import Wire
   @Test func serverIsVerified() async throws {
     let server = TestServer { [pod = pod("p", 1)] _ in .json(200, pod) }
     let port = try await server.start()
-    // Another host than the certificate names.
-    var other = config(port)
-    other.tlsServerName = "other.test"
-    await #expect(throws: KubeError.self) { try await HTTPSClient(other).get(pods, namespace: "a", name: "p") }
-    other.tlsServerName = "api.test"
-    _ = try await HTTPSClient(other).get(pods, namespace: "a", name: "p")
     // Another authority.
     var foreign = config(port)
     foreign.certificateAuthority = Array(TestCertificates.client.utf8)
     await #expect(throws: KubeError.self) { try await HTTPSClient(foreign).get(pods, namespace: "a", name: "p") }
     foreign.isVerificationSkipped = true
     _ = try await HTTPSClient(foreign).get(pods, namespace: "a", name: "p")
+    await server.stop()
+    // Another host than the certificate names.
+    var other = config(try await server.start(host: "127.0.0.2"), host: "127.0.0.2")
+    await #expect(throws: KubeError.self) { [other] in try await HTTPSClient(other).get(pods, namespace: "a", name: "p") }
+    other.tlsServerName = "api.test"
+    _ = try await HTTPSClient(other).get(pods, namespace: "a", name: "p")
     await server.stop()
   }
 

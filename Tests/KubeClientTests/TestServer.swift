@@ -4,7 +4,7 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// An HTTPS server on 127.0.0.1 that answers as the test says.
+/// An HTTPS server on a loopback address that answers as the test says.
 final class TestServer: Sendable {
   struct Request: Sendable {
     var method: HTTPMethod
@@ -36,7 +36,7 @@ final class TestServer: Sendable {
   init(reply: @escaping @Sendable (Request) -> Reply) { self.reply = reply }
 
   /// Starts listening; returns the port.
-  func start(requiresClientCertificate: Bool = false) async throws -> Int {
+  func start(host: String = "127.0.0.1", requiresClientCertificate: Bool = false) async throws -> Int {
     var tls = TLSConfiguration.makeServerConfiguration(
       certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.server.utf8)).map { .certificate($0) },
       privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)))
@@ -59,7 +59,7 @@ final class TestServer: Sendable {
           try pipeline.addHandler(Handler(server: self, connection: number))
         }
       }
-      .bind(host: "127.0.0.1", port: 0).get()
+      .bind(host: host, port: 0).get()
     listener.withLock { $0 = channel }
     return channel.localAddress?.port ?? 0
   }

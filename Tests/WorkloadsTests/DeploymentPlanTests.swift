@@ -149,7 +149,8 @@ import Wire
     expectSettles(&model)
     model.setImage("broken")
     model.syncDeployment()
-    for name in model.replicaSets.keys.sorted() { model.syncReplicaSet(name) }
+    // Once for the pod, once for the status.
+    for name in model.replicaSets.keys.sorted() + model.replicaSets.keys.sorted() { model.syncReplicaSet(name) }
     model.syncDeployment()
     #expect(model.condition("Progressing")?.reason == "ReplicaSetUpdated")
     let requeue = DeploymentRules.plan(model.snapshot).requeueAfter
@@ -198,6 +199,7 @@ import Wire
     // They are still stopping.
     #expect(model.pods.values.allSatisfy(\.isBeingDeleted) && model.replicaSets.count == 1)
     for uid in model.pods.keys { model.remove(uid) }
+    for name in model.replicaSets.keys.sorted() { model.syncReplicaSet(name) }
     model.syncDeployment()
     #expect(model.replicaSet(image: "v2")?.spec.replicas == 3)
     expectSettles(&model)

@@ -9,7 +9,7 @@ import Wire
 /// snapshots.
 @Suite struct DeploymentSimulationTests {
   /// Pods become ready and never fail: then the promises of a rolling update hold at every moment.
-  @Test(arguments: 1...150)
+  @Test(arguments: 1...60)
   func healthyRolloutKeepsItsPromises(seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let replicas = Int64.random(in: 1...12, using: &random)
@@ -56,7 +56,7 @@ import Wire
 
   /// Pods fail, users scale, pause, resume and roll back. No step makes things worse than allowed, and in the end all is
   /// as declared.
-  @Test(arguments: 1...150)
+  @Test(arguments: 1...60)
   func disturbedRolloutConverges(seed: UInt64) throws {
     var random = SeededRandom(seed: seed &* 7919)
     var model = DeploymentModel(

@@ -7,7 +7,7 @@ extension Defaults {
     case "Pod": pod(&object)
     case "PodTemplate": podTemplate(&object)
     case "Service": service(&object)
-    case "Secret": object.setDefault("type", "Opaque")
+    case "Secret": secret(&object)
     case "Namespace": namespace(&object)
     case "Endpoints":
       object.modifyElements("subsets") { subset in
@@ -29,6 +29,16 @@ extension Defaults {
     case "LimitRange": limitRange(&object)
     default: break
     }
+  }
+
+  /// `stringData` is for writing only: its texts become entries of `data`, where they win.
+  private static func secret(_ secret: inout JSON) {
+    secret.setDefault("type", "Opaque")
+    guard let texts = secret["stringData"]?.object else { return }
+    var data = secret["data"]?.object ?? JSONObject()
+    for (key, text) in texts.members { data[key] = .string(Base64.encode(Array((text.string ?? "").utf8))) }
+    secret["data"] = data.isEmpty ? nil : .object(data)
+    secret["stringData"] = nil
   }
 
   private static func service(_ service: inout JSON) {
