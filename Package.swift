@@ -25,6 +25,7 @@ let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -56,7 +57,7 @@ targets += room(
   "APIServer",
   [
     "CZlib", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio, posix, http1,
-    webSocket, tls, x509, crypto, logging,
+    webSocket, tls, x509, asn1, crypto, logging,
   ])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
 targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
@@ -106,6 +107,7 @@ let package = Package(
   name: "apus",
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
     .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

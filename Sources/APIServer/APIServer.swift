@@ -167,7 +167,12 @@ public final class APIServer: Sendable {
       HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
         self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
       })
-    let bound = try await server.start(host: configuration.bindAddress, port: configuration.port, pki: pki)
+    // Pods reach the API at the advertised address, clients at the other.
+    var hosts = [configuration.bindAddress]
+    if configuration.bindAddress != "0.0.0.0", configuration.advertiseAddress != configuration.bindAddress {
+      hosts.append(configuration.advertiseAddress)
+    }
+    let bound = try await server.start(hosts: hosts, port: configuration.port, pki: pki)
     port.withLock { $0 = bound }
     try await bootstrap(port: bound)
     let events = EventExpiry(client: client, time: time)

@@ -39,9 +39,10 @@ def wait_for(what, check, deadline=DEADLINE):
 class Server:
     """One data directory and the server that runs on it."""
 
-    def __init__(self, directory, port=6443):
+    def __init__(self, directory, port=6443, options=()):
         self.data = str(directory)
         self.port = port
+        self.options = options
         self.process = None
         self.log = open(os.path.join(self.data, "..", "server.log"), "ab")
 
@@ -51,7 +52,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(
-            [APUS, "up", "--data", self.data, "--port", str(self.port), "--log-level", "info"],
+            [APUS, "up", "--data", self.data, "--port", str(self.port), "--log-level", "info", *self.options],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert "is ready" in line, f"no ready line but {line!r}; see {self.log.name}"

@@ -182,7 +182,9 @@ def test_a_full_disk_loses_nothing(images, tmp_path_factory):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount], check=True)
     directory = os.path.join(mount, "data")
     os.mkdir(directory)
-    server = Server(directory, port=7443)
+    # Beside the module's server: a bridge and ranges of its own.
+    server = Server(directory, port=7443, options=(
+        "--bridge", "apus1", "--pod-range", "10.245.0.0/24", "--service-range", "10.97.0.0/16"))
     server.log.close()
     server.log = open(os.path.join(base, "server.log"), "ab")
     try:

@@ -237,7 +237,8 @@ def test_scale(app):
 
 def test_explain_and_resources(app, kubectls):
     for binary in kubectls:
-        assert "container" in app.kubectl("explain", "pod.spec.containers.image", binary=binary).lower()
+        assert "<string>" in app.kubectl("explain", "pod.spec.containers.image", binary=binary)
+        assert "replicas" in app.kubectl("explain", "deployments.spec", "--recursive", binary=binary)
         listing = app.kubectl("api-resources", binary=binary)
         assert re.search(r"deployments\s+deploy\s+apps/v1\s+true\s+Deployment", listing)
         assert "Server Version" in app.kubectl("version", binary=binary)
@@ -259,22 +260,30 @@ def test_top_says_that_no_metrics_are_served(app):
 
 def test_dns_and_services_inside(app):
     name = pods(app)[0]["metadata"]["name"]
-    body = app.kubectl("exec", name, "--", "wget", "-qO-", "-T", "5", "http://web-app.default.svc.cluster.local/")
+    body = app.kubectl("exec", name, "--", "wget", "-qO-", "http://web-app.default.svc.cluster.local/")
     assert "web-app-" in body
-    assert "web-app-" in app.kubectl("exec", name, "--", "wget", "-qO-", "-T", "5", "http://web-app/")
+    assert "web-app-" in app.kubectl("exec", name, "--", "wget", "-qO-", "http://web-app/")
     missing = app.kubectl("exec", name, "--", "nslookup", "no-such.default.svc.cluster.local", check=False)
     assert missing.returncode != 0 and "NXDOMAIN" in missing.stdout + missing.stderr
 
 
-def test_pods_reach_the_api_with_their_token(app):
-    name = pods(app)[0]["metadata"]["name"]
-    token = app.kubectl("exec", name, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
-    assert token.count(".") == 2
+def test_pods_get_a_token_and_reach_the_api(app):
+    app.kubectl("create", "-f", "-", stdin=json.dumps({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "c", "image": "localhost/web-app:1", "command": ["sleep", "3600"]}]}}))
+    app.kubectl("wait", "--for=condition=Ready", "pod/reader", "--timeout=30s")
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
+    token = app.kubectl("exec", "reader", "--", "cat", folder + "token")
+    assert "BEGIN CERTIFICATE" in app.kubectl("exec", "reader", "--", "cat", folder + "ca.crt")
+    assert app.kubectl("exec", "reader", "--", "cat", folder + "namespace") == "default"
     review = app.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}))
-    assert json.loads(review)["status"]["user"]["username"] == "system:serviceaccount:default:web-app"
-    allowed = app.kubectl("auth", "can-i", "list", "secrets", "--as=system:serviceaccount:default:web-app", check=False)
-    assert "no" in allowed.stdout
+    assert json.loads(review)["status"]["user"]["username"] == "system:serviceaccount:default:default"
+    app.kubectl("exec", "reader", "--", "sh", "-c", "nc -w 5 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT </dev/null")
+    app.kubectl("delete", "pod", "reader")
+    refused = app.kubectl("auth", "can-i", "list", "secrets", "--as=system:serviceaccount:default:default", check=False)
+    assert refused.stdout.strip() == "no"
 
 
 def test_rolling_update_loses_no_request_and_undo_brings_back(app):
@@ -343,21 +352,28 @@ def test_a_deleted_pod_is_replaced(app):
     assert victim not in names
 
 
-def test_anti_affinity_leaves_two_pending(server):
-    server.kubectl("create", "namespace", "spread")
+def test_anti_affinity_leaves_two_pending(app):
     manifest = str(ROOT / "Examples/web-app/anti-affinity.yaml")
-    server.kubectl("apply", "-n", "spread", "-f", manifest)
+    app.kubectl("apply", "-f", manifest)
 
     def phases():
-        items = server.json("get", "pods", "-n", "spread")["items"]
-        found = sorted(pod["status"]["phase"] for pod in items)
-        return found == ["Pending", "Pending", "Running"] and found
+        found = sorted(pod["status"]["phase"] for pod in pods(app, "app=web-app-spread"))
+        return found == ["Pending", "Pending", "Running"]
 
     wait_for("one running and two pending", phases)
-    wait_for("an event says why", lambda: "didn't match pod anti-affinity rules" in server.kubectl(
-        "get", "events", "-n", "spread", "--field-selector", "reason=FailedScheduling", "-o", "jsonpath={.items[*].message}"))
-    server.kubectl("delete", "namespace", "spread", "--timeout=90s")
-    assert server.kubectl("get", "namespace", "spread", check=False).returncode == 1
+    wait_for("an event says why", lambda: "didn't match pod anti-affinity rules" in app.kubectl(
+        "get", "events", "--field-selector", "reason=FailedScheduling", "-o", "jsonpath={.items[*].message}"))
+    app.kubectl("delete", "-f", manifest, "--timeout=60s")
+
+
+def test_a_namespace_goes_with_all_that_is_in_it(server):
+    server.kubectl("create", "namespace", "short")
+    server.kubectl("create", "configmap", "-n", "short", "a")
+    server.kubectl("create", "deployment", "-n", "short", "b", "--image=localhost/web-app:1", "--replicas=2")
+    server.kubectl("rollout", "status", "-n", "short", "deployment/b", "--timeout=60s")
+    server.kubectl("delete", "namespace", "short", "--timeout=90s")
+    assert server.kubectl("get", "namespace", "short", check=False).returncode == 1
+    assert "short" not in server.kubectl("get", "all,configmaps", "-A")
 
 
 def test_wait_and_delete(app):

@@ -112,10 +112,11 @@ import Wire
     _ = try await HTTPSClient(foreign).get(pods, namespace: "a", name: "p")
     await server.stop()
     // Another host than the certificate names.
-    var other = config(try await server.start(host: "127.0.0.2"), host: "127.0.0.2")
-    await #expect(throws: KubeError.self) { [other] in try await HTTPSClient(other).get(pods, namespace: "a", name: "p") }
-    other.tlsServerName = "api.test"
-    _ = try await HTTPSClient(other).get(pods, namespace: "a", name: "p")
+    let other = config(try await server.start(host: "127.0.0.2"), host: "127.0.0.2")
+    await #expect(throws: KubeError.self) { try await HTTPSClient(other).get(pods, namespace: "a", name: "p") }
+    var named = other
+    named.tlsServerName = "api.test"
+    _ = try await HTTPSClient(named).get(pods, namespace: "a", name: "p")
     await server.stop()
   }
 

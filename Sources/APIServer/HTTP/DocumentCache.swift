@@ -12,7 +12,7 @@ final class DocumentCache: Sendable {
 
   /// Every path that is served.
   var paths: [String] {
-    ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+    ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
       + schemas.groupVersions.map(\.path) + schemas.groupVersions.map { "/openapi/v3\($0.path)" }
   }
 
@@ -36,6 +36,10 @@ final class DocumentCache: Sendable {
           headers: [("Vary", "Accept")], body: .bytes($0))
       }
     }
+    if path == "/openapi/v2", accept?.contains("proto-openapi.spec.v2") == true {
+      return Reply(
+        contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", body: .bytes(Self.swaggerMessage))
+    }
     let json = bytes(path) { document(path) }
     guard let json else { return nil }
     var reply = Reply(body: .bytes(json))
@@ -51,6 +55,7 @@ final class DocumentCache: Sendable {
     if path == "/api" { return schemas.apiVersions(serverAddress: "") }
     if path == "/apis" { return schemas.apiGroupList() }
     if path == "/openapi/v3" { return openAPIIndex() }
+    if path == "/openapi/v2" { return Self.swagger }
     for groupVersion in schemas.groupVersions {
       if path == groupVersion.path { return schemas.apiResourceList(groupVersion) }
       if path == "/openapi/v3\(groupVersion.path)" { return schemas.openAPIv3(for: groupVersion) }
@@ -60,6 +65,19 @@ final class DocumentCache: Sendable {
     }
     return nil
   }
+
+  /// OpenAPI v2 without a schema in it. kubectl 1.27 and later read version 3, but those up to 1.33 ask for version 2 when
+  /// version 3 does not know a kind, and take a missing document for a broken server.
+  private static let swagger: JSON = [
+    "swagger": "2.0", "info": ["title": "Kubernetes", "version": "v1.33.0"], "paths": [:], "definitions": [:],
+  ]
+
+  /// The same as a `Document` message of gnostic's openapiv2: `{1: swagger, 2: {1: title, 2: version}, 8: paths}`.
+  private static let swaggerMessage: [UInt8] = {
+    func field(_ number: UInt8, _ content: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(content.count)] + content }
+    let info = field(1, Array("Kubernetes".utf8)) + field(2, Array("v1.33.0".utf8))
+    return field(1, Array("2.0".utf8)) + field(2, info) + field(8, [])
+  }()
 
   private func openAPIIndex() -> JSON {
     var entries: [JSONObject.Member] = []

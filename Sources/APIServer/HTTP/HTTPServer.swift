@@ -12,7 +12,7 @@ final class HTTPServer: Sendable {
   private let router: Router
   private let logger: Logger
   private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
-  private let listener = Mutex<(any Channel)?>(nil)
+  private let listeners = Mutex<[any Channel]>([])
 
   /// More connections than this are closed at once; what waits longer than the idle timeout without a request too.
   static let connectionsMax = 4096
@@ -25,10 +25,25 @@ final class HTTPServer: Sendable {
     self.logger = logger
   }
 
-  /// Binds and serves.
+  /// Binds and serves, on the same port of each address.
   ///
   /// - Returns: the port, which differs from `port` when that is 0.
-  func start(host: String, port: Int, pki: PKI) async throws(APIServerError) -> Int {
+  func start(hosts: [String], port: Int, pki: PKI) async throws(APIServerError) -> Int {
+    let bootstrap = try bootstrap(pki)
+    var bound = port
+    for host in hosts {
+      do {
+        let channel = try await bootstrap.bind(host: host, port: bound).get()
+        listeners.withLock { $0.append(channel) }
+        bound = channel.localAddress?.port ?? bound
+      } catch {
+        throw APIServerError("cannot listen on \(host):\(bound)", cause: "\(error)")
+      }
+    }
+    return bound
+  }
+
+  private func bootstrap(_ pki: PKI) throws(APIServerError) -> ServerBootstrap {
     do {
       var configuration = TLSConfiguration.makeServerConfiguration(
         certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pki.serving.certificate.utf8)).map {
@@ -40,22 +55,20 @@ final class HTTPServer: Sendable {
         try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))
       configuration.certificateVerification = .optionalVerification
       let tls = try NIOSSLContext(configuration: configuration)
-      let channel = try await ServerBootstrap(group: group)
+      return ServerBootstrap(group: group)
         .serverChannelOption(.backlog, value: 512)
         .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
         .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
         .childChannelOption(.maxMessagesPerRead, value: 4)
         .childChannelOption(.allowRemoteHalfClosure, value: true)
         .childChannelOption(
-          .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20))
+          .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
+        )
         .childChannelInitializer { [self] channel in
           channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls) }
         }
-        .bind(host: host, port: port).get()
-      listener.withLock { $0 = channel }
-      return channel.localAddress?.port ?? port
     } catch {
-      throw APIServerError("cannot listen on \(host):\(port)", cause: "\(error)")
+      throw APIServerError("the serving certificate cannot be used", cause: "\(error)")
     }
   }
 
@@ -82,11 +95,11 @@ final class HTTPServer: Sendable {
 
   /// Stops listening, ends the watches, lets running requests finish for five seconds, then closes what is left.
   func shutdown() async {
-    let listening = listener.withLock { listener in
-      defer { listener = nil }
-      return listener
+    let listening = listeners.withLock { listeners in
+      defer { listeners = [] }
+      return listeners
     }
-    try? await listening?.close().get()
+    for channel in listening { try? await channel.close().get() }
     let open = channels.withLock { Array($0.values) }
     for channel in open { channel.pipeline.fireUserInboundEventTriggered(ServerDrain()) }
     guard !open.isEmpty else { return }
