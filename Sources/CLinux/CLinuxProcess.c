@@ -166,3 +166,24 @@ int clinux_set_nonblocking(int fd) {
 }
 
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+static int termination_pipe[2] = {-1, -1};
+
+static void on_termination(int signal) {
+  int saved = errno;
+  unsigned char number = (unsigned char)signal;
+  // A full pipe already holds more signals than anybody will read.
+  (void)!write(termination_pipe[1], &number, 1);
+  errno = saved;
+}
+
+int clinux_catch_termination(void) {
+  if (pipe2(termination_pipe, O_CLOEXEC) < 0) return -1;
+  if (fcntl(termination_pipe[1], F_SETFL, O_NONBLOCK) < 0) return -1;
+  struct sigaction action = {.sa_handler = on_termination, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0) return -1;
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
+  if (sigaction(SIGHUP, &ignore, NULL) < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0) return -1;
+  return termination_pipe[0];
+}

@@ -173,7 +173,10 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let configuration = configuration
     let records = try await NIOThreadPool.singleton.runIfActive { PodRecord.readAll(configuration) }
     state.withLock { $0.found = found }
-    for record in records { _ = add(record) }
+    // A record tells what a pod is, the API what was last said of it: that a container is ready must not be taken back
+    // only because the server was away.
+    let current = records.isEmpty ? [:] : await currentPods(within: .seconds(3))
+    for record in records { _ = add(record.metadata.uid.flatMap { current[$0] } ?? record) }
     if !records.isEmpty || !found.isEmpty {
       log.info(
         "found pods from before",
@@ -181,6 +184,23 @@ public final class Node: ControllerKit.Service, NodeStreams {
           "records": "\(records.count)",
           "running": "\(found.values.reduce(0) { $0 + $1.containers.count { $0.status == .running } })",
         ])
+    }
+  }
+
+  /// The node's pods by uid as the API has them; empty when it does not answer in time.
+  private func currentPods(within deadline: Duration) async -> [String: Pod] {
+    await withTaskGroup(of: [String: Pod].self) { [client, configuration, time] group in
+      group.addTask {
+        let options = ListOptions(fieldSelector: "spec.nodeName=\(configuration.name)")
+        let pods = (try? await client.list(Pod.resource, namespace: nil, options: options))?.items ?? []
+        return Dictionary(pods.map { ($0.header.uid, $0.decode(Pod.self)) }) { first, _ in first }
+      }
+      group.addTask {
+        try? await time.sleep(for: deadline)
+        return [:]
+      }
+      defer { group.cancelAll() }
+      return await group.next() ?? [:]
     }
   }
 

@@ -1,30 +1,26 @@
+import CLinux
 import Glibc
 import LinuxSystem
 
-/// SIGTERM and SIGINT, waited for on a thread of their own.
+/// SIGTERM and SIGINT as something to wait for. SIGHUP is ignored: the server outlives the terminal that started it.
+/// Children start with the default dispositions.
 struct TerminationSignal: Sendable {
-  /// Blocks the signals in the calling thread and in all that it starts later. Call it before anything starts a
-  /// thread, so that no other thread takes them. Children get a clean mask from `Subprocess`.
-  static func block() -> TerminationSignal {
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
-    pthread_sigmask(SIG_BLOCK, &signals, nil)
-    // A client that goes away while it is written to must not end the server.
-    signal(SIGPIPE, SIG_IGN)
-    return TerminationSignal()
+  private let descriptor: Int32
+
+  /// From here on the signals no longer end the process.
+  static func caught() throws(SystemError) -> TerminationSignal {
+    let descriptor = clinux_catch_termination()
+    guard descriptor >= 0 else { throw .last("catch SIGTERM") }
+    return TerminationSignal(descriptor: descriptor)
   }
 
-  /// Ignores SIGHUP: the server outlives the terminal that started it.
+  /// The number of the first signal.
   func wait() async -> Int32 {
-    await withCheckedContinuation { continuation in
+    await withCheckedContinuation { [descriptor] continuation in
       DedicatedThread.start("apus-signal") {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
-        var received: Int32 = SIGHUP
-        while received == SIGHUP { sigwait(&signals, &received) }
-        continuation.resume(returning: received)
+        var number: UInt8 = 0
+        while read(descriptor, &number, 1) < 0, errno == EINTR {}
+        continuation.resume(returning: Int32(number))
       }
     }
   }

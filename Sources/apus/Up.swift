@@ -77,12 +77,12 @@ struct Up: AsyncParsableCommand {
 
   func run() async throws {
     let began = ContinuousClock.now
-    let signals = TerminationSignal.block()
     let time = SystemClock()
     let level = logLevel
     LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: level, time: time) }
     try await Terminal.reporting {
       guard geteuid() == 0 else { throw Failure("apus up makes containers and networks and needs root: sudo apus up") }
+      let signals = try TerminationSignal.caught()
       let platform = try await Platform(options: self, data: options.data, time: time)
       try await platform.run(until: signals, began: began)
     }
