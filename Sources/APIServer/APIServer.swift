@@ -116,7 +116,7 @@ public final class APIServer: Sendable {
     let authenticator = Authenticator(
       store: store, issuer: TokenIssuer(key: pki.tokenKey, issuer: issuer), staticTokens: tokens, audiences: [issuer])
     let admission = AdmissionChain(steps: [
-      NamespaceLifecycle(store: store), NamespaceDefaults(),
+      NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
       DefaultTolerations(), PodStatusDefaults(), ServiceAdmission(allocator: allocator), EventDefaults(time: time),
     ])

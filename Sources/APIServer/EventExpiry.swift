@@ -30,7 +30,7 @@ struct EventExpiry: Sendable {
       let limit = time.now().adding(.zero - Self.lifetime)
       for entry in page.entries.filter({ Self.lastSeen($0) < limit }).prefix(Self.countMax) {
         // One that was written meanwhile stays.
-        let options = DeletionOptions(preconditionResourceVersion: String(entry.revision))
+        let options = DeleteOptions(preconditionResourceVersion: String(entry.revision))
         _ = try? await client.delete(
           resource, namespace: entry.header.namespace, name: entry.header.name, options: options)
       }

@@ -156,7 +156,7 @@ public struct LocalClient: KubeClient {
   }
 
   public func delete(
-    _ resource: GroupVersionResource, namespace: String?, name: String, options: DeletionOptions
+    _ resource: GroupVersionResource, namespace: String?, name: String, options: DeleteOptions
   ) async throws -> Object {
     let request = try request(resource, namespace, name, nil)
     return try await written { completion in service.delete(request, options: options, completion: completion) }

@@ -35,6 +35,8 @@ public final class Node: ControllerKit.Service, NodeStreams {
     var workers: [String: PodWorker] = [:]
     /// The newest worker of each name.
     var uidByKey: [ObjectKey: String] = [:]
+    /// Which pods count against the node's capacity.
+    var admission: PodAdmission
     /// Containers and sandboxes that the runtime had when the node started and that no worker took over yet.
     var found: [String: Found] = [:]
   }
@@ -44,7 +46,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
     var sandbox: Sandbox?
   }
 
-  private let state = Mutex(State())
+  private let state: Mutex<State>
   /// In order: changes of pods from the informer, and workers to run.
   private let changes: AsyncStream<Change>
   private let changesContinuation: AsyncStream<Change>.Continuation
@@ -79,6 +81,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let facts = MachineFacts.read(dataDirectory: configuration.dataDirectory)
     builder = NodeStatusBuilder(configuration: configuration, facts: facts)
     let capacity = builder.capacity
+    state = Mutex(State(admission: PodAdmission(capacity: capacity)))
     let references = ReferenceStore(client: client, time: time)
     let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
@@ -124,6 +127,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
       try await withThrowingDiscardingTaskGroup { group in
         group.addTask { await self.runWorkers() }
         group.addTask { await self.followRuntime() }
+        group.addTask { [context] in
+          try await LogRotation(runtime: context.runtime, time: context.time, log: context.log).run()
+        }
         group.addTask { try await self.pods.run() }
         group.addTask { try await self.services.run() }
         group.addTask {
@@ -205,18 +211,23 @@ public final class Node: ControllerKit.Service, NodeStreams {
   }
 
   /// Makes the worker of a pod that has none.
-  private func add(_ pod: Pod) -> PodWorker {
+  /// - Parameter mayReject: the pod is new, and fails when there is no room for it.
+  private func add(_ pod: Pod, mayReject: Bool = false) -> PodWorker {
+    // A pod that the API has deleted makes room at once, as the scheduler counts; its worker may still be at its end.
+    let isCurrent = { [pods] (key: ObjectKey, uid: String) in pods.get(key)?.header.uid == uid }
     let uid = pod.metadata.uid ?? ""
     let key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")
     let worker = state.withLock { state in
       if let worker = state.workers[uid] { return worker }
       let found = state.found.removeValue(forKey: uid)
+      let rejection = found == nil && mayReject ? state.admission.check(pod, isCurrent: isCurrent) : nil
+      if rejection == nil { state.admission.add(pod) }
       let predecessor = state.uidByKey[key].flatMap { state.workers[$0] }
       var hash = seed
       for byte in uid.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
       let worker = PodWorker(
         context: context, pod: pod, containers: found?.containers ?? [], sandbox: found?.sandbox,
-        predecessor: predecessor, seed: hash)
+        predecessor: predecessor, rejection: rejection, seed: hash)
       state.workers[uid] = worker
       state.uidByKey[key] = uid
       newWorkersContinuation.yield(worker)
@@ -229,6 +240,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
     state.withLock { state in
       state.workers[worker.uid] = nil
       if state.uidByKey[worker.key] == worker.uid { state.uidByKey[worker.key] = nil }
+      state.admission.remove(worker.uid)
     }
   }
 
@@ -240,10 +252,14 @@ public final class Node: ControllerKit.Service, NodeStreams {
       case .pod(let old, let new):
         if let new {
           let pod = new.decode(Pod.self)
-          if let worker = state.withLock({ $0.workers[new.header.uid] }) {
+          let worker = state.withLock { state in
+            state.admission.update(pod)
+            return state.workers[new.header.uid]
+          }
+          if let worker {
             await worker.update(pod)
           } else {
-            _ = add(pod)
+            _ = add(pod, mayReject: true)
           }
         } else if let old {
           await state.withLock({ $0.workers[old.header.uid] })?.gone()

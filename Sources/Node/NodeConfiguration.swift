@@ -21,7 +21,7 @@ public struct NodeConfiguration: Sendable {
   public var apiServerHost: String = "10.96.0.1"
   /// `KUBERNETES_SERVICE_PORT` of every container.
   public var apiServerPort: Int = 443
-  /// How many pods the scheduler may place here.
+  /// How many pods may be here; one more that is bound to the node fails with `OutOfpods`.
   public var maxPods: Int = 110
   /// `kubeletVersion`, with its `v`.
   public var version: String = "v1.33.0"

@@ -65,6 +65,9 @@ public struct JSONObject: Sendable, ExpressibleByDictionaryLiteral {
     }
   }
 
+  /// Adds a member whose key is known to be new, without a look-up.
+  public mutating func append(uniqueKey key: String, _ value: JSON) { members.append((key: key, value: value)) }
+
   public mutating func removeAll(where shouldRemove: (Member) throws -> Bool) rethrows {
     try members.removeAll(where: shouldRemove)
   }
@@ -79,14 +82,19 @@ extension JSONObject: Equatable {
   /// Two objects are equal when they have the same members, in whichever order (RFC 8259, section 4).
   public static func == (a: JSONObject, b: JSONObject) -> Bool {
     guard a.count == b.count else { return false }
+    // Only for large objects in another order, where looking each key up in turn would be quadratic.
+    var values: [String: JSON]?
     for (position, member) in a.members.enumerated() {
       // Objects that were made alike have their members at the same places.
       let other = b.members[position]
       if other.key == member.key {
         if other.value != member.value { return false }
-      } else if b[member.key] != member.value {
-        return false
+        continue
       }
+      if values == nil, b.count > 32 {
+        values = Dictionary(b.members.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+      }
+      if (values.map { $0[member.key] } ?? b[member.key]) != member.value { return false }
     }
     return true
   }

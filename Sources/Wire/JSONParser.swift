@@ -36,6 +36,9 @@ extension JSON {
 
 /// A recursive-descent parser.
 private struct JSONParser {
+  /// How many repeated keys are noted; one is enough to refuse a text.
+  static let duplicatesMax = 64
+
   let bytes: [UInt8]
   let depthMax: Int
   let keepingDuplicates: Bool
@@ -119,8 +122,8 @@ private struct JSONParser {
     try enter()
     defer { depth -= 1 }
     var members: [JSONObject.Member] = []
-    // Comparing with every earlier key is quadratic; past a handful of members a set takes over.
-    var seen: Set<String>?
+    // Comparing with every earlier key is quadratic; past a handful of members a dictionary takes over.
+    var seen: [String: Int]?
     if at < bytes.count, bytes[at] == UInt8(ascii: "}") {
       at += 1
       return .object(JSONObject())
@@ -142,18 +145,16 @@ private struct JSONParser {
       let value = try parseValue()
       if keepingDuplicates { path.removeLast() }
 
-      let isRepeated: Bool
-      if seen != nil {
-        isRepeated = seen?.insert(key).inserted == false
-      } else {
-        isRepeated = members.contains { $0.key == key }
-        if members.count == 16 { seen = Set(members.map(\.key) + [key]) }
+      if members.count == 16, seen == nil {
+        seen = Dictionary(members.enumerated().map { ($1.key, $0) }, uniquingKeysWith: { first, _ in first })
       }
-      if isRepeated {
+      let earlier = seen.map { $0[key] } ?? members.firstIndex { $0.key == key }
+      if let earlier {
         guard keepingDuplicates else { throw failure("duplicate key \"\(key)\"", at: keyOffset) }
-        duplicates.append((path + [key]).joined(separator: "."))
-        if let index = members.firstIndex(where: { $0.key == key }) { members[index].value = value }
+        if duplicates.count < Self.duplicatesMax { duplicates.append((path + [key]).joined(separator: ".")) }
+        members[earlier].value = value
       } else {
+        seen?[key] = members.count
         members.append((key: key, value: value))
       }
 

@@ -22,6 +22,11 @@ public struct PatchError: Error, Sendable, Equatable, CustomStringConvertible {
 public enum JSONPatch {
   /// More operations than any real patch has; Kubernetes draws the same line.
   public static let operationsMax = 10_000
+  /// Values and bytes of text that the operations of one patch may put in. A short patch of `copy` operations would
+  /// double the document with each.
+  static let insertedMax = 8 << 20
+  /// The parser's own limit: what reads the result recurses.
+  static let depthMax = 512
 
   /// The document with all operations applied in order, or an error and no change.
   public static func apply(_ patch: JSON, to document: JSON) throws(PatchError) -> JSON {
@@ -31,9 +36,10 @@ public enum JSONPatch {
         .malformed, "a JSON patch may hold \(operationsMax) operations, this one has \(operations.count)")
     }
     var document = document
+    var budget = insertedMax
     for (index, operation) in operations.enumerated() {
       do {
-        try apply(operation: operation, to: &document)
+        try apply(operation: operation, to: &document, &budget)
       } catch {
         throw PatchError(error.reason, "operation \(index): \(error.message)")
       }
@@ -41,7 +47,24 @@ public enum JSONPatch {
     return document
   }
 
-  private static func apply(operation: JSON, to document: inout JSON) throws(PatchError) {
+  /// Takes what `value` costs from the budget.
+  private static func spend(_ value: JSON, depth: Int, _ budget: inout Int) throws(PatchError) {
+    guard depth <= depthMax else { throw PatchError(.malformed, "nesting deeper than \(depthMax) levels") }
+    budget -= 1
+    switch value {
+    case .string(let text): budget -= text.utf8.count
+    case .array(let elements): for element in elements { try spend(element, depth: depth + 1, &budget) }
+    case .object(let object):
+      for member in object.members {
+        budget -= member.key.utf8.count
+        try spend(member.value, depth: depth + 1, &budget)
+      }
+    default: break
+    }
+    guard budget >= 0 else { throw PatchError(.malformed, "the patch adds more than \(insertedMax) bytes") }
+  }
+
+  private static func apply(operation: JSON, to document: inout JSON, _ budget: inout Int) throws(PatchError) {
     guard let name = operation["op"]?.string else { throw PatchError(.malformed, "\"op\" is missing") }
     let path = try pointer(operation, "path")
     func value() throws(PatchError) -> JSON {
@@ -49,10 +72,14 @@ public enum JSONPatch {
       return value
     }
     switch name {
-    case "add": try add(value(), at: path[...], to: &document)
+    case "add":
+      let value = try value()
+      try spend(value, depth: path.count, &budget)
+      try add(value, at: path[...], to: &document)
     case "remove": _ = try remove(at: path[...], from: &document)
     case "replace":
       let value = try value()
+      try spend(value, depth: path.count, &budget)
       if path.isEmpty {
         document = value
       } else {
@@ -62,13 +89,17 @@ public enum JSONPatch {
       guard try get(path, from: document) == value() else {
         throw PatchError(.inapplicable, "test failed at \(text(path[...]))")
       }
-    case "copy": try add(get(pointer(operation, "from"), from: document), at: path[...], to: &document)
+    case "copy":
+      let value = try get(pointer(operation, "from"), from: document)
+      try spend(value, depth: path.count, &budget)
+      try add(value, at: path[...], to: &document)
     case "move":
       let from = try pointer(operation, "from")
       guard !path.starts(with: from) || path.count == from.count else {
         throw PatchError(.malformed, "a value cannot be moved into itself")
       }
       let value = try remove(at: from[...], from: &document)
+      try spend(value, depth: path.count, &budget)
       try add(value, at: path[...], to: &document)
     default: throw PatchError(.malformed, "unknown operation \"\(name)\"")
     }
@@ -197,11 +228,25 @@ public enum MergePatch {
     guard case .object(let changes) = patch else { return patch }
     var result: JSONObject
     if case .object(let members) = target { result = members } else { result = JSONObject() }
+    // Looking each key up in turn would be quadratic: maps may have a hundred thousand.
+    var positions = Dictionary(result.members.enumerated().map { ($1.key, $0) }, uniquingKeysWith: { first, _ in first })
+    var removed: Set<Int> = []
     for (key, change) in changes.members {
+      let position = positions[key]
       if change.isNull {
-        result[key] = nil
+        if let position { removed.insert(position) }
+      } else if let position {
+        result.update(at: position) { $0 = apply(change, to: $0) }
       } else {
-        result[key] = apply(change, to: result[key] ?? .null)
+        positions[key] = result.count
+        result.append(uniqueKey: key, apply(change, to: .null))
+      }
+    }
+    if !removed.isEmpty {
+      var position = 0
+      result.removeAll { _ in
+        defer { position += 1 }
+        return removed.contains(position)
       }
     }
     return .object(result)

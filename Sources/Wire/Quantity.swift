@@ -13,8 +13,16 @@ public struct Quantity: Sendable, Hashable, Comparable {
   public static let zero = Quantity(0)
 
   public static func < (a: Quantity, b: Quantity) -> Bool { a.nanos < b.nanos }
-  public static func + (a: Quantity, b: Quantity) -> Quantity { Quantity(nanos: a.nanos + b.nanos) }
-  public static func - (a: Quantity, b: Quantity) -> Quantity { Quantity(nanos: a.nanos - b.nanos) }
+  /// The sum, at most the largest amount: what pods ask for comes from outside.
+  public static func + (a: Quantity, b: Quantity) -> Quantity {
+    let (sum, overflow) = a.nanos.addingReportingOverflow(b.nanos)
+    return Quantity(nanos: overflow ? (b.nanos < 0 ? .min : .max) : sum)
+  }
+
+  public static func - (a: Quantity, b: Quantity) -> Quantity {
+    let (difference, overflow) = a.nanos.subtractingReportingOverflow(b.nanos)
+    return Quantity(nanos: overflow ? (b.nanos < 0 ? .max : .min) : difference)
+  }
 
   /// The amount in whole units, rounded up.
   public var value: Int64 { Self.dividedUp(nanos, by: 1_000_000_000) }
@@ -72,7 +80,8 @@ public struct Quantity: Sendable, Hashable, Comparable {
     case "Pi": multiplier = 1 << 50
     case "Ei": multiplier = 1 << 60
     case let suffix:
-      guard suffix.first == "e" || suffix.first == "E", let power = Int(suffix.dropFirst()), abs(power) <= 30 else {
+      guard suffix.first == "e" || suffix.first == "E", let power = Int(suffix.dropFirst()), (-30...30).contains(power)
+      else {
         return nil
       }
       exponent += power
@@ -82,8 +91,9 @@ public struct Quantity: Sendable, Hashable, Comparable {
     var amount: Int128 = 0
     for digit in digits {
       let (product, overflow) = amount.multipliedReportingOverflow(by: 10)
-      if overflow { return nil }
-      amount = product + Int128(digit)
+      let (sum, carries) = product.addingReportingOverflow(Int128(digit))
+      if overflow || carries { return nil }
+      amount = sum
     }
     var (scaled, overflow) = amount.multipliedReportingOverflow(by: multiplier)
     while exponent > 0, !overflow {

@@ -9,10 +9,17 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
   public static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
 
+  /// The time after `duration`, at most the end of the year 9999, which is the last that RFC 3339 can write: durations
+  /// come from clients, as the grace period of a deletion does.
   public func adding(_ duration: Duration) -> Timestamp {
     let (seconds, attoseconds) = duration.components
-    return Timestamp(microseconds: microseconds + seconds * 1_000_000 + attoseconds / 1_000_000_000_000)
+    let sum = Int128(microseconds) + Int128(seconds) * 1_000_000 + Int128(attoseconds / 1_000_000_000_000)
+    return Timestamp(microseconds: Int64(min(max(sum, Self.firstMicrosecond), Self.lastMicrosecond)))
   }
+
+  /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
+  private static let firstMicrosecond: Int128 = -62_135_596_800_000_000
+  private static let lastMicrosecond: Int128 = 253_402_300_799_999_999
 
   /// The time from `earlier` to this.
   public func since(_ earlier: Timestamp) -> Duration {

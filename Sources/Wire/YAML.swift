@@ -57,6 +57,8 @@ public enum YAML {
     /// The key that waits for its value, in a mapping.
     var key: String?
     var keys: Set<String> = []
+    /// Whether a merge key brought members that a later key may name again.
+    var hasMerged = false
     var anchor: String?
   }
 
@@ -102,6 +104,7 @@ public enum YAML {
       case YAML_ALIAS_EVENT:
         let alias = name(event.data.alias.anchor) ?? ""
         guard let value = anchors[alias] else { throw failure("unknown anchor '\(alias)' referenced") }
+        guard stack.count + YAML.depth(value) <= depthMax else { throw failure("nesting deeper than \(depthMax) levels") }
         values += YAML.count(value)
         try put(value, failure)
       default: break
@@ -135,8 +138,11 @@ public enum YAML {
         stack[top].key = nil
         if key == "<<" {
           YAML.merge(value, into: &object)
-        } else {
+          stack[top].hasMerged = true
+        } else if stack[top].hasMerged {
           object[key] = value
+        } else {
+          object.append(uniqueKey: key, value)
         }
         stack[top].value = .object(object)
       default: break
@@ -148,9 +154,18 @@ public enum YAML {
   private static func merge(_ value: JSON, into object: inout JSONObject) {
     switch value {
     case .object(let members):
-      for (key, value) in members.members where object[key] == nil { object[key] = value }
+      let present = Set(object.keys)
+      for (key, value) in members.members where !present.contains(key) { object.append(uniqueKey: key, value) }
     case .array(let parts): for part in parts { merge(part, into: &object) }
     default: break
+    }
+  }
+
+  private static func depth(_ value: JSON) -> Int {
+    switch value {
+    case .array(let elements): elements.reduce(0) { max($0, depth($1)) } + 1
+    case .object(let object): object.members.reduce(0) { max($0, depth($1.value)) } + 1
+    default: 0
     }
   }
 

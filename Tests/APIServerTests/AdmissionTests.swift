@@ -168,4 +168,24 @@ import Wire
       #expect(try await review().at("status", "authenticated") == false)
     }
   }
+
+  @Test func aFailedWriteDoesNotFreeWhatAnotherOfTheSameServiceHas() async throws {
+    try await Fixture.run { fixture in
+      let allocator = try ServiceAllocator(
+        range: try #require(IPv4Range("10.96.0.0/24")), nodePorts: 30000...32767, store: fixture.store,
+        identifiers: IdentifierSource(SeededGenerator(state: 1)))
+      // Two writes of one Service want the same port; one is stored, the other fails afterwards.
+      #expect(allocator.reserve(port: 30500, for: "default/s") && allocator.reserve(port: 30500, for: "default/s"))
+      _ = try await fixture.create(
+        "services",
+        ["metadata": ["name": "s"], "spec": ["type": "NodePort", "ports": [["port": 80, "nodePort": 30500]]]])
+      allocator.endReservations(addresses: [], ports: [30500], of: "default/s")
+      allocator.endReservations(addresses: [], ports: [30500], of: "default/s")
+      #expect(!allocator.reserve(port: 30500, for: "default/other"))
+      try await fixture.delete("services", "s")
+      #expect(allocator.reserve(port: 30500, for: "default/other"))
+      allocator.endReservations(addresses: [], ports: [30500], of: "default/other")
+      #expect(allocator.reserve(port: 30500, for: "default/third"))
+    }
+  }
 }

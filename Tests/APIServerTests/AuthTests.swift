@@ -96,4 +96,50 @@ import Wire
       Router.refusal(info, UserInfo(name: "x")).message
         == "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
   }
+
+  @Test func nobodyGrantsWhatTheyDoNotHave() async throws {
+    try await Fixture.run { fixture in
+      let group = "rbac.authorization.k8s.io"
+      func create(_ resource: String, _ namespace: String?, _ body: JSON) async throws {
+        _ = try await fixture.client.create(
+          GroupVersionResource(group: group, version: "v1", resource: resource), namespace: namespace, name: nil,
+          subresource: nil, body: body, options: WriteOptions())
+      }
+      try await create(
+        "rolebindings", "default",
+        [
+          "metadata": ["name": "a"], "subjects": [["kind": "User", "apiGroup": .string(group), "name": "ann"]],
+          "roleRef": ["apiGroup": .string(group), "kind": "ClusterRole", "name": "admin"],
+        ])
+      let step = RBACEscalation(rbac: try RBAC(store: fixture.store))
+      func attempt(_ kind: String, _ namespace: String, _ object: JSON, user: String = "ann") -> Int? {
+        guard
+          let schema = SchemaRegistry.builtin.kind(GroupVersionKind(group: group, version: "v1", kind: kind))
+        else { return -1 }
+        var request = AdmissionRequest(
+          operation: .create, kind: schema, namespace: namespace, name: "x", subresource: "",
+          user: UserInfo(name: user, groups: ["system:authenticated"]), dryRun: false, object: object, old: nil)
+        do {
+          try step.admit(&request)
+          return nil
+        } catch { return error.code }
+      }
+      func rules(_ verbs: JSON, _ groups: JSON, _ resources: JSON) -> JSON {
+        ["rules": [["verbs": verbs, "apiGroups": groups, "resources": resources]]]
+      }
+      func reference(_ name: String) -> JSON {
+        ["roleRef": ["kind": "ClusterRole", "name": .string(name)], "subjects": []]
+      }
+      #expect(attempt("Role", "default", rules(["get", "delete"], [""], ["pods", "secrets"])) == nil)
+      #expect(attempt("Role", "default", rules(["get"], [""], ["nodes"])) == 403)
+      #expect(attempt("Role", "default", rules(["*"], ["*"], ["*"])) == 403)
+      #expect(attempt("Role", "kube-system", rules(["get"], [""], ["pods"])) == 403)
+      #expect(attempt("ClusterRole", "", rules(["get"], [""], ["pods"])) == 403)
+      #expect(attempt("RoleBinding", "default", reference("edit")) == nil)
+      #expect(attempt("RoleBinding", "default", reference("cluster-admin")) == 403)
+      #expect(attempt("RoleBinding", "default", reference("none")) == 403)
+      #expect(attempt("ClusterRoleBinding", "", reference("view")) == 403)
+      #expect(attempt("Role", "default", ["rules": [["verbs": ["get"], "nonResourceURLs": ["/metrics"]]]]) == 403)
+    }
+  }
 }

@@ -153,10 +153,10 @@ import Wire
   @Test func propagationPoliciesLeaveFinalizers() async throws {
     try await Fixture.run { fixture in
       _ = try await fixture.configMap("a")
-      let foreground = try await fixture.delete("configmaps", "a", DeletionOptions(propagationPolicy: .foreground))
+      let foreground = try await fixture.delete("configmaps", "a", DeleteOptions(propagationPolicy: .foreground))
       #expect(foreground.at("metadata", "finalizers") == ["foregroundDeletion"])
       _ = try await fixture.configMap("b")
-      let orphan = try await fixture.delete("configmaps", "b", DeletionOptions(propagationPolicy: .orphan))
+      let orphan = try await fixture.delete("configmaps", "b", DeleteOptions(propagationPolicy: .orphan))
       #expect(orphan.at("metadata", "finalizers") == ["orphan"])
     }
   }
@@ -165,7 +165,7 @@ import Wire
     try await Fixture.run { fixture in
       _ = try await fixture.configMap("a")
       let wrong = await refusal {
-        try await fixture.delete("configmaps", "a", DeletionOptions(preconditionUID: "other"))
+        try await fixture.delete("configmaps", "a", DeleteOptions(preconditionUID: "other"))
       }
       #expect(wrong?.code == 409)
       #expect(try await fixture.get("configmaps", "a")["kind"] == "ConfigMap")
@@ -185,11 +185,11 @@ import Wire
         marked.at("metadata", "deletionTimestamp")?.string
           == fixture.clock.now().adding(.seconds(30)).rfc3339)
       // Longer does nothing, shorter counts, zero removes.
-      let longer = try await fixture.delete("pods", "bound", DeletionOptions(gracePeriodSeconds: 60))
+      let longer = try await fixture.delete("pods", "bound", DeleteOptions(gracePeriodSeconds: 60))
       #expect(longer.at("metadata", "deletionGracePeriodSeconds") == 30)
-      let shorter = try await fixture.delete("pods", "bound", DeletionOptions(gracePeriodSeconds: 5))
+      let shorter = try await fixture.delete("pods", "bound", DeleteOptions(gracePeriodSeconds: 5))
       #expect(shorter.at("metadata", "deletionGracePeriodSeconds") == 5)
-      try await fixture.delete("pods", "bound", DeletionOptions(gracePeriodSeconds: 0))
+      try await fixture.delete("pods", "bound", DeleteOptions(gracePeriodSeconds: 0))
       #expect(await refusal { _ = try await fixture.get("pods", "bound") }?.code == 404)
     }
   }
@@ -343,5 +343,35 @@ import Wire
     fixture.store.close()
     for try await _ in stream {}
     await fixture.close()
+  }
+
+  @Test func aGracePeriodOfAnyLengthIsTaken() async throws {
+    try await Fixture.run { fixture in
+      _ = try await fixture.create("pods", Fixture.pod("p", node: "n"))
+      let marked = try await fixture.delete("pods", "p", DeleteOptions(gracePeriodSeconds: .max))
+      #expect(marked.at("metadata", "deletionTimestamp") == "9999-12-31T23:59:59Z")
+      try await fixture.delete("pods", "p", DeleteOptions(gracePeriodSeconds: 0))
+    }
+  }
+
+  @Test func aSubresourceIsNoWayToTheWholeObject() async throws {
+    try await Fixture.run { fixture in
+      let pod = try await fixture.create("pods", Fixture.pod("p")).json()
+      for subresource in ["eviction", "binding", "proxy", "exec"] {
+        let refused = await refusal {
+          _ = try await fixture.update("pods", "p", pod, subresource: subresource)
+        }
+        #expect(refused?.code == 405)
+      }
+      let resized = try await fixture.patch(
+        "pods", "p", .strategicMerge,
+        [
+          "metadata": ["labels": ["a": "b"]],
+          "spec": ["containers": [["name": "c", "image": "evil:1", "resources": ["limits": ["cpu": "2"]]]]],
+        ], subresource: "resize")
+      let container = try #require(resized.at("spec", "containers")?.array?.first)
+      #expect(container["image"] == "i:1" && container.at("resources", "limits", "cpu") == "2")
+      #expect(resized.at("metadata", "labels", "a") == nil)
+    }
   }
 }

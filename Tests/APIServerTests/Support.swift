@@ -120,7 +120,7 @@ final class Fixture {
   }
 
   @discardableResult
-  func delete(_ resource: String, _ name: String, _ options: DeletionOptions = DeletionOptions()) async throws -> JSON {
+  func delete(_ resource: String, _ name: String, _ options: DeleteOptions = DeleteOptions()) async throws -> JSON {
     try await client.delete(
       Self.resource(resource), namespace: Self.namespace(resource), name: name, options: options
     ).json()

@@ -31,8 +31,12 @@ final class FakeRuntime: ContainerRuntime {
   private let stream: Mutex<(AsyncStream<RuntimeEvent>, AsyncStream<RuntimeEvent>.Continuation)>
   private let time: any TimeSource
 
-  init(time: any TimeSource) {
+  private let base: String
+
+  /// - Parameter base: a folder for the files that containers leave.
+  init(time: any TimeSource, base: String) {
     self.time = time
+    self.base = base
     stream = Mutex(AsyncStream<RuntimeEvent>.makeStream())
   }
 
@@ -76,6 +80,8 @@ final class FakeRuntime: ContainerRuntime {
     if let event { stream.withLock { _ = $0.1.yield(event) } }
   }
 
+  func terminationMessageFile(_ id: String) -> String { "\(base)/termination-\(id)" }
+
   func createSandbox(_ spec: SandboxSpec) async throws(RuntimeError) -> Sandbox {
     let now = time.now()
     let sandbox: Sandbox? = model.withLock { model in
@@ -117,7 +123,9 @@ final class FakeRuntime: ContainerRuntime {
         id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
         attempt: spec.attempt, image: spec.image, imageID: spec.imageID, status: .created, createdAt: now,
         oomKilled: false, isLost: false, logPath: spec.logPath, labels: spec.labels)
-      return ContainerHandle(id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt)
+      return ContainerHandle(
+        id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt,
+        terminationMessageFile: spec.terminationMessagePath == nil ? nil : terminationMessageFile(id))
     }
   }
 
@@ -174,5 +182,12 @@ final class FakeRuntime: ContainerRuntime {
 
   func stats(podUID: String) async throws(RuntimeError) -> PodUsage { throw RuntimeError(.unsupported, "not in the fake") }
   func updateResources(_ id: String, _ resources: ContainerResources) async throws(RuntimeError) {}
-  func reopenLog(_ id: String) async throws(RuntimeError) {}
+
+  /// Begins an empty log, as the monitor does.
+  func reopenLog(_ id: String) async throws(RuntimeError) {
+    guard let path = model.withLock({ $0.containers[id]?.logPath }) else { throw .notFound(id) }
+    do throws(SystemError) { try DurableFile.write([], to: path) } catch {
+      throw RuntimeError(.system, error.description)
+    }
+  }
 }

@@ -24,7 +24,7 @@ final class NodeHarness: Sendable {
     var template = Array("/tmp/apus-node-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
     base = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    fake = FakeRuntime(time: time)
+    fake = FakeRuntime(time: time, base: base)
     self.runtime = runtime ?? fake
     images = try ImageStore.open(root: "\(base)/images")
     try await importImage("localhost/web:1", layer: layer)

@@ -9,25 +9,18 @@ import Wire
 
 @testable import Node
 
-/// The node on real containers, with an API in memory.
-@Suite("Node on real containers", .serialized, .enabled(if: kernelTestsAreEnabled), .timeLimit(.minutes(2)))
-struct NodeKernelTests {
+extension KernelTests {
+  /// The node on real containers, with an API in memory.
+  @Suite("Node") struct NodeKernelTests {}
+}
+
+extension KernelTests.NodeKernelTests {
   private func withHarness(_ body: (RuntimeHarness, NodeHarness) async throws -> Void) async throws {
     try await RuntimeHarness.run { machine in
       let tar = try await Subprocess.run("/bin/tar", ["-C", "\(machine.base)/layer", "-c", "."], outputLimit: 16 << 20)
       let harness = try await NodeHarness(layer: tar.stdout, runtime: machine.runtime)
       defer { harness.close() }
-      let result: Result<Void, any Error>
-      do {
-        try await body(machine, harness)
-        result = .success(())
-      } catch {
-        result = .failure(error)
-      }
-      // Every machine uses the same range: a bridge left over would take the next one's probes.
-      let bridge = "ap\(machine.base.suffix(6))"
-      _ = try? await Subprocess.run("/bin/ip", ["link", "delete", bridge])
-      try result.get()
+      try await body(machine, harness)
     }
   }
 

@@ -344,6 +344,46 @@ struct NodeTests {
     }
   }
 
+  @Test("a pod beyond the node's capacity fails at once, and only that one")
+  func rejection() async throws {
+    try await withHarness { harness in
+      try await harness.withNode { _ in
+        harness.createPod("big") { pod in
+          pod["spec"]?["containers"] = [
+            ["name": "web", "image": "localhost/web:1", "resources": ["requests": ["cpu": "100k"]]]
+          ]
+        }
+        await harness.client.waitForPod("big") { $0.phase == "Failed" }
+        let pod = try #require(harness.pod("big"))
+        #expect(pod.json.at("status", "reason")?.string == "OutOfcpu")
+        #expect(
+          pod.json.at("status", "message")?.string?
+            .hasPrefix("Pod was rejected: Node didn't have enough resource: cpu, requested: 100000000, used: 0, ") == true)
+        #expect(pod.json.at("status", "containerStatuses") == nil)
+        harness.createPod("small")
+        await harness.client.waitForPod("small") { $0.isPodReady }
+        #expect(harness.fake.model.withLock { $0.specs.map(\.podName) } == ["small"])
+        try await harness.deletePod("big")
+        await harness.client.waitForNoPod("big")
+      }
+    }
+  }
+
+  @Test("what a container says of its end is in its status")
+  func terminationMessage() async throws {
+    try await withHarness { harness in
+      try await harness.withNode { _ in
+        harness.createPod("a") { $0["spec"]?["restartPolicy"] = "Never" }
+        await harness.client.waitForPod("a") { $0.isPodReady }
+        try DurableFile.write(Array("why".utf8), to: harness.fake.terminationMessageFile("c1"))
+        harness.fake.exit("web", code: 3)
+        await harness.client.waitForPod("a") { $0.phase == "Failed" }
+        let end = harness.pod("a")?.containerStatus("web")?.at("state", "terminated")
+        #expect(end?["message"]?.string == "why" && end?["exitCode"]?.int == 3)
+      }
+    }
+  }
+
   @Test("logs of the present and the previous run")
   func logs() async throws {
     try await withHarness { harness in

@@ -11,10 +11,15 @@ import Wire
 /// Whether tests that make containers may run: as root, in a network and mount namespace of their own.
 let kernelTestsAreEnabled = getenv("APUS_KERNEL_TESTS").map { String(cString: $0) } == "1"
 
+/// Every test that makes containers. One after the other: they share a network namespace and the range of addresses.
+@Suite("On real containers", .serialized, .enabled(if: kernelTestsAreEnabled), .timeLimit(.minutes(1)))
+enum KernelTests {}
+
 /// A runtime in a folder of its own, with a busybox image and a bridge network.
 final class RuntimeHarness {
   let base: String
   let configuration: CrunRuntime.Configuration
+  private let bridge: String
   private(set) var runtime: CrunRuntime
   private var number = 0
 
@@ -30,6 +35,7 @@ final class RuntimeHarness {
     guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
     base = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let name = String(base.suffix(6))
+    bridge = "ap\(name)"
     var configuration = CrunRuntime.Configuration(
       stateDirectory: "\(base)/state", runDirectory: "/run/apus-test/\(name)",
       networkConfigurationDirectory: "\(base)/cni")
@@ -64,7 +70,7 @@ final class RuntimeHarness {
     try DurableFile.write(
       Array("root:x:0:\nweb:x:1001:\nstaff:x:50:web\n".utf8), to: "\(base)/layer/etc/group")
     let network = """
-      {"cniVersion":"1.0.0","name":"apus-\(name)","plugins":[{"type":"bridge","bridge":"ap\(name)","isGateway":true,
+      {"cniVersion":"1.0.0","name":"apus-\(name)","plugins":[{"type":"bridge","bridge":"\(bridge)","isGateway":true,
       "ipam":{"type":"host-local","dataDir":"\(base)/ipam","ranges":[[{"subnet":"10.213.7.0/24"}]]}}]}
       """
     try DurableFile.write(Array(network.utf8), to: "\(base)/cni/10-test.conflist")
@@ -160,6 +166,11 @@ final class RuntimeHarness {
   private func close() async throws -> [String] {
     try await runtime.removeEverything()
     var left: [String] = []
+    // The plugin leaves its bridge, and the next test's would have the same range.
+    if if_nametoindex(bridge) != 0 {
+      let removed = try await Subprocess.run("/bin/ip", ["link", "delete", bridge])
+      if !removed.status.isSuccess { left.append("bridge: \(removed.message)") }
+    }
     for mount in try MountInfo.current()
     where mount.mountPoint.contains(base) || mount.mountPoint.hasPrefix(configuration.runDirectory) {
       left.append("mount \(mount.mountPoint)")

@@ -2,16 +2,21 @@ import Glibc
 import KubeClient
 import LinuxSystem
 import NIOCore
+import NIOPosix
 import Synchronization
 import Testing
 import Wire
 
 @testable import Node
 
-@Suite(.serialized, .enabled(if: kernelTestsAreEnabled), .timeLimit(.minutes(2)))
-struct RuntimeKernelTests {
-  let terminal = TerminalOptions(stdin: true, stdout: true, stderr: false, tty: true)
-  let pipes = TerminalOptions(stdin: true, stdout: true, stderr: true, tty: false)
+extension KernelTests {
+  @Suite("Runtime") struct RuntimeKernelTests {
+    let terminal = TerminalOptions(stdin: true, stdout: true, stderr: false, tty: true)
+    let pipes = TerminalOptions(stdin: true, stdout: true, stderr: true, tty: false)
+  }
+}
+
+extension KernelTests.RuntimeKernelTests {
 
   @Test func runsToItsEndAndLeavesNothing() async throws {
     try await RuntimeHarness.run { harness in
@@ -311,6 +316,40 @@ struct RuntimeKernelTests {
       let id = try await harness.container("n1", ["sh", "-c", "ls -l /proc/self/ns; sleep 1000 & sleep 1000"])
       try await harness.runtime.startContainer(id)
       try await harness.runtime.signal(id, SIGTERM)
+      try await harness.runtime.removeContainer(id)
+    }
+  }
+
+  @Test func goesOnInANewLogFile() async throws {
+    try await RuntimeHarness.run { harness in
+      _ = try await harness.sandbox("q1")
+      let id = try await harness.container("q1", ["sleep", "1000"])
+      try await harness.runtime.startContainer(id)
+      func say(_ word: String) async throws {
+        let result = try await harness.runtime.execSync(
+          id, command: ["sh", "-c", "echo \(word) >/proc/1/fd/1"], timeout: .seconds(10), outputLimit: 1000)
+        #expect(result.status.isSuccess)
+      }
+      try await say("one")
+      let path = try await harness.state(id).logPath
+      let (changes, change) = AsyncStream<Void>.makeStream()
+      let watcher = FileWatcher()
+      try await watcher.start(on: MultiThreadedEventLoopGroup.singleton.any())
+      let watch = watcher.watch(String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])) { change.yield() }
+      // Whatever its size.
+      await LogRotation(runtime: harness.runtime, time: SystemClock(), log: harness.runtime.log, sizeMax: -1).rotate()
+      var iterator = changes.makeAsyncIterator()
+      while access(path, F_OK) != 0 { await iterator.next() }
+      watch?.cancel()
+      await watcher.stop()
+      try await say("two")
+      try await harness.runtime.signal(id, SIGKILL)
+      _ = await harness.exit(of: id)
+      let collected = Mutex("")
+      try await LogReader(path: path, options: LogOptions(), now: SystemClock().now(), isRunning: { false })
+        .run(changes: changes) { bytes in collected.withLock { $0 += String(buffer: bytes) } }
+      #expect(collected.withLock { $0 } == "one\ntwo\n")
+      #expect(Files.exists(LogRotation.rotated(path)))
       try await harness.runtime.removeContainer(id)
     }
   }

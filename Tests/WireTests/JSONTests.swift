@@ -156,4 +156,13 @@ func randomValue(depth: Int, using generator: inout SeededGenerator) -> JSON {
     }
     return .object(object)
   }
+
+  @Test func manyRepeatedKeysAreNotedOnceInAWhile() throws {
+    let text = "{" + (0..<2000).map { "\"k\($0 % 500)\":\($0)" }.joined(separator: ",") + "}"
+    var duplicates: [String] = []
+    let value = try JSON.parse(Array(text.utf8), duplicates: &duplicates)
+    #expect(value.object?.count == 500)
+    #expect(value["k499"] == 1999)
+    #expect(duplicates.count == 64 && duplicates.first == "k0")
+  }
 }

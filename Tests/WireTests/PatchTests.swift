@@ -2,6 +2,33 @@ import Testing
 import Wire
 
 @Suite struct PatchTests {
+  /// Each `copy` doubles the document; and nesting grows beyond what a reader's stack holds.
+  @Test func aPatchCannotBlowTheDocumentUp() throws {
+    let doubling = (0..<60).map { #"{"op":"copy","from":"/a","path":"/a/x\#($0)"}"# }.joined(separator: ",")
+    #expect(throws: PatchError.self) {
+      try JSONPatch.apply(JSON.parse("[\(doubling)]"), to: JSON.parse(#"{"a":{"b":"c"}}"#))
+    }
+    var path = "/a"
+    var nesting: [String] = []
+    for _ in 0..<14 {
+      nesting.append(#"{"op":"copy","from":"/a","path":"\#(path)/a"}"#)
+      path += String(path.dropFirst(0)) + "/a"
+    }
+    #expect(throws: PatchError.self) {
+      try JSONPatch.apply(JSON.parse("[\(nesting.joined(separator: ","))]"), to: JSON.parse(#"{"a":{}}"#))
+    }
+  }
+
+  @Test func largeMergesKeepTheirOrder() {
+    func object(_ keys: [Int], _ value: JSON) -> JSON {
+      .object(JSONObject(uniqueMembers: keys.map { (key: "k\($0)", value: value) }))
+    }
+    let merged = MergePatch.apply(object(Array(stride(from: 0, to: 100, by: 2)), nil), to: object(Array(0..<100), 1))
+    #expect(merged.object?.keys == stride(from: 1, to: 100, by: 2).map { "k\($0)" })
+    #expect(object(Array(0..<100), 1) == object((0..<100).reversed(), 1))
+    #expect(object(Array(0..<100), 1) != object((1...100).reversed(), 1))
+  }
+
   @Test(arguments: [
     (#"[{"op":"add","path":"/b","value":2}]"#, #"{"a":[1]}"#, #"{"a":[1],"b":2}"#),
     (#"[{"op":"add","path":"/a/0","value":0},{"op":"add","path":"/a/-","value":9}]"#, #"{"a":[1]}"#, #"{"a":[0,1,9]}"#),

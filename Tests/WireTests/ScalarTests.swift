@@ -13,7 +13,19 @@ import Wire
     #expect(Quantity(text)?.nanos == Int128(nanos))
   }
 
-  @Test(arguments: ["", "-", "1x", "1 Mi", "Mi", "1.2.3", "1e", "1ee3", "0x10", "1Kii", "１"])
+  @Test func extremesStayWithinBounds() throws {
+    let large = try #require(Quantity("1e29"))
+    #expect(large + large == Quantity(nanos: .max))
+    #expect(Quantity(nanos: .min) - large == Quantity(nanos: .min))
+    let end = Timestamp(seconds: 0).adding(.seconds(Int64.max))
+    #expect(end.rfc3339 == "9999-12-31T23:59:59Z")
+    #expect(Timestamp(seconds: 0).adding(.seconds(Int64.min)).rfc3339 == "0001-01-01T00:00:00Z")
+  }
+
+  @Test(arguments: [
+    "", "-", "1x", "1 Mi", "Mi", "1.2.3", "1e", "1ee3", "0x10", "1Kii", "１",
+    "1e-9223372036854775808", "170141183460469231731687303715884105728n", "9999999999999999999999999999999999999999",
+  ])
   func refusesQuantities(text: String) {
     #expect(Quantity(text) == nil)
   }

@@ -73,4 +73,13 @@ import Testing
       for document in documents { #expect((try? JSON.parse(document.serialized())) != nil) }
     }
   }
+
+  /// Every level of aliases would add as many levels as the text may nest.
+  @Test func aliasesDoNotNestDeeperThanText() {
+    let open = String(repeating: "[", count: 100)
+    let close = String(repeating: "]", count: 100)
+    #expect(throws: YAMLError.self) {
+      try YAML.parse(Array("a: &a \(open)\(close)\nb: &b \(open)*a\(close)\nc: \(open)*b\(close)\n".utf8))
+    }
+  }
 }

@@ -19,7 +19,7 @@ struct AdmissionRequest {
   /// The present state, for updates.
   let old: JSON?
   var warnings: [String] = []
-  /// What to undo when the write does not happen.
+  /// To be called once each when the write has been stored, and seen by the store's watches, or has failed.
   var reservations: [@Sendable () -> Void] = []
 
   init(
@@ -42,8 +42,8 @@ struct AdmissionRequest {
     kind.group.isEmpty && kind.resource == resource && subresource.isEmpty
   }
 
-  mutating func rollBack() {
-    for undo in reservations { undo() }
+  mutating func endReservations() {
+    for end in reservations { end() }
     reservations = []
   }
 

@@ -8,12 +8,54 @@ import Wire
 /// Gives Services their cluster addresses and node ports, and never one of them twice.
 ///
 /// The allocator is rebuilt from the stored Services at start and gives back what a deleted or changed Service no
-/// longer has. A reservation is made at admission and taken back when the write fails.
+/// longer has. A reservation is made at admission and ends with the write, which by then is stored or has failed.
 final class ServiceAllocator: Sendable {
+  /// Who has a number, and why: a stored Service, writes that are under way, or both.
+  private struct Holder {
+    /// `namespace/name`
+    var owner: String
+    var isStored = false
+    /// Two writes of one Service may want the same number; the one that fails must not take it from the other.
+    var reservations = 0
+  }
+
+  /// The holders of numbers of one sort.
+  private struct Table {
+    private var holders: [Int: Holder] = [:]
+
+    func isFree(_ number: Int) -> Bool { holders[number] == nil }
+
+    mutating func reserve(_ number: Int, for owner: String) -> Bool {
+      var holder = holders[number] ?? Holder(owner: owner)
+      guard holder.owner == owner else { return false }
+      holder.reservations += 1
+      holders[number] = holder
+      return true
+    }
+
+    mutating func endReservation(_ number: Int, of owner: String) {
+      change(number, of: owner) { $0.reservations = max(0, $0.reservations - 1) }
+    }
+
+    /// What another Service has stays with it.
+    mutating func setStored(_ number: Int, by owner: String) {
+      if holders[number] == nil { holders[number] = Holder(owner: owner) }
+      change(number, of: owner) { $0.isStored = true }
+    }
+
+    mutating func removeStored(_ number: Int, by owner: String) { change(number, of: owner) { $0.isStored = false } }
+
+    private mutating func change(_ number: Int, of owner: String, _ body: (inout Holder) -> Void) {
+      guard var holder = holders[number], holder.owner == owner else { return }
+      body(&holder)
+      holders[number] = holder.isStored || holder.reservations > 0 ? holder : nil
+    }
+  }
+
   private struct State {
-    /// By number in the range, or by port: which Service (`namespace/name`) has it.
-    var addresses: [Int: String] = [:]
-    var ports: [Int: String] = [:]
+    /// By number in the range.
+    var addresses = Table()
+    var ports = Table()
   }
 
   let range: IPv4Range
@@ -57,8 +99,8 @@ final class ServiceAllocator: Sendable {
     let (addresses, ports) = used(entry)
     let owner = entry.header.key.description
     state.withLock { state in
-      for address in addresses { state.addresses[address] = owner }
-      for port in ports { state.ports[port] = owner }
+      for address in addresses { state.addresses.setStored(address, by: owner) }
+      for port in ports { state.ports.setStored(port, by: owner) }
     }
   }
 
@@ -67,30 +109,20 @@ final class ServiceAllocator: Sendable {
     let before = event.previous.map(used) ?? ([], [])
     let after = event.kind == .delete ? ([], []) : used(event.entry)
     state.withLock { state in
-      for address in before.0 where !after.0.contains(address) && state.addresses[address] == owner {
-        state.addresses[address] = nil
-      }
-      for port in before.1 where !after.1.contains(port) && state.ports[port] == owner { state.ports[port] = nil }
-      for address in after.0 { state.addresses[address] = owner }
-      for port in after.1 { state.ports[port] = owner }
+      for address in before.0 where !after.0.contains(address) { state.addresses.removeStored(address, by: owner) }
+      for port in before.1 where !after.1.contains(port) { state.ports.removeStored(port, by: owner) }
+      for address in after.0 { state.addresses.setStored(address, by: owner) }
+      for port in after.1 { state.ports.setStored(port, by: owner) }
     }
   }
 
   /// Reserves a chosen address; `false` when another Service has it.
   func reserve(address index: Int, for owner: String) -> Bool {
-    state.withLock { state in
-      if let holder = state.addresses[index], holder != owner { return false }
-      state.addresses[index] = owner
-      return true
-    }
+    state.withLock { $0.addresses.reserve(index, for: owner) }
   }
 
   func reserve(port: Int, for owner: String) -> Bool {
-    state.withLock { state in
-      if let holder = state.ports[port], holder != owner { return false }
-      state.ports[port] = owner
-      return true
-    }
+    state.withLock { $0.ports.reserve(port, for: owner) }
   }
 
   /// Reserves a free address. The lower part of the range is left for addresses that people choose (KEP-3070).
@@ -102,8 +134,9 @@ final class ServiceAllocator: Sendable {
         let start = identifiers.number(below: part.count)
         for step in 0..<part.count {
           let index = part.lowerBound + (start + step) % part.count
-          if index <= last, index != Self.dnsAddressIndex, index != 1, state.addresses[index] == nil {
-            state.addresses[index] = owner
+          if index <= last, index != Self.dnsAddressIndex, index != 1, state.addresses.isFree(index),
+            state.addresses.reserve(index, for: owner)
+          {
             return index
           }
         }
@@ -121,20 +154,18 @@ final class ServiceAllocator: Sendable {
         let start = identifiers.number(below: part.count)
         for step in 0..<part.count {
           let port = part.lowerBound + (start + step) % part.count
-          if state.ports[port] == nil {
-            state.ports[port] = owner
-            return port
-          }
+          if state.ports.isFree(port), state.ports.reserve(port, for: owner) { return port }
         }
       }
       return nil
     }
   }
 
-  func release(addresses: [Int], ports: [Int], of owner: String) {
+  /// Ends reservations: the numbers are free again unless the Service was stored with them.
+  func endReservations(addresses: [Int], ports: [Int], of owner: String) {
     state.withLock { state in
-      for address in addresses where state.addresses[address] == owner { state.addresses[address] = nil }
-      for port in ports where state.ports[port] == owner { state.ports[port] = nil }
+      for address in addresses { state.addresses.endReservation(address, of: owner) }
+      for port in ports { state.ports.endReservation(port, of: owner) }
     }
   }
 }
@@ -157,7 +188,7 @@ struct ServiceAdmission: AdmissionStep {
     defer {
       let (newAddresses, newPorts) = (addresses, ports)
       if !newAddresses.isEmpty || !newPorts.isEmpty {
-        request.reservations.append { allocator.release(addresses: newAddresses, ports: newPorts, of: owner) }
+        request.reservations.append { allocator.endReservations(addresses: newAddresses, ports: newPorts, of: owner) }
       }
     }
 

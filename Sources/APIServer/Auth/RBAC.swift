@@ -158,13 +158,14 @@ final class RBAC: Sendable {
     }
   }
 
+  /// The rules of a Role, or with an empty namespace of a ClusterRole; `nil` when there is no such role.
+  func rules(ofRole name: String, namespace: String) -> [Rule]? {
+    index.withLock { $0.roles["\(namespace)/\(name)"] }
+  }
+
   /// Everything that the user may do in a namespace, for `SelfSubjectRulesReview`.
   func rules(for user: UserInfo, namespace: String) -> [Rule] {
-    if user.isMaster {
-      return [
-        Rule(["verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]]), Rule(["verbs": ["*"], "nonResourceURLs": ["*"]]),
-      ]
-    }
+    if user.isMaster { return Rule.everything }
     return index.withLock { index in
       var rules: [Rule] = []
       for (_, binding) in index.bindings.sorted(by: { $0.key < $1.key })

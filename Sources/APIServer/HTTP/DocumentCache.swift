@@ -45,8 +45,8 @@ final class DocumentCache: Sendable {
     var reply = Reply(body: .bytes(json))
     if path == "/api" || path == "/apis" { reply.headers.append(("Vary", "Accept")) }
     // The hash in the URL changes with the content: a client may keep it for ever.
-    if path.hasPrefix("/openapi/v3/"), query["hash"] != nil {
-      reply.headers.append(("ETag", "\"\(query["hash"] ?? "")\""))
+    if path.hasPrefix("/openapi/v3/"), let hash = query["hash"], hash == Self.hash(json) {
+      reply.headers.append(("ETag", "\"\(hash)\""))
     }
     return reply
   }

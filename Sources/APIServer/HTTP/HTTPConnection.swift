@@ -163,6 +163,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       switch reply.body {
       case .watch(let stream): stream.cancel()
       case .stream(let produce): Task { try? await produce { _ in throw CancellationError() } }
+      // Otherwise the process that was started for the client would run on.
+      case .upgrade(let take): take(nil)
       default: break
       }
       return

@@ -59,6 +59,8 @@ final class HTTPServer: Sendable {
         .serverChannelOption(.backlog, value: 512)
         .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
         .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+        // A watch may be silent for hours; a client whose machine has gone must be noticed nevertheless.
+        .childChannelOption(.socketOption(.so_keepalive), value: 1)
         .childChannelOption(.maxMessagesPerRead, value: 4)
         .childChannelOption(.allowRemoteHalfClosure, value: true)
         .childChannelOption(

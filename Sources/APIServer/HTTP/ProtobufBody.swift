@@ -9,6 +9,7 @@ import Wire
 struct ProtobufBody {
   private static let magic: [UInt8] = [0x6B, 0x38, 0x73, 0x00]
   private static let depthMax = 64
+  private static let mapCountMax = 20_000
 
   /// Why bytes are no such body.
   struct Malformed: Error {
@@ -137,7 +138,14 @@ struct ProtobufBody {
   private static func add(_ value: Value, _ field: FieldSchema, to object: inout JSONObject, depth: Int) throws {
     switch field.type {
     case .list(let element):
-      var list = object[field.name]?.array ?? []
+      // Taken out of the object first, so that adding to it does not copy it.
+      var list: [JSON] = []
+      if let at = object.index(of: field.name) {
+        object.update(at: at) { value in
+          if case .array(let elements) = value { list = elements }
+          value = .null
+        }
+      }
       if case .bytes(let packed) = value, isNumber(element) {
         var at = packed.startIndex
         while at < packed.endIndex { list.append(try scalar(.number(try varint(packed, &at)), element, depth)) }
@@ -153,8 +161,17 @@ struct ProtobufBody {
         if number == 1, case .bytes(let text) = value { key = String(decoding: text, as: UTF8.self) }
         if number == 2 { content = try scalar(value, element, depth) }
       }
-      var map = object[field.name]?.object ?? JSONObject()
-      map[key] = try content ?? scalar(.bytes([]), element, depth)
+      let added = try content ?? scalar(.bytes([]), element, depth)
+      var map = JSONObject()
+      if let at = object.index(of: field.name) {
+        object.update(at: at) { value in
+          if case .object(let members) = value { map = members }
+          value = .null
+        }
+      }
+      map[key] = added
+      // Each key is looked up in turn.
+      guard map.count <= mapCountMax else { throw Malformed("\(field.name) has more than \(mapCountMax) entries") }
       object[field.name] = .object(map)
     default: object[field.name] = try scalar(value, field.type, depth)
     }

@@ -49,10 +49,12 @@ final class RESTHandler: Sendable {
       let name = String(info.subresource.split(separator: "/").first ?? "")
       guard let subresource = kind.subresource(info.subresource) ?? kind.subresource(name) else { throw .noSuchPath() }
       if info.subresource != subresource.name, !info.subresource.hasPrefix("proxy/") { throw .noSuchPath() }
+      // Without this, a right to `update pods/eviction` or to `watch deployments/scale` would be one to the object.
+      guard subresource.verbs.contains(info.verb) else { throw .methodNotAllowed() }
     } else if !kind.verbs.contains(info.verb) {
       throw .methodNotAllowed()
     }
-    if kind.isNamespaced, info.namespace.isEmpty, info.verb != "list", info.verb != "watch", kind.verbs.contains("list") {
+    if kind.isNamespaced, info.namespace.isEmpty, info.verb != "list", info.verb != "watch" {
       throw info.name.isEmpty && info.verb == "create"
         ? .badRequest("an empty namespace may not be set during creation") : .noSuchPath()
     }
@@ -250,7 +252,8 @@ final class RESTHandler: Sendable {
   }
 
   private func answer(
-    _ info: RequestInfo, _ kind: KindSchema, _ representation: Representation, _ respond: @escaping Router.Respond
+    _ info: RequestInfo, _ kind: KindSchema, _ representation: Representation, _ loop: any EventLoop,
+    _ respond: @escaping Router.Respond
   ) -> WriteCompletion {
     { result in
       switch result {
@@ -262,7 +265,11 @@ final class RESTHandler: Sendable {
         }
         // Subresources answer with their own kinds, which have no table here.
         let form = info.subresource.isEmpty || info.subresource == "status" ? representation : .json
-        respond(self.present(written.bytes, kind, form, info, code: written.code, warnings: written.warnings))
+        let present: @Sendable () -> Void = {
+          respond(self.present(written.bytes, kind, form, info, code: written.code, warnings: written.warnings))
+        }
+        // Other forms parse the object: not on the store's thread, which all writes wait for and whose stack is small.
+        if form.shape == .object { present() } else { loop.execute(present) }
       case .failure(let error): respond(Reply(error))
       }
     }
@@ -276,7 +283,7 @@ final class RESTHandler: Sendable {
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(info, kind, user, request.loop)
     subresources.create(
-      write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, respond))
+      write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func update(
@@ -287,7 +294,7 @@ final class RESTHandler: Sendable {
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(info, kind, user, request.loop)
     subresources.update(
-      write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, respond))
+      write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func patch(
@@ -307,7 +314,7 @@ final class RESTHandler: Sendable {
     do { body = try JSON.parse(request.body) } catch {
       throw .badRequest("the patch is not valid JSON: \(error)")
     }
-    subresources.patch(write, type: type, body: body, completion: answer(info, kind, representation, respond))
+    subresources.patch(write, type: type, body: body, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func delete(
@@ -318,7 +325,7 @@ final class RESTHandler: Sendable {
     guard info.subresource.isEmpty else { throw .methodNotAllowed() }
     var write = try writeRequest(info, kind, user, request.loop)
     let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
-    service.delete(write, options: options, completion: answer(info, kind, representation, respond))
+    service.delete(write, options: options, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func deleteCollection(

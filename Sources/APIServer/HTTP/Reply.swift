@@ -13,8 +13,9 @@ struct Reply: Sendable {
     case watch(WatchResponse)
     /// Whatever the closure writes, with the client's pace.
     case stream(@Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void)
-    /// The connection becomes another protocol; the closure takes the channel over.
-    case upgrade(@Sendable (any Channel) -> Void)
+    /// The connection becomes another protocol; the closure takes the channel over, or ends what waits for it when
+    /// there is none any more.
+    case upgrade(@Sendable ((any Channel)?) -> Void)
   }
 
   var code: Int
@@ -47,7 +48,7 @@ struct Reply: Sendable {
   mutating func add(warnings: [String]) {
     for warning in warnings.prefix(16) {
       let text = warning.prefix(256).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
-        .filter { $0 != "\r" && $0 != "\n" && $0 != "\r\n" }
+        .filter { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } }
       headers.append(("Warning", "299 - \"\(text)\""))
     }
   }

@@ -43,11 +43,11 @@ enum RequestBody {
     }
   }
 
-  /// `DeletionOptions` from the body and from the query.
+  /// `DeleteOptions` from the body and from the query.
   static func deleteOptions(_ request: APIRequest, _ info: RequestInfo, _ write: inout WriteRequest, _ schemas: SchemaRegistry) throws(KubeError)
-    -> DeletionOptions
+    -> DeleteOptions
   {
-    var options = DeletionOptions()
+    var options = DeleteOptions()
     if !request.body.isEmpty {
       let (body, _) = try parse(request, schemas)
       options.gracePeriodSeconds = body["gracePeriodSeconds"]?.int

@@ -44,8 +44,11 @@ final class Router: Sendable {
   func handle(_ request: APIRequest, respond: @escaping Respond) {
     let info = RequestInfo(method: request.method, uri: request.uri)
     let start = ContinuousClock.now
+    // Only names that are served: a label's values are kept for ever, and a URL can hold any.
+    let resource =
+      info.isResourceRequest && rest.service.schemas.resource(info.groupVersionResource) != nil ? info.resource : ""
     let finish: Respond = { [requests, durations] reply in
-      requests.increment(info.verb, info.isResourceRequest ? info.resource : "", String(reply.code))
+      requests.increment(info.verb, resource, String(reply.code))
       if info.verb != "watch" {
         durations.observe(info.verb, seconds: (ContinuousClock.now - start) / .seconds(1))
       }
@@ -109,9 +112,17 @@ final class Router: Sendable {
 
   private func authorize(_ info: RequestInfo, _ user: UserInfo) throws(KubeError) {
     if user.isMaster { return }
+    var name = info.name
+    // A list, watch or deletion that its field selector narrows to one object is about that object, as in Kubernetes.
+    if name.isEmpty, ["list", "watch", "deletecollection"].contains(info.verb),
+      let text = info.query["fieldSelector"], let kind = rest.service.schemas.resource(info.groupVersionResource),
+      let selector = try? FieldSelector(text, kind: kind)
+    {
+      name = selector.exactName ?? ""
+    }
     let attributes = AccessAttributes(
       user: user, verb: info.verb, namespace: info.namespace, group: info.group, resource: info.resource,
-      subresource: info.subresource, name: info.name, isResourceRequest: info.isResourceRequest, path: info.path)
+      subresource: info.subresource, name: name, isResourceRequest: info.isResourceRequest, path: info.path)
     if rbac.allows(attributes) { return }
     // Whoever did not say who they are is asked to, except where a user could not do more either.
     throw Self.refusal(info, user)

@@ -88,16 +88,16 @@ extension ResourceService {
       let errors = request.kind.validate(object, old: nil, subresource: request.subresource)
       if !errors.isEmpty { throw KubeError.invalid(kind: request.kind.groupVersionKind, name: name, errors) }
     } catch let error as KubeError {
-      admitted.rollBack()
+      admitted.endReservations()
       return completion(.failure(error))
     } catch {
-      admitted.rollBack()
+      admitted.endReservations()
       return completion(.failure(.internalError("\(error)")))
     }
     let allWarnings = warnings + admitted.warnings
     let key = StoreKey.key(request.kind, namespace: request.namespace, name: name)
     if request.dryRun {
-      admitted.rollBack()
+      admitted.endReservations()
       if store.get(key) != nil { return completion(.failure(.alreadyExists(request.resource, name))) }
       return completion(
         .success(
@@ -105,12 +105,12 @@ extension ResourceService {
     }
     let reservations = admitted.reservations
     put(object, key: key, expecting: .absent) { [self] result in
+      for end in reservations { end() }
       switch result {
       case .success(let entry):
         completion(
           .success(Written(code: 201, bytes: entry.value, header: entry.header, warnings: allWarnings)))
       case .failure(let failure):
-        for reservation in reservations { reservation() }
         if isGenerated, failure.isExists, attempt + 1 < Self.attemptsMax {
           request.loop.execute {
             var warnings = allWarnings

@@ -10,7 +10,7 @@ extension ResourceService {
   ///
   /// `Written.status` is set when the object is gone and its kind answers with a `Status` then.
   func delete(
-    _ request: WriteRequest, options: DeletionOptions, attempt: Int = 0, completion: @escaping WriteCompletion
+    _ request: WriteRequest, options: DeleteOptions, attempt: Int = 0, completion: @escaping WriteCompletion
   ) {
     let key = StoreKey.key(request.kind, namespace: request.namespace, name: request.name)
     guard let entry = store.get(key) else {
@@ -96,7 +96,7 @@ extension ResourceService {
 
   /// The object with what its deletion leaves on it: finalizers for the propagation policy, the deletion time, the
   /// grace period (`registry/rest.BeforeDelete`).
-  private func mark(_ current: JSON, _ kind: KindSchema, _ options: DeletionOptions) -> JSON {
+  private func mark(_ current: JSON, _ kind: KindSchema, _ options: DeleteOptions) -> JSON {
     var object = current
     let now = time.now()
     let wasDeleted = current.at("metadata", "deletionTimestamp")?.string != nil
@@ -159,14 +159,14 @@ extension ResourceService {
 
   /// Deletes every object that a selector picks, in the order of their names.
   func deleteCollection(
-    _ request: WriteRequest, objects: [Entry], options: DeletionOptions,
+    _ request: WriteRequest, objects: [Entry], options: DeleteOptions,
     completion: @escaping @Sendable (Result<[Entry], KubeError>) -> Void
   ) {
     deleteNext(request, objects, at: 0, options: options, completion: completion)
   }
 
   private func deleteNext(
-    _ request: WriteRequest, _ objects: [Entry], at index: Int, options: DeletionOptions,
+    _ request: WriteRequest, _ objects: [Entry], at index: Int, options: DeleteOptions,
     completion: @escaping @Sendable (Result<[Entry], KubeError>) -> Void
   ) {
     guard index < objects.count else { return completion(.success(objects)) }

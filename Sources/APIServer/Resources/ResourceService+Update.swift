@@ -102,7 +102,7 @@ extension ResourceService {
           throw KubeError.invalid(kind: request.kind.groupVersionKind, name: request.name, errors)
         }
       } catch {
-        admitted.rollBack()
+        admitted.endReservations()
         throw error
       }
       warnings += admitted.warnings
@@ -111,20 +111,21 @@ extension ResourceService {
       bare["metadata"]?["resourceVersion"] = nil
       object["metadata"]?["resourceVersion"] = nil
       if object == bare {
+        admitted.endReservations()
         return completion(
           .success(Written(bytes: entry.value, header: entry.header, warnings: warnings)))
       }
       if request.dryRun {
-        admitted.rollBack()
+        admitted.endReservations()
         object["metadata"]?["resourceVersion"] = .string(String(entry.revision))
         return completion(
           .success(Written(bytes: object.serialized(), header: ObjectHeader(object), warnings: warnings)))
       }
       let final = object
-      let release = admitted.reservations
+      let reservations = admitted.reservations
       let finalWarnings = warnings
       let retry: @Sendable (StoreError) -> Void = { failure in
-        for reservation in release { reservation() }
+        for end in reservations { end() }
         guard failure.isConflict, attempt + 1 < Self.attemptsMax else {
           return completion(.failure(self.error(failure, request.resource, request.name)))
         }
@@ -136,6 +137,7 @@ extension ResourceService {
         remove(final, key: key, expecting: .revision(entry.revision)) { result in
           switch result {
           case .success(var written):
+            for end in reservations { end() }
             written.warnings = finalWarnings
             completion(.success(written))
           case .failure(let failure): retry(failure)
@@ -146,6 +148,7 @@ extension ResourceService {
       put(final, key: key, expecting: .revision(entry.revision)) { result in
         switch result {
         case .success(let entry):
+          for end in reservations { end() }
           completion(.success(Written(bytes: entry.value, header: entry.header, warnings: finalWarnings)))
         case .failure(let failure): retry(failure)
         }
@@ -219,11 +222,40 @@ extension ResourceService {
       meta["ownerReferences"] = old["ownerReferences"]
       object = current
       object["status"] = status
-    case "ephemeralcontainers", "resize":
-      // Only these parts of the pod may change there.
-      let containers = object.at("spec", request.subresource == "resize" ? "containers" : "ephemeralContainers")
+    case "ephemeralcontainers":
+      // They are only ever added.
+      let before = current.at("spec", "ephemeralContainers")?.array ?? []
+      let after = object.at("spec", "ephemeralContainers")?.array ?? []
+      for container in before where !after.contains(container) {
+        throw .invalid(
+          kind: request.kind.groupVersionKind, name: request.name,
+          [
+            FieldError(
+              type: .forbidden, path: "spec.ephemeralContainers", value: nil,
+              detail: "existing ephemeral containers \"\(container["name"]?.string ?? "")\" may not be changed or removed")
+          ])
+      }
       object = current
-      object["spec"]?[request.subresource == "resize" ? "containers" : "ephemeralContainers"] = containers
+      meta = old
+      object["spec"]?["ephemeralContainers"] = after.isEmpty ? nil : .array(after)
+    case "resize":
+      // Only what the containers may use changes there, not what they run.
+      let wanted = object.at("spec", "containers")?.array ?? []
+      var containers = current.at("spec", "containers")?.array ?? []
+      for index in containers.indices {
+        guard let same = wanted.first(where: { $0["name"] == containers[index]["name"] }) else { continue }
+        for field in ["resources", "resizePolicy"] { containers[index][field] = same[field] }
+      }
+      object = current
+      meta = old
+      object["spec"]?["containers"] = .array(containers)
+    case "approval":
+      let conditions = object.at("status", "conditions")
+      object = current
+      meta = old
+      var status = current["status"] ?? [:]
+      status["conditions"] = conditions
+      object["status"] = status
     case "finalize":
       let finalizers = object.at("spec", "finalizers")
       object = current

@@ -32,6 +32,17 @@ final class Subresources: Sendable {
         completion(.success(review(Self.selfReview(body, request.user))))
       case ("subjectaccessreviews.authorization.k8s.io", ""),
         ("localsubjectaccessreviews.authorization.k8s.io", ""):
+        // Who may ask about one namespace must not learn about another, or about what is in none.
+        if request.kind.isNamespaced, body.at("spec", "resourceAttributes", "namespace")?.string != request.namespace {
+          throw .invalid(
+            kind: request.kind.groupVersionKind, name: "",
+            [
+              FieldError(
+                type: .invalid, path: "spec.resourceAttributes.namespace",
+                value: body.at("spec", "resourceAttributes", "namespace") ?? "",
+                detail: "must match metadata.namespace")
+            ])
+        }
         completion(.success(review(try accessReview(body, user: nil, namespace: request.namespace))))
       case ("selfsubjectaccessreviews.authorization.k8s.io", ""):
         completion(.success(review(try accessReview(body, user: request.user, namespace: ""))))
@@ -95,7 +106,11 @@ final class Subresources: Sendable {
         }
         var pod = current
         pod["spec"]?["nodeName"] = .string(node)
-        for (key, value) in annotations { pod["metadata"]?["annotations"]?[key] = value }
+        if !annotations.isEmpty {
+          var present = pod.at("metadata", "annotations") ?? [:]
+          for (key, value) in annotations { present[key] = value }
+          pod["metadata"]?["annotations"] = present
+        }
         var conditions = (pod.at("status", "conditions")?.array ?? []).filter {
           $0["type"]?.string != "PodScheduled"
         }
@@ -132,7 +147,7 @@ final class Subresources: Sendable {
             ], retryAfterSeconds: 10))
       }
     }
-    let options = DeletionOptions(
+    let options = DeleteOptions(
       gracePeriodSeconds: body.at("deleteOptions", "gracePeriodSeconds")?.int,
       preconditionUID: body.at("deleteOptions", "preconditions", "uid")?.string)
     service.delete(pod, options: options) { result in
@@ -279,9 +294,15 @@ final class Subresources: Sendable {
 
   // MARK: Update and patch
 
+  /// What can be updated and patched; `ResourceService.prepareForUpdate` says what of the object each may change.
+  private static let written: Set<String> = [
+    "", "status", "scale", "finalize", "ephemeralcontainers", "resize", "approval",
+  ]
+
   func update(
     _ request: WriteRequest, body: JSON, duplicates: [String] = [], completion: @escaping WriteCompletion
   ) {
+    guard Self.written.contains(request.subresource) else { return completion(.failure(.methodNotAllowed())) }
     guard request.subresource == "scale" else {
       return service.update(request, body: body, duplicates: duplicates, completion: completion)
     }
@@ -289,6 +310,7 @@ final class Subresources: Sendable {
   }
 
   func patch(_ request: WriteRequest, type: PatchType, body: JSON, completion: @escaping WriteCompletion) {
+    guard Self.written.contains(request.subresource) else { return completion(.failure(.methodNotAllowed())) }
     guard request.subresource == "scale" else {
       return service.patch(request, type: type, body: body, completion: completion)
     }

@@ -42,6 +42,8 @@ final class WatchSource: Sendable {
     var queue: [WatchNotice] = []
     var isEnded = false
     var watch: Store<ObjectHeader>.Watch?
+    /// How many notices may wait: the state that the watch starts with does not count as falling behind.
+    var countMax = WatchSource.capacity
   }
 
   static let capacity = 16_384
@@ -89,7 +91,10 @@ final class WatchSource: Sendable {
       if after > current { throw .tooLargeResourceVersion(after, current: current) }
     }
     if !initial.isEmpty {
-      state.withLock { $0.queue = initial }
+      state.withLock { state in
+        state.queue = initial
+        state.countMax += initial.count
+      }
     }
     do {
       let watch = try service.store.watch(
@@ -147,7 +152,7 @@ final class WatchSource: Sendable {
     let (wasEmpty, overflowed) = state.withLock { state -> (Bool, Bool) in
       if state.isEnded { return (false, false) }
       let wasEmpty = state.queue.isEmpty
-      if state.queue.count + notices.count > Self.capacity + 1024 { return (wasEmpty, true) }
+      if state.queue.count + notices.count > state.countMax { return (wasEmpty, true) }
       state.queue += notices
       return (wasEmpty, false)
     }

@@ -23,13 +23,14 @@ enum PodStreaming {
   /// Checks the request, starts the process, and returns what takes the connection over.
   ///
   /// The closure is to be called once, on the channel's event loop, instead of an answer: it answers `101`, takes the
-  /// HTTP handlers out of the pipeline, and runs the session until its end, when it closes the channel.
+  /// HTTP handlers out of the pipeline, and runs the session until its end, when it closes the channel. When the channel
+  /// is gone by then it is called with `nil`, and ends the process.
   ///
   /// - Throws: `KubeError`, to be answered as a `Status`: `badRequest` when the client asks for no protocol that is
   ///   spoken here, and what the node refuses.
   static func upgrade(
     method: String, headers: [(name: String, value: String)], target: Target, streams: any NodeStreams
-  ) async throws -> @Sendable (any Channel) -> Void {
+  ) async throws -> @Sendable ((any Channel)?) -> Void {
     let agreement = try Agreement(method: method, headers: headers, target: target)
     let process: (any ProcessStream)?
     let options: TerminalOptions
@@ -45,6 +46,10 @@ enum PodStreaming {
       process = nil
     }
     return { channel in
+      guard let channel else {
+        if let process { Task { await process.close() } }
+        return
+      }
       let switched = switchProtocols(channel, agreement)
       Task {
         do {

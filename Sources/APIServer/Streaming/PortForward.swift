@@ -49,7 +49,8 @@ struct PortForward: Sendable {
     return waiting.streams.withLock { waiting in
       let other = (kind == "data" ? "error" : "data") + "/" + request
       guard let partner = waiting.removeValue(forKey: other) else {
-        // One that never finds its partner ends with the connection, which bounds their number.
+        // Those that a client has opened and reset without a partner do not count as open any more.
+        if waiting.count >= SPDYConnection.streamCountMax { waiting.removeAll() }
         waiting[kind + "/" + request] = stream
         return nil
       }

@@ -21,20 +21,6 @@ public struct Condition: KubeValue {
   public var message: String? { get { json[string: "message"] } set { json[string: "message"] = newValue } }
 }
 
-/// DeleteOptions are the parameters of a deletion.
-public struct DeleteOptions: KubeValue {
-  public static let kind = "DeleteOptions"
-  public var json: JSON
-  public init(json: JSON) { self.json = json }
-  public init() { json = ["apiVersion": "v1", "kind": "DeleteOptions"] }
-  public var gracePeriodSeconds: Int64? { get { json[int: "gracePeriodSeconds"] } set { json[int: "gracePeriodSeconds"] = newValue } }
-  public var preconditions: Preconditions? { get { json[optionalView: "preconditions"] } _modify { yield &json[optionalView: "preconditions"] } }
-  public var orphanDependents: Bool? { get { json[bool: "orphanDependents"] } set { json[bool: "orphanDependents"] = newValue } }
-  public var propagationPolicy: String? { get { json[string: "propagationPolicy"] } set { json[string: "propagationPolicy"] = newValue } }
-  public var dryRun: [String] { get { json[strings: "dryRun"] } set { json[strings: "dryRun"] = newValue } }
-  public var ignoreStoreReadErrorWithClusterBreakingPotential: Bool? { get { json[bool: "ignoreStoreReadErrorWithClusterBreakingPotential"] } set { json[bool: "ignoreStoreReadErrorWithClusterBreakingPotential"] = newValue } }
-}
-
 public struct FieldSelectorRequirement: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
@@ -135,13 +121,6 @@ public struct OwnerReference: KubeValue {
   public var controller: Bool? { get { json[bool: "controller"] } set { json[bool: "controller"] = newValue } }
   /// Whether a foreground deletion of the owner waits for this object.
   public var blockOwnerDeletion: Bool? { get { json[bool: "blockOwnerDeletion"] } set { json[bool: "blockOwnerDeletion"] = newValue } }
-}
-
-public struct Preconditions: KubeValue {
-  public var json: JSON
-  public init(json: JSON) { self.json = json }
-  public var uid: String? { get { json[string: "uid"] } set { json[string: "uid"] = newValue } }
-  public var resourceVersion: String? { get { json[string: "resourceVersion"] } set { json[string: "resourceVersion"] = newValue } }
 }
 
 public struct ShardInfo: KubeValue {

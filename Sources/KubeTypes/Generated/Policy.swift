@@ -4,18 +4,6 @@
 public import Schema
 public import Wire
 
-/// Eviction asks to remove a pod, within its disruption budgets.
-public struct Eviction: KubeKind {
-  public static let resource = GroupVersionResource(group: "policy", version: "v1", resource: "evictions")
-  public static let isNamespaced = true
-  public static let kind = "Eviction"
-  public var json: JSON
-  public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
-  public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  public var deleteOptions: DeleteOptions? { get { json[optionalView: "deleteOptions"] } _modify { yield &json[optionalView: "deleteOptions"] } }
-}
-
 /// PodDisruptionBudget limits how many pods of a set may be evicted at once.
 public struct PodDisruptionBudget: KubeKind {
   public static let resource = GroupVersionResource(group: "policy", version: "v1", resource: "poddisruptionbudgets")

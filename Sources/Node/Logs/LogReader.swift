@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import Wire
 
-/// Reads one container's log file for `kubectl logs`.
+/// Reads one container's log for `kubectl logs`: the file and, before it, the older part that `LogRotation` moved away.
 struct LogReader: Sendable {
   static let blockSize = 64 << 10
 
@@ -23,87 +23,137 @@ struct LogReader: Sendable {
     if let seconds = options.sinceSeconds { since = now.adding(.seconds(-seconds)) }
     var formatter = CRILogFormatter(timestamps: options.timestamps, since: since, limitBytes: options.limitBytes)
 
-    let file = try await open()
-    defer { file.close() }
+    // Oldest first; only the last one may grow.
+    var files = try await open()
     var offset: Int64 = 0
-    if let lines = options.tailLines, lines >= 0 { offset = try await tailOffset(of: file, lines: lines) }
+    if let lines = options.tailLines, lines >= 0 { (files, offset) = try await tail(of: files, lines: lines) }
 
     var iterator = changes.makeAsyncIterator()
     while true {
-      // Asked before the read: what the container wrote before it ended is then read for certain.
+      // Asked before the read: what the container wrote before it ended, or to a file before it was moved away, is then
+      // read for certain.
       let mayGrow = options.follow ? await isRunning() : false
-      while true {
-        let block = try await file.read(at: offset, count: Self.blockSize)
-        if block.isEmpty { break }
-        offset += Int64(block.count)
-        let text = formatter.feed(block[...])
-        if !text.isEmpty { try await write(ByteBuffer(bytes: text)) }
-        if formatter.isExhausted { return }
+      let successors = options.follow ? try await successors(of: files[files.count - 1]) : []
+      for (index, file) in files.enumerated() {
+        if index > 0 { offset = 0 }
+        while true {
+          let block = try await file.read(at: offset, count: Self.blockSize)
+          if block.isEmpty { break }
+          offset += Int64(block.count)
+          let text = formatter.feed(block[...])
+          if !text.isEmpty { try await write(ByteBuffer(bytes: text)) }
+          if formatter.isExhausted { return }
+        }
       }
       try Task.checkCancellation()
+      files.removeFirst(files.count - 1)
+      if !successors.isEmpty {
+        files = successors
+        offset = 0
+        continue
+      }
       guard mayGrow, await iterator.next() != nil else { return }
     }
   }
 
-  /// Seeks from the end, so that the tail of a large log costs as much as its length.
-  private func tailOffset(of file: LogFile, lines: Int64) async throws -> Int64 {
-    let size = try await file.size()
-    var finder = TailFinder(lines: lines, size: size)
-    var end = size
-    while finder.result == nil, end > 0 {
-      let start = max(0, end - Int64(Self.blockSize))
-      let block = try await file.read(at: start, count: Int(end - start))
-      finder.feedBackwards(block[...])
-      end = start
+  /// Where the last lines begin. Seeks from the end, so that the tail of a large log costs as much as its length.
+  private func tail(of files: [LogFile], lines: Int64) async throws -> (files: [LogFile], offset: Int64) {
+    var sizes: [Int64] = []
+    for file in files { sizes.append(try await file.size()) }
+    var finder = TailFinder(lines: lines, size: sizes.reduce(0, +))
+    for (file, size) in zip(files, sizes).reversed() {
+      var end = size
+      while finder.result == nil, end > 0 {
+        let start = max(0, end - Int64(Self.blockSize))
+        let block = try await file.read(at: start, count: Int(end - start))
+        finder.feedBackwards(block[...])
+        end = start
+      }
     }
-    return finder.finish()
+    var offset = finder.finish()
+    var first = 0
+    while first < files.count - 1, offset >= sizes[first] {
+      offset -= sizes[first]
+      first += 1
+    }
+    return (Array(files[first...]), offset)
   }
 
-  private func open() async throws -> LogFile {
+  private func open() async throws -> [LogFile] {
     let path = path
     return try await NIOThreadPool.singleton.runIfActive {
-      let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-      guard descriptor >= 0 else {
+      let newest = try LogFile(path)
+      let older = try LogFile(LogRotation.rotated(path))
+      switch (older, newest) {
+      // Between the two calls it may have been moved away: then it is there twice.
+      case (let older?, let newest?): return older.inode == newest.inode ? [newest] : [older, newest]
+      case (let only?, nil), (nil, let only?): return [only]
+      case (nil, nil):
         throw KubeError(
-          code: 500, reason: .internalError,
-          message: "failed to open log file \(path): \(String(cString: strerror(errno)))")
+          code: 500, reason: .internalError, message: "failed to open log file \(path): it does not exist")
       }
-      return LogFile(descriptor: descriptor)
+    }
+  }
+
+  /// What was written after a file that was moved away; nothing while it is the newest.
+  private func successors(of file: LogFile) async throws -> [LogFile] {
+    let path = path
+    return try await NIOThreadPool.singleton.runIfActive {
+      guard let newest = try LogFile(path), newest.inode != file.inode else { return [] }
+      // A slow reader may be more than one file behind.
+      guard let older = try LogFile(LogRotation.rotated(path)), older.inode != file.inode, older.inode != newest.inode
+      else { return [newest] }
+      return [older, newest]
     }
   }
 }
 
 /// An open log; its calls run on the thread pool for blocking work.
-private struct LogFile: Sendable {
-  let descriptor: Int32
+private final class LogFile: Sendable {
+  private let descriptor: Int32
+  /// No other file has it while this one is open.
+  let inode: UInt64
+
+  /// `nil` when there is no such file. Blocks.
+  init?(_ path: String) throws(KubeError) {
+    descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return nil }
+      throw Self.failure("failed to open log file \(path)", errno)
+    }
+    do throws(KubeError) { inode = try Self.status(descriptor).inode } catch {
+      _ = Glibc.close(descriptor)
+      throw error
+    }
+  }
+
+  deinit { _ = Glibc.close(descriptor) }
+
+  private static func failure(_ what: String, _ number: Int32) -> KubeError {
+    KubeError(code: 500, reason: .internalError, message: "\(what): \(String(cString: strerror(number)))")
+  }
+
+  private static func status(_ descriptor: Int32) throws(KubeError) -> (inode: UInt64, size: Int64) {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw failure("fstat of a log", errno) }
+    return (UInt64(status.st_ino), Int64(status.st_size))
+  }
 
   func size() async throws -> Int64 {
-    let descriptor = descriptor
-    return try await NIOThreadPool.singleton.runIfActive {
-      var status = stat()
-      guard fstat(descriptor, &status) == 0 else {
-        throw KubeError(code: 500, reason: .internalError, message: "fstat of a log: \(String(cString: strerror(errno)))")
-      }
-      return Int64(status.st_size)
-    }
+    try await NIOThreadPool.singleton.runIfActive { [self] in try Self.status(descriptor).size }
   }
 
   /// Fewer bytes than asked for at the end of the file, none after it.
   func read(at offset: Int64, count: Int) async throws -> [UInt8] {
-    let descriptor = descriptor
-    return try await NIOThreadPool.singleton.runIfActive {
-      var failure: Int32 = 0
+    try await NIOThreadPool.singleton.runIfActive { [self] in
+      var number: Int32 = 0
       let block = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
         let result = pread(descriptor, buffer.baseAddress, count, Int(offset))
-        if result < 0 { failure = errno }
+        if result < 0 { number = errno }
         initialized = max(0, result)
       }
-      guard failure == 0 else {
-        throw KubeError(code: 500, reason: .internalError, message: "reading a log: \(String(cString: strerror(failure)))")
-      }
+      guard number == 0 else { throw Self.failure("reading a log", number) }
       return block
     }
   }
-
-  func close() { _ = Glibc.close(descriptor) }
 }

@@ -111,7 +111,8 @@ enum PodStatusBuilder {
     status["startTime"] = .string(input.startTime.rfc3339)
     let initial = input.containers.filter { $0.role != .main }
     if !initial.isEmpty { status["initContainerStatuses"] = .array(initial.map(json)) }
-    status["containerStatuses"] = .array(input.containers.filter { $0.role == .main }.map(json))
+    let main = input.containers.filter { $0.role == .main }
+    if !main.isEmpty { status["containerStatuses"] = .array(main.map(json)) }
     if let quality = input.previous["qosClass"] { status["qosClass"] = quality }
     return status
   }

@@ -52,6 +52,7 @@ extension PodWorker {
         let object = try await context.client.patch(
           Pod.resource, namespace: key.namespace, name: key.name, subresource: "status", type: .strategicMerge,
           body: ["metadata": ["uid": .string(uid)], "status": body], options: WriteOptions(fieldManager: "kubelet"))
+        prof("written \(status["phase"]?.string ?? "") \(key.name)")
         lastWritten = status
         lastWrittenRevision = object.header.resourceVersion
         noteStatus(object.json()["status"] ?? [:], revision: object.header.resourceVersion)
@@ -78,7 +79,8 @@ extension PodWorker {
     let isRunning = runs.values.contains { $0.contains { $0.status == .running } }
     let hasInit = !pod.spec.initContainers.isEmpty
     var containers: [PodStatusInput.Container] = []
-    for (container, role) in allContainers {
+    // Of a pod that ended before anything of it ran (it was rejected) no container waits any more.
+    for (container, role) in allContainers where !isFinished || !runs.isEmpty {
       containers.append(status(of: container, role, now: now, hasInit: hasInit))
     }
     return PodStatusInput(

@@ -16,6 +16,7 @@ actor PodWorker {
   var pod: Pod
   var intent: PodSnapshot.Intent = .run
   private var predecessor: PodWorker?
+  private let rejection: PodAdmission.Rejection?
 
   /// By container name, by rising attempt.
   var runs: [String: [ContainerRun]] = [:]
@@ -85,13 +86,16 @@ actor PodWorker {
   /// - Parameters:
   ///   - containers: what the runtime has of this pod from before.
   ///   - predecessor: an earlier pod of the same name, whose end is waited for: a name is never held by two.
+  ///   - rejection: why the pod must not run here.
   init(
     context: NodeContext, pod: Pod, containers: [ContainerState] = [], sandbox: Sandbox? = nil,
-    predecessor: PodWorker? = nil, seed: UInt64
+    predecessor: PodWorker? = nil, rejection: PodAdmission.Rejection? = nil, seed: UInt64
   ) {
     self.context = context
     self.pod = pod
     self.predecessor = predecessor
+    self.rejection = rejection
+    prof("init \(pod.metadata.name ?? "")")
     let uid = pod.metadata.uid ?? ""
     self.uid = uid
     key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")
@@ -109,6 +113,10 @@ actor PodWorker {
     isFinished = phase == "Succeeded" || phase == "Failed"
     if isFinished, let phase, let reason = status["reason"]?.string {
       failure = (phase, reason, status["message"]?.string ?? "")
+    }
+    if let rejection {
+      isFinished = true
+      failure = ("Failed", rejection.reason, "Pod was rejected: \(rejection.message)")
     }
     (runs, lastEnds) = Self.adopted(containers, pod: pod, status: status, scheme: context.scheme, now: now)
   }
@@ -245,6 +253,7 @@ actor PodWorker {
     for container in pod.spec.initContainers + pod.spec.containers {
       if let run = latestRun(container.name ?? ""), run.status == .running { startProbes(run, of: container, isAdopted: true) }
     }
+    if let rejection { event(.warning, rejection.reason, rejection.message) }
     await withTaskCancellationHandler {
       while !isOver, !Task.isCancelled { await step() }
     } onCancel: {

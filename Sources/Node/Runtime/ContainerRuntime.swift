@@ -306,7 +306,8 @@ public struct ContainerDevice: Sendable, Equatable {
 public enum SeccompChoice: Sendable, Equatable {
   case runtimeDefault
   case unconfined
-  /// A profile in Docker's JSON format at this absolute path of the host.
+  /// A profile at this absolute path of the host, in the form of `linux.seccomp` in the OCI runtime specification.
+  /// What only Docker's form has (`includes`, `excludes`, `archMap`) is not understood.
   case localhost(String)
 }
 
@@ -331,11 +332,13 @@ public struct ContainerResources: Sendable, Equatable {
 }
 
 public struct ContainerHandle: Sendable, Equatable {
-  /// 64 hexadecimal digits; the field's `containerID` is `apus://<id>`.
+  /// 64 hexadecimal digits; the `containerID` of the API is the engine's name and this one: `crun://<id>`.
   public var id: String
   public var podUID: String
   public var name: String
   public var attempt: Int
+  /// The host's file behind `terminationMessagePath`.
+  public var terminationMessageFile: String?
 }
 
 public struct ContainerState: Sendable, Equatable {

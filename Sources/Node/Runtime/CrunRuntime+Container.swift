@@ -26,7 +26,9 @@ extension CrunRuntime {
       let created = try await startMonitor(record, spec)
       try await change(id) { $0 = created }
       watch(created)
-      return ContainerHandle(id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt)
+      return ContainerHandle(
+        id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt,
+        terminationMessageFile: created.state(folder: containerFolder(id)).terminationMessageFile)
     } catch {
       do throws(RuntimeError) { try await removeContainer(id) } catch let cleanup {
         log.warning("remove a container that failed", metadata: ["container": "\(id)", "error": "\(cleanup)"])

@@ -10,6 +10,9 @@ import Wire
 /// Prepares, refreshes and removes the volumes of pods.
 ///
 /// Everything is found again by its path, so that a server that starts anew goes on with what the last one prepared.
+///
+/// `sizeLimit` of an `emptyDir` is enforced in memory, as the size of its tmpfs. On disk it is not: kubelet measures the
+/// folder now and then and evicts the pod, and this node evicts nothing.
 final class VolumeManager: Sendable {
   private let configuration: NodeConfiguration
   private let client: any KubeClient

@@ -1,7 +1,8 @@
 /// Writes the typed views of `KubeTypes`: one Swift struct per struct that is reachable from the root kinds, and one
 /// computed property per field.
 package struct ViewGenerator {
-  /// What controllers, the scheduler and the node work with.
+  /// What controllers, the scheduler and the node work with. `DeleteOptions`, and `Eviction` which holds it, are left
+  /// out: `KubeClient` has a type of that name.
   package static let roots = [
     "core.Pod", "core.PodTemplate", "core.Node", "core.Namespace", "core.Service", "core.Endpoints", "core.ConfigMap",
     "core.Secret", "core.ServiceAccount", "core.Event", "core.PersistentVolume", "core.PersistentVolumeClaim",
@@ -9,10 +10,10 @@ package struct ViewGenerator {
     "apps.ReplicaSet", "apps.StatefulSet", "apps.DaemonSet", "apps.ControllerRevision", "batch.Job", "batch.CronJob",
     "discovery.EndpointSlice", "coordination.Lease", "scheduling.PriorityClass", "storage.StorageClass",
     "networking.Ingress", "networking.IngressClass", "networking.NetworkPolicy", "policy.PodDisruptionBudget",
-    "policy.Eviction", "autoscaling2.HorizontalPodAutoscaler", "autoscaling1.Scale", "rbac.Role", "rbac.RoleBinding",
+    "autoscaling2.HorizontalPodAutoscaler", "autoscaling1.Scale", "rbac.Role", "rbac.RoleBinding",
     "rbac.ClusterRole", "rbac.ClusterRoleBinding", "authentication.TokenRequest", "authentication.TokenReview",
     "authorization.SubjectAccessReview", "authorization.SelfSubjectAccessReview",
-    "certificates.CertificateSigningRequest", "meta.DeleteOptions", "meta.Status", "meta.Condition",
+    "certificates.CertificateSigningRequest", "meta.Status", "meta.Condition",
   ]
 
   private static let keywords: Set<String> = [
