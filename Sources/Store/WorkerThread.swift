@@ -13,7 +13,8 @@ final class WorkerThread: Sendable {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setstacksize(&attributes, 512 << 10)
+    // Completions run here and may let go of deeply nested values, which is recursion. Untouched pages cost nothing.
+    pthread_attr_setstacksize(&attributes, 2 << 20)
     let body = Unmanaged.passRetained(Body(run: run))
     var thread = pthread_t()
     let code = pthread_create(

@@ -66,6 +66,17 @@ import Wire
     #expect(try row("", "Pod", pod(initializing, spec: spec))["Status"] == "Init:1/2")
   }
 
+  @Test func countsSidecars() throws {
+    let status: JSON = [
+      "phase": "Running", "initContainerStatuses": [["name": "side", "ready": true, "started": true]],
+      "containerStatuses": [["name": "c", "ready": true, "state": ["running": [:]]]],
+    ]
+    let spec: JSON = [
+      "initContainers": [["name": "side", "restartPolicy": "Always"]], "containers": [["name": "c"]],
+    ]
+    #expect(try row("", "Pod", pod(status, spec: spec))["Ready"] == "2/2")
+  }
+
   @Test func showsServicesAndWorkloads() throws {
     let service = try row(
       "", "Service",

@@ -201,6 +201,17 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       phase = .listing(Listing(entries: entries, suffix: suffix, isKeepAlive: isKeepAlive))
       startDeadline(context)
       writeList(context)
+    case .watch(let stream) where isHead:
+      // An endless body of which only the head was asked for.
+      stream.cancel()
+      headers.replaceOrAdd(name: "Connection", value: "close")
+      writeHead()
+      finish(isKeepAlive: false, context)
+    case .stream(let produce) where isHead:
+      Task { try? await produce { _ in throw CancellationError() } }
+      headers.replaceOrAdd(name: "Connection", value: "close")
+      writeHead()
+      finish(isKeepAlive: false, context)
     case .watch(let stream):
       headers.add(name: "Transfer-Encoding", value: "chunked")
       writeHead()

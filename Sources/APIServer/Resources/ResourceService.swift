@@ -141,6 +141,10 @@ final class ResourceService: Sendable {
         code: 507, reason: .unknown,
         message: "the disk that holds the server's state is full: nothing was written; free some space and try again")
     }
+    if case .overloaded = error {
+      return KubeError(
+        code: 429, reason: .tooManyRequests, message: "\(error)", details: KubeError.Details(retryAfterSeconds: 1))
+    }
     logger.error("the store refused a write", metadata: ["error": "\(error)", "resource": "\(resource.resource)"])
     return .unavailable("the server's state cannot be written: \(error)")
   }

@@ -34,7 +34,7 @@ final class Subresources: Sendable {
         ("localsubjectaccessreviews.authorization.k8s.io", ""):
         // Who may ask about one namespace must not learn about another, or about what is in none.
         if request.kind.isNamespaced, body.at("spec", "resourceAttributes", "namespace")?.string != request.namespace {
-          throw .invalid(
+          throw KubeError.invalid(
             kind: request.kind.groupVersionKind, name: "",
             [
               FieldError(

@@ -13,6 +13,14 @@ enum WatchNotice: Sendable {
   case bookmark(revision: Int64, endsInitialEvents: Bool)
   case failed(KubeError)
 
+  /// Bytes of the object that it tells of.
+  var size: Int {
+    switch self {
+    case .added(let entry), .modified(let entry), .deleted(let entry): entry.value.count
+    case .bookmark, .failed: 0
+    }
+  }
+
   var name: String {
     switch self {
     case .added: "ADDED"
@@ -44,9 +52,12 @@ final class WatchSource: Sendable {
     var watch: Store<ObjectHeader>.Watch?
     /// How many notices may wait: the state that the watch starts with does not count as falling behind.
     var countMax = WatchSource.capacity
+    /// Of the values that wait and that came after the start. A slow reader keeps them alive when nobody else does.
+    var bytes = 0
   }
 
   static let capacity = 16_384
+  static let bytesMax = 64 << 20
 
   private let service: ResourceService
   private let kind: KindSchema
@@ -149,11 +160,14 @@ final class WatchSource: Sendable {
   }
 
   private func enqueue(_ notices: [WatchNotice]) {
+    let size = notices.reduce(0) { $0 + $1.size }
     let (wasEmpty, overflowed) = state.withLock { state -> (Bool, Bool) in
       if state.isEnded { return (false, false) }
       let wasEmpty = state.queue.isEmpty
-      if state.queue.count + notices.count > state.countMax { return (wasEmpty, true) }
+      if wasEmpty { state.bytes = 0 }
+      if state.queue.count + notices.count > state.countMax || state.bytes + size > Self.bytesMax && !wasEmpty { return (wasEmpty, true) }
       state.queue += notices
+      state.bytes += size
       return (wasEmpty, false)
     }
     if overflowed { return fail(.expired("the watch fell behind by \(Self.capacity) events: list again")) }
@@ -197,6 +211,7 @@ final class WatchSource: Sendable {
       }
       let first = Array(state.queue[..<limit])
       state.queue.removeFirst(limit)
+      state.bytes = max(0, state.bytes - first.reduce(0) { $0 + $1.size })
       return (first, false)
     }
   }

@@ -13,7 +13,8 @@ extension PodStreaming {
   ///
   /// - Throws: the node's refusal when it comes before the first byte, so that it can be answered as a `Status`.
   static func log(
-    _ container: ContainerReference, options: LogOptions, streams: any NodeStreams, loop: any EventLoop
+    _ container: ContainerReference, options: LogOptions, streams: any NodeStreams, loop: any EventLoop,
+    startTimeout: TimeAmount = logStartTimeout
   ) async throws -> @Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void {
     let pipe = BoundedPipe(capacity: 64 << 10)
     let start = FirstOutcome(loop.makePromise(of: Void.self))
@@ -31,7 +32,7 @@ extension PodStreaming {
         throw error
       }
     }
-    let deadline = loop.scheduleTask(in: logStartTimeout) { start.complete(.success(())) }
+    let deadline = loop.scheduleTask(in: startTimeout) { start.complete(.success(())) }
     try await start.promise.futureResult.get()
     deadline.cancel()
     return { write in

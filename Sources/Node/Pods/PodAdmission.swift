@@ -1,10 +1,10 @@
-import Schema
 import KubeTypes
+import Schema
 import Wire
 
 /// Whether a pod that was bound to this node has room here, as kubelet's admission asks
-/// (`pkg/kubelet/lifecycle/predicate.go`). The scheduler has seen to it; a pod that names its node itself has not asked.
-/// Pure.
+/// (`pkg/kubelet/lifecycle/predicate.go`). The scheduler has seen to it; a pod that names its node itself did not ask
+/// it. Pure.
 struct PodAdmission: Sendable {
   /// Why a pod fails at once.
   struct Rejection: Sendable, Equatable {

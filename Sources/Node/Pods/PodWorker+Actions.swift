@@ -1,4 +1,3 @@
-import Glibc
 import ControllerKit
 import KubeClient
 import KubeTypes
@@ -27,15 +26,12 @@ extension PodWorker {
   // MARK: - Volumes
 
   private func prepareVolumes() async {
-    prof("vol0 \(key.name)")
     await record()
-    prof("recorded \(key.name)")
     hasVolumes = true
     do {
       volumes = try await context.volumes.prepare(pod)
       volumeRetry = nil
       mustRefreshVolumes = false
-      prof("volumes \(key.name)")
     } catch {
       var retry = volumeRetry ?? Retry(at: context.time.now())
       retry.failed(now: context.time.now(), using: &random)
@@ -87,7 +83,6 @@ extension PodWorker {
   private func createSandbox() async {
     do {
       sandbox = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
-      prof("sandbox \(key.name)")
       sandboxRetry = nil
       release()
     } catch {
@@ -135,14 +130,11 @@ extension PodWorker {
       let lowerDirectories = try await context.images.unpack(image)
       event(
         .normal, "Pulled", "Container image \"\(container.image ?? "")\" already present on machine", container: name)
-      prof("image \(key.name)")
       let variables = try await environment(of: container)
-      prof("env \(key.name)")
       let mounts = try await mounts(of: container, variables: variables)
       let spec = try context.specs.container(
         container, of: pod, attempt: attempt, image: image, lowerDirectories: lowerDirectories, variables: variables,
         mounts: mounts)
-      prof("spec \(key.name)")
       try await run(spec, container, image, attempt: attempt)
       failures[name] = nil
       if attempt > 0 {
@@ -167,7 +159,6 @@ extension PodWorker {
     } catch {
       throw NodeError(error.code == .invalid ? .createContainerConfigError : .createContainerError, error.message)
     }
-    prof("created \(key.name)")
     if let last = latestRun(name), last.status == .exited { lastEnds[name] = last.terminated(scheme: context.scheme) }
     var run = ContainerRun(
       id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: image.id.description,
@@ -186,7 +177,6 @@ extension PodWorker {
       throw NodeError(.runContainerError, error.message)
     }
     let startedAt = context.time.now()
-    prof("started \(key.name)")
     if var started = self.run(id: handle.id)?.run {
       if started.status == .created { started.status = .running }
       started.startedAt = startedAt
@@ -401,5 +391,3 @@ extension PodWorker {
     for task in tasks.removeValue(forKey: id) ?? [] { task.cancel() }
   }
 }
-
-func prof(_ s: String) { var t = timespec(); clock_gettime(CLOCK_MONOTONIC, &t); print("PROF \(t.tv_sec % 1000 * 1000000 + t.tv_nsec / 1000) \(s)") }

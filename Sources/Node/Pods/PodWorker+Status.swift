@@ -52,7 +52,6 @@ extension PodWorker {
         let object = try await context.client.patch(
           Pod.resource, namespace: key.namespace, name: key.name, subresource: "status", type: .strategicMerge,
           body: ["metadata": ["uid": .string(uid)], "status": body], options: WriteOptions(fieldManager: "kubelet"))
-        prof("written \(status["phase"]?.string ?? "") \(key.name)")
         lastWritten = status
         lastWrittenRevision = object.header.resourceVersion
         noteStatus(object.json()["status"] ?? [:], revision: object.header.resourceVersion)

@@ -95,7 +95,6 @@ actor PodWorker {
     self.pod = pod
     self.predecessor = predecessor
     self.rejection = rejection
-    prof("init \(pod.metadata.name ?? "")")
     let uid = pod.metadata.uid ?? ""
     self.uid = uid
     key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")

@@ -2,7 +2,7 @@ import Wire
 
 extension TableRow {
   var pod: [String: JSON] {
-    let statuses = status["containerStatuses"]?.array ?? []
+    let statuses = (status["containerStatuses"]?.array ?? []) + sidecarStatuses
     let ready = statuses.filter { $0["ready"]?.bool == true }.count
     let (reason, restarts, lastRestart) = podSummary
     var restartsText = "\(restarts)"
@@ -24,6 +24,11 @@ extension TableRow {
   /// Init containers that run beside the others (`restartPolicy: Always`).
   private var sidecars: [JSON] {
     (spec["initContainers"]?.array ?? []).filter { $0["restartPolicy"]?.string == "Always" }
+  }
+
+  private var sidecarStatuses: [JSON] {
+    let names = sidecars.map { $0["name"] }
+    return (status["initContainerStatuses"]?.array ?? []).filter { names.contains($0["name"]) }
   }
 
   /// What the STATUS column says, how often containers were restarted, and when the last one ended.
@@ -76,9 +81,7 @@ extension TableRow {
           hasRunning = true
         }
       }
-      for container in initStatuses where sidecars.contains(where: { $0["name"] == container["name"] }) {
-        note(container)
-      }
+      for container in sidecarStatuses { note(container) }
       // One container has ended while others run on.
       if reason == "Completed", hasRunning {
         let isReady = (status["conditions"]?.array ?? []).contains {

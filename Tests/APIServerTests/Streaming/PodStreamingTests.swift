@@ -293,7 +293,8 @@ struct PodLogTests {
     let loop = MultiThreadedEventLoopGroup.singleton.any()
     let missing = ContainerReference(namespace: "n", pod: "p", container: "missing")
     await #expect(throws: KubeError.self) {
-      _ = try await PodStreaming.log(missing, options: LogOptions(), streams: FakeNode(), loop: loop)
+      _ = try await PodStreaming.log(
+        missing, options: LogOptions(), streams: FakeNode(), loop: loop, startTimeout: .hours(1))
     }
   }
 

@@ -1,0 +1,45 @@
+import Testing
+import Wire
+
+@testable import Node
+
+@Suite("Pod status")
+struct PodStatusTests {
+  private func input(_ previous: JSON, generation: Int64 = 1) -> PodStatusInput {
+    PodStatusInput(
+      now: Timestamp(seconds: 2_000_000_000), restartPolicy: .always, hostIP: "192.0.2.1", podIPs: [],
+      startTime: Timestamp(seconds: 2_000_000_000), isSandboxReady: false,
+      containers: [
+        .init(
+          name: "c", role: .main, state: .waiting(reason: "ContainerCreating", message: ""), restartCount: 0,
+          image: "i")
+      ],
+      readinessGates: [], generation: generation, previous: previous)
+  }
+
+  @Test("what others said of the pod keeps its time of transition")
+  func transitions() {
+    let scheduled: JSON = ["type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"]
+    let status = PodStatusBuilder.build(input(["conditions": [scheduled]]))
+    let condition = status["conditions"]?.array?.first { $0["type"] == "PodScheduled" }
+    #expect(condition?["lastTransitionTime"] == "2026-01-01T00:00:00Z")
+    #expect(condition?["status"] == "True")
+    // Without anybody's word it begins now.
+    let first = PodStatusBuilder.build(input([:]))["conditions"]?.array?.first { $0["type"] == "PodScheduled" }
+    #expect(first?["lastTransitionTime"] == "2033-05-18T03:33:20Z")
+  }
+
+  @Test("a new generation is told of in every condition, and changes no time")
+  func generations() {
+    // `kubectl wait` takes no condition that was observed before the newest generation.
+    let before = PodStatusBuilder.build(input([:]))
+    var later = input(before, generation: 2)
+    later.now = later.now.adding(.seconds(60))
+    let after = PodStatusBuilder.build(later)
+    #expect(PodStatusBuilder.differs(after, from: before))
+    for (old, new) in zip(before["conditions"]?.array ?? [], after["conditions"]?.array ?? []) {
+      #expect(new["observedGeneration"] == 2)
+      #expect(new["lastTransitionTime"] == old["lastTransitionTime"])
+    }
+  }
+}
