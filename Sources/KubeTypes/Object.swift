@@ -16,8 +16,14 @@ public struct ObjectHeader: Sendable, Equatable {
   public var ownerReferences: [OwnerReference]
 
   /// Reads `metadata`; what is absent is empty.
-  public init(_ object: JSON) {
-    let meta = object["metadata"]
+  public init(_ object: JSON) { self.init(metadata: object["metadata"]) }
+
+  /// Reads the header out of an object's bytes without decoding the rest.
+  public init(parsing bytes: [UInt8]) throws(JSONError) {
+    self.init(metadata: try JSON.parse(member: "metadata", of: bytes))
+  }
+
+  private init(metadata meta: JSON?) {
     namespace = meta?["namespace"]?.string ?? ""
     name = meta?["name"]?.string ?? ""
     uid = meta?["uid"]?.string ?? ""

@@ -29,6 +29,13 @@ extension JSON {
     return try parser.parseDocument()
   }
 
+  /// Parses one member of an object and nothing behind it: the header of a large object for the cost of its front.
+  /// `nil` when the member is missing.
+  public static func parse(member key: String, of bytes: [UInt8], depthMax: Int = 512) throws(JSONError) -> JSON? {
+    var parser = JSONParser(bytes: bytes, depthMax: depthMax, keepingDuplicates: false)
+    return try parser.parseMember(key)
+  }
+
   public static func parse(_ text: String, depthMax: Int = 512) throws(JSONError) -> JSON {
     try parse(Array(text.utf8), depthMax: depthMax)
   }
@@ -116,6 +123,29 @@ private struct JSONParser {
     if depth > depthMax { throw failure("nesting deeper than \(depthMax) levels") }
     at += 1
     skipSpace()
+  }
+
+  mutating func parseMember(_ wanted: String) throws(JSONError) -> JSON? {
+    skipSpace()
+    guard at < bytes.count, bytes[at] == UInt8(ascii: "{") else { throw failure("expected an object") }
+    try enter()
+    while at < bytes.count, bytes[at] == UInt8(ascii: "\"") {
+      let key = try parseString()
+      skipSpace()
+      guard at < bytes.count, bytes[at] == UInt8(ascii: ":") else {
+        throw failure("expected ':' after the key \"\(key)\"")
+      }
+      at += 1
+      skipSpace()
+      let value = try parseValue()
+      if key == wanted { return value }
+      skipSpace()
+      guard at < bytes.count, bytes[at] == UInt8(ascii: ",") else { break }
+      at += 1
+      skipSpace()
+    }
+    guard at < bytes.count, bytes[at] == UInt8(ascii: "}") else { throw failure("malformed object") }
+    return nil
   }
 
   mutating func parseObject() throws(JSONError) -> JSON {

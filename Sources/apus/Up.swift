@@ -107,7 +107,7 @@ struct Up: AsyncParsableCommand {
       configuration = options
       try Directory.create(data.path, mode: 0o711)
       do {
-        store = try Store.open(directory: data.state) { ObjectHeader(try JSON.parse($0)) }
+        store = try Store.open(directory: data.state) { try ObjectHeader(parsing: $0) }
       } catch {
         throw Self.explain(error, data: data)
       }

@@ -2,6 +2,15 @@ import Testing
 import Wire
 
 @Suite struct JSONTests {
+  @Test func manyRepeatedKeysAreNotedUpToABound() throws {
+    let text = "{" + (0..<2000).map { "\"k\($0 % 500)\":\($0)" }.joined(separator: ",") + "}"
+    var duplicates: [String] = []
+    let value = try JSON.parse(Array(text.utf8), duplicates: &duplicates)
+    #expect(value.object?.count == 500)
+    #expect(value["k499"] == 1999)
+    #expect(duplicates.count == 64 && duplicates.first == "k0")
+  }
+
   @Test(arguments: [
     ("null", JSON.null), ("true", true), ("-12", -12), ("0", 0), ("1.5", .double(1.5)), ("1e3", .double(1000)),
     ("9223372036854775807", .int(.max)), ("-9223372036854775808", .int(.min)),
@@ -68,6 +77,16 @@ import Wire
     #expect(value == ["a": ["b": 2], "c": [1]])
     value["a"] = nil
     #expect(value.text == #"{"c":[1]}"#)
+  }
+
+  @Test func parsesOneMember() throws {
+    let text = #"{"kind":"Pod","metadata":{"name":"a"},"spec":{"broken": tru"#
+    #expect(try JSON.parse(member: "metadata", of: Array(text.utf8)) == ["name": "a"])
+    #expect(try JSON.parse(member: "none", of: Array(#"{"a":1,"b":[]}"#.utf8)) == nil)
+    #expect(try JSON.parse(member: "none", of: Array("{}".utf8)) == nil)
+    for bad in ["", "[]", "{", #"{"a"}"#, #"{"a":1"#, #"{"a":1,]"#] {
+      #expect(throws: JSONError.self) { try JSON.parse(member: "none", of: Array(bad.utf8)) }
+    }
   }
 
   @Test func printsForPeople() {
@@ -155,14 +174,5 @@ func randomValue(depth: Int, using generator: inout SeededGenerator) -> JSON {
       object["k\(index)"] = randomValue(depth: depth - 1, using: &generator)
     }
     return .object(object)
-  }
-
-  @Test func manyRepeatedKeysAreNotedOnceInAWhile() throws {
-    let text = "{" + (0..<2000).map { "\"k\($0 % 500)\":\($0)" }.joined(separator: ",") + "}"
-    var duplicates: [String] = []
-    let value = try JSON.parse(Array(text.utf8), duplicates: &duplicates)
-    #expect(value.object?.count == 500)
-    #expect(value["k499"] == 1999)
-    #expect(duplicates.count == 64 && duplicates.first == "k0")
   }
 }
