@@ -40,7 +40,8 @@ bench: release   ## Print the table of docs/benchmarks.md for this machine.
 	@Scripts/bench
 
 generate:        ## Write the generated sources anew from Schemas/.
-	@ROOMS=schemac $(SWIFT) run -q schemac generate
+	@ROOMS=schemac $(SWIFT) build --product schemac
+	@.build/debug/schemac embed && ROOMS=schemac $(SWIFT) build --product schemac && .build/debug/schemac generate
 
 fmt:             ## Format the sources.
 	@swift format --in-place --parallel --recursive Sources Tests Package.swift

@@ -146,8 +146,16 @@ public final class APIServer: Sendable {
     [
       "major": "1", "minor": "33", "gitVersion": .string("v1.33.0+apus.\(version)"), "gitCommit": "",
       "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "swiftc",
-      "platform": "linux/amd64",
+      "platform": .string("linux/\(architecture)"),
     ]
+  }
+
+  private static var architecture: String {
+    #if arch(arm64)
+      "arm64"
+    #else
+      "amd64"
+    #endif
   }
 
   /// A condition of `/readyz`; with `isLiveness` of `/livez` too. `problem` says what is wrong, or `nil`.

@@ -105,7 +105,9 @@ public struct LocalClient: KubeClient {
           case .bookmark(let revision, _): event = .bookmark(resourceVersion: String(revision))
           case .failed(let error): return .failure(error)
           }
-          if case .dropped = continuation.yield(event) { return .failure(.expired("the watch fell behind: list again")) }
+          if case .dropped = continuation.yield(event) {
+            return .failure(.expired("the watch fell behind: list again"))
+          }
         }
         return isEnded ? .closed : .no
       }

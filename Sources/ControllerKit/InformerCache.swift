@@ -71,7 +71,9 @@ struct InformerCache {
 
   mutating func delete(_ object: Object) -> [Change] {
     revision = max(revision, object.header.resourceVersion)
-    guard let old = get(object.header.key), old.header.resourceVersion <= object.header.resourceVersion else { return [] }
+    guard let old = get(object.header.key), old.header.resourceVersion <= object.header.resourceVersion else {
+      return []
+    }
     remove(old)
     return [Change(old: old, new: nil)]
   }

@@ -193,7 +193,8 @@ final class UnaryReceiver: ResponseReceiver {
       guard !state.isDone, let head = state.head else { return nil }
       state.isDone = true
       return UnaryResponse(
-        status: Int(head.status.code), isConnectionReusable: head.isKeepAlive, body: Array(state.body.readableBytesView))
+        status: Int(head.status.code), isConnectionReusable: head.isKeepAlive, body: Array(state.body.readableBytesView)
+      )
     }
     if let response { promise.succeed(response) }
   }

@@ -81,7 +81,8 @@ public struct Kubeconfig: Sendable, Equatable {
     guard let userName = context["user"]?.string, !userName.isEmpty else { return result }
     let user = try entry("user", userName, in: config["users"])
     for unsupported in ["exec", "auth-provider", "username"] where user[unsupported] != nil {
-      throw refusal("user \"\(userName)\" logs in by \(unsupported), which is not supported; use a certificate or token")
+      throw refusal(
+        "user \"\(userName)\" logs in by \(unsupported), which is not supported; use a certificate or token")
     }
     result.clientCertificate = try data("client-certificate", in: user, readFile)
     result.clientKey = try data("client-key", in: user, readFile)

@@ -135,7 +135,8 @@ extension WatchEvent {
     case "ERROR": throw KubeError(status: object)
     default:
       throw KubeError(
-        code: 500, reason: .internalError, message: "a watch event has the unknown type \(json["type"]?.text ?? "null")")
+        code: 500, reason: .internalError, message: "a watch event has the unknown type \(json["type"]?.text ?? "null")"
+      )
     }
   }
 }

@@ -10,6 +10,7 @@ public final class AsyncDescriptor: Sendable {
   private struct State {
     var fd: Int32
     var token: ReadinessMonitor.Token?
+    var isDraining = false
   }
 
   private let state: Mutex<State>
@@ -55,7 +56,12 @@ public final class AsyncDescriptor: Sendable {
       case .failure(let error):
         switch error.errno {
         case EINTR: continue
-        case EAGAIN: try await ready(.readable, deadline)
+        case EAGAIN:
+          if state.withLock({ $0.isDraining }) { return [] }
+          do throws(SystemError) { try await ready(.readable, deadline) } catch {
+            // What came until then is still read.
+            guard state.withLock({ $0.isDraining }) else { throw error }
+          }
         case EIO, ECONNRESET: return []
         default: throw error
         }
@@ -124,6 +130,12 @@ public final class AsyncDescriptor: Sendable {
       let closed = state.withLock { $0.fd < 0 }
       throw SystemError("wait", errno: closed ? EBADF : ECANCELED)
     }
+  }
+
+  /// From here on reads take what is there and end instead of waiting for more.
+  public func drain() {
+    state.withLock { $0.isDraining = true }
+    interrupt()
   }
 
   private func interrupt() {

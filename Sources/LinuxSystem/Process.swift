@@ -249,8 +249,8 @@ public enum Subprocess {
     writer?.close()
     // Something it started may still hold the pipes: what is in them is enough.
     let closing = ReadinessMonitor.shared.timer(at: .now + .milliseconds(timedOut ? 50 : 500)) { _ in
-      outputReader.close()
-      errorReader.close()
+      outputReader.drain()
+      errorReader.drain()
     }
     let (stdoutBytes, stderrBytes, _) = await (collectedOutput, collectedErrors, fed)
     ReadinessMonitor.shared.cancel(closing)

@@ -128,7 +128,8 @@ extension PodWorker {
           code: 400, reason: .badRequest,
           message: "previous terminated container \"\(name)\" in pod \"\(key.name)\" not found")
       }
-      let reason = failures[name]?.reason.rawValue ?? (pod.spec.initContainers.isEmpty ? "ContainerCreating" : "PodInitializing")
+      let reason =
+        failures[name]?.reason.rawValue ?? (pod.spec.initContainers.isEmpty ? "ContainerCreating" : "PodInitializing")
       let isImage = failures[name]?.isAboutImage == true
       throw KubeError(
         code: 400, reason: .badRequest,

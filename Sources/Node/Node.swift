@@ -116,7 +116,8 @@ public final class Node: ControllerKit.Service, NodeStreams {
     do {
       try await files.start(on: MultiThreadedEventLoopGroup.singleton.any())
     } catch {
-      log.warning("changes of files are not watched: logs -f and image imports react late", metadata: ["error": "\(error)"])
+      log.warning(
+        "changes of files are not watched: logs -f and image imports react late", metadata: ["error": "\(error)"])
     }
     try await adopt()
     let imagesWatch = files.watch(images.root) { [weak self] in self?.imagesChanged() }
@@ -174,7 +175,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
   /// also while the API is away.
   private func adopt() async throws {
     var found: [String: Found] = [:]
-    for container in try await runtime.containers() { found[container.podUID, default: Found()].containers.append(container) }
+    for container in try await runtime.containers() {
+      found[container.podUID, default: Found()].containers.append(container)
+    }
     for sandbox in try await runtime.sandboxes() { found[sandbox.podUID, default: Found()].sandbox = sandbox }
     let configuration = configuration
     let records = try await NIOThreadPool.singleton.runIfActive { PodRecord.readAll(configuration) }

@@ -89,7 +89,8 @@ struct NodeRegistration: ControllerKit.Service {
     } catch let error as KubeError where error.reason == .notFound {
       do {
         return try await client.create(
-          KubeTypes.Node.resource, namespace: nil, name: nil, subresource: nil, body: builder.object, options: Self.options
+          KubeTypes.Node.resource, namespace: nil, name: nil, subresource: nil, body: builder.object,
+          options: Self.options
         ).json()
       } catch let error as KubeError where error.reason == .alreadyExists {
         return try await client.get(KubeTypes.Node.resource, namespace: nil, name: name).json()
@@ -108,7 +109,8 @@ struct NodeRegistration: ControllerKit.Service {
     }
     guard patch.object?.isEmpty == false else { return found }
     return try await client.patch(
-      KubeTypes.Node.resource, namespace: nil, name: name, subresource: nil, type: .merge, body: patch, options: Self.options
+      KubeTypes.Node.resource, namespace: nil, name: name, subresource: nil, type: .merge, body: patch,
+      options: Self.options
     ).json()
   }
 

@@ -52,7 +52,8 @@ struct NodeStatusBuilder: Sendable {
     }
     let conditions: [JSON] = [
       condition(
-        "MemoryPressure", pressure.memory, pressure.memory ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
+        "MemoryPressure", pressure.memory,
+        pressure.memory ? "KubeletHasInsufficientMemory" : "KubeletHasSufficientMemory",
         pressure.memory ? "kubelet has insufficient memory available" : "kubelet has sufficient memory available"),
       condition(
         "DiskPressure", pressure.disk, pressure.disk ? "KubeletHasDiskPressure" : "KubeletHasNoDiskPressure",

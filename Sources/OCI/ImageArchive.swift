@@ -138,7 +138,8 @@ final class ImageArchive {
     guard blob.digest == descriptor.digest else {
       throw OCIError(
         .digestMismatch,
-        "\(label): the content of \(name) has the digest \(blob.digest): the archive is damaged, export the image again")
+        "\(label): the content of \(name) has the digest \(blob.digest): the archive is damaged, export the image again"
+      )
     }
     guard blob.size == descriptor.size else {
       throw OCIError(
@@ -234,7 +235,8 @@ struct ArchiveImporter {
     for entry in json["manifests"]?.array ?? [] { candidates.append(try Descriptor(json: entry, label: name)) }
     let wanted = "linux/\(machineArchitecture)"
     let images = candidates.filter { $0.annotations["vnd.docker.reference.type"] == nil }
-    let chosen = images.first { $0.platform == wanted } ?? (images.count == 1 ? images.first { $0.platform == nil } : nil)
+    let chosen =
+      images.first { $0.platform == wanted } ?? (images.count == 1 ? images.first { $0.platform == nil } : nil)
     guard let chosen else {
       let platforms = images.map { $0.platform ?? "unknown" }.joined(separator: ", ")
       throw OCIError(.unsupported, "\(name): there is no image for \(wanted) (the archive has: \(platforms))")

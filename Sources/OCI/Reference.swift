@@ -40,7 +40,9 @@ public struct Reference: Sendable, Hashable, CustomStringConvertible {
     if let slash = rest.firstIndex(of: "/"), Reference.isRegistry(rest[..<slash]) {
       registry = String(rest[..<slash])
       repository = String(rest[rest.index(after: slash)...])
-      guard Reference.isDomain(registry) else { throw invalid("\"\(registry)\" is no host name, optionally with a port") }
+      guard Reference.isDomain(registry) else {
+        throw invalid("\"\(registry)\" is no host name, optionally with a port")
+      }
     } else {
       registry = "docker.io"
       repository = String(rest)
@@ -118,7 +120,8 @@ public struct Reference: Sendable, Hashable, CustomStringConvertible {
   }
 
   static func isTag(_ text: Substring) -> Bool {
-    guard let first = text.utf8.first, text.utf8.count <= 128, isAlphanumeric(first) || first == UInt8(ascii: "_") else {
+    guard let first = text.utf8.first, text.utf8.count <= 128, isAlphanumeric(first) || first == UInt8(ascii: "_")
+    else {
       return false
     }
     return text.utf8.allSatisfy {

@@ -234,7 +234,11 @@ struct TarReader {
     }
     func id(_ key: String, _ field: ArraySlice<UInt8>) throws(OCIError) -> UInt32 {
       var value: Int64?
-      if let bytes = records[key] { value = Int64(String(decoding: bytes, as: UTF8.self)) } else { value = try number(field, key) }
+      if let bytes = records[key] {
+        value = Int64(String(decoding: bytes, as: UTF8.self))
+      } else {
+        value = try number(field, key)
+      }
       // The last one means "no change" to chown(2).
       guard let value, let id = UInt32(exactly: value), id != .max else {
         throw invalid("the \(key) of \"\(path)\" is no user or group id")
@@ -243,7 +247,8 @@ struct TarReader {
     }
     let isDevice = kind == .characterDevice || kind == .blockDevice
     return TarEntry(
-      kind: kind, path: path, target: target, size: size, mode: UInt32(truncatingIfNeeded: try number(header[100..<108], "mode")) & 0o7777,
+      kind: kind, path: path, target: target, size: size,
+      mode: UInt32(truncatingIfNeeded: try number(header[100..<108], "mode")) & 0o7777,
       owner: try id("uid", header[108..<116]), group: try id("gid", header[116..<124]), modified: modified,
       modifiedNanoseconds: nanoseconds,
       deviceMajor: isDevice ? UInt32(truncatingIfNeeded: try number(header[329..<337], "device")) : 0,

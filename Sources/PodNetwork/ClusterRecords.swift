@@ -28,7 +28,9 @@ final class ClusterRecords: Sendable {
     slices.onChange { [weak self] old, new in self?.sliceChanged(old, new) }
     namespaces.onChange { [weak self] old, new in
       self?.state.withLock { state in
-        if let name = new?.header.name { state.zone.namespaces.insert(name) } else if let name = old?.header.name {
+        if let name = new?.header.name {
+          state.zone.namespaces.insert(name)
+        } else if let name = old?.header.name {
           state.zone.namespaces.remove(name)
         }
       }

@@ -262,7 +262,11 @@ final class DNSServer: Sendable {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-      if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) } else { context.fireUserInboundEventTriggered(event) }
+      if event is IdleStateHandler.IdleStateEvent {
+        context.close(promise: nil)
+      } else {
+        context.fireUserInboundEventTriggered(event)
+      }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

@@ -32,7 +32,8 @@ struct ServiceRecords: Sendable, Equatable {
       pointers = [address: nil]
       for port in spec.ports {
         guard let number = port.port.flatMap({ UInt16(exactly: $0) }) else { continue }
-        ports.append(Port(service: port.name.map { "_" + $0 } ?? "", protocol: ServiceRecords.label(port.protocol), port: number))
+        ports.append(
+          Port(service: port.name.map { "_" + $0 } ?? "", protocol: ServiceRecords.label(port.protocol), port: number))
       }
       return
     }
@@ -48,7 +49,8 @@ struct ServiceRecords: Sendable, Equatable {
         for port in slice.ports {
           guard let number = port.port.flatMap({ UInt16(exactly: $0) }) else { continue }
           let entry = Port(
-            service: port.name.flatMap { $0.isEmpty ? nil : "_" + $0 } ?? "", protocol: ServiceRecords.label(port.protocol),
+            service: port.name.flatMap { $0.isEmpty ? nil : "_" + $0 } ?? "",
+            protocol: ServiceRecords.label(port.protocol),
             port: number, host: host)
           if seen.insert(entry).inserted { ports.append(entry) }
         }

@@ -44,6 +44,8 @@ struct IPv4Range: Sendable, Hashable, CustomStringConvertible {
 
   /// The first usable address: the gateway of the pods.
   var first: IPv4 { IPv4(value: base.value &+ 1) }
-  var last: IPv4 { IPv4(value: base.value | (prefixLength == 0 ? .max : prefixLength == 32 ? 0 : UInt32.max >> UInt32(prefixLength))) }
+  var last: IPv4 {
+    IPv4(value: base.value | (prefixLength == 0 ? .max : prefixLength == 32 ? 0 : UInt32.max >> UInt32(prefixLength)))
+  }
   var description: String { "\(base)/\(prefixLength)" }
 }

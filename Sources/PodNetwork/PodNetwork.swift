@@ -73,7 +73,8 @@ public final class PodNetwork: ControllerKit.Service {
     let host = try host.get()
     let filtersBridge = try await host.prepare()
     let base = NFTBase(
-      table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods, serviceRange: host.services,
+      table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods,
+      serviceRange: host.services,
       dnsAddress: host.dns, filtersBridge: filtersBridge)
     let server = DNSServer(
       address: configuration.dnsServiceIP, port: 53, records: records,

@@ -26,7 +26,8 @@ public struct PodNetworkError: Error, Sendable, Equatable, CustomStringConvertib
 enum Program {
   /// Runs a program that must succeed.
   @discardableResult
-  static func run(_ name: String, _ arguments: [String], stdin: [UInt8]? = nil) async throws(PodNetworkError) -> [UInt8] {
+  static func run(_ name: String, _ arguments: [String], stdin: [UInt8]? = nil) async throws(PodNetworkError) -> [UInt8]
+  {
     let result: ProcessResult
     do {
       result = try await Subprocess.run(name, arguments, stdin: stdin)

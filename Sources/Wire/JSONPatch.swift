@@ -229,7 +229,8 @@ public enum MergePatch {
     var result: JSONObject
     if case .object(let members) = target { result = members } else { result = JSONObject() }
     // Looking each key up in turn would be quadratic: maps may have a hundred thousand.
-    var positions = Dictionary(result.members.enumerated().map { ($1.key, $0) }, uniquingKeysWith: { first, _ in first })
+    var positions = Dictionary(
+      result.members.enumerated().map { ($1.key, $0) }, uniquingKeysWith: { first, _ in first })
     var removed: Set<Int> = []
     for (key, change) in changes.members {
       let position = positions[key]

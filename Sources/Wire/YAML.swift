@@ -104,7 +104,9 @@ public enum YAML {
       case YAML_ALIAS_EVENT:
         let alias = name(event.data.alias.anchor) ?? ""
         guard let value = anchors[alias] else { throw failure("unknown anchor '\(alias)' referenced") }
-        guard stack.count + YAML.depth(value) <= depthMax else { throw failure("nesting deeper than \(depthMax) levels") }
+        guard stack.count + YAML.depth(value) <= depthMax else {
+          throw failure("nesting deeper than \(depthMax) levels")
+        }
         values += YAML.count(value)
         try put(value, failure)
       default: break

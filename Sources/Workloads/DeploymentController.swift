@@ -118,7 +118,8 @@ struct DeploymentReconciler: Reconciler {
     events.record(
       .normal, regarding: EventSubject(deployment), reason: "ScalingReplicaSet",
       message:
-        "Scaled \(size > before ? "up" : "down") replica set \(replicaSet.metadata.name ?? "") from \(before) to \(size)")
+        "Scaled \(size > before ? "up" : "down") replica set \(replicaSet.metadata.name ?? "") from \(before) to \(size)"
+    )
   }
 
   private func create(_ replicaSet: ReplicaSet, for deployment: Deployment) async throws {

@@ -305,7 +305,8 @@ struct DeploymentRules {
   }
 
   private mutating func emit() {
-    for replicaSet in [new].compactMap({ $0 }) + old where replicaSet.isChanged || replicaSet.size != replicaSet.sizeBefore {
+    for replicaSet in [new].compactMap({ $0 }) + old
+    where replicaSet.isChanged || replicaSet.size != replicaSet.sizeBefore {
       var object = replicaSet.object
       object.spec.replicas = replicaSet.size
       if replicaSet.isNew {

@@ -96,7 +96,8 @@ struct GarbageCollectorReconciler: Reconciler {
     guard let live = try await liveObject(item.place) else { return nil }
     if live.header.uid != header.uid || live.header.deletionTimestamp != nil { return nil }
     let newest = Item(place: item.place, header: live.header)
-    let newestOwners = live.header.ownerReferences == header.ownerReferences ? owners : try await self.owners(of: newest)
+    let newestOwners =
+      live.header.ownerReferences == header.ownerReferences ? owners : try await self.owners(of: newest)
     let dependents = self.dependents(of: header.uid)
     return .owned(
       newest, newestOwners, hasDependents: !dependents.isEmpty,

@@ -54,7 +54,9 @@ struct NamespaceReconciler: Reconciler {
         if !list.items.isEmpty { content.append(Content(resource: resource, objects: list.items.map(\.header))) }
       } catch let error as KubeError {
         // A resource that is no longer served, or is nothing that is kept, has no objects.
-        if ![.notFound, .methodNotAllowed].contains(error.reason) { failures.append("\(resource.groupResource): \(error)") }
+        if ![.notFound, .methodNotAllowed].contains(error.reason) {
+          failures.append("\(resource.groupResource): \(error)")
+        }
       }
     }
     return Snapshot(namespace: object.decode(), content: content, failures: failures, now: time.now())

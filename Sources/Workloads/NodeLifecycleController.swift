@@ -109,7 +109,8 @@ struct NodeLifecycleReconciler: Reconciler {
     if isStale {
       for object in pods.list() {
         let pod = object.decode(Pod.self)
-        guard pod.spec.nodeName == key.name, pod.status.conditions.contains(where: { $0.type == "Ready" && $0.status == "True" })
+        guard pod.spec.nodeName == key.name,
+          pod.status.conditions.contains(where: { $0.type == "Ready" && $0.status == "True" })
         else { continue }
         readyPods.append(PodReference(key: object.header.key, uid: object.header.uid))
       }

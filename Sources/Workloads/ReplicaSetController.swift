@@ -65,7 +65,8 @@ struct ReplicaSetReconciler: Reconciler {
     let family = replicaSet.header.controller.map { replicaSets.list(controlledBy: $0.uid ?? "") } ?? [replicaSet]
     var counts: [String: Int] = [:]
     for member in family {
-      for pod in pods.list(controlledBy: member.header.uid).map(facts.facts) where !pod.isFinished && !pod.isBeingDeleted {
+      for pod in pods.list(controlledBy: member.header.uid).map(facts.facts)
+      where !pod.isFinished && !pod.isBeingDeleted {
         counts[pod.nodeName, default: 0] += 1
       }
     }

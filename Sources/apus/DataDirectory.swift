@@ -58,7 +58,7 @@ struct DataOptions: ParsableArguments {
   }
 }
 
-/// What the running server writes about itself, for `apus status` and `apus down`.
+/// What the server writes about itself, for `apus status` and `apus down`. It stays when the server ends: a purge needs it.
 struct ServerRecord {
   var processID: Int32
   /// The kernel's start time of the process in clock ticks, which tells it from a later one with the same id.
@@ -66,6 +66,7 @@ struct ServerRecord {
   var url: String
   var startedAt: Timestamp
   var readyAfterMilliseconds: Int64
+  var runtime: String
   var bridgeName: String
   var podCIDR: String
   var serviceCIDR: String
@@ -74,7 +75,8 @@ struct ServerRecord {
     let json: JSON = [
       "processID": .int(Int64(processID)), "processStart": .int(Int64(processStart)), "url": .string(url),
       "startedAt": .string(startedAt.rfc3339Micro), "readyAfterMilliseconds": .int(readyAfterMilliseconds),
-      "bridgeName": .string(bridgeName), "podCIDR": .string(podCIDR), "serviceCIDR": .string(serviceCIDR),
+      "runtime": .string(runtime), "bridgeName": .string(bridgeName), "podCIDR": .string(podCIDR),
+      "serviceCIDR": .string(serviceCIDR),
     ]
     try DurableFile.write(Array(json.prettyPrinted().utf8), to: path, mode: 0o644)
   }
@@ -85,12 +87,13 @@ struct ServerRecord {
       let processID = json["processID"]?.int.flatMap(Int32.init(exactly:)),
       let processStart = json["processStart"]?.int, let url = json["url"]?.string,
       let startedAt = json["startedAt"]?.string.flatMap(Timestamp.init(rfc3339:)),
-      let ready = json["readyAfterMilliseconds"]?.int, let bridge = json["bridgeName"]?.string,
+      let ready = json["readyAfterMilliseconds"]?.int, let runtime = json["runtime"]?.string,
+      let bridge = json["bridgeName"]?.string,
       let podCIDR = json["podCIDR"]?.string, let serviceCIDR = json["serviceCIDR"]?.string
     else { return nil }
     return ServerRecord(
       processID: processID, processStart: UInt64(processStart), url: url, startedAt: startedAt,
-      readyAfterMilliseconds: ready, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR)
+      readyAfterMilliseconds: ready, runtime: runtime, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR)
   }
 
   /// Whether the process that wrote this still runs.

@@ -44,7 +44,9 @@ struct Down: AsyncParsableCommand {
     let descriptor = clinux_pidfd_open(processID)
     guard descriptor >= 0 else { return }
     defer { close(descriptor) }
-    clinux_pidfd_send_signal(descriptor, SIGTERM)
+    guard clinux_pidfd_send_signal(descriptor, SIGTERM) == 0 || errno == ESRCH else {
+      throw Failure("process \(processID) cannot be stopped (\(String(cString: strerror(errno)))): sudo apus down")
+    }
     let hasEnded = try await DedicatedThread.run { () throws(SystemError) -> Bool in
       var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       return poll(&poller, 1, 30_000) > 0
@@ -70,7 +72,7 @@ struct Purge {
     defer { withExtendedLifetime(lock) {} }
 
     let runtime = try await CrunRuntime.open(
-      Up.Platform.runtimeConfiguration("crun", data: data), time: SystemClock())
+      Up.Platform.runtimeConfiguration(record?.runtime ?? "crun", data: data), time: SystemClock())
     let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
     if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
     try await runtime.removeEverything()

@@ -34,7 +34,10 @@ struct Status: AsyncParsableCommand {
         ["version", "apus \(Version.apus), Kubernetes API \(Version.kubernetes)"],
         ["server", "\(record.url), process \(record.processID)"],
         ["data", data.path],
-        ["uptime", "\(GoDuration.format(.seconds(uptime.components.seconds))), ready after \(record.readyAfterMilliseconds) ms"],
+        [
+          "uptime",
+          "\(GoDuration.format(.seconds(uptime.components.seconds))), ready after \(record.readyAfterMilliseconds) ms",
+        ],
         ["memory", Terminal.megabytes(statistics.residentBytes)],
         ["recovery", Self.recovery(record, pods: pods)],
       ]

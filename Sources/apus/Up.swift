@@ -3,7 +3,6 @@ import ArgumentParser
 import ControllerKit
 import Glibc
 import KubeClient
-import struct KubeTypes.ObjectHeader
 import LinuxSystem
 import Logging
 import Node
@@ -16,6 +15,8 @@ import Synchronization
 import Telemetry
 import Wire
 import Workloads
+
+import struct KubeTypes.ObjectHeader
 
 struct Up: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -67,6 +68,12 @@ struct Up: AsyncParsableCommand {
     guard (1...15).contains(bridge.utf8.count) else {
       throw ValidationError("--bridge takes an interface name of at most 15 characters, not '\(bridge)'")
     }
+  }
+
+  /// The host of the URL that clients on this machine use.
+  fileprivate var clientHost: String {
+    if bind == "0.0.0.0" || bind == "::" { return "127.0.0.1" }
+    return bind.contains(":") ? "[\(bind)]" : bind
   }
 
   private var nodePortRange: ClosedRange<Int>? {
@@ -127,7 +134,8 @@ struct Up: AsyncParsableCommand {
           dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
           serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
           hostname: hostname, version: Version.apus),
-        store: store, schemas: SchemaRegistry.builtin, time: time, metrics: Metrics(), logger: Logger(label: "apus.api"),
+        store: store, schemas: SchemaRegistry.builtin, time: time, metrics: Metrics(),
+        logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
       let client = server.client
       let informers = InformerSet(client: client, time: time)
@@ -148,6 +156,7 @@ struct Up: AsyncParsableCommand {
       nodeConfiguration.clusterDNS = dns
       nodeConfiguration.apiServerHost = serviceAddresses[1].description
       nodeConfiguration.version = Version.kubernetes
+      (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = try await Self.engine(options.runtime)
       node = Node(
         configuration: nodeConfiguration, client: client, runtime: runtime,
         images: try ImageStore.open(root: data.images), time: time, seed: seed)
@@ -159,7 +168,8 @@ struct Up: AsyncParsableCommand {
           ("scheduler", Scheduler(client: client, informers: informers, time: time, seed: seed)),
         ]
         + Workloads.services(
-          client: client, informers: informers, resources: Self.servedResources, rootCertificate: server.pki.authority.certificate,
+          client: client, informers: informers, resources: Self.servedResources,
+          rootCertificate: server.pki.authority.certificate,
           time: time, seed: seed
         ).enumerated().map { ("workloads.\($0.offset)", $0.element) }
     }
@@ -168,15 +178,15 @@ struct Up: AsyncParsableCommand {
       let startedAt = time.now()
       try await network.prepare()
       let port = try await server.start()
-      let url = "https://\(configuration.bind):\(port)"
+      let url = "https://\(configuration.clientHost):\(port)"
       try DurableFile.write(Array(server.kubeconfig(server: url).utf8), to: data.kubeconfig, mode: 0o600)
       let elapsed = ContinuousClock.now - began
       let milliseconds = elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000
       guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
       try ServerRecord(
         processID: getpid(), processStart: statistics.startTicks, url: url, startedAt: startedAt,
-        readyAfterMilliseconds: milliseconds, bridgeName: configuration.bridge, podCIDR: configuration.podRange,
-        serviceCIDR: configuration.serviceRange
+        readyAfterMilliseconds: milliseconds, runtime: configuration.runtime, bridgeName: configuration.bridge,
+        podCIDR: configuration.podRange, serviceCIDR: configuration.serviceRange
       ).write(to: data.serverRecord)
       Terminal.say(
         "\(Terminal.green("apus \(Version.apus) is ready")) after \(milliseconds) ms at \(url)"
@@ -195,8 +205,8 @@ struct Up: AsyncParsableCommand {
       }
       await server.shutdown()
       store.close()
-      try? Directory.removeTree(data.serverRecord)
-      Terminal.say("apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
+      Terminal.say(
+        "apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
     }
 
     /// What garbage collection and the deletion of namespaces have to look through.
@@ -211,6 +221,19 @@ struct Up: AsyncParsableCommand {
       gethostname(&buffer, buffer.count - 1)
       let name = buffer.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
       return name.isEmpty ? "localhost" : name
+    }
+
+    /// Name and version of the OCI runtime, as the first line of its `--version` gives them.
+    private static func engine(_ path: String) async throws -> (name: String, version: String) {
+      let output: ProcessResult
+      do {
+        output = try await Subprocess.run(path, ["--version"], timeout: .seconds(10))
+      } catch {
+        throw Failure("the OCI runtime \(path) does not run (\(error)). Install it: make setup, or give --runtime")
+      }
+      let words =
+        String(decoding: output.stdout, as: UTF8.self).split(separator: "\n").first?.split(separator: " ") ?? []
+      return (words.first.map(String.init) ?? "oci", words.last.map(String.init) ?? "unknown")
     }
 
     static func runtimeConfiguration(_ runtime: String, data: DataDirectory) -> CrunRuntime.Configuration {

@@ -26,7 +26,9 @@ import Wire
       for number in 0..<300 {
         _ = try await client.create(
           Self.configMaps, namespace: "default", name: nil, subresource: nil,
-          body: ["metadata": ["name": .string("c\(number)")], "data": ["a": .string(String(repeating: "x", count: 3000))]],
+          body: [
+            "metadata": ["name": .string("c\(number)")], "data": ["a": .string(String(repeating: "x", count: 3000))],
+          ],
           options: WriteOptions())
       }
       var seen = 0
@@ -75,7 +77,8 @@ import Wire
         ], options: WriteOptions())
       _ = try await client.list(Self.configMaps, namespace: "default", options: ListOptions())
       #expect(
-        await refusal { _ = try await client.list(Self.configMaps, namespace: nil, options: ListOptions()) }?.code == 403)
+        await refusal { _ = try await client.list(Self.configMaps, namespace: nil, options: ListOptions()) }?.code
+          == 403)
       let stranger = try Self.client(fixture, port, token: "nonsense")
       #expect(
         await refusal { _ = try await stranger.get(Self.configMaps, namespace: "default", name: "a") }?.code == 401)
@@ -90,7 +93,9 @@ import Wire
       for path in ["/readyz", "/livez?verbose", "/healthz/ping", "/metrics"] {
         #expect(try await !client.raw(path: path).isEmpty)
       }
-      for path in ["/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/openapi/v3", "/openapi/v3/api/v1", "/version"] {
+      for path in [
+        "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/openapi/v3", "/openapi/v3/api/v1", "/version",
+      ] {
         _ = try JSON.parse(try await client.raw(path: path))
       }
       for path in ["/apis/none", "/api/v1/nothing", "/nowhere"] {

@@ -224,7 +224,8 @@ import Wire
       }
       #expect(
         late?.message
-          == "configmaps \"x\" is forbidden: unable to create new content in namespace n because it is being terminated")
+          == "configmaps \"x\" is forbidden: unable to create new content in namespace n because it is being terminated"
+      )
       var final = marked
       final["spec"]?["finalizers"] = nil
       _ = try await fixture.update("namespaces", "n", final, subresource: "finalize")

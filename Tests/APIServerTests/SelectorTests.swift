@@ -83,7 +83,9 @@ import Wire
     var generator = SeededGenerator(state: 3)
     let alphabet = Array("{}[]\",:\\a1 tn".utf8)
     for _ in 0..<20_000 {
-      let bytes = (0..<Int.random(in: 0..<30, using: &generator)).map { _ in alphabet.randomElement(using: &generator) ?? 0 }
+      let bytes = (0..<Int.random(in: 0..<30, using: &generator)).map { _ in
+        alphabet.randomElement(using: &generator) ?? 0
+      }
       _ = FieldScanner.value(["a", "t"], in: bytes)
     }
   }
@@ -123,7 +125,8 @@ import Wire
   @Test func survivesAnyBytes() {
     var generator = SeededGenerator(state: 11)
     for _ in 0..<20_000 {
-      let raw = (0..<Int.random(in: 0..<60, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      let raw = (0..<Int.random(in: 0..<60, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator)
+      }
       _ = try? ProtobufBody.parse(body("v1", "Pod", raw), .builtin)
       _ = try? ProtobufBody.parse([0x6B, 0x38, 0x73, 0x00] + raw, .builtin)
     }

@@ -45,10 +45,11 @@ final class Fixture {
 
   init(options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24") throws {
     var template = Array("/tmp/apus-api-XXXXXX".utf8CString)
-    directory = String(decoding: template.withUnsafeMutableBufferPointer { buffer in
-      _ = mkdtemp(buffer.baseAddress!)
-      return buffer.dropLast().map { UInt8(bitPattern: $0) }
-    }, as: UTF8.self)
+    directory = String(
+      decoding: template.withUnsafeMutableBufferPointer { buffer in
+        _ = mkdtemp(buffer.baseAddress!)
+        return buffer.dropLast().map { UInt8(bitPattern: $0) }
+      }, as: UTF8.self)
     store = try Store<ObjectHeader>.open(
       directory: directory + "/state", options: options, header: { ObjectHeader(try JSON.parse($0)) })
     server = try APIServer(

@@ -1,9 +1,10 @@
 import KubeClient
-import struct KubeClient.DeleteOptions
 import KubeTypes
 import Schema
 import Synchronization
 import Wire
+
+import struct KubeClient.DeleteOptions
 
 /// The API in memory, with revisions, watches and faults that a test asks for.
 final class FakeKubeClient: KubeClient {
@@ -182,7 +183,8 @@ final class FakeKubeClient: KubeClient {
 
 let widgets = GroupVersionResource(group: "test.dev", version: "v1", resource: "widgets")
 
-func widget(_ name: String, namespace: String = "a", uid: String? = nil, size: Int64 = 0, owner: String? = nil) -> JSON {
+func widget(_ name: String, namespace: String = "a", uid: String? = nil, size: Int64 = 0, owner: String? = nil) -> JSON
+{
   var json: JSON = [
     "apiVersion": "test.dev/v1", "kind": "Widget",
     "metadata": [

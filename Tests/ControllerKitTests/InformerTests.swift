@@ -88,7 +88,9 @@ private final class Mirror: Sendable {
     await until { self.client.state.withLock { $0.watchers.count } == 1 }
     // What happens from here on is in no watch.
     client.state.withLock { state in
-      state.watchers.forEach { $0.continuation.finish(throwing: KubeError(code: 410, reason: .expired, message: "gone")) }
+      state.watchers.forEach {
+        $0.continuation.finish(throwing: KubeError(code: 410, reason: .expired, message: "gone"))
+      }
       state.watchers = []
     }
     client.remove(widgets, ObjectKey(namespace: "a", name: "a"))
@@ -154,7 +156,8 @@ private final class Mirror: Sendable {
         client.put(
           widgets,
           widget(
-            name, uid: "\(name)-\(Int.random(in: 0..<2, using: &random))", size: Int64.random(in: 0..<9, using: &random),
+            name, uid: "\(name)-\(Int.random(in: 0..<2, using: &random))",
+            size: Int64.random(in: 0..<9, using: &random),
             owner: Bool.random(using: &random) ? "o\(Int.random(in: 0..<3, using: &random))" : nil))
       default: clock.advance(by: .milliseconds(Int.random(in: 0..<5000, using: &random)))
       }
@@ -167,7 +170,9 @@ private final class Mirror: Sendable {
       await Task.yield()
     }
     // The handlers are called after the copy has changed.
-    await until { mirror.state.withLock { $0.objects.sorted { $0.key < $1.key }.map(\.value.bytes) } == informer.list().map(\.bytes) }
+    await until {
+      mirror.state.withLock { $0.objects.sorted { $0.key < $1.key }.map(\.value.bytes) } == informer.list().map(\.bytes)
+    }
     let truth = client.state.withLock { $0.objects[widgets] ?? [:] }
     let (told, problems) = mirror.state.withLock { ($0.objects, $0.problems) }
     #expect(problems.isEmpty, "seed \(seed)")

@@ -21,7 +21,8 @@ final class VirtualClock: TimeSource {
     }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-        let (result, reached): (Result<Void, any Error>?, [CheckedContinuation<Void, Never>]) = state.withLock { state in
+        let (result, reached): (Result<Void, any Error>?, [CheckedContinuation<Void, Never>]) = state.withLock {
+          state in
           if Task.isCancelled { return (.failure(CancellationError()), []) }
           if duration <= .zero { return (.success(()), []) }
           state.sleepers.append((id, state.now.adding(duration), continuation))

@@ -26,7 +26,8 @@ import Wire
       request.uri.contains("limit") || request.uri.hasSuffix("/pods")
         ? .json(
           200,
-          #"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"next"},"items":[{"metadata":{"name":"x"}}]}"#)
+          #"{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9","continue":"next"},"items":[{"metadata":{"name":"x"}}]}"#
+        )
         : .json(200, pod)
     }
     let client = try HTTPSClient(config(try await server.start()))
@@ -41,7 +42,8 @@ import Wire
     _ = try await client.update(
       deployments, namespace: "a", name: "d", subresource: "status", body: [:], options: WriteOptions())
     _ = try await client.patch(
-      pods, namespace: "a", name: "p", subresource: nil, type: .strategicMerge, body: ["x": nil], options: WriteOptions())
+      pods, namespace: "a", name: "p", subresource: nil, type: .strategicMerge, body: ["x": nil],
+      options: WriteOptions())
     _ = try await client.delete(
       pods, namespace: "a", name: "p",
       options: .init(gracePeriodSeconds: 0, propagationPolicy: .orphan, preconditionUID: "u"))

@@ -71,7 +71,8 @@ import Wire
       #expect(throws: KubeError.self, "\(bad)") { try parse(bad) }
     }
     let error = #expect(throws: KubeError.self) { try Kubeconfig.load(path: "/nonexistent/config") }
-    #expect(error?.message == "kubeconfig /nonexistent/config: cannot open /nonexistent/config: No such file or directory")
+    #expect(
+      error?.message == "kubeconfig /nonexistent/config: cannot open /nonexistent/config: No such file or directory")
   }
 
   /// Any damage is refused or read, and never crashes.

@@ -38,7 +38,9 @@ final class TestServer: Sendable {
   /// Starts listening; returns the port.
   func start(host: String = "127.0.0.1", requiresClientCertificate: Bool = false) async throws -> Int {
     var tls = TLSConfiguration.makeServerConfiguration(
-      certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.server.utf8)).map { .certificate($0) },
+      certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.server.utf8)).map {
+        .certificate($0)
+      },
       privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)))
     if requiresClientCertificate {
       tls.certificateVerification = .noHostnameVerification

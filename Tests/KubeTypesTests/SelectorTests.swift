@@ -69,7 +69,8 @@ import Wire
       ],
     ])
     #expect(selector.description == "a in (x,y),b=2,c,!d,e notin (z)")
-    #expect(selector.matches(["a": "x", "b": "2", "c": ""]) && !selector.matches(["a": "x", "b": "2", "c": "", "d": ""]))
+    #expect(
+      selector.matches(["a": "x", "b": "2", "c": ""]) && !selector.matches(["a": "x", "b": "2", "c": "", "d": ""]))
     #expect(throws: SelectorError("\"Like\" is not a valid label selector operator")) {
       try Selector(labelSelector: ["matchExpressions": [["key": "a", "operator": "Like"]]])
     }
@@ -85,7 +86,8 @@ import Wire
       return Int((state >> 33) % UInt64(bound))
     }
     let pieces = [
-      "a", "b.c", "x/y", "in", "notin", "=", "==", "!=", "!", "(", ")", ",", "<", ">", " ", "1", "-", "ü", "\t", "\0", "",
+      "a", "b.c", "x/y", "in", "notin", "=", "==", "!=", "!", "(", ")", ",", "<", ">", " ", "1", "-", "ü", "\t", "\0",
+      "",
     ]
     for _ in 0..<2000 {
       let text = (0..<random(12)).map { _ in pieces[random(pieces.count)] }.joined()

@@ -77,7 +77,8 @@ struct CRILogTests {
     let alphabet = Array("\(time) stdout F P \n\n  stderr FP:x é".utf8)
     for _ in 0..<300 {
       let bytes = (0..<Int.random(in: 0...400, using: &random)).map { _ in
-        Bool.random(using: &random) ? alphabet.randomElement(using: &random) ?? 0 : UInt8.random(in: 0...255, using: &random)
+        Bool.random(using: &random)
+          ? alphabet.randomElement(using: &random) ?? 0 : UInt8.random(in: 0...255, using: &random)
       }
       var whole = CRILogFormatter(timestamps: true)
       let expected = whole.feed(bytes[...])

@@ -10,7 +10,8 @@ struct ExpansionTests {
     arguments: [
       ("$(VAR_A)", "A"), ("___$(VAR_B)___", "___B___"), ("$(VAR_A)-1", "A-1"), ("$(VAR_DNE)", "$(VAR_DNE)"),
       ("$$(VAR_A)", "$(VAR_A)"), ("$$$(VAR_A)", "$A"), ("$$$$(VAR_A)", "$$(VAR_A)"), ("$VAR_A", "$VAR_A"),
-      ("$(VAR_A", "$(VAR_A"), ("foo$", "foo$"), ("$", "$"), ("$()", "$()"), ("$(VAR_EMPTY)x", "x"), ("ü$(VAR_A)ü", "üAü"),
+      ("$(VAR_A", "$(VAR_A"), ("foo$", "foo$"), ("$", "$"), ("$()", "$()"), ("$(VAR_EMPTY)x", "x"),
+      ("ü$(VAR_A)ü", "üAü"),
       ("$(VAR_A)$(VAR_B)", "AB"), ("", ""),
     ])
   func expand(text: String, expected: String) {

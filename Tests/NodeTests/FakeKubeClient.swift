@@ -1,19 +1,24 @@
 import KubeClient
-import class KubeTypes.Object
-import struct KubeTypes.Pod
 import Schema
 import Synchronization
 import Wire
+
+import class KubeTypes.Object
+import struct KubeTypes.Pod
 
 /// An API server in memory: enough of one for a node. Merges are those that a node's patches need.
 final class FakeKubeClient: KubeClient {
   private struct State {
     var revision: Int64 = 0
     var objects: [String: JSON] = [:]
-    var watchers: [Int: (prefix: String, resource: GroupVersionResource, fieldSelector: String, continuation: WatchStream.Continuation)] = [:]
+    var watchers:
+      [Int: (
+        prefix: String, resource: GroupVersionResource, fieldSelector: String, continuation: WatchStream.Continuation
+      )] = [:]
     var nextWatcher = 0
     /// Calls that wait for a state of the store.
-    var waiters: [Int: (condition: @Sendable ([String: JSON]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
+    var waiters:
+      [Int: (condition: @Sendable ([String: JSON]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
     var isAway = false
     var deleted: [String] = []
   }
@@ -40,7 +45,9 @@ final class FakeKubeClient: KubeClient {
 
   /// Events as `reason: message`.
   var events: [String] {
-    objects.filter { $0.key.hasPrefix("events/") }.values.map { "\($0["reason"]?.string ?? ""): \($0["message"]?.string ?? "")" }
+    objects.filter { $0.key.hasPrefix("events/") }.values.map {
+      "\($0["reason"]?.string ?? ""): \($0["message"]?.string ?? "")"
+    }
   }
 
   /// Suspends until the store satisfies the condition.
@@ -131,7 +138,8 @@ final class FakeKubeClient: KubeClient {
     return state.withLock { state in
       let prefix = "\(resource.groupResource)/" + (namespace.map { "\($0)/" } ?? "")
       let items = state.objects.filter { $0.key.hasPrefix(prefix) && Self.matches($0.value, options.fieldSelector) }
-      return ObjectList(items: items.sorted { $0.key < $1.key }.map { Object($0.value) }, resourceVersion: "\(state.revision)")
+      return ObjectList(
+        items: items.sorted { $0.key < $1.key }.map { Object($0.value) }, resourceVersion: "\(state.revision)")
     }
   }
 
@@ -161,7 +169,10 @@ final class FakeKubeClient: KubeClient {
   ) async throws -> Object {
     try check()
     if subresource == "token" {
-      return Object(["metadata": [:], "status": ["token": .string("token-of-\(name ?? "")"), "expirationTimestamp": "2100-01-01T00:00:00Z"]])
+      return Object([
+        "metadata": [:],
+        "status": ["token": .string("token-of-\(name ?? "")"), "expirationTimestamp": "2100-01-01T00:00:00Z"],
+      ])
     }
     let key = Self.key(resource, namespace, body.at("metadata", "name")?.string ?? "")
     if objects[key] != nil { throw KubeError(code: 409, reason: .alreadyExists, message: "exists") }

@@ -135,7 +135,9 @@ final class FakeRuntime: ContainerRuntime {
       guard let state = model.containers[id], !model.broken.contains(state.name) else { return true }
       if model.containers.values.contains(where: {
         $0.podUID == state.podUID && $0.name == state.name && $0.status == .running
-      }) { model.twins += 1 }
+      }) {
+        model.twins += 1
+      }
       model.containers[id]?.status = .running
       model.containers[id]?.startedAt = now
       return false
@@ -180,7 +182,9 @@ final class FakeRuntime: ContainerRuntime {
     return ProcessResult(status: .exited(code), stdout: [], stderr: Array("exit \(code)".utf8))
   }
 
-  func stats(podUID: String) async throws(RuntimeError) -> PodUsage { throw RuntimeError(.unsupported, "not in the fake") }
+  func stats(podUID: String) async throws(RuntimeError) -> PodUsage {
+    throw RuntimeError(.unsupported, "not in the fake")
+  }
   func updateResources(_ id: String, _ resources: ContainerResources) async throws(RuntimeError) {}
 
   /// Begins an empty log, as the monitor does.

@@ -79,7 +79,8 @@ final class NodeHarness: Sendable {
   func makeNode(on other: (any ContainerRuntime)?) -> NodeAgent {
     var configuration = NodeConfiguration(name: "n1", dataDirectory: "\(base)/data", runDirectory: "\(base)/run")
     configuration.nodeIP = "192.0.2.1"
-    return NodeAgent(configuration: configuration, client: client, runtime: other ?? runtime, images: images, time: time, seed: 1)
+    return NodeAgent(
+      configuration: configuration, client: client, runtime: other ?? runtime, images: images, time: time, seed: 1)
   }
 
   /// Runs a node while `body` runs, as one life of the server.
@@ -109,9 +110,12 @@ final class NodeHarness: Sendable {
   func createPod(_ name: String, uid: String? = nil, _ change: (inout JSON) -> Void = { _ in }) -> Pod {
     var pod: JSON = [
       "apiVersion": "v1", "kind": "Pod",
-      "metadata": ["name": .string(name), "namespace": "default", "uid": .string(uid ?? "uid-\(name)"), "generation": 1],
+      "metadata": [
+        "name": .string(name), "namespace": "default", "uid": .string(uid ?? "uid-\(name)"), "generation": 1,
+      ],
       "spec": [
-        "nodeName": "n1", "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "serviceAccountName": "default",
+        "nodeName": "n1", "restartPolicy": "Always", "terminationGracePeriodSeconds": 30,
+        "serviceAccountName": "default",
         "containers": [["name": "web", "image": "localhost/web:1", "imagePullPolicy": "IfNotPresent"]],
       ],
       "status": ["phase": "Pending", "qosClass": "BestEffort"],
@@ -131,7 +135,8 @@ final class NodeHarness: Sendable {
 extension Pod {
   var phase: String { json.at("status", "phase")?.string ?? "" }
   func containerStatus(_ name: String) -> JSON? {
-    let list = (json.at("status", "containerStatuses")?.array ?? []) + (json.at("status", "initContainerStatuses")?.array ?? [])
+    let list =
+      (json.at("status", "containerStatuses")?.array ?? []) + (json.at("status", "initContainerStatuses")?.array ?? [])
     return list.first { $0["name"]?.string == name }
   }
   func condition(_ type: String) -> JSON? {
@@ -139,5 +144,7 @@ extension Pod {
   }
   var isPodReady: Bool { condition("Ready")?["status"]?.string == "True" }
   func restarts(_ name: String = "web") -> Int64 { containerStatus(name)?["restartCount"]?.int ?? -1 }
-  func waitingReason(_ name: String = "web") -> String? { containerStatus(name)?.at("state", "waiting", "reason")?.string }
+  func waitingReason(_ name: String = "web") -> String? {
+    containerStatus(name)?.at("state", "waiting", "reason")?.string
+  }
 }

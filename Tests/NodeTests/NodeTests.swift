@@ -151,7 +151,9 @@ struct NodeTests {
       harness.fake.reboot()
       try await harness.withNode { node in
         // Both come back from the records on disk.
-        while harness.fake.model.withLock({ $0.containers.values.count { $0.status == .running } }) < 2 { await Task.yield() }
+        while harness.fake.model.withLock({ $0.containers.values.count { $0.status == .running } }) < 2 {
+          await Task.yield()
+        }
         harness.client.isAway = false
         await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
         while harness.fake.model.withLock({ $0.sandboxes["uid-orphan"] != nil }) { await Task.yield() }
@@ -181,7 +183,10 @@ struct NodeTests {
       let configMaps = ConfigMap.resource
       harness.client.put(
         configMaps, "default",
-        ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "default"], "data": ["k": "one"]])
+        [
+          "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "default"],
+          "data": ["k": "one"],
+        ])
       harness.client.put(
         Secret.resource, "default",
         [
@@ -223,7 +228,11 @@ struct NodeTests {
         let spec = try #require(harness.fake.model.withLock { $0.specs.first })
         #expect(spec.environment.contains("BOTH=one-10.244.0.2"))
         func path(_ destination: String) -> String {
-          if case .bind(let path)? = spec.mounts.first(where: { $0.destination == destination })?.source { path } else { "" }
+          if case .bind(let path)? = spec.mounts.first(where: { $0.destination == destination })?.source {
+            path
+          } else {
+            ""
+          }
         }
         func text(_ path: String) -> String { String(decoding: Files.read(path, limit: 1000) ?? [], as: UTF8.self) }
         #expect(text(path("/config") + "/k") == "one")
@@ -234,7 +243,10 @@ struct NodeTests {
         #expect(spec.mounts.first { $0.destination == "/tmp" }?.readOnly == false)
         harness.client.put(
           configMaps, "default",
-          ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "default"], "data": ["k": "two"]])
+          [
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "default"],
+            "data": ["k": "two"],
+          ])
         while text(path("/config") + "/k") != "two" { await Task.yield() }
         try await harness.deletePod("a")
         await harness.client.waitForNoPod("a")
@@ -253,10 +265,15 @@ struct NodeTests {
           ]
         }
         await harness.client.waitForPod("a") { $0.waitingReason() == "CreateContainerConfigError" }
-        #expect(harness.pod("a")?.containerStatus("web")?.at("state", "waiting", "message")?.string == "configmap \"c\" not found")
+        #expect(
+          harness.pod("a")?.containerStatus("web")?.at("state", "waiting", "message")?.string
+            == "configmap \"c\" not found")
         harness.client.put(
           ConfigMap.resource, "default",
-          ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "default"], "data": ["K": "v"]])
+          [
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "default"],
+            "data": ["K": "v"],
+          ])
         await harness.client.waitForPod("a") { $0.isPodReady }
         #expect(harness.fake.model.withLock { $0.specs.last?.environment.contains("K=v") } == true)
       }
@@ -271,7 +288,9 @@ struct NodeTests {
         await harness.client.waitForPod("a") { $0.containerStatus("setup")?.at("state", "running") != nil }
         #expect(harness.pod("a")?.phase == "Pending")
         #expect(harness.pod("a")?.waitingReason() == "PodInitializing")
-        #expect(harness.pod("a")?.condition("Initialized")?["message"]?.string == "containers with incomplete status: [setup]")
+        #expect(
+          harness.pod("a")?.condition("Initialized")?["message"]?.string == "containers with incomplete status: [setup]"
+        )
         harness.fake.exit("setup", code: 0)
         await harness.client.waitForPod("a") { $0.isPodReady }
         #expect(harness.pod("a")?.containerStatus("setup")?["ready"]?.bool == true)
@@ -318,7 +337,8 @@ struct NodeTests {
         await harness.client.waitForPod("a") { $0.restarts() == 1 }
         #expect(harness.fake.model.withLock { $0.signals.prefix(2).map(\.signal) } == [15, 9])
         #expect(harness.client.events.contains { $0 == "Unhealthy: Liveness probe failed: exit 1" })
-        #expect(harness.client.events.contains { $0 == "Killing: Container web failed liveness probe, will be restarted" })
+        #expect(
+          harness.client.events.contains { $0 == "Killing: Container web failed liveness probe, will be restarted" })
         harness.fake.model.withLock {
           $0.exitCodes = [:]
           $0.stubborn = []
@@ -338,7 +358,9 @@ struct NodeTests {
         try await harness.deletePod("a", grace: 0)
         harness.createPod("a", uid: "new")
         await harness.client.waitForPod("a") { $0.isPodReady && $0.metadata.uid == "new" }
-        let running = harness.fake.model.withLock { $0.containers.values.filter { $0.status == .running }.map(\.podUID) }
+        let running = harness.fake.model.withLock {
+          $0.containers.values.filter { $0.status == .running }.map(\.podUID)
+        }
         #expect(running == ["new"])
       }
     }
@@ -358,7 +380,8 @@ struct NodeTests {
         #expect(pod.json.at("status", "reason")?.string == "OutOfcpu")
         #expect(
           pod.json.at("status", "message")?.string?
-            .hasPrefix("Pod was rejected: Node didn't have enough resource: cpu, requested: 100000000, used: 0, ") == true)
+            .hasPrefix("Pod was rejected: Node didn't have enough resource: cpu, requested: 100000000, used: 0, ")
+            == true)
         #expect(pod.json.at("status", "containerStatuses") == nil)
         harness.createPod("small")
         await harness.client.waitForPod("small") { $0.isPodReady }

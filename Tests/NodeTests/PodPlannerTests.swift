@@ -197,7 +197,8 @@ struct PodPlannerRunTests {
 
   @Test("a condemned container is stopped with the probe's grace period and then killed")
   func condemned() {
-    let reason = PodSnapshot.Condemnation(message: "Container a failed liveness probe, will be restarted", gracePeriodSeconds: 5)
+    let reason = PodSnapshot.Condemnation(
+      message: "Container a failed liveness probe, will be restarted", gracePeriodSeconds: 5)
     var pod = snapshot([container("a", .main, [run("1", condemned: reason)])])
     #expect(
       PodPlanner.plan(pod).actions == [.stop(id: "1", container: "a", gracePeriodSeconds: 5, message: reason.message)])

@@ -86,7 +86,9 @@ private struct World {
       if fails() { volumeRetry = now.adding(.seconds(1)) } else { areVolumesReady = true }
     case .createSandbox:
       if intent != .run { startsAfterDeletion += 1 }
-      if fails() { sandboxRetry = now.adding(.seconds(1)) } else {
+      if fails() {
+        sandboxRetry = now.adding(.seconds(1))
+      } else {
         sandboxCreatedAt = now
         isSandboxLost = false
         sandboxRetry = nil
@@ -108,7 +110,11 @@ private struct World {
       retries[name] = nil
       add(name, attempt, isRunning: true, isCreated: false)
       if attempt > 0 {
-        if backoffs[name] == nil { backoffs[name] = CrashLoopBackoff(now: now) } else { backoffs[name]?.restarted(now: now) }
+        if backoffs[name] == nil {
+          backoffs[name] = CrashLoopBackoff(now: now)
+        } else {
+          backoffs[name]?.restarted(now: now)
+        }
       }
     case .stop(let id, _, let grace, _):
       stops[id] = PodSnapshot.Stop(since: now, gracePeriodSeconds: grace)
@@ -127,7 +133,9 @@ private struct World {
       sandboxCreatedAt = nil
       sandboxRetry = nil
     case .removeVolumes:
-      if fails() { volumeRetry = now.adding(.seconds(1)) } else {
+      if fails() {
+        volumeRetry = now.adding(.seconds(1))
+      } else {
         hasVolumes = false
         areVolumesReady = false
       }
@@ -189,7 +197,9 @@ private struct World {
     for (name, _) in roles where processes.count(where: { $0.name == name && $0.isRunning }) > 1 { twins += 1 }
     live()
     let wake = plan.wakeAt ?? now.adding(.seconds(1))
-    now = plan.actions.isEmpty ? max(now.adding(.milliseconds(100)), min(wake, now.adding(.seconds(30)))) : now.adding(.milliseconds(10))
+    now =
+      plan.actions.isEmpty
+      ? max(now.adding(.milliseconds(100)), min(wake, now.adding(.seconds(30)))) : now.adding(.milliseconds(10))
   }
 }
 
@@ -235,7 +245,9 @@ struct PodSimulationTests {
     } else {
       for (name, role) in world.roles where role != .initialization {
         let latest = world.processes.filter { $0.name == name }.max { $0.attempt < $1.attempt }
-        let isDone = role == .main && latest?.isRunning == false && (world.policy == .never || latest?.code == 0 && world.policy == .onFailure)
+        let isDone =
+          role == .main && latest?.isRunning == false
+          && (world.policy == .never || latest?.code == 0 && world.policy == .onFailure)
         #expect(latest?.isRunning == true || isDone, "seed \(seed): \(name)")
       }
     }

@@ -102,7 +102,8 @@ import Wire
     #expect(status.st_mtim.tv_sec == 1_600_000_000)
     #expect(lstat("\(folders[0])/etc/old", &status) == 0)
     #expect(status.st_mode & S_IFMT == S_IFCHR && status.st_rdev == 0)
-    #expect(try Directory.extendedAttribute("\(folders[0])/data", name: "trusted.overlay.opaque") == [UInt8(ascii: "y")])
+    #expect(
+      try Directory.extendedAttribute("\(folders[0])/data", name: "trusted.overlay.opaque") == [UInt8(ascii: "y")])
     // Once only, also for several at the same time.
     async let first = store.unpack(image)
     async let second = store.unpack(image)
@@ -110,7 +111,8 @@ import Wire
     #expect(try await second == folders)
   }
 
-  @Test(.enabled(if: geteuid() == 0), arguments: ["../escape", "/etc/escape", "a/../../escape", "link/escape", "up/escape"])
+  @Test(
+    .enabled(if: geteuid() == 0), arguments: ["../escape", "/etc/escape", "a/../../escape", "link/escape", "up/escape"])
   func refusesToLeaveTheRoot(name: String) async throws {
     let store = try store()
     let bad = layer { tar in
@@ -258,7 +260,9 @@ import Wire
     var random = Seeded(state: 7)
     for round in 0..<60 {
       var bytes = good
-      for _ in 0..<4 { bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random) }
+      for _ in 0..<4 {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
       let path = try folder.write(bytes, "fuzz\(round)")
       if let images = try? await store.importArchive(path: path) {
         for image in images { try store.remove(image.digest.description) }

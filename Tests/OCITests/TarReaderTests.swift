@@ -110,9 +110,13 @@ import Testing
       // With right checksums the damage reaches the fields.
       for start in stride(from: 0, to: bytes.count - 511, by: 512) where bytes[start + 257] == UInt8(ascii: "u") {
         var sum = 0
-        for (index, byte) in bytes[start..<start + 512].enumerated() { sum += (148..<156).contains(index) ? 32 : Int(byte) }
+        for (index, byte) in bytes[start..<start + 512].enumerated() {
+          sum += (148..<156).contains(index) ? 32 : Int(byte)
+        }
         let digits = Array(String(sum, radix: 8).utf8)
-        for index in 0..<6 { bytes[start + 148 + index] = index < 6 - digits.count ? 0x30 : digits[index - 6 + digits.count] }
+        for index in 0..<6 {
+          bytes[start + 148 + index] = index < 6 - digits.count ? 0x30 : digits[index - 6 + digits.count]
+        }
         bytes[start + 154] = 0
         bytes[start + 155] = 32
       }

@@ -20,7 +20,9 @@ import Testing
             ("10.244.0.4", "\"conditions\":{\"ready\":false}"),
           ])
         ]))
-    for (name, target) in [("out", "example.org"), ("in", "web.default.svc.cluster.local"), ("loop", "loop.default.svc.cluster.local")] {
+    for (name, target) in [
+      ("out", "example.org"), ("in", "web.default.svc.cluster.local"), ("loop", "loop.default.svc.cluster.local"),
+    ] {
       let alias = service("{\"type\":\"ExternalName\",\"externalName\":\"\(target)\"}", name: name)
       zone.set(ObjectKey(namespace: "default", name: name), ServiceRecords(alias, slices: []))
     }
@@ -57,7 +59,9 @@ import Testing
       #expect(answer.code == DNSCode.nameError, "\(name)")
       #expect(answer.authorities.first?.type == DNSType.soa)
     }
-    for name in ["svc.cluster.local", "default.svc.cluster.local", "cluster.local", "_tcp.web.default.svc.cluster.local"] {
+    for name in [
+      "svc.cluster.local", "default.svc.cluster.local", "cluster.local", "_tcp.web.default.svc.cluster.local",
+    ] {
       #expect(addresses(ask(name)) == [], "\(name)")
     }
     #expect(addresses(ask("web.default.svc.cluster.local", DNSType.aaaa)) == [])
@@ -96,7 +100,9 @@ import Testing
   }
 
   @Test func aliases() {
-    guard case .alias(let answer, let target) = ask("out.default.svc.cluster.local") else { Issue.record("alias"); return }
+    guard case .alias(let answer, let target) = ask("out.default.svc.cluster.local") else {
+      Issue.record("alias"); return
+    }
     #expect(target == DNSName("example.org"))
     #expect(answer.answers.count == 1)
     // One that leads to itself ends.

@@ -17,7 +17,8 @@ struct KernelTests {
     defer { try? Directory.removeTree(folder) }
     for (name, text) in files { try DurableFile.write(Array(text.utf8), to: "\(folder)/\(name)") }
     let result = try await Subprocess.run(
-      "unshare", ["-n", "-m", "-p", "-f", "--kill-child", "sh", "-euc", "cd \(folder); \(script)"], timeout: .seconds(60))
+      "unshare", ["-n", "-m", "-p", "-f", "--kill-child", "sh", "-euc", "cd \(folder); \(script)"],
+      timeout: .seconds(60))
     let output = String(decoding: result.stdout, as: UTF8.self)
     #expect(result.status == .exited(0), "\(output) \(String(decoding: result.stderr, as: UTF8.self))")
     return output

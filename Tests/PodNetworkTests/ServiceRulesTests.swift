@@ -77,7 +77,8 @@ import Testing
     let spec = """
       {"clusterIP":"10.96.0.20","ports":[{"name":"a","port":80},{"name":"b","port":81,"protocol":"UDP"}]}
       """
-    let ports = "[{\"name\":\"a\",\"port\":8080},{\"name\":\"b\",\"port\":53,\"protocol\":\"UDP\"},{\"name\":\"c\",\"port\":1}]"
+    let ports =
+      "[{\"name\":\"a\",\"port\":8080},{\"name\":\"b\",\"port\":53,\"protocol\":\"UDP\"},{\"name\":\"c\",\"port\":1}]"
     let set = rules.compile(service(spec), slices: [slice([("10.244.0.2", "")], ports: ports)])
     #expect(set.serviceIPs.keys.sorted() == ["10.96.0.20 . tcp . 80", "10.96.0.20 . udp . 81"])
     #expect(set.chains[set.serviceIPs["10.96.0.20 . udp . 81"]!]!.first!.contains("10.244.0.2 . 53"))
@@ -118,7 +119,9 @@ import Testing
     let key = ObjectKey(namespace: "default", name: "web")
     let one = rules.compile(service(spec), slices: [slice([("10.244.0.2", "")], ports: ports)])
     #expect(
-      ServiceProxy.staleFlows([key: one], [key: RuleSet()]) == [["-D", "-f", "ipv4", "-p", "udp", "--dst-nat", "10.244.0.2"]])
+      ServiceProxy.staleFlows([key: one], [key: RuleSet()]) == [
+        ["-D", "-f", "ipv4", "-p", "udp", "--dst-nat", "10.244.0.2"]
+      ])
     #expect(
       ServiceProxy.staleFlows([:], [key: one])
         == [["-D", "-f", "ipv4", "-p", "udp", "--orig-dst", "10.96.0.20", "--orig-port-dst", "53"]])

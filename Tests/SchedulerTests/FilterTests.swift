@@ -265,7 +265,8 @@ private func reasons(_ pod: PodInfo, _ cluster: ClusterState) -> [String: Int] {
   @Test func topologySpread() {
     let cluster = makeCluster(twoZones, [spread("1", skew: 1, on: "a1")])
     #expect(decide(spread("2", skew: 1), cluster) == .node("b1"))
-    let full = makeCluster([twoZones[0], twoZones[2]], [spread("1", skew: 1, on: "a1"), spread("2", skew: 1, on: "b1")])
+    let full = makeCluster(
+      [twoZones[0], twoZones[2]], [spread("1", skew: 1, on: "a1"), spread("2", skew: 1, on: "b1")])
     guard case .node = decide(spread("3", skew: 1), full) else {
       Issue.record("an even spread takes one more anywhere")
       return

@@ -1,10 +1,11 @@
 import KubeClient
-// KubeTypes generates the wire form of the same name.
-import struct KubeClient.DeleteOptions
 import KubeTypes
 import Schema
 import Synchronization
 import Wire
+
+// KubeTypes generates the wire form of the same name.
+import struct KubeClient.DeleteOptions
 
 /// The API server as far as the scheduler needs it: lists, watches, bindings and status patches, in memory.
 final class MemoryClient: KubeClient {
@@ -52,7 +53,8 @@ final class MemoryClient: KubeClient {
 
   /// The same while time passes, for what depends on timers.
   func wait(
-    for resource: GroupVersionResource, advancing time: ManualTime, until condition: @escaping @Sendable ([JSON]) -> Bool
+    for resource: GroupVersionResource, advancing time: ManualTime,
+    until condition: @escaping @Sendable ([JSON]) -> Bool
   ) async {
     let clock = Task {
       while !Task.isCancelled {

@@ -85,7 +85,9 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
         let key = ObjectKey(namespace: "default", name: "web-\(index)")
         if client.json(pods, key)?.at("spec", "nodeName") != nil { client.remove(pods, key) }
       }
-      await client.wait(for: pods, advancing: time) { $0.count == 2 && $0.count { $0.at("spec", "nodeName") == "n1" } == 1 }
+      await client.wait(for: pods, advancing: time) {
+        $0.count == 2 && $0.count { $0.at("spec", "nodeName") == "n1" } == 1
+      }
     }
   }
 

@@ -15,7 +15,8 @@ private func choose(_ pod: PodInfo, _ nodes: [JSON], _ pods: [PodInfo] = [], see
 
 @Suite struct ScoreTests {
   @Test func emptierNodesWin() {
-    #expect(choose(makePod("p", requests: ["cpu": "1"]), [nodeJSON("a"), nodeJSON("b", cpu: "8", memory: "16Gi")]) == "b")
+    #expect(
+      choose(makePod("p", requests: ["cpu": "1"]), [nodeJSON("a"), nodeJSON("b", cpu: "8", memory: "16Gi")]) == "b")
     let busy = makePod("x", requests: ["cpu": "2", "memory": "4Gi"], on: "a")
     #expect(choose(makePod("p"), [nodeJSON("a"), nodeJSON("b")], [busy]) == "b")
   }

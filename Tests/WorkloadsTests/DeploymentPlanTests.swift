@@ -22,7 +22,8 @@ import Wire
     ]
     for (replicas, surge, unavailable, maxSurge, maxUnavailable) in table {
       let limits = RolloutLimits(makeDeployment(replicas: replicas, surge: surge, unavailable: unavailable).spec)
-      #expect(limits.maxSurge == maxSurge && limits.maxUnavailable == maxUnavailable, "\(replicas) \(surge) \(unavailable)")
+      #expect(
+        limits.maxSurge == maxSurge && limits.maxUnavailable == maxUnavailable, "\(replicas) \(surge) \(unavailable)")
     }
     let recreate = RolloutLimits(makeDeployment(recreate: true).spec)
     #expect(recreate.maxSurge == 0 && recreate.maxUnavailable == 0 && !recreate.isRollingUpdate)

@@ -67,9 +67,9 @@ private func applied(_ actions: [EndpointSlicePlan.Action], to slices: [Endpoint
 }
 
 @Suite struct EndpointSlicePlanTests {
-  private func plan(_ service: EndpointService, _ pods: [EndpointPod], _ slices: [EndpointSlice] = []) -> [
-    EndpointSlicePlan.Action
-  ] {
+  private func plan(_ service: EndpointService, _ pods: [EndpointPod], _ slices: [EndpointSlice] = [])
+    -> [EndpointSlicePlan.Action]
+  {
     EndpointSlicePlan.plan(.init(service: service, pods: pods, zones: ["n1": "z1"], slices: slices))
   }
 
@@ -99,11 +99,12 @@ private func applied(_ actions: [EndpointSlicePlan.Action], to slices: [Endpoint
     #expect(plan(try makeService(), [try makePod(podJSON("a"))], applied(actions, to: [])).isEmpty)
   }
 
-  @Test(arguments: [
-    (true, false, false, [true, true, false]), (false, false, false, [false, false, false]),
-    (true, true, false, [false, true, true]), (false, true, false, [false, false, true]),
-    (false, false, true, [true, false, false]), (true, true, true, [true, true, true]),
-  ] as [(Bool, Bool, Bool, [Bool])])
+  @Test(
+    arguments: [
+      (true, false, false, [true, true, false]), (false, false, false, [false, false, false]),
+      (true, true, false, [false, true, true]), (false, true, false, [false, false, true]),
+      (false, false, true, [true, false, false]), (true, true, true, [true, true, true]),
+    ] as [(Bool, Bool, Bool, [Bool])])
   func conditions(ready: Bool, terminating: Bool, publishes: Bool, expected: [Bool]) throws {
     let service = try makeService { $0["spec"]?["publishNotReadyAddresses"] = .bool(publishes) }
     let pod = try makePod(podJSON("a", ready: ready, terminating: terminating))

@@ -1,10 +1,11 @@
 import KubeClient
-// KubeTypes generates the wire form of the same name.
-import struct KubeClient.DeleteOptions
 import KubeTypes
 import Schema
 import Synchronization
 import Wire
+
+// KubeTypes generates the wire form of the same name.
+import struct KubeClient.DeleteOptions
 
 @testable import Workloads
 
@@ -177,7 +178,8 @@ final class MemoryServer: KubeClient {
       let before = try Self.current(resource, namespace, name, state)
       let version = body.at("metadata", "resourceVersion")?.string
       let uid = body.at("metadata", "uid")?.string
-      if version.map({ $0 != "\(before.header.resourceVersion)" }) ?? false || uid.map({ $0 != before.header.uid }) ?? false
+      if version.map({ $0 != "\(before.header.resourceVersion)" }) ?? false
+        || uid.map({ $0 != before.header.uid }) ?? false
       {
         throw KubeError(code: 409, reason: .conflict, message: "\(name) was changed")
       }

@@ -29,7 +29,9 @@ private func owner(_ kind: String, _ name: String, _ uid: String, blocks: Bool =
   ]
 }
 
-private func thing(_ name: String, namespace: String = "default", owners: [JSON] = [], finalizers: [String] = []) -> JSON {
+private func thing(_ name: String, namespace: String = "default", owners: [JSON] = [], finalizers: [String] = [])
+  -> JSON
+{
   var metadata: JSON = ["name": .string(name), "uid": .string("u-\(name)")]
   if !namespace.isEmpty { metadata["namespace"] = .string(namespace) }
   if !owners.isEmpty { metadata["ownerReferences"] = .array(owners) }
@@ -178,7 +180,10 @@ private func thing(_ name: String, namespace: String = "default", owners: [JSON]
     server.put(core("nodes"), thing("m", namespace: "", owners: [owner("Pod", "p", "u-p"), other]))
     try await withCollector(server) {
       await server.wait(for: core("events")) { list in
-        Set(list.filter { $0["reason"] == "OwnerRefInvalidNamespace" }.compactMap { $0.at("involvedObject", "name")?.string })
+        Set(
+          list.filter { $0["reason"] == "OwnerRefInvalidNamespace" }.compactMap {
+            $0.at("involvedObject", "name")?.string
+          })
           == ["n", "m"]
       }
       #expect(server.all(core("nodes")).count == 2)

@@ -9,7 +9,9 @@ import Wire
 
 private let now = Timestamp(seconds: 1_700_000_000)
 
-private func nodeJSON(_ name: String = "n", ready: String? = "True", taints: [JSON] = [], spec: JSONObject = [:]) -> JSON {
+private func nodeJSON(_ name: String = "n", ready: String? = "True", taints: [JSON] = [], spec: JSONObject = [:])
+  -> JSON
+{
   var conditions: [JSON] = [["type": "MemoryPressure", "status": "False"]]
   if let ready { conditions.append(["type": "Ready", "status": .string(ready)]) }
   var nodeSpec: JSON = .object(spec)
@@ -187,7 +189,8 @@ private func shown(_ taints: [Taint]) -> [String] { taints.map { "\($0.key ?? ""
 
   @Test func theOldestEndedPodsGo() {
     let pods = [
-      candidate("b", created: "2026-01-02"), candidate("a", created: "2026-01-03"), candidate("c", created: "2026-01-01"),
+      candidate("b", created: "2026-01-02"), candidate("a", created: "2026-01-03"),
+      candidate("c", created: "2026-01-01"),
     ]
     #expect(plan(.terminated(pods, max: 1)) == [.delete(pods[2]), .delete(pods[0])])
     #expect(plan(.terminated(pods, max: 3)).isEmpty)

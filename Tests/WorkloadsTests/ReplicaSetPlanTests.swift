@@ -16,7 +16,10 @@ import Wire
     replicaSet.metadata.generation = 4
     replicaSet.spec.json = [
       "replicas": .int(replicas), "selector": ["matchLabels": ["app": "web"]],
-      "template": ["metadata": ["labels": ["app": "web", "tier": "front"], "annotations": ["note": "x"]], "spec": ["nodeSelector": [:]]],
+      "template": [
+        "metadata": ["labels": ["app": "web", "tier": "front"], "annotations": ["note": "x"]],
+        "spec": ["nodeSelector": [:]],
+      ],
     ]
     replicaSet.spec.minReadySeconds = minReadySeconds
     return replicaSet
@@ -77,7 +80,10 @@ import Wire
   @Test func statusCounts() throws {
     let plan = try plan(
       replicaSet(4, minReadySeconds: 30),
-      [pod("a", readyFor: 60), pod("b", readyFor: 10), pod("c", labels: ["app": "web"], readyFor: nil), pod("d", readyFor: 25)])
+      [
+        pod("a", readyFor: 60), pod("b", readyFor: 10), pod("c", labels: ["app": "web"], readyFor: nil),
+        pod("d", readyFor: 25),
+      ])
     let status = try #require(newStatus(plan))
     #expect(status.replicas == 4 && status.fullyLabeledReplicas == 3 && status.readyReplicas == 3)
     #expect(status.availableReplicas == 1 && status.observedGeneration == 4)
@@ -106,7 +112,9 @@ import Wire
       pod("a"), pod("b"),
     ]
     for count in 1..<order.count {
-      let plan = try plan(replicaSet(Int64(order.count - count)), order.reversed()) { $0.neighbours = ["n1": 1, "n2": 2] }
+      let plan = try plan(replicaSet(Int64(order.count - count)), order.reversed()) {
+        $0.neighbours = ["n1": 1, "n2": 2]
+      }
       #expect(victims(plan) == order.prefix(count).map(\.uid))
     }
   }
@@ -154,7 +162,8 @@ import Wire
     let pod = Pod(json: ReplicaSetReconciler.pod(from: replicaSet(1)))
     #expect(pod.metadata.generateName == "web-" && pod.metadata.namespace == "shop" && pod.metadata.name == nil)
     #expect(pod.metadata.labels == ["app": "web", "tier": "front"] && pod.metadata.annotations == ["note": "x"])
-    #expect(pod.metadata.ownerReferences.first?.uid == "rs" && pod.metadata.ownerReferences.first?.blockOwnerDeletion == true)
+    #expect(
+      pod.metadata.ownerReferences.first?.uid == "rs" && pod.metadata.ownerReferences.first?.blockOwnerDeletion == true)
   }
 
   @Test func factsOfAPod() {

@@ -1,5 +1,5 @@
-import Schema
 import KubeClient
+import Schema
 import Wire
 
 /// Events say where and when: what their writers leave out is filled in.
@@ -13,7 +13,8 @@ struct EventDefaults: AdmissionStep {
       let now = JSON.string(time.now().rfc3339)
       if request.object["firstTimestamp"]?.string == nil, request.object["eventTime"]?.string == nil {
         request.object["firstTimestamp"] = now
-        request.object["lastTimestamp"] = request.object["lastTimestamp"]?.string == nil ? now : request.object["lastTimestamp"]
+        request.object["lastTimestamp"] =
+          request.object["lastTimestamp"]?.string == nil ? now : request.object["lastTimestamp"]
       }
     } else if request.object["eventTime"]?.string == nil {
       request.object["eventTime"] = .string(time.now().rfc3339Micro)

@@ -1,6 +1,6 @@
-import Schema
 import KubeClient
 import KubeTypes
+import Schema
 import Store
 import Wire
 

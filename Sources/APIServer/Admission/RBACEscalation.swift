@@ -32,7 +32,8 @@ struct RBACEscalation: AdmissionStep {
   }
 
   private func checkBinding(_ request: AdmissionRequest) throws(KubeError) {
-    if let old = request.old, old["subjects"] == request.object["subjects"], old["roleRef"] == request.object["roleRef"] {
+    if let old = request.old, old["subjects"] == request.object["subjects"], old["roleRef"] == request.object["roleRef"]
+    {
       return
     }
     let kind = request.object.at("roleRef", "kind")?.string ?? ""
@@ -48,7 +49,8 @@ struct RBACEscalation: AdmissionStep {
   private func may(_ verb: String, _ request: AdmissionRequest, resource: String, name: String) -> Bool {
     rbac.allows(
       AccessAttributes(
-        user: request.user, verb: verb, namespace: request.namespace, group: Self.group, resource: resource, name: name))
+        user: request.user, verb: verb, namespace: request.namespace, group: Self.group, resource: resource, name: name)
+    )
   }
 
   private func check(_ granted: [RBAC.Rule], _ request: AdmissionRequest) throws(KubeError) {

@@ -1,6 +1,6 @@
-import Schema
 import KubeClient
 import KubeTypes
+import Schema
 import Store
 import Synchronization
 import Wire
@@ -67,7 +67,8 @@ final class ServiceAllocator: Sendable {
   /// The number of the address of the cluster's DNS service.
   static let dnsAddressIndex = 10
 
-  init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store<ObjectHeader>, identifiers: IdentifierSource) throws {
+  init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store<ObjectHeader>, identifiers: IdentifierSource) throws
+  {
     self.range = range
     self.nodePorts = nodePorts
     self.identifiers = identifiers
@@ -150,7 +151,10 @@ final class ServiceAllocator: Sendable {
     let count = nodePorts.count
     let boundary = min(max(16, count / 32), 128, count / 2)
     return state.withLock { state in
-      for part in [nodePorts.lowerBound + boundary..<nodePorts.upperBound + 1, nodePorts.lowerBound..<nodePorts.lowerBound + boundary] where !part.isEmpty {
+      for part in [
+        nodePorts.lowerBound + boundary..<nodePorts.upperBound + 1,
+        nodePorts.lowerBound..<nodePorts.lowerBound + boundary,
+      ] where !part.isEmpty {
         let start = identifiers.number(below: part.count)
         for step in 0..<part.count {
           let port = part.lowerBound + (start + step) % part.count

@@ -112,7 +112,9 @@ final class RBAC: Sendable {
     let watch = try store.watch(prefix: Self.prefix, after: page.revision) { [weak self] signal in
       guard case .events(let events) = signal, let self else { return }
       for event in events {
-        if event.kind == .delete { remove(event.entry.key, event.entry.header) } else {
+        if event.kind == .delete {
+          remove(event.entry.key, event.entry.header)
+        } else {
           put(event.entry.key, event.entry.value, event.entry.header)
         }
       }

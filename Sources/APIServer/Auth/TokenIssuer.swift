@@ -34,7 +34,8 @@ final class TokenIssuer: Sendable {
   init(key: P256.Signing.PrivateKey, issuer: String) {
     self.key = key
     self.issuer = issuer
-    keyID = Base64.encode(Array(SHA256.hash(data: key.publicKey.derRepresentation)), urlSafe: true).replacing("=", with: "")
+    keyID = Base64.encode(Array(SHA256.hash(data: key.publicKey.derRepresentation)), urlSafe: true).replacing(
+      "=", with: "")
   }
 
   private static func base64URL(_ bytes: [UInt8]) -> String {
@@ -94,7 +95,8 @@ final class TokenIssuer: Sendable {
     else { return nil }
     var bound: Claims.Bound?
     for kind in ["Pod", "Secret"] {
-      if let object = kubernetes[kind.lowercased()], let name = object["name"]?.string, let uid = object["uid"]?.string {
+      if let object = kubernetes[kind.lowercased()], let name = object["name"]?.string, let uid = object["uid"]?.string
+      {
         bound = Claims.Bound(kind: kind, name: name, uid: uid)
       }
     }

@@ -145,7 +145,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     headers.add(name: "Connection", value: "close")
     context.write(
       wrapOutboundOut(
-        .head(HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: error.code), headers: headers))),
+        .head(HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: error.code), headers: headers))
+      ),
       promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)

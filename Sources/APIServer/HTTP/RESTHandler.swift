@@ -145,7 +145,9 @@ final class RESTHandler: Sendable {
     let query = info.query
     let limit: Int64
     if let text = query["limit"], !text.isEmpty {
-      guard let value = Int64(text), value >= 0 else { throw .badRequest("limit must be a number that is not negative") }
+      guard let value = Int64(text), value >= 0 else {
+        throw .badRequest("limit must be a number that is not negative")
+      }
       limit = value
     } else {
       limit = 0
@@ -216,7 +218,8 @@ final class RESTHandler: Sendable {
     // An expired version is told as an event: that is what watchers look for.
     let response: WatchResponse
     do {
-      response = try WatchResponse(service, kind, options, contentType: "application/json", endsAfter: endsAfter, encode: encode)
+      response = try WatchResponse(
+        service, kind, options, contentType: "application/json", endsAfter: endsAfter, encode: encode)
     } catch {
       guard error.code == 410 else { throw error }
       var bytes: [UInt8] = []
@@ -314,7 +317,8 @@ final class RESTHandler: Sendable {
     do { body = try JSON.parse(request.body) } catch {
       throw .badRequest("the patch is not valid JSON: \(error)")
     }
-    subresources.patch(write, type: type, body: body, completion: answer(info, kind, representation, request.loop, respond))
+    subresources.patch(
+      write, type: type, body: body, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func delete(

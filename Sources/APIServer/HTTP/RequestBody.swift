@@ -16,7 +16,8 @@ enum RequestBody {
   ///
   /// - Returns: the value and the paths of repeated keys.
   /// - Throws: 400 for text that cannot be read, 415 for other media types.
-  static func parse(_ request: APIRequest, _ schemas: SchemaRegistry) throws(KubeError) -> (JSON, duplicates: [String]) {
+  static func parse(_ request: APIRequest, _ schemas: SchemaRegistry) throws(KubeError) -> (JSON, duplicates: [String])
+  {
     switch mediaType(request.contentType) {
     case "application/json", "", "*/*":
       var duplicates: [String] = []
@@ -44,7 +45,9 @@ enum RequestBody {
   }
 
   /// `DeleteOptions` from the body and from the query.
-  static func deleteOptions(_ request: APIRequest, _ info: RequestInfo, _ write: inout WriteRequest, _ schemas: SchemaRegistry) throws(KubeError)
+  static func deleteOptions(
+    _ request: APIRequest, _ info: RequestInfo, _ write: inout WriteRequest, _ schemas: SchemaRegistry
+  ) throws(KubeError)
     -> DeleteOptions
   {
     var options = DeleteOptions()
@@ -71,7 +74,8 @@ enum RequestBody {
   private static func propagation(_ text: String) throws(KubeError) -> PropagationPolicy {
     guard let policy = PropagationPolicy(rawValue: text) else {
       throw .badRequest(
-        "propagationPolicy: Unsupported value: \"\(text)\": supported values: \"Background\", \"Foreground\", \"Orphan\"")
+        "propagationPolicy: Unsupported value: \"\(text)\": supported values: \"Background\", \"Foreground\", \"Orphan\""
+      )
     }
     return policy
   }

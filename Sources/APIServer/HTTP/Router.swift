@@ -156,7 +156,8 @@ final class Router: Sendable {
         String(info.path.split(separator: "/")[0]), isVerbose: info.query.flag("verbose"),
         excluded: info.query.all("exclude"))
     case "/metrics":
-      return Reply(contentType: "text/plain; version=0.0.4; charset=utf-8", body: .bytes(Array(metrics.exposition().utf8)))
+      return Reply(
+        contentType: "text/plain; version=0.0.4; charset=utf-8", body: .bytes(Array(metrics.exposition().utf8)))
     case "/": return Reply(json: ["paths": .array(documents.paths.map(JSON.string))])
     default: break
     }

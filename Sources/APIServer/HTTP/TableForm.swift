@@ -26,7 +26,8 @@ enum TableForm {
       return .object(row)
     }
     var metadata = metadata
-    if metadata.isEmpty, objects.count == 1, let version = FieldScanner.value(["metadata", "resourceVersion"], in: objects[0])
+    if metadata.isEmpty, objects.count == 1,
+      let version = FieldScanner.value(["metadata", "resourceVersion"], in: objects[0])
     {
       metadata["resourceVersion"] = .string(version)
     }

@@ -2,8 +2,8 @@ import KubeClient
 import KubeTypes
 import NIOCore
 import Schema
-import Synchronization
 import Store
+import Synchronization
 import Wire
 
 /// The events of a watch as lines of JSON.

@@ -132,7 +132,8 @@ extension KindSchema {
   var tracksGeneration: Bool {
     guard root.field("spec") != nil, root.field("status") != nil else { return false }
     switch groupVersionResource.groupResource {
-    case "namespaces", "nodes", "services", "persistentvolumes", "persistentvolumeclaims", "resourcequotas": return false
+    case "namespaces", "nodes", "services", "persistentvolumes", "persistentvolumeclaims", "resourcequotas":
+      return false
     default: return true
     }
   }

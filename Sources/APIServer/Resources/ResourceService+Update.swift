@@ -55,7 +55,8 @@ extension ResourceService {
       do { return try JSONPatch.apply(patch, to: current) } catch {
         if error.reason == .inapplicable {
           throw KubeError(
-            code: 422, reason: .invalid, message: "the server rejected our request due to an error in our request: \(error)",
+            code: 422, reason: .invalid,
+            message: "the server rejected our request due to an error in our request: \(error)",
             details: KubeError.Details())
         }
         throw .badRequest("the JSON patch cannot be applied: \(error)")
@@ -201,7 +202,9 @@ extension ResourceService {
       "generateName",
     ] { meta[key] = old[key] }
     if entry.header.deletionTimestamp != nil {
-      let added = (meta["finalizers"]?.array ?? []).compactMap(\.string).filter { !entry.header.finalizers.contains($0) }
+      let added = (meta["finalizers"]?.array ?? []).compactMap(\.string).filter {
+        !entry.header.finalizers.contains($0)
+      }
       if !added.isEmpty {
         throw .invalid(
           kind: request.kind.groupVersionKind, name: request.name,
@@ -232,7 +235,8 @@ extension ResourceService {
           [
             FieldError(
               type: .forbidden, path: "spec.ephemeralContainers", value: nil,
-              detail: "existing ephemeral containers \"\(container["name"]?.string ?? "")\" may not be changed or removed")
+              detail:
+                "existing ephemeral containers \"\(container["name"]?.string ?? "")\" may not be changed or removed")
           ])
       }
       object = current

@@ -164,7 +164,8 @@ final class ResourceService: Sendable {
         return header
       }, precondition: precondition)
     store.commit([operation]) { result in
-      completion(result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
+      completion(
+        result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
     }
   }
 

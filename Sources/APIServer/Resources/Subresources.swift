@@ -175,7 +175,8 @@ final class Subresources: Sendable {
           FieldError(
             type: .invalid, path: "spec.expirationSeconds", value: .int(seconds),
             detail: seconds < Self.tokenLifetimeMin
-              ? "may not specify a duration less than 10 minutes" : "may not specify a duration larger than 2^32 seconds")
+              ? "may not specify a duration less than 10 minutes"
+              : "may not specify a duration larger than 2^32 seconds")
         ])
     }
     var audiences = body.at("spec", "audiences")?.array?.compactMap(\.string) ?? []

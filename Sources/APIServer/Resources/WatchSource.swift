@@ -165,7 +165,9 @@ final class WatchSource: Sendable {
       if state.isEnded { return (false, false) }
       let wasEmpty = state.queue.isEmpty
       if wasEmpty { state.bytes = 0 }
-      if state.queue.count + notices.count > state.countMax || state.bytes + size > Self.bytesMax && !wasEmpty { return (wasEmpty, true) }
+      if state.queue.count + notices.count > state.countMax || state.bytes + size > Self.bytesMax && !wasEmpty {
+        return (wasEmpty, true)
+      }
       state.queue += notices
       state.bytes += size
       return (wasEmpty, false)
@@ -221,6 +223,8 @@ final class WatchSource: Sendable {
     guard options.allowBookmarks else { return nil }
     // Read before looking at the queue: what is delivered by then is either taken or waits.
     let revision = service.store.deliveredRevision
-    return state.withLock { $0.queue.isEmpty && !$0.isEnded ? .bookmark(revision: revision, endsInitialEvents: false) : nil }
+    return state.withLock {
+      $0.queue.isEmpty && !$0.isEnded ? .bookmark(revision: revision, endsInitialEvents: false) : nil
+    }
   }
 }

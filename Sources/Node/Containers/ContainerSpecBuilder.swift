@@ -52,7 +52,8 @@ struct ContainerSpecBuilder: Sendable {
     let uid = pod.metadata.uid ?? ""
     let name = container.name ?? ""
     let security = try SecuritySettings(
-      pod: pod, container: container, imageUser: image.config.user, seccompRoot: "\(configuration.dataDirectory)/seccomp")
+      pod: pod, container: container, imageUser: image.config.user,
+      seccompRoot: "\(configuration.dataDirectory)/seccomp")
 
     // `$(VAR)` sees the container's variables, not the image's.
     let values = Dictionary(variables.map { ($0.name, $0.value) }) { _, new in new }
@@ -65,7 +66,8 @@ struct ContainerSpecBuilder: Sendable {
     }
     guard !arguments.isEmpty else {
       throw NodeError(
-        .createContainerError, "no command specified: neither the container nor image \(container.image ?? "") names one")
+        .createContainerError,
+        "no command specified: neither the container nor image \(container.image ?? "") names one")
     }
 
     var spec = ContainerSpec(

@@ -31,7 +31,9 @@ enum FieldReference {
 
   /// The key in `metadata.labels['key']`.
   private static func subscriptKey(_ path: String, of field: String) -> String? {
-    guard path.hasPrefix(field + "['"), path.hasSuffix("']"), path.utf8.count >= field.utf8.count + 4 else { return nil }
+    guard path.hasPrefix(field + "['"), path.hasSuffix("']"), path.utf8.count >= field.utf8.count + 4 else {
+      return nil
+    }
     return String(path.dropFirst(field.count + 2).dropLast(2))
   }
 

@@ -66,7 +66,8 @@ struct SecuritySettings: Sendable, Equatable {
       }
       return
     }
-    let name = imageUser.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init) ?? ""
+    let name =
+      imageUser.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init) ?? ""
     if name.isEmpty || Int64(name) == 0 {
       throw NodeError(
         .createContainerConfigError, "container has runAsNonRoot and image will run as root \(place)")

@@ -27,7 +27,9 @@ final class FileWatcher: Sendable {
   /// what `watch` returns.
   func start(on eventLoop: any EventLoop) async throws {
     let descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
-    guard descriptor >= 0 else { throw NodeError(.createContainerError, "inotify_init1: \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else {
+      throw NodeError(.createContainerError, "inotify_init1: \(String(cString: strerror(errno)))")
+    }
     state.withLock { $0.descriptor = descriptor }
     let channel = try await NIOPipeBootstrap(group: eventLoop)
       .channelInitializer { channel in
@@ -75,7 +77,8 @@ final class FileWatcher: Sendable {
     let handlers = state.withLock { state in
       // A full queue (-1) may have lost anything: everybody looks again.
       watches.contains(-1)
-        ? state.handlers.values.flatMap(\.values) : watches.flatMap { state.handlers[$0].map { Array($0.values) } ?? [] }
+        ? state.handlers.values.flatMap(\.values)
+        : watches.flatMap { state.handlers[$0].map { Array($0.values) } ?? [] }
     }
     for handler in handlers { handler() }
   }

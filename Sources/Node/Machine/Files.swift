@@ -45,7 +45,9 @@ enum Files {
     switch errno {
     case EEXIST: return
     case ENOENT:
-      guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { throw SystemError.last("mkdir \(path)") }
+      guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
+        throw SystemError.last("mkdir \(path)")
+      }
       try makeDirectory(String(path[..<slash]), mode: 0o755)
       guard mkdir(path, mode) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(path)") }
       guard Glibc.chmod(path, mode) == 0 else { throw SystemError.last("chmod \(path)") }
@@ -69,7 +71,9 @@ enum Files {
     defer { close(descriptor) }
     var written = 0
     while written < bytes.count {
-      let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written) }
+      let count = bytes.withUnsafeBytes {
+        Glibc.write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written)
+      }
       if count < 0 {
         if errno == EINTR { continue }
         throw SystemError.last("write \(path)")

@@ -92,7 +92,8 @@ struct Pressure: Sendable, Equatable {
   /// Less than 100 MiB of memory, less than 10 % of disk or 5 % of inodes, less than 1,000 process ids are left.
   static func read(dataDirectory: String) -> Pressure {
     var pressure = Pressure()
-    let memory = MachineFacts.memoryTotal(String(decoding: Files.read("/proc/meminfo", limit: 1 << 16) ?? [], as: UTF8.self))
+    let memory = MachineFacts.memoryTotal(
+      String(decoding: Files.read("/proc/meminfo", limit: 1 << 16) ?? [], as: UTF8.self))
     if let available = memory["MemAvailable"] { pressure.memory = available < 100 << 20 }
     if let usage = FileSystemUsage(path: dataDirectory), usage.total > 0 {
       pressure.disk =

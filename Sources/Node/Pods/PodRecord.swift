@@ -25,7 +25,8 @@ enum PodRecord {
   /// Every readable record; a torn one cannot be, since they are renamed into place. Blocks.
   static func readAll(_ configuration: NodeConfiguration) -> [Pod] {
     Files.list(configuration.podsDirectory).compactMap { uid in
-      guard let bytes = Files.read(configuration.recordPath(uid), limit: sizeMax), let json = try? JSON.parse(bytes) else {
+      guard let bytes = Files.read(configuration.recordPath(uid), limit: sizeMax), let json = try? JSON.parse(bytes)
+      else {
         return nil
       }
       let pod = Pod(json: json)

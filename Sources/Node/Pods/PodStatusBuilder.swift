@@ -210,14 +210,22 @@ enum PodStatusBuilder {
     let status = condition.isTrue ? "True" : "False"
     let old = input.previous["conditions"]?.array?.first { $0["type"]?.string == condition.type }
     var transition: JSON = .string(input.now.rfc3339)
-    if let old, old["status"]?.string == status, let time = old["lastTransitionTime"], !time.isNull { transition = time }
+    if let old, old["status"]?.string == status, let time = old["lastTransitionTime"], !time.isNull {
+      transition = time
+    }
     var json: JSON = ["type": .string(condition.type), "status": .string(status), "lastProbeTime": .null]
     json["lastTransitionTime"] = transition
     // A strategic merge keeps what is not named: what was there and no longer holds is taken away.
-    if !condition.reason.isEmpty { json["reason"] = .string(condition.reason) }
-    else if old?["reason"] != nil { json["reason"] = .null }
-    if !condition.message.isEmpty { json["message"] = .string(condition.message) }
-    else if old?["message"] != nil { json["message"] = .null }
+    if !condition.reason.isEmpty {
+      json["reason"] = .string(condition.reason)
+    } else if old?["reason"] != nil {
+      json["reason"] = .null
+    }
+    if !condition.message.isEmpty {
+      json["message"] = .string(condition.message)
+    } else if old?["message"] != nil {
+      json["message"] = .null
+    }
     if let generation = input.generation { json["observedGeneration"] = .int(generation) }
     return json
   }
@@ -285,7 +293,9 @@ enum PodStatusBuilder {
       if key == "conditions" {
         for condition in value.array ?? [] {
           let type = condition["type"]?.string
-          guard let other = current["conditions"]?.array?.first(where: { $0["type"]?.string == type }) else { return true }
+          guard let other = current["conditions"]?.array?.first(where: { $0["type"]?.string == type }) else {
+            return true
+          }
           for (name, part) in condition.object?.members ?? [] where (other[name] ?? .null) != part { return true }
         }
       } else if (current[key] ?? .null) != value {

@@ -138,7 +138,11 @@ extension PodWorker {
       try await run(spec, container, image, attempt: attempt)
       failures[name] = nil
       if attempt > 0 {
-        if backoffs[name] == nil { backoffs[name] = CrashLoopBackoff(now: now) } else { backoffs[name]?.restarted(now: now) }
+        if backoffs[name] == nil {
+          backoffs[name] = CrashLoopBackoff(now: now)
+        } else {
+          backoffs[name]?.restarted(now: now)
+        }
       }
       release()
     } catch let error as NodeError {
@@ -207,7 +211,8 @@ extension PodWorker {
       reason: error.reason, message: error.message, retry: retry, isAboutImage: isAboutImage)
     if error.reason == .errImagePull {
       event(
-        .warning, "Failed", "Failed to pull image \"\(container(name)?.image ?? "")\": \(error.message)", container: name)
+        .warning, "Failed", "Failed to pull image \"\(container(name)?.image ?? "")\": \(error.message)",
+        container: name)
       event(.normal, "BackOff", "Back-off pulling image \"\(container(name)?.image ?? "")\"", container: name)
     }
     event(.warning, "Failed", "Error: \(isAboutImage ? error.reason.rawValue : error.message)", container: name)
@@ -253,7 +258,8 @@ extension PodWorker {
     for (index, mount) in container.volumeMounts.enumerated() {
       let name = mount.name ?? ""
       guard let volume = volumes?.volumes[name] else {
-        throw NodeError(.createContainerConfigError, "volume \"\(name)\" of container \(containerName) is not in the pod")
+        throw NodeError(
+          .createContainerConfigError, "volume \"\(name)\" of container \(containerName) is not in the pod")
       }
       var path = volume.path
       var subPath = mount.subPath ?? ""
@@ -291,7 +297,8 @@ extension PodWorker {
         }
       result.append(
         ContainerMount(
-          source: .bind(path), destination: mount.mountPath ?? "", readOnly: mount.readOnly == true || volume.isReadOnly,
+          source: .bind(path), destination: mount.mountPath ?? "",
+          readOnly: mount.readOnly == true || volume.isReadOnly,
           propagation: propagation))
     }
     // Outer mounts first, so that they do not hide inner ones.

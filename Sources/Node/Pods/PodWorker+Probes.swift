@@ -79,7 +79,8 @@ extension PodWorker {
     let timeout: Duration = .seconds(max(1, probe.timeoutSeconds ?? 1))
     let wasReady = await run(id: id)?.run.isReady ?? false
     var state = ProbeState(
-      kind: kind, successThreshold: Int(probe.successThreshold ?? 1), failureThreshold: Int(probe.failureThreshold ?? 3),
+      kind: kind, successThreshold: Int(probe.successThreshold ?? 1),
+      failureThreshold: Int(probe.failureThreshold ?? 3),
       wasHealthy: kind == .readiness && isAdopted && wasReady)
     do {
       if let startedAt = await run(id: id)?.run.startedAt {
@@ -157,7 +158,8 @@ extension PodWorker {
         return .failure(output.isEmpty ? "command exited with a non-zero status" : output)
       } catch {
         if error.code == .timedOut {
-          return .failure("command timed out: \"\(command.joined(separator: " "))\" timed out after \(timeout.components.seconds)s")
+          return .failure(
+            "command timed out: \"\(command.joined(separator: " "))\" timed out after \(timeout.components.seconds)s")
         }
         return .failure(error.message)
       }

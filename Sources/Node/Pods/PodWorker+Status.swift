@@ -143,7 +143,8 @@ extension PodWorker {
       "back-off \(Self.goDuration(backoff.delay)) restarting failed container=\(name) pod=\(describeIdentity())"
     if announcedBackoffs.insert(run.id).inserted {
       event(
-        .warning, "BackOff", "Back-off restarting failed container \(name) in pod \(describeIdentity())", container: name)
+        .warning, "BackOff", "Back-off restarting failed container \(name) in pod \(describeIdentity())",
+        container: name)
     }
     return .waiting(reason: NodeError.Reason.crashLoopBackOff.rawValue, message: message)
   }

@@ -250,7 +250,9 @@ actor PodWorker {
       self.predecessor = nil
     }
     for container in pod.spec.initContainers + pod.spec.containers {
-      if let run = latestRun(container.name ?? ""), run.status == .running { startProbes(run, of: container, isAdopted: true) }
+      if let run = latestRun(container.name ?? ""), run.status == .running {
+        startProbes(run, of: container, isAdopted: true)
+      }
     }
     if let rejection { event(.warning, rejection.reason, rejection.message) }
     await withTaskCancellationHandler {

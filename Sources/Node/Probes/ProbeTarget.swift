@@ -36,7 +36,8 @@ enum ProbeTarget: Sendable, Equatable {
     } else if probe.grpc != nil {
       throw NodeError(
         .createContainerConfigError,
-        "grpc probes are not supported by this node; use httpGet, tcpSocket or exec in container \(container.name ?? "")")
+        "grpc probes are not supported by this node; use httpGet, tcpSocket or exec in container \(container.name ?? "")"
+      )
     } else {
       throw NodeError(.createContainerConfigError, "missing probe handler for container \(container.name ?? "")")
     }

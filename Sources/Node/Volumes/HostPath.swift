@@ -20,12 +20,18 @@ enum HostPath {
       // Nothing is checked; a bind mount needs something to bind, and container engines make a folder.
       if !exists { try create { () throws(SystemError) in try Files.makeDirectory(path, mode: 0o755) } }
     case "DirectoryOrCreate":
-      if exists { try require(S_IFDIR, "a directory") }
-      else { try create { () throws(SystemError) in try Files.makeDirectory(path, mode: 0o755) } }
+      if exists {
+        try require(S_IFDIR, "a directory")
+      } else {
+        try create { () throws(SystemError) in try Files.makeDirectory(path, mode: 0o755) }
+      }
     case "Directory": try require(S_IFDIR, "a directory")
     case "FileOrCreate":
-      if exists { try require(S_IFREG, "a file") }
-      else { try create { () throws(SystemError) in try Files.write([], to: path, mode: 0o644, group: nil) } }
+      if exists {
+        try require(S_IFREG, "a file")
+      } else {
+        try create { () throws(SystemError) in try Files.write([], to: path, mode: 0o644, group: nil) }
+      }
     case "File": try require(S_IFREG, "a file")
     case "Socket": try require(S_IFSOCK, "a socket file")
     case "CharDevice": try require(S_IFCHR, "a character device")

@@ -83,8 +83,11 @@ final class ReferenceStore: Sendable {
     }
   }
 
-  private static func release(_ key: ObjectReferenceKey, _ podUID: String, _ watches: inout [ObjectReferenceKey: Watch]) {
-    guard watches[key]?.handlers.removeValue(forKey: podUID) != nil, watches[key]?.handlers.isEmpty == true else { return }
+  private static func release(_ key: ObjectReferenceKey, _ podUID: String, _ watches: inout [ObjectReferenceKey: Watch])
+  {
+    guard watches[key]?.handlers.removeValue(forKey: podUID) != nil, watches[key]?.handlers.isEmpty == true else {
+      return
+    }
     watches.removeValue(forKey: key)?.task.cancel()
   }
 

@@ -18,7 +18,9 @@ enum VolumeContent {
     }
     var files: [String: AtomicWriter.File] = [:]
     if items.isEmpty {
-      for (key, bytes) in data { files[key] = AtomicWriter.File(bytes: bytes, mode: UInt32(truncatingIfNeeded: defaultMode)) }
+      for (key, bytes) in data {
+        files[key] = AtomicWriter.File(bytes: bytes, mode: UInt32(truncatingIfNeeded: defaultMode))
+      }
     }
     for item in items {
       let key = item.key ?? ""

@@ -82,7 +82,9 @@ final class VolumeManager: Sendable {
       try await NIOThreadPool.singleton.runIfActive {
         for folder in folders where Files.exists(folder) {
           try Mount.unmountTree(folder)
-          guard Files.removeTree(folder) else { throw SystemError("remove \(folder)", detail: "something is left in it") }
+          guard Files.removeTree(folder) else {
+            throw SystemError("remove \(folder)", detail: "something is left in it")
+          }
         }
         // The last one takes the memory file system with it: a node without pods leaves no mount behind.
         if Files.list(root).isEmpty, Files.isMountPoint(root) { try? Mount.unmount(root) }
@@ -165,7 +167,8 @@ final class VolumeManager: Sendable {
     }
     if let source = volume.downwardAPI {
       let files = try VolumeContent.files(
-        from: source.items, defaultMode: source.defaultMode ?? 0o644, pod: pod, place: place, allocatable: allocatable())
+        from: source.items, defaultMode: source.defaultMode ?? 0o644, pod: pod, place: place, allocatable: allocatable()
+      )
       try await write(files, to: folder, group: group)
       return Prepared.Volume(path: folder, isReadOnly: true)
     }
@@ -248,7 +251,9 @@ final class VolumeManager: Sendable {
       let token = try await token(
         audience: source.audience ?? "", seconds: source.expirationSeconds ?? 3600, pod: pod, volume: volume)
       refreshAt = refreshAt.map { min($0, token.refreshAt) } ?? token.refreshAt
-      return [source.path ?? "token": AtomicWriter.File(bytes: Array(token.text.utf8), mode: UInt32(truncatingIfNeeded: mode))]
+      return [
+        source.path ?? "token": AtomicWriter.File(bytes: Array(token.text.utf8), mode: UInt32(truncatingIfNeeded: mode))
+      ]
     }
     throw NodeError(.failedMount, "this projected source is not supported by this node")
   }
