@@ -175,21 +175,24 @@ struct Up: AsyncParsableCommand {
     }
 
     func run(until signals: TerminationSignal, began: ContinuousClock.Instant) async throws {
-      let startedAt = time.now()
+      guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
+      func url(port: Int) -> String { "https://\(configuration.clientHost):\(port)" }
+      // Written before the network is touched: a purge after a failed start has to know what to remove.
+      var record = ServerRecord(
+        processID: getpid(), processStart: statistics.startTicks, url: url(port: configuration.port),
+        startedAt: time.now(), readyAfterMilliseconds: 0, runtime: configuration.runtime,
+        bridgeName: configuration.bridge, podCIDR: configuration.podRange, serviceCIDR: configuration.serviceRange)
+      try record.write(to: data.serverRecord)
       try await network.prepare()
       let port = try await server.start()
-      let url = "https://\(configuration.clientHost):\(port)"
-      try DurableFile.write(Array(server.kubeconfig(server: url).utf8), to: data.kubeconfig, mode: 0o600)
+      record.url = url(port: port)
+      try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
       let elapsed = ContinuousClock.now - began
-      let milliseconds = elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000
-      guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
-      try ServerRecord(
-        processID: getpid(), processStart: statistics.startTicks, url: url, startedAt: startedAt,
-        readyAfterMilliseconds: milliseconds, runtime: configuration.runtime, bridgeName: configuration.bridge,
-        podCIDR: configuration.podRange, serviceCIDR: configuration.serviceRange
-      ).write(to: data.serverRecord)
+      record.readyAfterMilliseconds =
+        elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000
+      try record.write(to: data.serverRecord)
       Terminal.say(
-        "\(Terminal.green("apus \(Version.apus) is ready")) after \(milliseconds) ms at \(url)"
+        "\(Terminal.green("apus \(Version.apus) is ready")) after \(record.readyAfterMilliseconds) ms at \(record.url)"
           + "\n  export KUBECONFIG=\(data.kubeconfig)")
 
       let supervisor = Supervisor(time: time, logger: logger)

@@ -1,0 +1,50 @@
+"""The apus command as scripts use it."""
+
+import os
+import subprocess
+import tempfile
+
+from conftest import APUS, Server, leftovers
+
+
+def test_purge_after_a_stop_leaves_nothing():
+    base = tempfile.mkdtemp(prefix="it-", dir="/var/tmp")
+    directory = os.path.join(base, "data")
+    os.mkdir(directory)
+    server = Server(directory)
+    server.start()
+    assert "ready after" in server.run("status").stdout
+    assert "client-key-data" in server.run("kubeconfig").stdout
+    assert server.run("down").returncode == 0
+    assert server.process.wait(timeout=30) == 0
+    assert server.run("status", check=False).returncode == 69
+    assert server.run("down", check=False).returncode == 69
+    assert server.run("down", "--purge").returncode == 0
+    assert leftovers() == [] and not os.path.exists(directory)
+
+
+def test_help_and_usage():
+    assert "kubectl" in subprocess.run([APUS, "--help"], capture_output=True, text=True).stdout
+    for arguments, word in (
+        (["up", "--port", "70000"], "--port"), (["up", "--pod-range", "x"], "--pod-range"), (["nothing"], "nothing"),
+        (["up", "--bridge", "a-name-that-is-too-long"], "--bridge"),
+    ):
+        result = subprocess.run([APUS, *arguments], capture_output=True, text=True)
+        assert result.returncode == 64 and word in result.stderr
+    assert subprocess.run([APUS, "version"], capture_output=True, text=True).stdout.startswith("apus 0.")
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        directory = tempfile.mkdtemp(prefix="it-", dir="/var/tmp")
+        result = subprocess.run(
+            [APUS, "up", "--data", directory, "--port", str(port)], capture_output=True, text=True, timeout=60)
+        assert result.returncode == 1 and str(port) in result.stderr
+        subprocess.run([APUS, "down", "--purge", "--data", directory], check=True, capture_output=True)
+    # A start that failed before its record was written still has to leave the machine clean.
+    assert leftovers() == []
