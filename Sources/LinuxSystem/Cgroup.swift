@@ -58,12 +58,27 @@ public struct CgroupLayout: Sendable, Equatable {
     "pids", "rdma", "misc",
   ]
 
-  /// On a hybrid machine, the controllers that still belong to the version 2 hierarchy. `crun` refuses to work while
-  /// there are any.
+  /// On a machine with version 1, the controllers that are not mounted as such: those that still belong to the version 2
+  /// hierarchy, since `crun` refuses to work while there are any, and those whose version 1 hierarchy has no mount here,
+  /// since `crun` makes its groups by the names in `/proc/self/cgroup` and would make plain directories instead.
   public func leftoverControllers() throws(SystemError) -> [String] {
-    guard mode == .hybrid, let unified else { return [] }
-    let bytes = try DurableFile.read("\(unified)/cgroup.controllers", limit: 4096)
-    return bytes.split { $0 == 0x20 || $0 == 0x0a }.map { String(decoding: $0, as: UTF8.self) }
+    guard mode != .v2 else { return [] }
+    var names: [String] = []
+    if let unified {
+      let bytes = try DurableFile.read("\(unified)/cgroup.controllers", limit: 4096)
+      names = bytes.split { $0 == 0x20 || $0 == 0x0a }.map { String(decoding: $0, as: UTF8.self) }
+    }
+    return names + unmounted(try DurableFile.read("/proc/self/cgroup", limit: 1 << 16))
+  }
+
+  /// The version 1 hierarchies in a `/proc/PID/cgroup` (`12:hugetlb:/`, cgroups(7)) that `controllers` does not know.
+  func unmounted(_ memberships: [UInt8]) -> [String] {
+    String(decoding: memberships, as: UTF8.self).split(separator: "\n").compactMap { line in
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3, !fields[1].isEmpty, !fields[1].hasPrefix("name=") else { return nil }
+      let isMounted = fields[1].split(separator: ",").contains { controllers[String($0)] != nil }
+      return isMounted ? nil : String(fields[1])
+    }
   }
 
   /// Mounts each leftover controller as a version 1 hierarchy at `/sys/fs/cgroup/<name>`, and returns their names.
@@ -83,7 +98,7 @@ public struct CgroupLayout: Sendable, Equatable {
             + "work on such a machine; run as root: mkdir -p \(target) && mount -t cgroup -o \(name) cgroup \(target), or "
             + "start the kernel with cgroup_no_v1=all")
       }
-      controllers[name] = target
+      for controller in name.split(separator: ",") { controllers[String(controller)] = target }
     }
     return names
   }

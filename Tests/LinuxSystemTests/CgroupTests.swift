@@ -7,6 +7,12 @@ import Testing
     try CgroupLayout(mounts: lines.compactMap { MountInfo(line: Array($0.utf8)) })
   }
 
+  @Test func findsHierarchiesWithoutAMount() {
+    let layout = CgroupLayout(mode: .hybrid, controllers: ["cpu": "/sys/fs/cgroup/cpu,cpuacct"], unified: "/unified")
+    let memberships = "12:hugetlb:/\n9:name=systemd:/\n5:cpu,cpuacct:/a\n4:net_cls,net_prio:/b:c\n0::/\nbroken\n"
+    #expect(layout.unmounted(Array(memberships.utf8)) == ["hugetlb", "net_cls,net_prio"])
+  }
+
   @Test func recognisesEachLayout() throws {
     let unified = try layout(["30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate"])
     #expect(unified == CgroupLayout(mode: .v2, controllers: [:], unified: "/sys/fs/cgroup"))
