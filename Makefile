@@ -2,7 +2,6 @@
 # Everything else is for those who work on Apus.
 
 SHELL := /bin/bash
-CACHE := .cache
 SWIFT ?= swift
 # Release builds have a folder of their own, so that they and the tests never wait for one another.
 RELEASE := -c release --scratch-path .build-release --static-swift-stdlib
