@@ -12,7 +12,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -20,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Tests/Integration"))
 os.environ.setdefault("APUS", str(ROOT / ".build-release/release/apus"))
 
-from conftest import Server, wait_for  # noqa: E402
+from conftest import Server, folder, wait_for  # noqa: E402
 from kubernetes import client, config, watch  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -113,7 +112,14 @@ def create_to_running(server, core):
 
 
 def main():
-    base = tempfile.mkdtemp(prefix="bench-", dir="/var/tmp")
+    with folder("bench-") as base:
+        measure(base)
+    print("\n| what | Apus | kube-apiserver 1.36 + etcd 3.6 | goal |\n|---|---|---|---|")
+    for cells in rows:
+        print("| " + " | ".join(cells) + " |")
+
+
+def measure(base):
     directory = os.path.join(base, "data")
     os.mkdir(directory)
     server = Server(directory)
@@ -162,9 +168,6 @@ def main():
         server.run("down", "--purge", check=False)
         if server.process.poll() is None:
             server.process.kill()
-    print("\n| what | Apus | kube-apiserver 1.36 + etcd 3.6 | goal |\n|---|---|---|---|")
-    for cells in rows:
-        print("| " + " | ".join(cells) + " |")
 
 
 main()

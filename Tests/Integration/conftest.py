@@ -3,6 +3,7 @@
 Run by Scripts/integration inside network, mount and process namespaces of its own.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -34,6 +35,14 @@ def wait_for(what, check, deadline=DEADLINE):
                 return last
         time.sleep(0.1)
     raise AssertionError(f"{what}: not within {deadline} s; last: {last!r}")
+
+
+@contextlib.contextmanager
+def folder(prefix):
+    """A folder on a real file system that overlay accepts for its upper directories; gone afterwards."""
+    path = tempfile.mkdtemp(prefix=prefix, dir="/var/tmp")
+    yield path
+    shutil.rmtree(path)
 
 
 class Server:
@@ -129,24 +138,23 @@ def images(tmp_path_factory):
 def server(images):
     """A fresh server with the example's images. At the end everything is purged and nothing may be left."""
     assert leftovers() == [], "the run must start clean"
-    base = tempfile.mkdtemp(prefix="it-", dir="/var/tmp")
-    directory = os.path.join(base, "data")
-    os.mkdir(directory)
-    server = Server(directory)
-    try:
-        server.start()
-        for version in ("1", "2"):
-            server.run("image", "import", str(images / f"web-app-{version}.tar"))
-        wait_for("the node is ready", lambda: "True" in server.kubectl(
-            "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
-        yield server
-    finally:
-        purge = server.run("down", "--purge", check=False)
-        if server.process.poll() is None:
-            server.process.kill()
-        log = open(os.path.join(base, "server.log"), errors="replace").read()
-        print(log[-20000:])
-    assert purge.returncode == 0, purge.stdout + purge.stderr
-    assert leftovers() == []
-    assert not os.path.exists(directory)
-    shutil.rmtree(base)
+    with folder("it-") as base:
+        directory = os.path.join(base, "data")
+        os.mkdir(directory)
+        server = Server(directory)
+        try:
+            server.start()
+            for version in ("1", "2"):
+                server.run("image", "import", str(images / f"web-app-{version}.tar"))
+            wait_for("the node is ready", lambda: "True" in server.kubectl(
+                "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
+            yield server
+        finally:
+            purge = server.run("down", "--purge", check=False)
+            if server.process.poll() is None:
+                server.process.kill()
+            log = open(os.path.join(base, "server.log"), errors="replace").read()
+            print(log[-20000:])
+        assert purge.returncode == 0, purge.stdout + purge.stderr
+        assert leftovers() == []
+        assert not os.path.exists(directory)

@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import os
 import ssl
 import subprocess
 
 import pytest
+
+from conftest import Server, wait_for
 
 yaml = pytest.importorskip("yaml")
 
@@ -170,14 +173,9 @@ def test_truncated_image_archive(server, images, tmp_path):
     assert result.returncode == 1 and "truncated.tar" in result.stderr
 
 
-def test_a_full_disk_loses_nothing(images, tmp_path_factory):
+def test_a_full_disk_loses_nothing(tmp_path):
     """A server on a file system of 24 MiB that runs full: writes are refused, reads go on, space brings writes back."""
-    import os
-    import tempfile
-
-    from conftest import Server, wait_for
-
-    base = tempfile.mkdtemp(prefix="full-", dir="/var/tmp")
+    base = str(tmp_path)
     mount = os.path.join(base, "disk")
     os.mkdir(mount)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount], check=True)

@@ -1,26 +1,26 @@
 """The apus command as scripts use it."""
 
 import os
+import socket
 import subprocess
-import tempfile
 
-from conftest import APUS, Server, leftovers
+from conftest import APUS, Server, folder, leftovers
 
 
 def test_purge_after_a_stop_leaves_nothing():
-    base = tempfile.mkdtemp(prefix="it-", dir="/var/tmp")
-    directory = os.path.join(base, "data")
-    os.mkdir(directory)
-    server = Server(directory)
-    server.start()
-    assert "ready after" in server.run("status").stdout
-    assert "client-key-data" in server.run("kubeconfig").stdout
-    assert server.run("down").returncode == 0
-    assert server.process.wait(timeout=30) == 0
-    assert server.run("status", check=False).returncode == 69
-    assert server.run("down", check=False).returncode == 69
-    assert server.run("down", "--purge").returncode == 0
-    assert leftovers() == [] and not os.path.exists(directory)
+    with folder("it-") as base:
+        directory = os.path.join(base, "data")
+        os.mkdir(directory)
+        server = Server(directory)
+        server.start()
+        assert "ready after" in server.run("status").stdout
+        assert "client-key-data" in server.run("kubeconfig").stdout
+        assert server.run("down").returncode == 0
+        assert server.process.wait(timeout=30) == 0
+        assert server.run("status", check=False).returncode == 69
+        assert server.run("down", check=False).returncode == 69
+        assert server.run("down", "--purge").returncode == 0
+        assert leftovers() == [] and not os.path.exists(directory)
 
 
 def test_help_and_usage():
@@ -34,17 +34,15 @@ def test_help_and_usage():
     assert subprocess.run([APUS, "version"], capture_output=True, text=True).stdout.startswith("apus 0.")
 
 
-def test_a_port_in_use_is_named(tmp_path):
-    import socket
-
-    with socket.socket() as taken:
+def test_a_port_in_use_is_named():
+    with folder("it-") as base, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        directory = tempfile.mkdtemp(prefix="it-", dir="/var/tmp")
+        directory = base + "/data"
         result = subprocess.run(
             [APUS, "up", "--data", directory, "--port", str(port)], capture_output=True, text=True, timeout=60)
         assert result.returncode == 1 and str(port) in result.stderr
+        # A start that failed has touched the network already: a purge must know what to remove.
         subprocess.run([APUS, "down", "--purge", "--data", directory], check=True, capture_output=True)
-    # A start that failed before its record was written still has to leave the machine clean.
     assert leftovers() == []
