@@ -107,7 +107,7 @@ def create_to_running(server, core):
         thread.join()
         core.delete_namespaced_pod(name, "bench", grace_period_seconds=0)
     times.sort()
-    row("create to Running, image present", f"p50 {statistics.median(times):.0f} ms, p99 {times[-1]:.0f} ms", "1–5 s (k3s)",
+    row("create to Running, image present", f"p50 {statistics.median(times):.0f} ms, longest of {len(times)} {times[-1]:.0f} ms", "1–5 s (k3s)",
         "p50 < 80 ms, p99 < 250 ms")
 
 
