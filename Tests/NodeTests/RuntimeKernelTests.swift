@@ -207,13 +207,12 @@ extension KernelTests.RuntimeKernelTests {
       _ = try await harness.sandbox("i1")
       let id = try await harness.container("i1", ["nc", "-l", "-p", "8080", "-e", "cat"])
       try await harness.runtime.startContainer(id)
-      var stream: (any ByteStream)?
-      // The listener needs a moment; each attempt is a connection of its own.
-      for _ in 0..<200 where stream == nil {
-        stream = try? await harness.runtime.connect(podUID: "i1", port: 8080)
-        if stream == nil { try await Task.sleep(for: .milliseconds(10)) }
-      }
-      let connection = try #require(stream)
+      // The kernel's own table says when the program listens (1F90 is 8080).
+      let listens = "until grep -q ':1F90 ' /proc/net/tcp /proc/net/tcp6; do :; done"
+      let waited = try await harness.runtime.execSync(
+        id, command: ["sh", "-c", listens], timeout: .seconds(30), outputLimit: 1024)
+      #expect(waited.status == .exited(0))
+      let connection = try await harness.runtime.connect(podUID: "i1", port: 8080)
       try await connection.write(ByteBuffer(string: "ping"))
       try await connection.closeWrite()
       var answer: [UInt8] = []
