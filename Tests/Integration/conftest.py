@@ -41,8 +41,10 @@ def wait_for(what, check, deadline=DEADLINE):
 def folder(prefix):
     """A folder on a real file system that overlay accepts for its upper directories; gone afterwards."""
     path = tempfile.mkdtemp(prefix=prefix, dir="/var/tmp")
-    yield path
-    shutil.rmtree(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 class Server:
@@ -94,10 +96,31 @@ class Server:
         return json.loads(self.kubectl(*arguments, "-o", "json"))
 
 
+def mount_cgroups():
+    """Mounts the version 1 hierarchies that have no mount, as the server would, so that what is in them is seen."""
+    mounted = {option for line in open("/proc/self/mountinfo") for fields in [line.split()]
+               if fields[fields.index("-") + 1] == "cgroup" for option in fields[-1].split(",")}
+    for line in open("/proc/self/cgroup"):
+        names = line.split(":")[1]
+        if names and not names.startswith("name=") and not mounted & set(names.split(",")):
+            target = f"/sys/fs/cgroup/{names}"
+            os.makedirs(target, exist_ok=True)
+            subprocess.run(["mount", "-t", "cgroup", "-o", names, "cgroup", target], check=True)
+
+
+def cgroups():
+    return set(glob.glob("/sys/fs/cgroup/**/apus*", recursive=True))
+
+
+mount_cgroups()
+# Cgroups are the machine's: what a killed run left there, or another server has, is not this run's leak.
+EARLIER_CGROUPS = cgroups()
+
+
 def leftovers(bridge="apus0"):
     """What must not outlive a purge."""
     found = [line.split()[4] for line in open("/proc/self/mountinfo") if "apus" in line.split()[4]]
-    found += [path for path in glob.glob("/sys/fs/cgroup/**/apus*", recursive=True)]
+    found += sorted(cgroups() - EARLIER_CGROUPS)
     links = json.loads(subprocess.check_output(["ip", "-json", "link"]))
     found += [link["ifname"] for link in links if link["ifname"] == bridge or link["ifname"].startswith("veth")]
     tables = subprocess.check_output(["nft", "list", "tables"], text=True)
