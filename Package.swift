@@ -42,13 +42,14 @@ targets += room("Wire", ["CYAML"])
 // Layer 1: the machine.
 targets += room("LinuxSystem", ["CLinux", "Wire"])
 targets += room("Telemetry", ["Wire", logging])
+targets += room("SQLite", ["CSQLite"])
 // Layer 2: kinds, state, images.
 targets += room("Schema", ["Wire"])
-targets += room("Store", ["CSQLite", "LinuxSystem", "Wire"])
-targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "Wire", crypto])
-// Layer 3: generated structs.
+targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypto])
+// Layer 3: generated structs; images over the network.
 targets += room("KubeTypes", ["Schema", "Wire"])
-// Layer 4: one client protocol.
+// Layer 4: state; one client protocol.
+targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite", "Wire"])
 targets += room("KubeClient", ["KubeTypes", "Schema", "Wire", nio, posix, http1, tls, x509])
 // Layer 5: reconcilers.
 targets += room("ControllerKit", ["KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
@@ -64,8 +65,8 @@ targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schem
 targets += room(
   "Node",
   [
-    "CLinux", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema", "Telemetry", "Wire", nio,
-    posix, http1, tls, logging,
+    "CLinux", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema", "Telemetry",
+    "Wire", nio, posix, http1, tls, logging,
   ])
 targets += room(
   "PodNetwork",
@@ -78,8 +79,9 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Node", "OCI", "PodNetwork",
-      "Scheduler", "Schema", "Store", "Telemetry", "Wire", "Workloads", arguments, logging, posix, nio, tls,
+      "APIServer", "ControllerKit", "KubeClient", "KubeTypes",
+      "LinuxSystem", "Node", "OCI", "PodNetwork", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
+      "Workloads", arguments, logging, posix, nio, tls,
     ], swiftSettings: strict),
   .executableTarget(name: "schemac", dependencies: ["Schema", "Wire", arguments], swiftSettings: strict),
   .testTarget(name: "ArchitectureTests", swiftSettings: strict),

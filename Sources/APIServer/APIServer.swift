@@ -76,7 +76,7 @@ public final class APIServer: Sendable {
   ///   - nodeStreams: the node that runs a pod, by its name; `nil` when it cannot be reached.
   /// - Throws: `APIServerError` for a configuration that cannot work and for files that cannot be written.
   public init(
-    configuration: APIServerConfiguration, store: Store<ObjectHeader>, schemas: SchemaRegistry,
+    configuration: APIServerConfiguration, store: Store, schemas: SchemaRegistry,
     time: any TimeSource, metrics: Metrics, logger: Logger,
     nodeStreams: @escaping @Sendable (_ nodeName: String) -> (any NodeStreams)?
   ) throws {

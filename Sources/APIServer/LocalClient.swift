@@ -39,7 +39,7 @@ public struct LocalClient: KubeClient {
   public func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws -> Object {
     let kind = try service.kind(resource)
     let entry = try service.get(kind, namespace: namespace ?? "", name: name)
-    return Object(header: entry.header, bytes: entry.value)
+    return entry.object
   }
 
   public func list(_ resource: GroupVersionResource, namespace: String?, options: ListOptions) async throws
@@ -51,7 +51,7 @@ public struct LocalClient: KubeClient {
       selector: ObjectSelector(labels: options.labelSelector, fields: options.fieldSelector, kind: kind),
       limit: options.limit, continueToken: options.continueToken, resourceVersion: options.resourceVersion)
     return ObjectList(
-      items: list.entries.map { Object(header: $0.header, bytes: $0.value) }, resourceVersion: String(list.revision),
+      items: list.entries.map(\.object), resourceVersion: String(list.revision),
       continueToken: list.continueToken)
   }
 
@@ -99,9 +99,9 @@ public struct LocalClient: KubeClient {
         for notice in notices {
           let event: WatchEvent
           switch notice {
-          case .added(let entry): event = .added(Object(header: entry.header, bytes: entry.value))
-          case .modified(let entry): event = .modified(Object(header: entry.header, bytes: entry.value))
-          case .deleted(let entry): event = .deleted(Object(header: entry.header, bytes: entry.value))
+          case .added(let entry): event = .added(entry.object)
+          case .modified(let entry): event = .modified(entry.object)
+          case .deleted(let entry): event = .deleted(entry.object)
           case .bookmark(let revision, _): event = .bookmark(resourceVersion: String(revision))
           case .failed(let error): return .failure(error)
           }

@@ -20,7 +20,27 @@ public struct ObjectHeader: Sendable, Equatable {
 
   /// Reads the header out of an object's bytes without decoding the rest.
   public init(parsing bytes: [UInt8]) throws(JSONError) {
+    self.init()
+    if !HeaderScanner.scan(bytes, into: &self) { self = try Self(decoding: bytes) }
+  }
+
+  /// The same by the parser: `HeaderScanner` leaves to it what is not in the usual form.
+  init(decoding bytes: [UInt8]) throws(JSONError) {
     self.init(metadata: try JSON.parse(member: "metadata", of: bytes))
+  }
+
+  /// A header without content.
+  init() {
+    namespace = ""
+    name = ""
+    uid = ""
+    resourceVersion = 0
+    generation = 0
+    creationTimestamp = ""
+    deletionTimestamp = nil
+    labels = [:]
+    finalizers = []
+    ownerReferences = []
   }
 
   private init(metadata meta: JSON?) {

@@ -1,26 +1,53 @@
+import KubeTypes
 import Synchronization
 
-/// The writer thread's work: takes the waiting commits as a group, makes the group durable, publishes it, answers.
+/// Makes groups of commits durable, publishes them, answers.
 ///
-/// All of it runs on the one writer thread. Only that thread changes the store's state, so what it reads from the
-/// state stays true until it publishes.
-struct Committer<Header: Sendable>: Sendable {
-  typealias Entry = Store<Header>.Entry
-  typealias Event = Store<Header>.Event
-  typealias Operation = Store<Header>.Operation
+/// One thread at a time: the one that holds `Store.committer`. Only it changes the store's state, so what it reads from
+/// the state stays true until it publishes.
+struct Committer: Sendable {
+  typealias Entry = Store.Entry
+  typealias Event = Store.Event
 
   private static var groupCountMax: Int { 512 }
   private static var groupBytesMax: Int { 8 << 20 }
+  private static var pauseGroups: Int { 16 }
+  /// A disk that takes longer is not waited for by a thread that has other work.
+  private static var quickMax: Duration { .milliseconds(1) }
 
-  let store: Store<Header>
   let database: Database
   let checkpointer: Checkpointer
+  private(set) var isOpen = true
 
-  func run() {
-    while let requests = store.queue.take(count: Self.groupCountMax, cost: Self.groupBytesMax) {
-      process(requests)
-      startCheckpointIfDue()
+  init(database: Database, checkpointer: Checkpointer) {
+    self.database = database
+    self.checkpointer = checkpointer
+  }
+
+  /// The writer thread's work, until the store is closed.
+  static func run(_ store: Store) {
+    store.committer.withLock { $0.database.reserveLog(pages: 2 * store.options.checkpointPages + 64) }
+    // Writers that were answered just now will soon be back, if they are the kind that writes one thing after the other.
+    // When those of the last group did not come in time, the next few groups do not wait for theirs.
+    var returning = 0
+    var pausedGroups = 0
+    while let (requests, isComplete) = store.queue.take(
+      count: Self.groupCountMax, cost: Self.groupBytesMax, returning: returning, gatherMax: store.options.gatherMax)
+    {
+      store.committer.withLock { committer in
+        committer.commit(requests, of: store)
+        committer.checkpointIfDue(store.options)
+      }
+      store.outstanding.subtract(requests.count, ordering: .acquiringAndReleasing)
+      if !isComplete { pausedGroups = Self.pauseGroups }
+      if pausedGroups > 0 { pausedGroups -= 1 }
+      returning = pausedGroups == 0 && requests.count > 1 ? requests.count : 0
     }
+    store.committer.withLock { $0.close(store) }
+  }
+
+  private mutating func close(_ store: Store) {
+    isOpen = false
     let watches = store.state.withLock { state in
       state.isClosed = true
       defer { state.watches = [:] }
@@ -31,8 +58,18 @@ struct Committer<Header: Sendable>: Sendable {
     database.closeConnection()
   }
 
-  private func process(_ requests: [Store<Header>.Request]) {
-    let (events, results) = plan(requests)
+  /// Commits a group and answers it.
+  func commit(_ requests: [Store.Request], of store: Store) {
+    let start = store.options.monotonicClock()
+    process(requests, store)
+    // The log is taken care of by the writer thread only: the next commit has to go there.
+    let isQuick = store.options.monotonicClock() - start < Self.quickMax
+    let isLogShort = database.logPages < store.options.checkpointPages
+    store.servesCallers.store(requests.count == 1 && isQuick && isLogShort, ordering: .releasing)
+  }
+
+  private func process(_ requests: [Store.Request], _ store: Store) {
+    let (events, results) = plan(requests, store)
     if !events.isEmpty {
       do throws(StoreError) {
         try write(events)
@@ -44,16 +81,19 @@ struct Committer<Header: Sendable>: Sendable {
         for request in requests { request.completion(.failure(error)) }
         return
       }
-      publish(events)
+      let told = publish(events, store)
+      for (request, result) in zip(requests, results) { request.completion(result) }
+      for watch in told { watch.wake() }
+      return
     }
     for (request, result) in zip(requests, results) { request.completion(result) }
   }
 
   /// The group's changes and each commit's answer. The snapshot that it looks at is gone when it returns, so that
   /// publishing changes the state in place.
-  private func plan(_ requests: [Store<Header>.Request]) -> ([Event], [Result<[Entry?], StoreError>]) {
+  private func plan(_ requests: [Store.Request], _ store: Store) -> ([Event], [Result<[Entry?], StoreError>]) {
     let (entries, revision) = store.state.withLock { ($0.entries, $0.revision) }
-    var group = Group<Header>(entries: entries, revision: revision)
+    var group = Group(entries: entries, revision: revision)
     let results = requests.map { group.add($0.operations) }
     return (group.events, results)
   }
@@ -74,8 +114,11 @@ struct Committer<Header: Sendable>: Sendable {
     try database.commitTransaction(revision: last.entry.revision)
   }
 
-  private func publish(_ events: [Event]) {
-    guard let last = events.last else { return }
+  /// Makes the events visible and delivers them.
+  ///
+  /// - Returns: the watches to wake.
+  private func publish(_ events: [Event], _ store: Store) -> [Store.Watch] {
+    guard let last = events.last else { return [] }
     let now = store.options.monotonicClock()
     let (watches, dropped) = store.state.withLock { state in
       for event in events {
@@ -88,39 +131,44 @@ struct Committer<Header: Sendable>: Sendable {
       state.revision = last.entry.revision
       return (state.watches, state.history.compact(now: now))
     }
+    var told: [Store.Watch] = []
     for (prefix, watches) in watches {
       // Picked once, shared by all watches of the prefix.
       let batch = prefix.isEmpty ? events : events.filter { KeyOrder.hasPrefix($0.entry.key, prefix) }
       if batch.isEmpty { continue }
       for watch in watches { watch.offer(batch) }
+      told += watches
     }
     store.deliveredRevision = last.entry.revision
     withExtendedLifetime(dropped) {}
+    return told
   }
 
-  private func startCheckpointIfDue() {
+  /// Has the log copied when it is long, and copies the rest itself when that is done: SQLite starts the log again only
+  /// when all of it has been copied, which a thread beside the writer never achieves.
+  private func checkpointIfDue(_ options: StoreOptions) {
     let pages = database.logPages
-    if pages >= 2 * store.options.checkpointPages {
+    if pages >= 2 * options.checkpointPages || checkpointer.takeFinished() {
       database.checkpoint()
-    } else if pages >= store.options.checkpointPages {
+    } else if pages >= options.checkpointPages {
       checkpointer.request()
     }
   }
 }
 
 /// The changes of one group: each commit is checked against the state that the commits before it leave.
-private struct Group<Header: Sendable> {
-  typealias Entry = Store<Header>.Entry
-  typealias Event = Store<Header>.Event
-  typealias Operation = Store<Header>.Operation
+private struct Group {
+  typealias Entry = Store.Entry
+  typealias Event = Store.Event
+  typealias Operation = Store.Operation
 
-  private let entries: SortedEntries<Header>
+  private let entries: SortedEntries
   private var revision: Int64
   /// `.some(nil)` for a key that the group deletes.
   private var changed: [String: Entry?] = [:]
   private(set) var events: [Event] = []
 
-  init(entries: SortedEntries<Header>, revision: Int64) {
+  init(entries: SortedEntries, revision: Int64) {
     self.entries = entries
     self.revision = revision
   }
@@ -161,7 +209,7 @@ private struct Group<Header: Sendable> {
       let previous = current(key)
       if let error = check(precondition, key: key, current: previous) { return .failure(error) }
       let entry = Entry(
-        key: key, value: spliced(value, next, at: offset), header: header(next), revision: next,
+        key: key, object: object(header, value, next, at: offset), revision: next,
         createRevision: previous?.createRevision ?? next)
       return .success(Event(kind: .put(created: previous == nil), entry: entry, previous: previous))
     case .delete(let key, let value, let offset, let header, let precondition):
@@ -169,14 +217,14 @@ private struct Group<Header: Sendable> {
       if let error = check(precondition, key: key, current: previous) { return .failure(error) }
       guard let previous else { return .failure(.notFound(key: key)) }
       let entry = Entry(
-        key: key, value: spliced(value, next, at: offset), header: header(next), revision: next,
+        key: key, object: object(header, value, next, at: offset), revision: next,
         createRevision: previous.createRevision)
       return .success(Event(kind: .delete, entry: entry, previous: previous))
     }
   }
 
   private func check(
-    _ precondition: Store<Header>.Precondition, key: String, current: Entry?
+    _ precondition: Store.Precondition, key: String, current: Entry?
   ) -> StoreError? {
     switch precondition {
     case .none: nil
@@ -186,13 +234,15 @@ private struct Group<Header: Sendable> {
     }
   }
 
-  private func spliced(_ value: [UInt8], _ revision: Int64, at offset: Int) -> [UInt8] {
+  private func object(_ header: ObjectHeader, _ value: [UInt8], _ revision: Int64, at offset: Int) -> Object {
+    var header = header
+    header.resourceVersion = revision
     let digits = String(revision).utf8
     var bytes: [UInt8] = []
     bytes.reserveCapacity(value.count + digits.count)
     bytes += value[..<offset]
     bytes += digits
     bytes += value[offset...]
-    return bytes
+    return Object(header: header, bytes: bytes)
   }
 }

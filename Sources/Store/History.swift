@@ -2,8 +2,8 @@
 ///
 /// It is bounded by the number of events, by the bytes that only it keeps alive, and by age. A copy shares the blocks;
 /// an event added after it copies one block at most.
-struct History<Header: Sendable>: Sendable {
-  typealias Event = Store<Header>.Event
+struct History: Sendable {
+  typealias Event = Store.Event
 
   private struct Block: Sendable {
     var events: [Event] = []

@@ -42,8 +42,8 @@ enum KeyOrder {
 ///
 /// A copy shares the arrays, so a reader's snapshot costs nothing, and a change after it copies the outer array (one
 /// pointer per chunk) and one chunk, never all entries.
-struct SortedEntries<Header: Sendable>: Sendable {
-  typealias Entry = Store<Header>.Entry
+struct SortedEntries: Sendable {
+  typealias Entry = Store.Entry
 
   struct Position: Comparable {
     var chunk: Int
@@ -66,26 +66,6 @@ struct SortedEntries<Header: Sendable>: Sendable {
 
   init() {}
 
-  init(unsorted: [Entry]) {
-    let sorted = unsorted.sorted { KeyOrder.isLess($0.key, $1.key) }
-    count = sorted.count
-    chunks = stride(from: 0, to: sorted.count, by: Self.chunkCountMax).map {
-      Array(sorted[$0..<min($0 + Self.chunkCountMax, sorted.count)])
-    }
-  }
-
-  /// A key that is there twice, which `init(unsorted:)` does not look for.
-  var repeatedKey: String? {
-    var last: String?
-    for chunk in chunks {
-      for entry in chunk {
-        if entry.key == last { return entry.key }
-        last = entry.key
-      }
-    }
-    return nil
-  }
-
   subscript(position: Position) -> Entry { chunks[position.chunk][position.index] }
 
   func position(after position: Position) -> Position {
@@ -101,22 +81,22 @@ struct SortedEntries<Header: Sendable>: Sendable {
   }
 
   /// The first position whose key satisfies `isReached`, which must stay true once it is.
+  // Inlined, so that a look-up takes no closure and no reference to a chunk.
+  @inline(__always)
   private func firstPosition(_ isReached: (String) -> Bool) -> Position {
     // The first chunk whose last key is reached holds the position.
     var low = 0
     var high = chunks.count
     while low < high {
       let middle = (low + high) / 2
-      let chunk = chunks[middle]
-      if isReached(chunk[chunk.count - 1].key) { high = middle } else { low = middle + 1 }
+      if isReached(chunks[middle][chunks[middle].count - 1].key) { high = middle } else { low = middle + 1 }
     }
     guard low < chunks.count else { return Position(chunk: chunks.count, index: 0) }
-    let chunk = chunks[low]
     var first = 0
-    var last = chunk.count
+    var last = chunks[low].count
     while first < last {
       let middle = (first + last) / 2
-      if isReached(chunk[middle].key) { last = middle } else { first = middle + 1 }
+      if isReached(chunks[low][middle].key) { last = middle } else { first = middle + 1 }
     }
     return Position(chunk: low, index: first)
   }
@@ -176,7 +156,7 @@ struct SortedEntries<Header: Sendable>: Sendable {
   }
 
   /// Adds an entry behind all others.
-  private mutating func append(_ entry: Entry) {
+  mutating func append(_ entry: Entry) {
     count += 1
     if chunks.isEmpty || chunks[chunks.count - 1].count >= Self.chunkCountMax {
       chunks.append([entry])

@@ -31,7 +31,7 @@ extension Store {
 
   /// The state at an older revision: the newest one with the events since then taken back.
   private static func page(
-    _ entries: SortedEntries<Header>, in range: SortedEntries<Header>.Range, undoing history: History<Header>,
+    _ entries: SortedEntries, in range: SortedEntries.Range, undoing history: History,
     prefix: String, after: String?, limit: Int, at revision: Int64
   ) -> Page {
     var undone: [String: Entry?] = [:]

@@ -28,16 +28,18 @@ extension Store {
     let prefix: String
     private let capacity: Int
     private let deliver: @Sendable (WatchSignal) -> Void
+    let wake: @Sendable () -> Void
     private let remove: @Sendable (Watch) -> Void
     private let progress = Mutex(Progress())
 
     init(
       prefix: String, capacity: Int, deliver: @escaping @Sendable (WatchSignal) -> Void,
-      remove: @escaping @Sendable (Watch) -> Void
+      wake: @escaping @Sendable () -> Void, remove: @escaping @Sendable (Watch) -> Void
     ) {
       self.prefix = prefix
       self.capacity = capacity
       self.deliver = deliver
+      self.wake = wake
       self.remove = remove
     }
 
@@ -116,7 +118,10 @@ extension Store {
         progress.phase = .ended
         return true
       }
-      if wasLive { deliver(.closed) }
+      if wasLive {
+        deliver(.closed)
+        wake()
+      }
     }
   }
 
@@ -128,17 +133,19 @@ extension Store {
   /// `cancel`, or gives a `capacity` and calls `Watch.consumed`: when more than `capacity` events are delivered and not
   /// yet consumed, the watch ends with `.overflow`.
   ///
-  /// When a commit has been answered, its events have been delivered.
+  /// When a commit has been answered, its events have been delivered. `wake` is called after the answers, once for what
+  /// was delivered: whoever waits for the write goes before those who only hear of it.
   ///
   /// - Throws: `compacted` when the history does not reach back to the revision, `futureRevision`, `closed`.
   public func watch(
-    prefix: String, after revision: Int64, capacity: Int = .max, deliver: @escaping @Sendable (WatchSignal) -> Void
+    prefix: String, after revision: Int64, capacity: Int = .max, wake: @escaping @Sendable () -> Void = {},
+    deliver: @escaping @Sendable (WatchSignal) -> Void
   ) throws(StoreError) -> Watch {
-    let watch = Watch(prefix: prefix, capacity: capacity, deliver: deliver) { [weak self] watch in
+    let watch = Watch(prefix: prefix, capacity: capacity, deliver: deliver, wake: wake) { [weak self] watch in
       self?.forget(watch)
     }
     // Registered under the lock under which groups are published: each event is either in the history or offered.
-    let history: Result<History<Header>, StoreError> = state.withLock { state in
+    let history: Result<History, StoreError> = state.withLock { state in
       guard !state.isClosed else { return .failure(.closed) }
       guard revision <= state.revision else {
         return .failure(.futureRevision(requested: revision, current: state.revision))
@@ -150,6 +157,7 @@ extension Store {
       return .success(state.history)
     }
     watch.replay(try history.get().events(after: revision, prefix: prefix))
+    wake()
     return watch
   }
 

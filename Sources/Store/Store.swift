@@ -1,4 +1,5 @@
 import Glibc
+import KubeTypes
 import LinuxSystem
 import Synchronization
 
@@ -6,26 +7,30 @@ import Synchronization
 ///
 /// Every change gets the next revision. One writer thread takes the commits that wait, checks their preconditions in
 /// order, writes them as one SQLite transaction (write-ahead log, `synchronous=FULL`: one `fdatasync` for the group),
-/// publishes them to memory, tells the watches, and then answers. Reads come from memory and see every answered commit.
+/// publishes them to memory, tells the watches, and then answers. A commit that nobody else's waits with may be carried
+/// out by its caller in the same way, which saves two changes of threads. Reads come from memory and see every answered
+/// commit.
 ///
-/// Keys are compared as bytes. `Header` is what the owner keeps, parsed, beside the bytes of a value.
+/// Keys are compared as bytes. A value is an object's canonical JSON; its header is kept, parsed, beside the bytes.
 ///
 /// Every method may be called from any thread. `open` and `close` block.
-public final class Store<Header: Sendable>: Sendable {
+public final class Store: Sendable {
   /// One state of one key. It never changes; lists, watches and the history share it.
   public final class Entry: Sendable {
     public let key: String
-    public let value: [UInt8]
-    public let header: Header
+    /// The bytes and the header, shared with watchers and informers.
+    public let object: Object
     /// The revision that made this state.
     public let revision: Int64
     /// The revision that made the key. It is also the row's id on disk.
     public let createRevision: Int64
 
-    init(key: String, value: [UInt8], header: Header, revision: Int64, createRevision: Int64) {
+    public var value: [UInt8] { object.bytes }
+    public var header: ObjectHeader { object.header }
+
+    init(key: String, object: Object, revision: Int64, createRevision: Int64) {
       self.key = key
-      self.value = value
-      self.header = header
+      self.object = object
       self.revision = revision
       self.createRevision = createRevision
     }
@@ -42,13 +47,12 @@ public final class Store<Header: Sendable>: Sendable {
 
   public enum Operation: Sendable {
     /// Sets the key. The operation's revision in decimal digits is spliced into `value` at the offset `revisionAt`
-    /// (between the quotes of `metadata.resourceVersion`); `header` makes the header for that revision.
+    /// (between the quotes of `metadata.resourceVersion`), and put into `header`.
     case put(
-      String, value: [UInt8], revisionAt: Int, header: @Sendable (Int64) -> Header, precondition: Precondition = .none)
+      String, value: [UInt8], revisionAt: Int, header: ObjectHeader, precondition: Precondition = .none)
     /// Removes the key. `finalValue`, with the revision of the deletion spliced in, is what watches are shown.
     case delete(
-      String, finalValue: [UInt8], revisionAt: Int, header: @Sendable (Int64) -> Header,
-      precondition: Precondition = .none)
+      String, finalValue: [UInt8], revisionAt: Int, header: ObjectHeader, precondition: Precondition = .none)
   }
 
   public struct Event: Sendable {
@@ -82,8 +86,8 @@ public final class Store<Header: Sendable>: Sendable {
 
   /// What readers see. Copying it shares its arrays.
   struct State: Sendable {
-    var entries = SortedEntries<Header>()
-    var history: History<Header>
+    var entries = SortedEntries()
+    var history: History
     var revision: Int64
     /// By prefix, so that the events of a group are picked once for all watches of one prefix.
     var watches: [String: [Watch]] = [:]
@@ -95,14 +99,21 @@ public final class Store<Header: Sendable>: Sendable {
   let queue: WorkQueue<Request>
   private let delivered: Atomic<Int64>
   private let writer: Mutex<WorkerThread?>
+  /// Held by the thread that commits.
+  let committer: Mutex<Committer>
+  /// Commits that were taken on and not answered yet.
+  let outstanding = Atomic(0)
+  /// Whether the last group was a single commit that the disk took quickly.
+  let servesCallers = Atomic(false)
 
   /// Opens the store in `directory`, which is made when it is missing, and reads everything into memory. It stays open
   /// until `close`, also when nobody keeps this object.
   ///
-  /// - Parameter header: parses the header of a stored value; what it throws becomes `StoreError.corrupt`.
+  /// - Parameter header: parses the header of a stored value, on several threads at a time; what it throws becomes
+  ///   `StoreError.corrupt`.
   /// - Throws: `locked` when another process has it open, `corrupt`, `diskFull`, `io`.
   public static func open(
-    directory: String, options: StoreOptions = .init(), header: @escaping @Sendable ([UInt8]) throws -> Header
+    directory: String, options: StoreOptions = .init(), header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
   ) throws(StoreError) -> Store {
     if mkdir(directory, 0o700) != 0, errno != EEXIST {
       throw .io("cannot make \(directory): \(String(cString: strerror(errno)))")
@@ -115,31 +126,21 @@ public final class Store<Header: Sendable>: Sendable {
     }
     let path = directory + "/state.db"
     let database = try Database(path: path)
-    var loaded: [Entry] = []
-    let revision = try database.load { (key, value, created, modified) throws(StoreError) in
-      do {
-        loaded.append(
-          Entry(key: key, value: value, header: try header(value), revision: modified, createRevision: created))
-      } catch {
-        throw .corrupt(path: path, reason: "the value of \(key) cannot be read: \(error)")
-      }
-    }
-    let entries = SortedEntries(unsorted: loaded)
-    if let key = entries.repeatedKey { throw .corrupt(path: path, reason: "the key \(key) is there twice") }
-    let store = Store(options: options, entries: entries, revision: revision)
-    let checkpointer = try Checkpointer(path: path)
-    let committer = Committer(store: store, database: database, checkpointer: checkpointer)
-    // The thread owns the lock and the database: the lock is released after the database has been closed.
+    let (entries, revision) = try database.load(header: header)
+    let committer = Committer(database: database, checkpointer: try Checkpointer(path: path))
+    let store = Store(options: options, entries: entries, revision: revision, committer: committer)
+    // The thread owns the lock: it is released after the database has been closed.
     let thread = try WorkerThread(name: "apus-store") {
-      committer.run()
+      Committer.run(store)
       withExtendedLifetime(lock) {}
     }
     store.writer.withLock { $0 = thread }
     return store
   }
 
-  private init(options: StoreOptions, entries: SortedEntries<Header>, revision: Int64) {
+  private init(options: StoreOptions, entries: SortedEntries, revision: Int64, committer: Committer) {
     self.options = options
+    self.committer = Mutex(committer)
     state = Mutex(
       State(entries: entries, history: History(floor: revision, options: options), revision: revision))
     queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
@@ -164,11 +165,15 @@ public final class Store<Header: Sendable>: Sendable {
   public var count: Int { state.withLock { $0.entries.count } }
 
   /// Commits the operations together, or none of them. The completion is called once, after `fdatasync`, on the writer
-  /// thread (on the caller's when the store is closed or overloaded), in commit order; it must not block.
+  /// thread or, before this returns, on the caller's, in commit order; it must not block.
   ///
   /// Each operation gets a revision of its own. The result has one entry for each: the new state, or the final one.
+  ///
+  /// - Parameter canBlock: the caller can wait for the disk. It does so when no other commit is outstanding and the last
+  ///   one was quick.
   public func commit(
-    _ operations: [Operation], completion: @escaping @Sendable (Result<[Entry?], StoreError>) -> Void
+    _ operations: [Operation], canBlock: Bool = false,
+    completion: @escaping @Sendable (Result<[Entry?], StoreError>) -> Void
   ) {
     var bytes = 0
     for operation in operations {
@@ -183,11 +188,27 @@ public final class Store<Header: Sendable>: Sendable {
       }
       bytes += key.utf8.count + value.count
     }
-    switch queue.push(Request(operations: operations, bytes: bytes, completion: completion), cost: bytes) {
-    case .queued: break
-    case .full: completion(.failure(.overloaded))
-    case .closed: completion(.failure(.closed))
+    let request = Request(operations: operations, bytes: bytes, completion: completion)
+    let others = outstanding.add(1, ordering: .acquiringAndReleasing).oldValue
+    if canBlock, others == 0, servesCallers.load(ordering: .acquiring) {
+      // Nothing waits, so nothing is overtaken.
+      let isDone = committer.withLockIfAvailable { committer in
+        if committer.isOpen { committer.commit([request], of: self) }
+        return committer.isOpen
+      }
+      if isDone == true {
+        outstanding.subtract(1, ordering: .acquiringAndReleasing)
+        return
+      }
     }
+    let failure: StoreError
+    switch queue.push(request, cost: bytes) {
+    case .queued: return
+    case .full: failure = .overloaded
+    case .closed: failure = .closed
+    }
+    outstanding.subtract(1, ordering: .acquiringAndReleasing)
+    completion(.failure(failure))
   }
 
   /// The same, for tasks. Cancelling the task does not take the commit back.

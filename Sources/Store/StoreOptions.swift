@@ -12,6 +12,9 @@ public struct StoreOptions: Sendable {
   public var queueCountMax = 8192
   /// The most bytes of values that wait for the writer.
   public var queueBytesMax = 64 << 20
+  /// How long the writer waits for the commits that may be expected to come, so that they share one `fdatasync`. A lone
+  /// writer never waits.
+  public var gatherMax = Duration.microseconds(200)
   /// Pages of the write-ahead log (4 KiB each) after which it is copied into the database.
   public var checkpointPages = 1000
   /// The age of events is measured by this clock, from any starting point.

@@ -41,7 +41,7 @@ final class WorkerThread: Sendable {
 
 /// A bounded queue from many threads to one.
 ///
-/// `@unchecked Sendable`: every access to `elements`, `head`, `cost` and `isClosed` happens with `mutex` held, and the
+/// `@unchecked Sendable`: every access to `elements`, `cost`, `isClosed` and `awaited` happens with `mutex` held, and the
 /// mutex and the condition are allocated once and freed when nobody can use them any more.
 final class WorkQueue<Element: Sendable>: @unchecked Sendable {
   enum PushResult { case queued, full, closed }
@@ -53,12 +53,18 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
   private var elements: [(element: Element, cost: Int)] = []
   private var cost = 0
   private var isClosed = false
+  /// How many elements the consumer waits for.
+  private var awaited = 1
 
   init(countMax: Int, costMax: Int) {
     self.countMax = countMax
     self.costMax = costMax
     pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(condition, &attributes)
+    pthread_condattr_destroy(&attributes)
   }
 
   deinit {
@@ -81,32 +87,55 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
     }
     elements.append((element, cost))
     self.cost += cost
-    let wasEmpty = elements.count == 1
+    let isAwaited = elements.count == awaited
     pthread_mutex_unlock(mutex)
-    // The consumer waits only for an empty queue.
-    if wasEmpty { pthread_cond_signal(condition) }
+    if isAwaited { pthread_cond_signal(condition) }
     return .queued
   }
 
   /// Waits for elements and takes at most `count` of them, of at most `cost` together (but always one); `nil` when the
   /// queue is closed and empty.
-  func take(count: Int, cost limit: Int) -> [Element]? {
+  ///
+  /// - Parameters:
+  ///   - returning: how many more than those that wait may be expected to come soon; `take` waits for them, for
+  ///     `gatherMax` at most.
+  /// - Returns: also whether all that were expected came.
+  func take(
+    count: Int, cost limit: Int, returning: Int = 0, gatherMax: Duration = .zero
+  ) -> (elements: [Element], isComplete: Bool)? {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
+    let expected = min(count, elements.count + returning)
     while elements.isEmpty {
       if isClosed { return nil }
       pthread_cond_wait(condition, mutex)
     }
+    if elements.count < expected, !isClosed { gather(expected, gatherMax) }
+    let isComplete = elements.count >= expected
     var taken = 0
     var takenCost = 0
     while taken < min(count, elements.count), taken == 0 || takenCost + elements[taken].cost <= limit {
       takenCost += elements[taken].cost
       taken += 1
     }
-    let result = elements[..<taken].map(\.element)
+    let result = elements[..<taken].map { $0.element }
     elements.removeFirst(taken)
     cost -= takenCost
-    return result
+    return (result, isComplete)
+  }
+
+  /// Waits, with the mutex held, until there are as many elements, the time is over, or the queue is closed.
+  private func gather(_ expected: Int, _ limit: Duration) {
+    var end = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &end)
+    end.tv_nsec += Int(limit / .nanoseconds(1))
+    end.tv_sec += end.tv_nsec / 1_000_000_000
+    end.tv_nsec %= 1_000_000_000
+    awaited = expected
+    while elements.count < expected, !isClosed {
+      if pthread_cond_timedwait(condition, mutex, &end) == ETIMEDOUT { break }
+    }
+    awaited = 1
   }
 
   func close() {

@@ -77,11 +77,11 @@ struct Series<Value: Sendable>: Sendable {
     self.labels = labels
   }
 
-  mutating func update(_ labelValues: [String], initial: Value, _ change: (inout Value) -> Void) {
+  mutating func update(_ labelValues: [String], initial: @autoclosure () -> Value, _ change: (inout Value) -> Void) {
     precondition(labelValues.count == labels.count, "\(name) takes \(labels.count) label values")
-    let isKnown = values[labelValues] != nil
-    let key = isKnown || values.count < Metrics.seriesMax ? labelValues : labels.map { _ in "other" }
-    change(&values[key, default: initial])
+    if let known = values.index(forKey: labelValues) { return change(&values.values[known]) }
+    let key = values.count < Metrics.seriesMax ? labelValues : labels.map { _ in "other" }
+    change(&values[key, default: initial()])
   }
 
   func writeHead(into text: inout String) {

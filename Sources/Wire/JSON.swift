@@ -141,12 +141,13 @@ extension JSON {
   }
 
   /// The value below the given member names, or `nil` where one is missing.
-  public func at(_ path: String...) -> JSON? {
-    var value = self
-    for key in path {
-      guard let next = value[key] else { return nil }
-      value = next
-    }
+  ///
+  /// The first names are no list, so that the paths that each request asks for make no array.
+  public func at(_ first: String, _ second: String) -> JSON? { self[first]?[second] }
+  public func at(_ first: String, _ second: String, _ third: String) -> JSON? { self[first]?[second]?[third] }
+  public func at(_ first: String, _ second: String, _ third: String, _ fourth: String, _ more: String...) -> JSON? {
+    var value = self[first]?[second]?[third]?[fourth]
+    for key in more { value = value?[key] }
     return value
   }
 

@@ -17,10 +17,15 @@ extension JSON {
   ///   one wins, which is what `fieldValidation=Warn` and `Ignore` need.
   public static func parse(_ bytes: [UInt8], depthMax: Int = 512, duplicates: inout [String]) throws(JSONError) -> JSON
   {
-    var parser = JSONParser(bytes: bytes, depthMax: depthMax, keepingDuplicates: true)
-    let value = try parser.parseDocument()
-    duplicates = parser.duplicates
-    return value
+    do {
+      return try parse(bytes, depthMax: depthMax)
+    } catch {
+      // Keeping the path costs much and is for the few texts that repeat a key. Others fail again in the same way.
+      var parser = JSONParser(bytes: bytes, depthMax: depthMax, keepingDuplicates: true)
+      let value = try parser.parseDocument()
+      duplicates = parser.duplicates
+      return value
+    }
   }
 
   /// Parses one JSON text (RFC 8259); a repeated key is an error.
@@ -158,6 +163,7 @@ private struct JSONParser {
       at += 1
       return .object(JSONObject())
     }
+    members.reserveCapacity(6)
     while true {
       guard at < bytes.count else { throw failure("unexpected end of JSON input in an object") }
       guard bytes[at] == UInt8(ascii: "\"") else {
@@ -273,18 +279,30 @@ private struct JSONParser {
   mutating func parseString() throws(JSONError) -> String {
     at += 1
     let start = at
+    var seen: UInt8 = 0
     while at < bytes.count {
       let byte = bytes[at]
       if byte == UInt8(ascii: "\"") {
-        let text = try string(start..<at)
+        let text = seen < 0x80 ? ascii(start..<at) : try string(start..<at)
         at += 1
         return text
       }
       if byte == UInt8(ascii: "\\") { return try parseEscapedString(from: start) }
       if byte < 0x20 { throw failure("control character in a string") }
+      seen |= byte
       at += 1
     }
     throw failure("unexpected end of JSON input in a string")
+  }
+
+  /// Nearly all strings; they need no validation.
+  func ascii(_ range: Range<Int>) -> String {
+    bytes.withUnsafeBytes { bytes in
+      String(unsafeUninitializedCapacity: range.count) { target in
+        UnsafeMutableRawBufferPointer(target).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range]))
+        return range.count
+      }
+    }
   }
 
   func string(_ range: Range<Int>) throws(JSONError) -> String {

@@ -39,7 +39,7 @@ struct SeededGenerator: RandomNumberGenerator, Sendable {
 final class Fixture {
   let directory: String
   let clock = ManualClock()
-  let store: Store<ObjectHeader>
+  let store: Store
   let server: APIServer
   var client: LocalClient { server.client }
 
@@ -50,7 +50,7 @@ final class Fixture {
         _ = mkdtemp(buffer.baseAddress!)
         return buffer.dropLast().map { UInt8(bitPattern: $0) }
       }, as: UTF8.self)
-    store = try Store<ObjectHeader>.open(
+    store = try Store.open(
       directory: directory + "/state", options: options, header: { ObjectHeader(try JSON.parse($0)) })
     server = try APIServer(
       configuration: APIServerConfiguration(

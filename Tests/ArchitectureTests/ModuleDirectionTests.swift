@@ -4,14 +4,14 @@ import Testing
 /// The layers of the design, lowest first. A target imports only from layers below its own; siblings never import one
 /// another.
 private let layers: [[String]] = [
-  ["CLinux", "CYAML", "CSQLite", "CZlib", "CZstd"],
+  ["CCrypt", "CLinux", "CYAML", "CSQLite", "CZlib", "CZstd"],
   ["Wire"],
-  ["LinuxSystem", "Telemetry"],
-  ["Schema", "Store", "OCI"],
-  ["KubeTypes"],
-  ["KubeClient"],
+  ["LinuxSystem", "SQLite", "Telemetry"],
+  ["Dockerfile", "OCI", "Schema"],
+  ["Distribution", "KubeTypes"],
+  ["KubeClient", "Store"],
   ["ControllerKit"],
-  ["APIServer", "Workloads", "Scheduler", "Node", "PodNetwork"],
+  ["APIServer", "ImageBuilder", "Node", "PodNetwork", "Registry", "Scheduler", "Workloads"],
   ["apus", "schemac", "benchmark"],
 ]
 

@@ -110,7 +110,7 @@ struct FaultTests {
   private static func commitAndWait(_ store: TextStore, _ operations: [Operation]) throws(StoreError) {
     let answers = WorkQueue<Result<[TextStore.Entry?], StoreError>>(countMax: 1, costMax: 1)
     store.commit(operations) { _ = answers.push($0, cost: 1) }
-    _ = try answers.take(count: 1, cost: 1)?.first?.get()
+    _ = try answers.take(count: 1, cost: 1)?.elements.first?.get()
   }
 
   // `unshare` and `mount` are hidden behind _GNU_SOURCE or not imported; the test looks them up.

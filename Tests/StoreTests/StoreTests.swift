@@ -1,4 +1,5 @@
 import Glibc
+import KubeTypes
 import LinuxSystem
 import Synchronization
 import Testing
@@ -13,7 +14,7 @@ struct StoreTests {
     defer { store.close() }
     let created = try await store.commit([put("pods/a/x", "one", .absent)])
     #expect(created[0]?.text == "one@1")
-    #expect(created[0]?.header == 1)
+    #expect(created[0]?.header.resourceVersion == 1)
     let updated = try await store.commit([put("pods/a/x", "two", .revision(1))])
     #expect(updated[0]?.revision == 2)
     #expect(updated[0]?.createRevision == 1)
@@ -58,10 +59,10 @@ struct StoreTests {
     let store = try openStore(folder.path)
     defer { store.close() }
     let operation = Operation.put(
-      "a", value: Array(#"{"v":""}@0"#.utf8), revisionAt: 6, header: { $0 }, precondition: .none)
+      "a", value: Array(#"{"v":""}@0"#.utf8), revisionAt: 6, header: emptyHeader, precondition: .none)
     #expect(try await store.commit([operation])[0]?.text == #"{"v":"1"}@0"#)
     await #expect(throws: StoreError.self) {
-      try await store.commit([.put("a", value: [], revisionAt: 1, header: { $0 })])
+      try await store.commit([.put("a", value: [], revisionAt: 1, header: emptyHeader)])
     }
   }
 
@@ -132,7 +133,7 @@ struct StoreTests {
 
   @Test func aValueWhoseHeaderCannotBeReadIsNamed() async throws {
     let store = try openStore(folder.path)
-    try await store.commit([.put("pods/a/b", value: Array("no mark".utf8), revisionAt: 0, header: { $0 })])
+    try await store.commit([.put("pods/a/b", value: Array("no mark".utf8), revisionAt: 0, header: emptyHeader)])
     store.close()
     #expect { try openStore(folder.path) } throws: { error in
       guard case StoreError.corrupt(_, let reason) = error else { return false }
@@ -217,12 +218,14 @@ struct ListTests {
 
   @Test(arguments: [1, 2, 3] as [UInt64]) func sortedEntriesBehaveAsADictionary(seed: UInt64) {
     var generator = SeededGenerator(state: seed)
-    var entries = SortedEntries<Int64>()
+    var entries = SortedEntries()
     var model: [String: Int64] = [:]
     for step in 0..<20_000 {
       let key = "k/\(Int.random(in: 0..<3000, using: &generator))"
       if Int.random(in: 0..<3, using: &generator) > 0 {
-        entries.set(.init(key: key, value: [], header: 0, revision: Int64(step), createRevision: 0))
+        entries.set(
+          .init(
+            key: key, object: Object(header: emptyHeader, bytes: []), revision: Int64(step), createRevision: 0))
         model[key] = Int64(step)
       } else {
         entries.remove(key)

@@ -1,9 +1,11 @@
 import Glibc
+import KubeTypes
 import Synchronization
+import Wire
 
 @testable import Store
 
-typealias TextStore = Store<Int64>
+typealias TextStore = Store
 typealias Operation = TextStore.Operation
 
 /// A new folder below /tmp that is removed with the object.
@@ -52,23 +54,27 @@ func writeFile(_ path: String, _ bytes: [UInt8]) {
   close(file)
 }
 
-/// The header of these tests is the revision that is spliced into the value: `"text@REVISION"`.
+let emptyHeader = ObjectHeader(.object([:]))
+
+/// The revision is spliced into the value: `"text@REVISION"`.
 func openStore(_ path: String, _ options: StoreOptions = .init()) throws(StoreError) -> TextStore {
   try TextStore.open(directory: path, options: options) { bytes in
     guard let at = bytes.lastIndex(of: UInt8(ascii: "@")),
       let revision = Int64(String(decoding: bytes[(at + 1)...], as: UTF8.self))
     else { throw StoreError.invalid("no revision") }
-    return revision
+    var header = emptyHeader
+    header.resourceVersion = revision
+    return header
   }
 }
 
 func put(_ key: String, _ text: String, _ precondition: TextStore.Precondition = .none) -> Operation {
   let value = Array((text + "@").utf8)
-  return .put(key, value: value, revisionAt: value.count, header: { $0 }, precondition: precondition)
+  return .put(key, value: value, revisionAt: value.count, header: emptyHeader, precondition: precondition)
 }
 
 func delete(_ key: String, _ precondition: TextStore.Precondition = .none) -> Operation {
-  .delete(key, finalValue: Array("gone@".utf8), revisionAt: 5, header: { $0 }, precondition: precondition)
+  .delete(key, finalValue: Array("gone@".utf8), revisionAt: 5, header: emptyHeader, precondition: precondition)
 }
 
 extension TextStore.Entry {

@@ -94,7 +94,7 @@ struct WatchTests {
     clock.now.withLock { $0 = .seconds(301) }
     try await store.commit([put("k", "v")])
     // Whole blocks are dropped; the last one has got a new event.
-    #expect(store.oldestRevision == Int64(1000 / History<Int64>.blockCountMax * History<Int64>.blockCountMax))
+    #expect(store.oldestRevision == Int64(1000 / History.blockCountMax * History.blockCountMax))
   }
 
   final class ClockBox: Sendable { let now = Mutex(Duration.zero) }

@@ -6,7 +6,7 @@ import Wire
 
 /// Objects are created only in namespaces that exist and are not on their way out; the system's namespaces stay.
 struct NamespaceLifecycle: AdmissionStep {
-  let store: Store<ObjectHeader>
+  let store: Store
 
   private static let immortal: Set<String> = ["default", "kube-system", "kube-public"]
 

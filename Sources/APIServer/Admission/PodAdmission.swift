@@ -5,7 +5,7 @@ import Wire
 
 /// Pods run as a service account, `default` when they name none, and get its token mounted (KEP-1205).
 struct ServiceAccountAdmission: AdmissionStep {
-  let store: Store<ObjectHeader>
+  let store: Store
   let identifiers: IdentifierSource
 
   private static let mountPath = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -78,7 +78,7 @@ struct ServiceAccountAdmission: AdmissionStep {
 
 /// `spec.priority` and `spec.preemptionPolicy` follow from `spec.priorityClassName`.
 struct PriorityAdmission: AdmissionStep {
-  let store: Store<ObjectHeader>
+  let store: Store
 
   private static let prefix = "scheduling.k8s.io/priorityclasses/"
 

@@ -62,13 +62,12 @@ final class ServiceAllocator: Sendable {
   let nodePorts: ClosedRange<Int>
   private let identifiers: IdentifierSource
   private let state = Mutex(State())
-  private let watch = Mutex<Store<ObjectHeader>.Watch?>(nil)
+  private let watch = Mutex<Store.Watch?>(nil)
 
   /// The number of the address of the cluster's DNS service.
   static let dnsAddressIndex = 10
 
-  init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store<ObjectHeader>, identifiers: IdentifierSource) throws
-  {
+  init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource) throws {
     self.range = range
     self.nodePorts = nodePorts
     self.identifiers = identifiers
@@ -105,7 +104,7 @@ final class ServiceAllocator: Sendable {
     }
   }
 
-  private func follow(_ event: Store<ObjectHeader>.Event) {
+  private func follow(_ event: Store.Event) {
     let owner = event.entry.header.key.description
     let before = event.previous.map(used) ?? ([], [])
     let after = event.kind == .delete ? ([], []) : used(event.entry)

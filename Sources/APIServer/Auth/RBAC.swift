@@ -67,16 +67,15 @@ final class RBAC: Sendable {
 
   private struct Binding {
     var namespace: String
-    /// `ClusterRole/name` or `Role/name`.
-    var roleKind: String
-    var roleName: String
+    /// The key of the role in the index.
+    var role: String
     var users: Set<String>
     var groups: Set<String>
 
     init(_ json: JSON) {
       namespace = json.at("metadata", "namespace")?.string ?? ""
-      roleKind = json.at("roleRef", "kind")?.string ?? ""
-      roleName = json.at("roleRef", "name")?.string ?? ""
+      let scope = json.at("roleRef", "kind")?.string == "Role" ? namespace : ""
+      role = "\(scope)/\(json.at("roleRef", "name")?.string ?? "")"
       users = []
       groups = []
       for subject in json["subjects"]?.array ?? [] {
@@ -98,15 +97,42 @@ final class RBAC: Sendable {
     /// By `namespace/name`; the namespace is empty for cluster roles.
     var roles: [String: [Rule]] = [:]
     /// By store key.
-    var bindings: [String: Binding] = [:]
+    var bindings: [String: Binding] = [:] {
+      didSet {
+        bindingsOfUser = [:]
+        bindingsOfGroup = [:]
+        for binding in bindings.values {
+          for user in binding.users { bindingsOfUser[user, default: []].append(binding) }
+          for group in binding.groups { bindingsOfGroup[group, default: []].append(binding) }
+        }
+      }
+    }
+    /// The same for each request to find: it changes seldom and is asked for always.
+    private(set) var bindingsOfUser: [String: [Binding]] = [:]
+    private(set) var bindingsOfGroup: [String: [Binding]] = [:]
+
+    func allows(_ attributes: AccessAttributes) -> Bool {
+      if bindingsOfUser[attributes.user.name].map({ allows(attributes, by: $0) }) == true { return true }
+      return attributes.user.groups.contains { group in
+        bindingsOfGroup[group].map { allows(attributes, by: $0) } == true
+      }
+    }
+
+    private func allows(_ attributes: AccessAttributes, by bindings: [Binding]) -> Bool {
+      bindings.contains { binding in
+        guard binding.namespace.isEmpty || (attributes.isResourceRequest && binding.namespace == attributes.namespace)
+        else { return false }
+        return roles[binding.role]?.contains { $0.allows(attributes) } == true
+      }
+    }
   }
 
   static let prefix = "rbac.authorization.k8s.io/"
   private let index = Mutex(Index())
-  private let watch = Mutex<Store<ObjectHeader>.Watch?>(nil)
+  private let watch = Mutex<Store.Watch?>(nil)
 
   /// Indexes what is stored and follows it until the store closes.
-  init(store: Store<ObjectHeader>) throws {
+  init(store: Store) throws {
     let page = try store.list(prefix: Self.prefix)
     for entry in page.entries { put(entry.key, entry.value, entry.header) }
     let watch = try store.watch(prefix: Self.prefix, after: page.revision) { [weak self] signal in
@@ -146,18 +172,7 @@ final class RBAC: Sendable {
   /// Whether a role that is bound to the user allows the request.
   func allows(_ attributes: AccessAttributes) -> Bool {
     if attributes.user.isMaster { return true }
-    return index.withLock { index in
-      for binding in index.bindings.values
-      where (binding.namespace.isEmpty || (attributes.isResourceRequest && binding.namespace == attributes.namespace))
-        && binding.applies(to: attributes.user)
-      {
-        let scope = binding.roleKind == "Role" ? binding.namespace : ""
-        if index.roles["\(scope)/\(binding.roleName)"]?.contains(where: { $0.allows(attributes) }) == true {
-          return true
-        }
-      }
-      return false
-    }
+    return index.withLock { $0.allows(attributes) }
   }
 
   /// The rules of a Role, or with an empty namespace of a ClusterRole; `nil` when there is no such role.
@@ -172,8 +187,7 @@ final class RBAC: Sendable {
       var rules: [Rule] = []
       for (_, binding) in index.bindings.sorted(by: { $0.key < $1.key })
       where (binding.namespace.isEmpty || binding.namespace == namespace) && binding.applies(to: user) {
-        let scope = binding.roleKind == "Role" ? binding.namespace : ""
-        rules += index.roles["\(scope)/\(binding.roleName)"] ?? []
+        rules += index.roles[binding.role] ?? []
       }
       return rules
     }

@@ -46,7 +46,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   private var phase = Phase.idle
   private var certificateUser: UserInfo?
   private var hasLookedForCertificate = false
-  private var deadline: Scheduled<Void>?
+  /// When what is under way must be done. One timer follows it: making one for each request would cost more than many
+  /// requests themselves.
+  private var deadline: NIODeadline?
+  private var timer: Scheduled<Void>?
+  private var watchEnd: Scheduled<Void>?
   private var bookmarks: RepeatedTask?
   private var isDraining = false
 
@@ -99,7 +103,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       method: head.method.rawValue, uri: head.uri, accept: head.headers.first(name: "accept"),
       contentType: head.headers.first(name: "content-type") ?? "",
       authorization: head.headers.first(name: "authorization"), certificateUser: certificateUser,
-      body: Array(body.readableBytesView), headers: head.headers.map { ($0.name, $0.value) },
+      body: Array(body.readableBytesView), headers: head.headers,
       loop: context.eventLoop, channel: context.channel)
     let isHead = head.method == .HEAD
     let loop = context.eventLoop
@@ -114,11 +118,32 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func startDeadline(_ context: ChannelHandlerContext) {
-    deadline?.cancel()
+    let end = NIODeadline.now() + limits.requestTimeout
+    deadline = end
+    if timer == nil { startTimer(end, context) }
+  }
+
+  private func startTimer(_ end: NIODeadline, _ context: ChannelHandlerContext) {
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
-    deadline = context.eventLoop.scheduleTask(in: limits.requestTimeout) {
-      bound.value.connection.timeOut(bound.value.context)
-    }
+    timer = context.eventLoop.scheduleTask(deadline: end) { bound.value.connection.timerFired(bound.value.context) }
+  }
+
+  private func timerFired(_ context: ChannelHandlerContext) {
+    timer = nil
+    guard let deadline else { return }
+    if NIODeadline.now() < deadline { return startTimer(deadline, context) }
+    self.deadline = nil
+    timeOut(context)
+  }
+
+  private func stopTimers() {
+    deadline = nil
+    timer?.cancel()
+    timer = nil
+    watchEnd?.cancel()
+    watchEnd = nil
+    bookmarks?.cancel()
+    bookmarks = nil
   }
 
   private func timeOut(_ context: ChannelHandlerContext) {
@@ -137,7 +162,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   /// Answers before the request is complete, and closes: what follows on the connection cannot be told apart.
   private func refuse(_ error: KubeError, _ context: ChannelHandlerContext) {
     phase = .discarding
-    deadline?.cancel()
+    deadline = nil
     let body = error.status.serialized()
     var headers = HTTPHeaders()
     headers.add(name: "Content-Type", value: "application/json")
@@ -170,9 +195,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       }
       return
     }
-    deadline?.cancel()
     deadline = nil
     var headers = HTTPHeaders()
+    headers.reserveCapacity(4)
     headers.add(name: "Content-Type", value: reply.contentType)
     headers.add(name: "Cache-Control", value: "no-cache, private")
     for (name, value) in reply.headers { headers.add(name: name, value: value) }
@@ -226,7 +251,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         initialDelay: limits.bookmarkInterval, delay: limits.bookmarkInterval
       ) { _ in bound.value.connection.writeBookmark(bound.value.context) }
       if let endsAfter = stream.endsAfter {
-        deadline = context.eventLoop.scheduleTask(in: endsAfter) {
+        watchEnd = context.eventLoop.scheduleTask(in: endsAfter) {
           bound.value.connection.endWatch(bound.value.context, isKeepAlive: isKeepAlive)
         }
       }
@@ -273,8 +298,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func finish(isKeepAlive: Bool, _ context: ChannelHandlerContext) {
-    deadline?.cancel()
     deadline = nil
+    watchEnd?.cancel()
+    watchEnd = nil
     bookmarks?.cancel()
     bookmarks = nil
     phase = .idle
@@ -375,8 +401,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    deadline?.cancel()
-    bookmarks?.cancel()
+    stopTimers()
     switch phase {
     case .watching(let stream): stream.cancel()
     case .streaming(let task): task.cancel()
@@ -404,7 +429,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     // What is no HTTP has been answered by `HTTPServerProtocolErrorHandler`; a second answer would break the pipeline's
     // state. All other errors are the connection's end.
-    deadline?.cancel()
+    stopTimers()
     switch phase {
     case .watching(let stream): stream.cancel()
     case .streaming(let task): task.cancel()

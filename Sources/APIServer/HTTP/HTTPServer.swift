@@ -88,6 +88,7 @@ final class HTTPServer: Sendable {
     channel.closeFuture.whenComplete { [self] _ in channels.withLock { $0[id] = nil } }
     let pipeline = channel.pipeline.syncOperations
     try pipeline.addHandler(NIOSSLServerHandler(context: tls))
+    try pipeline.addHandler(WriteCoalescer())
     try pipeline.addHandler(IdleStateHandler(readTimeout: Self.idleTimeout))
     try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
     try pipeline.addHandler(HTTPConnection(router: router))

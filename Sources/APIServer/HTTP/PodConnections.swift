@@ -49,7 +49,8 @@ final class PodConnections: Sendable {
       let target = try Self.target(pod, info)
       answer(respond) {
         let take = try await PodStreaming.upgrade(
-          method: request.method, headers: request.headers, target: target, streams: streams)
+          method: request.method, headers: request.headers.map { ($0.name, $0.value) }, target: target, streams: streams
+        )
         return Reply(code: 101, body: .upgrade(take))
       }
     default: throw .methodNotAllowed()

@@ -237,7 +237,7 @@ final class RESTHandler: Sendable {
   {
     var request = WriteRequest(
       kind: kind, namespace: info.objectNamespace, name: info.name, subresource: info.subresource, user: user,
-      loop: loop)
+      loop: loop, canBlock: true)
     for value in info.query.all("dryRun") {
       guard value == "All" else {
         throw .badRequest("dryRun: Unsupported value: \"\(value)\": supported values: \"All\"")
@@ -337,6 +337,8 @@ final class RESTHandler: Sendable {
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     var write = try writeRequest(info, kind, user, request.loop)
+    // One commit may be waited for, not one for each object.
+    write.canBlock = false
     let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
     let result = try listResult(info, kind)
     let metadata = Self.listMetadata(result)

@@ -1,5 +1,6 @@
 import KubeClient
 import NIOCore
+import NIOHTTP1
 import Store
 import Wire
 
@@ -65,7 +66,7 @@ struct APIRequest: Sendable {
   var certificateUser: UserInfo?
   var body: [UInt8]
   /// All headers, for protocols that the connection changes to.
-  var headers: [(name: String, value: String)]
+  var headers: HTTPHeaders
   var loop: any EventLoop
   var channel: any Channel
 }

@@ -9,7 +9,8 @@ enum RequestBody {
 
   /// The media type without parameters, in lower case.
   static func mediaType(_ contentType: String) -> String {
-    (contentType.split(separator: ";").first ?? "").trimming(while: \.isWhitespace).lowercased()
+    if contentType == "application/json" { return contentType }
+    return (contentType.split(separator: ";").first ?? "").trimming(while: \.isWhitespace).lowercased()
   }
 
   /// Parses a JSON or YAML object.

@@ -75,7 +75,8 @@ final class Router: Sendable {
     var name = ""
     var groups: [String] = []
     var uid = ""
-    for header in request.headers where header.name.count >= 15 && header.name.lowercased().hasPrefix("impersonate-") {
+    for header in request.headers
+    where header.name.utf8.count >= 15 && header.name.lowercased().hasPrefix("impersonate-") {
       switch header.name.lowercased() {
       case "impersonate-user": name = header.value
       case "impersonate-group": groups.append(header.value)

@@ -61,7 +61,7 @@ extension ResourceService {
           }
         }
       } else {
-        put(marked, key: key, expecting: .revision(entry.revision)) { result in
+        put(marked, key: key, expecting: .revision(entry.revision), canBlock: request.canBlock) { result in
           switch result {
           case .success(let entry):
             completion(.success(Written(bytes: entry.value, header: entry.header)))

@@ -146,7 +146,7 @@ extension ResourceService {
         }
         return
       }
-      put(final, key: key, expecting: .revision(entry.revision)) { result in
+      put(final, key: key, expecting: .revision(entry.revision), canBlock: request.canBlock) { result in
         switch result {
         case .success(let entry):
           for end in reservations { end() }

@@ -6,7 +6,7 @@ import Schema
 import Store
 import Wire
 
-typealias Entry = Store<ObjectHeader>.Entry
+typealias Entry = Store.Entry
 
 /// What happens to fields that a kind does not have.
 enum FieldValidation: String, Sendable {
@@ -28,6 +28,9 @@ struct WriteRequest: Sendable {
   var fieldValidation = FieldValidation.warn
   /// Where a write that lost a race is tried again.
   var loop: any EventLoop
+  /// Whether the thread that asks may wait for the disk (`Store.commit`). An event loop may, for the moment that a lone
+  /// commit takes; the cooperative pool may not.
+  var canBlock = false
 
   var resource: GroupVersionResource { kind.groupVersionResource }
 }
@@ -51,7 +54,7 @@ typealias WriteCompletion = @Sendable (Result<Written, KubeError>) -> Void
 /// Reads are answered at once from the store's memory. Writes are prepared on the caller's thread and end in the
 /// store's completion, so that no thread waits for the disk.
 final class ResourceService: Sendable {
-  let store: Store<ObjectHeader>
+  let store: Store
   let schemas: SchemaRegistry
   let admission: AdmissionChain
   let time: any TimeSource
@@ -63,7 +66,7 @@ final class ResourceService: Sendable {
   static let attemptsMax = 100
 
   init(
-    store: Store<ObjectHeader>, schemas: SchemaRegistry, admission: AdmissionChain, time: any TimeSource,
+    store: Store, schemas: SchemaRegistry, admission: AdmissionChain, time: any TimeSource,
     identifiers: IdentifierSource, logger: Logger
   ) {
     self.store = store
@@ -151,19 +154,14 @@ final class ResourceService: Sendable {
 
   /// Writes an object. The completion may run on the store's thread and must not block.
   func put(
-    _ object: JSON, key: String, expecting precondition: Store<ObjectHeader>.Precondition,
+    _ object: JSON, key: String, expecting precondition: Store.Precondition, canBlock: Bool,
     completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
   ) {
     let (bytes, revisionAt) = Canonical.encode(object)
     let header = ObjectHeader(object)
-    let operation = Store<ObjectHeader>.Operation.put(
-      key, value: bytes, revisionAt: revisionAt,
-      header: { revision in
-        var header = header
-        header.resourceVersion = revision
-        return header
-      }, precondition: precondition)
-    store.commit([operation]) { result in
+    let operation = Store.Operation.put(
+      key, value: bytes, revisionAt: revisionAt, header: header, precondition: precondition)
+    store.commit([operation], canBlock: canBlock) { result in
       completion(
         result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
     }
@@ -171,18 +169,13 @@ final class ResourceService: Sendable {
 
   /// Removes an object; its watchers see `object` as its last state.
   func remove(
-    _ object: JSON, key: String, expecting precondition: Store<ObjectHeader>.Precondition,
+    _ object: JSON, key: String, expecting precondition: Store.Precondition,
     completion: @escaping @Sendable (Result<Written, StoreError>) -> Void
   ) {
     let (bytes, revisionAt) = Canonical.encode(object)
     let header = ObjectHeader(object)
-    let operation = Store<ObjectHeader>.Operation.delete(
-      key, finalValue: bytes, revisionAt: revisionAt,
-      header: { revision in
-        var header = header
-        header.resourceVersion = revision
-        return header
-      }, precondition: precondition)
+    let operation = Store.Operation.delete(
+      key, finalValue: bytes, revisionAt: revisionAt, header: header, precondition: precondition)
     store.commit([operation]) { result in
       completion(
         result.map { entries in

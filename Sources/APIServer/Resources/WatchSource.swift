@@ -49,9 +49,11 @@ final class WatchSource: Sendable {
   private struct State {
     var queue: [WatchNotice] = []
     var isEnded = false
-    var watch: Store<ObjectHeader>.Watch?
+    var watch: Store.Watch?
     /// How many notices may wait: the state that the watch starts with does not count as falling behind.
     var countMax = WatchSource.capacity
+    /// The queue has stopped being empty and nobody has been told.
+    var needsWake = false
     /// Of the values that wait and that came after the start. A slow reader keeps them alive when nobody else does.
     var bytes = 0
   }
@@ -109,7 +111,8 @@ final class WatchSource: Sendable {
     }
     do {
       let watch = try service.store.watch(
-        prefix: StoreKey.prefix(kind, namespace: options.namespace), after: after
+        prefix: StoreKey.prefix(kind, namespace: options.namespace), after: after,
+        wake: { [weak self] in self?.wakeIfNeeded() }
       ) { [weak self] signal in
         self?.receive(signal)
       }
@@ -127,7 +130,7 @@ final class WatchSource: Sendable {
     if !initial.isEmpty { wake() }
   }
 
-  private func receive(_ signal: Store<ObjectHeader>.WatchSignal) {
+  private func receive(_ signal: Store.WatchSignal) {
     switch signal {
     case .events(let events):
       var notices: [WatchNotice] = []
@@ -139,7 +142,7 @@ final class WatchSource: Sendable {
   }
 
   /// How a change looks to this watcher: an object that starts or stops matching comes or goes.
-  private func notice(_ event: Store<ObjectHeader>.Event) -> WatchNotice? {
+  private func notice(_ event: Store.Event) -> WatchNotice? {
     let selector = options.selector
     if selector.selectsEverything {
       switch event.kind {
@@ -161,23 +164,31 @@ final class WatchSource: Sendable {
 
   private func enqueue(_ notices: [WatchNotice]) {
     let size = notices.reduce(0) { $0 + $1.size }
-    let (wasEmpty, overflowed) = state.withLock { state -> (Bool, Bool) in
-      if state.isEnded { return (false, false) }
+    let overflowed = state.withLock { state in
+      if state.isEnded { return false }
       let wasEmpty = state.queue.isEmpty
       if wasEmpty { state.bytes = 0 }
       if state.queue.count + notices.count > state.countMax || state.bytes + size > Self.bytesMax && !wasEmpty {
-        return (wasEmpty, true)
+        return true
       }
       state.queue += notices
       state.bytes += size
-      return (wasEmpty, false)
+      if wasEmpty { state.needsWake = true }
+      return false
     }
-    if overflowed { return fail(.expired("the watch fell behind by \(Self.capacity) events: list again")) }
-    if wasEmpty { wake() }
+    if overflowed { fail(.expired("the watch fell behind by \(Self.capacity) events: list again")) }
+  }
+
+  private func wakeIfNeeded() {
+    let needsWake = state.withLock { state in
+      defer { state.needsWake = false }
+      return state.needsWake
+    }
+    if needsWake { wake() }
   }
 
   private func fail(_ error: KubeError) {
-    let watch = state.withLock { state -> Store<ObjectHeader>.Watch? in
+    let watch = state.withLock { state -> Store.Watch? in
       state.isEnded = true
       state.queue = [.failed(error)]
       return state.watch
@@ -193,7 +204,7 @@ final class WatchSource: Sendable {
 
   /// Ends the watch; what waits is dropped.
   func cancel() {
-    let watch = state.withLock { state -> Store<ObjectHeader>.Watch? in
+    let watch = state.withLock { state -> Store.Watch? in
       state.isEnded = true
       state.queue = []
       return state.watch

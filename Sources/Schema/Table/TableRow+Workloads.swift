@@ -187,7 +187,7 @@ extension TableRow {
     var requests: [String] = []
     var limits: [String] = []
     for (name, hard) in (status["hard"] ?? spec["hard"])?.object?.members ?? [] {
-      let used = text(status.at("used")?[name], or: "0").string ?? ""
+      let used = text(status["used"]?[name], or: "0").string ?? ""
       let part = "\(name): \(used)/\(text(hard, or: "").string ?? "")"
       if name.hasPrefix("limits.") { limits.append(part) } else { requests.append(part) }
     }

@@ -49,10 +49,13 @@ final class FakeProcess: ProcessStream {
   private let out: AsyncThrowingStream<ProcessOutput, any Error>.Continuation
   let command: [String]
   let sizes = Mutex<[String]>([])
-  let isClosed = Mutex(false)
+  /// Ends when the process is closed.
+  let closing: AsyncStream<Never>
+  private let closed: AsyncStream<Never>.Continuation
 
   init(_ command: [String]) {
     self.command = command
+    (closing, closed) = AsyncStream.makeStream()
     (output, out) = AsyncThrowingStream.makeStream()
   }
 
@@ -89,8 +92,8 @@ final class FakeProcess: ProcessStream {
     }
   }
   func close() async {
-    isClosed.withLock { $0 = true }
     out.finish()
+    closed.finish()
   }
 }
 
