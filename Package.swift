@@ -46,6 +46,7 @@ targets += room("SQLite", ["CSQLite"])
 // Layer 2: kinds, state, images.
 targets += room("Schema", ["Wire"])
 targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypto])
+targets += room("Dockerfile", ["Wire"])
 // Layer 3: generated structs; images over the network.
 targets += room("KubeTypes", ["Schema", "Wire"])
 // Layer 4: state; one client protocol.
