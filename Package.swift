@@ -49,6 +49,7 @@ targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypt
 targets += room("Dockerfile", ["Wire"])
 // Layer 3: generated structs; images over the network.
 targets += room("KubeTypes", ["Schema", "Wire"])
+targets += room("Distribution", ["LinuxSystem", "OCI", "Wire", nio, posix, http1, tls, crypto])
 // Layer 4: state; one client protocol.
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite", "Wire"])
 targets += room("KubeClient", ["KubeTypes", "Schema", "Wire", nio, posix, http1, tls, x509])
@@ -66,7 +67,7 @@ targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schem
 targets += room(
   "Node",
   [
-    "CLinux", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema", "Telemetry",
+    "CLinux", "ControllerKit", "Distribution", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema", "Telemetry",
     "Wire", nio, posix, http1, tls, logging,
   ])
 targets += room(
@@ -80,7 +81,7 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "ControllerKit", "KubeClient", "KubeTypes",
+      "APIServer", "ControllerKit", "Distribution", "KubeClient", "KubeTypes",
       "LinuxSystem", "Node", "OCI", "PodNetwork", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
       "Workloads", arguments, logging, posix, nio, tls,
     ], swiftSettings: strict),

@@ -66,7 +66,8 @@ public final class DirectoryTree {
     guard current >= 0 else { throw failure("open", label) }
     defer { _ = close(current) }
     var made = ""
-    for component in path.split(separator: "/") where component != "." {
+    // By bytes, as the kernel does: to Swift a slash before a combining mark is another character.
+    for component in path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) where component != "." {
       made += made.isEmpty ? component : "/" + component
       var next = apus_open_beneath(root, made, UInt64(O_RDONLY | O_DIRECTORY), 0)
       if next < 0, errno == ENOENT {

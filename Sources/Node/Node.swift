@@ -1,4 +1,5 @@
 import ControllerKit
+import Distribution
 import Glibc
 import KubeClient
 import KubeTypes
@@ -21,7 +22,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
   private let configuration: NodeConfiguration
   private let client: any KubeClient
   private let runtime: any ContainerRuntime
-  private let images: ImageStore
+  private let catalog: ImageCatalog
   private let time: any TimeSource
   private let seed: UInt64
   private let log = Logger(label: "apus.node")
@@ -61,16 +62,29 @@ public final class Node: ControllerKit.Service, NodeStreams {
 
   /// - Parameters:
   ///   - client: with the rights of a kubelet.
+  ///   - images: where pulled images go, and where those that run are pinned.
+  ///   - registry: asked for images that are not in the store; `nil` for none.
   ///   - time: the node's clock.
   ///   - seed: of the jitter of retries.
-  public init(
+  public convenience init(
     configuration: NodeConfiguration, client: any KubeClient, runtime: any ContainerRuntime, images: ImageStore,
-    time: any TimeSource, seed: UInt64
+    registry: RegistryClient? = nil, time: any TimeSource, seed: UInt64
+  ) {
+    self.init(
+      configuration: configuration, client: client, runtime: runtime, images: images,
+      puller: registry.map { RegistryPuller(client: $0, content: images.content) },
+      pins: images.content.pinSet("node/\(configuration.name)"), time: time, seed: seed)
+  }
+
+  init(
+    configuration: NodeConfiguration, client: any KubeClient, runtime: any ContainerRuntime, images store: ImageStore,
+    puller: (any ImagePuller)?, pins: any ImagePins, time: any TimeSource, seed: UInt64
   ) {
     self.configuration = configuration
     self.client = client
     self.runtime = runtime
-    self.images = images
+    let catalog = ImageCatalog(store: store)
+    self.catalog = catalog
     self.time = time
     self.seed = seed
     (changes, changesContinuation) = AsyncStream.makeStream()
@@ -85,8 +99,12 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let references = ReferenceStore(client: client, time: time)
     let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
+    let uses = ImageUses(pins: pins, path: configuration.pulledImagesPath, time: time, log: log)
+    let images = ImageProvider(
+      catalog: catalog, puller: puller, uses: uses, credentialsPath: configuration.imageCredentialsPath,
+      parallelPullsMax: configuration.parallelImagePullsMax, time: time)
     context = NodeContext(
-      configuration: configuration, client: client, runtime: runtime, images: ImageProvider(store: images), time: time,
+      configuration: configuration, client: client, runtime: runtime, images: images, time: time,
       events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
       volumes: VolumeManager(
         configuration: configuration, client: client, references: references, time: time, allocatable: { capacity }),
@@ -120,7 +138,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
         "changes of files are not watched: logs -f and image imports react late", metadata: ["error": "\(error)"])
     }
     try await adopt()
-    let imagesWatch = files.watch(images.root) { [weak self] in self?.imagesChanged() }
+    // Many changes at once are looked at once.
+    let (imageChanges, imagesChanged) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let imagesWatch = files.watch(catalog.store.changesFolder) { imagesChanged.yield() }
     defer { imagesWatch?.cancel() }
     pods.onChange { [changesContinuation] old, new in changesContinuation.yield(.pod(old: old, new: new)) }
 
@@ -128,6 +148,8 @@ public final class Node: ControllerKit.Service, NodeStreams {
       try await withThrowingDiscardingTaskGroup { group in
         group.addTask { await self.runWorkers() }
         group.addTask { await self.followRuntime() }
+        group.addTask { await self.followImages(imageChanges) }
+        group.addTask { try await self.imageCollector().run() }
         group.addTask { [context] in
           try await LogRotation(runtime: context.runtime, time: context.time, log: context.log).run()
         }
@@ -149,12 +171,14 @@ public final class Node: ControllerKit.Service, NodeStreams {
     context.references.stop()
   }
 
+  private var subject: EventSubject {
+    EventSubject(kind: "Node", apiVersion: "v1", namespace: "", name: configuration.name, uid: configuration.name)
+  }
+
   private func registration() -> NodeRegistration {
-    let subject = EventSubject(
-      kind: "Node", apiVersion: "v1", namespace: "", name: configuration.name, uid: configuration.name)
-    return NodeRegistration(
-      builder: builder, client: client, images: images, time: time, log: log,
-      registered: { [context] in
+    NodeRegistration(
+      builder: builder, client: client, images: catalog.store, time: time, log: log,
+      registered: { [context, subject] in
         context.events.record(.normal, regarding: subject, reason: "NodeReady", message: "Node is ready")
       }, random: SeededRandom(seed: seed))
   }
@@ -179,6 +203,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
       found[container.podUID, default: Found()].containers.append(container)
     }
     for sandbox in try await runtime.sandboxes() { found[sandbox.podUID, default: Found()].sandbox = sandbox }
+    try await keepImages(of: found.values.flatMap(\.containers))
     let configuration = configuration
     let records = try await NIOThreadPool.singleton.runIfActive { PodRecord.readAll(configuration) }
     state.withLock { $0.found = found }
@@ -194,6 +219,16 @@ public final class Node: ControllerKit.Service, NodeStreams {
           "running": "\(found.values.reduce(0) { $0 + $1.containers.count { $0.status == .running } })",
         ])
     }
+  }
+
+  /// Pins what is here, and lets go what an earlier server held.
+  private func keepImages(of containers: [ContainerState]) async throws {
+    var images: [(id: String, digest: Digest)] = []
+    for container in containers {
+      let label = container.labels[ContainerSpecBuilder.imageLabel]
+      if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
+    }
+    try await NIOThreadPool.singleton.runIfActive { [context, images] in try context.images.uses.adopt(images) }
   }
 
   /// The node's pods by uid as the API has them; empty when it does not answer in time.
@@ -302,9 +337,21 @@ public final class Node: ControllerKit.Service, NodeStreams {
     }
   }
 
-  private func imagesChanged() {
-    let workers = state.withLock { Array($0.workers.values) }
-    for worker in workers { Task { await worker.imagesChanged() } }
+  private func followImages(_ changes: AsyncStream<Void>) async {
+    for await _ in changes {
+      let workers = state.withLock { Array($0.workers.values) }
+      for worker in workers { await worker.imagesChanged() }
+    }
+  }
+
+  private func imageCollector() -> ImageCollector {
+    let folder = catalog.store.root
+    return ImageCollector(
+      catalog: catalog, uses: context.images.uses, policy: configuration.imageCollection, time: time, log: log,
+      usage: { FileSystemUsage(path: folder) },
+      failed: { [context, subject] message in
+        context.events.record(.warning, regarding: subject, reason: "FreeDiskSpaceFailed", message: message)
+      })
   }
 
   /// The worker of a pod by name.

@@ -35,11 +35,33 @@ public struct NodeConfiguration: Sendable {
   /// How often the Node's status is looked at; it is written when it changed, and every five minutes.
   public var statusInterval: Duration = .seconds(10)
 
+  /// A docker `config.json` with credentials for every pod's pulls, used after those of the pod's own secrets; read anew
+  /// for each pull. `nil` for none, and a file that does not exist is none.
+  public var imageCredentialsPath: String?
+  /// How many images are pulled at a time.
+  public var parallelImagePullsMax: Int = 4
+  /// When and how far images are removed for want of space.
+  public var imageCollection = ImageCollectionPolicy()
+
   public init(name: String, dataDirectory: String, runDirectory: String) {
     self.name = name
     self.dataDirectory = dataDirectory
     self.runDirectory = runDirectory
   }
+}
+
+/// When images that the node pulled are removed to make space (kubelet's `imageGCHighThresholdPercent` and the like).
+public struct ImageCollectionPolicy: Sendable, Equatable {
+  /// Percent of the image store's file system in use from which images are removed; 100 for never.
+  public var highThresholdPercent: Int = 85
+  /// Percent in use down to which they are removed.
+  public var lowThresholdPercent: Int = 80
+  /// A younger image stays.
+  public var minimumAge: Duration = .seconds(120)
+  /// Between two looks at the file system.
+  public var interval: Duration = .seconds(300)
+
+  public init() {}
 }
 
 extension NodeConfiguration {
@@ -58,4 +80,7 @@ extension NodeConfiguration {
 
   /// The copy of the pod that lets it run on while the API is away.
   func recordPath(_ uid: String) -> String { "\(podDirectory(uid))/pod.json" }
+
+  /// Which images the node pulled itself, and when they were last used.
+  var pulledImagesPath: String { "\(dataDirectory)/pulled-images.json" }
 }

@@ -27,6 +27,14 @@ struct NodeError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   var description: String { message }
+
+  /// Whether it is about getting the container's image.
+  var isAboutImage: Bool {
+    switch reason {
+    case .errImagePull, .imagePullBackOff, .errImageNeverPull, .invalidImageName: true
+    default: false
+    }
+  }
 }
 
 /// The message of any error, without Swift's type names.

@@ -4,19 +4,19 @@ import Glibc
 import LinuxSystem
 
 /// Bytes that are read once, from front to back. Used by one thread.
-protocol ByteSource: AnyObject {
+public protocol ByteSource: AnyObject {
   /// Fills the front of `buffer`; returns how many bytes, 0 at the end.
   func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int
 }
 
 /// An open file, which is closed with the object.
-final class FileSource: ByteSource {
+public final class FileSource: ByteSource {
   private let fd: Int32
-  let path: String
+  public let path: String
   /// How many bytes have been read.
-  private(set) var position: Int64 = 0
+  public private(set) var position: Int64 = 0
 
-  init(_ path: String) throws(OCIError) {
+  public init(_ path: String) throws(OCIError) {
     fd = open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { throw OCIError(SystemError.last("open \(path)")) }
     self.path = path
@@ -24,13 +24,13 @@ final class FileSource: ByteSource {
 
   deinit { _ = close(fd) }
 
-  func size() throws(OCIError) -> Int64 {
+  public func size() throws(OCIError) -> Int64 {
     var status = stat()
     guard fstat(fd, &status) == 0 else { throw OCIError(SystemError.last("stat \(path)")) }
     return Int64(status.st_size)
   }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
+  public func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
     while true {
       let count = Glibc.read(fd, buffer.baseAddress, buffer.count)
       if count >= 0 {
@@ -43,13 +43,13 @@ final class FileSource: ByteSource {
 }
 
 /// Bytes in memory.
-final class MemorySource: ByteSource {
+public final class MemorySource: ByteSource {
   private let bytes: [UInt8]
   private var at = 0
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
+  public func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
     let count = min(buffer.count, bytes.count - at)
     bytes.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[at..<at + count])) }
     at += count
@@ -58,13 +58,13 @@ final class MemorySource: ByteSource {
 }
 
 /// A buffer over a source: look at what comes next, then take it.
-final class BufferedSource: ByteSource {
+public final class BufferedSource: ByteSource {
   private let source: any ByteSource
   private let buffer: UnsafeMutableRawBufferPointer
   private var start = 0
   private var end = 0
 
-  init(_ source: any ByteSource, capacity: Int = 128 << 10) {
+  public init(_ source: any ByteSource, capacity: Int = 128 << 10) {
     self.source = source
     buffer = .allocate(byteCount: capacity, alignment: 16)
   }
@@ -72,7 +72,7 @@ final class BufferedSource: ByteSource {
   deinit { buffer.deallocate() }
 
   /// Reads until `count` bytes (at most the capacity) are there or the source ends; returns all that are there.
-  func peek(_ count: Int) throws(OCIError) -> UnsafeRawBufferPointer {
+  public func peek(_ count: Int) throws(OCIError) -> UnsafeRawBufferPointer {
     if start + count > buffer.count {
       buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
       end -= start
@@ -87,7 +87,7 @@ final class BufferedSource: ByteSource {
   }
 
   /// Drops bytes that `peek` has shown.
-  func skip(_ count: Int) {
+  public func skip(_ count: Int) {
     start += count
     if start == end {
       start = 0
@@ -95,7 +95,7 @@ final class BufferedSource: ByteSource {
     }
   }
 
-  func read(into target: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
+  public func read(into target: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
     let bytes = try peek(1)
     let count = min(bytes.count, target.count)
     target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
@@ -166,11 +166,11 @@ final class BombGuard: ByteSource {
 }
 
 /// How a layer or an archive is compressed.
-enum Compression: Sendable, Equatable {
+public enum Compression: String, Sendable, Hashable, CaseIterable {
   case none, gzip, zstd
 
   /// Told from the first bytes (RFC 1952, RFC 8878), because media types are wrong at times.
-  init(magic bytes: some Collection<UInt8>) {
+  public init(magic bytes: some Collection<UInt8>) {
     if bytes.starts(with: [0x1F, 0x8B]) {
       self = .gzip
     } else if bytes.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
@@ -181,11 +181,17 @@ enum Compression: Sendable, Equatable {
   }
 
   /// The decompressed bytes of `file`, guarded against bombs.
-  static func open(_ file: FileSource, limits: ImageLimits, label: String) throws(OCIError) -> any ByteSource {
-    let buffered = BufferedSource(file)
-    let compression = Compression(magic: try buffered.peek(4))
-    let size = try file.size()
-    switch compression {
+  public static func open(_ file: FileSource, limits: ImageLimits, label: String) throws(OCIError) -> any ByteSource {
+    try open(file, size: try file.size(), limits: limits, label: label)
+  }
+
+  /// The decompressed bytes of `source`, guarded against bombs.
+  /// - Parameter size: how many bytes the source has.
+  public static func open(
+    _ source: any ByteSource, size: Int64, limits: ImageLimits, label: String
+  ) throws(OCIError) -> any ByteSource {
+    let buffered = source as? BufferedSource ?? BufferedSource(source)
+    switch Compression(magic: try buffered.peek(4)) {
     case .none: return buffered
     case .gzip: return BombGuard(try GzipSource(buffered, label: label), compressed: size, limits: limits, label: label)
     case .zstd: return BombGuard(try ZstdSource(buffered, label: label), compressed: size, limits: limits, label: label)

@@ -6,7 +6,8 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
   public enum Algorithm: String, Sendable, CaseIterable {
     case sha256, sha512
 
-    var hexCount: Int { self == .sha256 ? 64 : 128 }
+    /// How many digits it has.
+    public var hexCount: Int { self == .sha256 ? 64 : 128 }
   }
 
   public let algorithm: Algorithm
@@ -28,9 +29,9 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
     self.hex = hex
   }
 
-  /// The sha256 of the bytes.
-  public init(of bytes: [UInt8]) {
-    var hasher = DigestHasher(.sha256)
+  /// The digest of the bytes.
+  public init(of bytes: [UInt8], _ algorithm: Algorithm = .sha256) {
+    var hasher = DigestHasher(algorithm)
     bytes.withUnsafeBytes { hasher.update($0) }
     self = hasher.finish()
   }
@@ -44,8 +45,8 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
   }
 }
 
-/// A digest that is computed while bytes pass by.
-struct DigestHasher {
+/// A digest that is computed while bytes pass by. A copy goes its own way from there, so that a state can be kept.
+public struct DigestHasher: Sendable {
   private enum State {
     case sha256(SHA256)
     case sha512(SHA512)
@@ -53,14 +54,14 @@ struct DigestHasher {
 
   private var state: State
 
-  init(_ algorithm: Digest.Algorithm) {
+  public init(_ algorithm: Digest.Algorithm) {
     switch algorithm {
     case .sha256: state = .sha256(SHA256())
     case .sha512: state = .sha512(SHA512())
     }
   }
 
-  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
     switch state {
     case .sha256(var hasher):
       hasher.update(bufferPointer: bytes)
@@ -71,7 +72,8 @@ struct DigestHasher {
     }
   }
 
-  func finish() -> Digest {
+  /// The digest of everything so far.
+  public func finish() -> Digest {
     switch state {
     case .sha256(let hasher): Digest(algorithm: .sha256, hex: DigestHasher.hex(hasher.finalize()))
     case .sha512(let hasher): Digest(algorithm: .sha512, hex: DigestHasher.hex(hasher.finalize()))

@@ -56,7 +56,7 @@ final class ImageArchive {
       switch entry.kind {
       case .file:
         let algorithm: Digest.Algorithm = name.hasPrefix("blobs/sha512/") ? .sha512 : .sha256
-        var writer = try BlobWriter(workspace, number: staged, algorithm: algorithm)
+        var writer = try StagedBlobWriter(workspace, number: staged, algorithm: algorithm)
         staged += 1
         try reader.forEachPiece { (piece: UnsafeRawBufferPointer) throws(OCIError) in
           try writer.write(piece)
@@ -77,9 +77,10 @@ final class ImageArchive {
 
   /// A relative link's target as a member's name; `nil` when it leads out of the archive.
   static func resolve(_ target: String, from name: String) -> String? {
-    guard !target.hasPrefix("/") else { return nil }
-    var parts = name.split(separator: "/").dropLast()
-    for part in target.split(separator: "/") where part != "." {
+    guard target.utf8.first != UInt8(ascii: "/") else { return nil }
+    let slash = UInt8(ascii: "/")
+    var parts = name.utf8.split(separator: slash).map(Substring.init).dropLast()
+    for part in target.utf8.split(separator: slash).map(Substring.init) where part != "." {
       if part == ".." {
         guard parts.popLast() != nil else { return nil }
       } else {
@@ -109,7 +110,7 @@ final class ImageArchive {
     }
     let source = BufferedSource(try FileSource(path))
     let algorithm: Digest.Algorithm = name.hasPrefix("blobs/sha512/") ? .sha512 : .sha256
-    var writer = try BlobWriter(workspace, number: staged, algorithm: algorithm)
+    var writer = try StagedBlobWriter(workspace, number: staged, algorithm: algorithm)
     staged += 1
     while true {
       let bytes = try source.peek(1)
@@ -233,13 +234,10 @@ struct ArchiveImporter {
     guard depth < 3 else { throw OCIError(.invalidArchive, "\(name): indexes are nested too deep") }
     var candidates: [Descriptor] = []
     for entry in json["manifests"]?.array ?? [] { candidates.append(try Descriptor(json: entry, label: name)) }
-    let wanted = "linux/\(machineArchitecture)"
-    let images = candidates.filter { $0.annotations["vnd.docker.reference.type"] == nil }
-    let chosen =
-      images.first { $0.platform == wanted } ?? (images.count == 1 ? images.first { $0.platform == nil } : nil)
-    guard let chosen else {
-      let platforms = images.map { $0.platform ?? "unknown" }.joined(separator: ", ")
-      throw OCIError(.unsupported, "\(name): there is no image for \(wanted) (the archive has: \(platforms))")
+    let index = Index(manifests: candidates)
+    guard let chosen = index.image(for: .host) else {
+      let platforms = index.images.map { $0.platform?.description ?? "unknown" }.joined(separator: ", ")
+      throw OCIError(.unsupported, "\(name): there is no image for \(Platform.host) (the archive has: \(platforms))")
     }
     return (try resolve(chosen, depth: depth + 1).manifest, descriptor.digest)
   }
@@ -328,7 +326,7 @@ struct ArchiveImporter {
           }),
       ]
       let bytes = manifest.serialized()
-      var writer = try BlobWriter(workspace, number: -1 - position)
+      var writer = try StagedBlobWriter(workspace, number: -1 - position)
       let failure: OCIError? = bytes.withUnsafeBytes { buffer in
         do throws(OCIError) {
           try writer.write(buffer)

@@ -1,241 +1,289 @@
 import Glibc
 import LinuxSystem
+import SQLite
 import Synchronization
 import Wire
 
-/// The images of this machine: a content-addressed store in the form of an OCI image layout.
+/// The images of this machine: what of the content store can be run.
 ///
-/// ```
-/// ROOT/oci-layout  ROOT/index.json        names to manifests
-/// ROOT/blobs/sha256/HEX                   manifests, configurations, layers; each verified before it got its name
-/// ROOT/unpacked/HEX/fs                    a layer's files, ready as an overlay's lower layer; HEX is its diffID
-/// ROOT/work/                              what is being made
-/// ROOT/lock                               held while names or blobs come and go
-/// ```
+/// An image's name is a tag of a repository. So what has been imported here, pulled from a registry, pushed to our own
+/// one, or built, is at once an image, and nothing is copied. A name that means an index means the image of this
+/// machine's platform in it.
 ///
-/// Several processes may use one store: changes are made under the lock and by atomic renames, and the index is read
-/// again when another process has changed it. What a killed process left unfinished is removed by the next one.
+/// Several processes may use one store. Calls that are not `async` block shortly.
 public final class ImageStore: Sendable {
-  public let root: String
-  private let limits: ImageLimits
-  private let cache = Mutex(Cache())
+  public let content: ContentStore
+  private let cache = Mutex<[Digest: Image]>([:])
+  private static let cacheMax = 2000
+  /// All images, as long as no name changes: a node asks for them every few seconds.
+  private let listed = Mutex<(stamp: Stamp, images: [Image])?>(nil)
 
-  private struct Cache {
-    var stamp: Stamp?
-    var entries: [IndexEntry] = []
-    /// By the manifest's digest; blobs do not change.
-    var images: [Digest: Image] = [:]
-  }
-
-  /// Tells whether a file has been replaced.
+  /// Tells whether a file has been replaced; `nil` when there is none.
   private struct Stamp: Equatable {
-    var inode: UInt
+    var inode: UInt64
     var seconds: Int
     var nanoseconds: Int
-    var size: Int
-  }
 
-  /// A line of `index.json`.
-  private struct IndexEntry: Equatable {
-    var manifest: Descriptor
-    /// `nil` when only its digest names the image.
-    var name: String?
-    var indexDigest: Digest?
-
-    static let nameKey = "org.opencontainers.image.ref.name"
-    static let indexKey = "dev.apus.image.index-digest"
-
-    init(manifest: Descriptor, name: String?, indexDigest: Digest?) {
-      self.manifest = manifest
-      self.name = name
-      self.indexDigest = indexDigest
-      self.manifest.annotations = [:]
-      self.manifest.annotations[IndexEntry.nameKey] = name
-      self.manifest.annotations[IndexEntry.indexKey] = indexDigest?.description
+    /// Long enough ago that another replacement has another time, whatever the clock's ticks.
+    var isSettled: Bool {
+      var now = timespec()
+      clock_gettime(CLOCK_REALTIME, &now)
+      return now.tv_sec - seconds > 1
     }
 
-    init(json: JSON, label: String) throws(OCIError) {
-      let descriptor = try Descriptor(json: json, label: label)
-      self.init(
-        manifest: descriptor, name: descriptor.annotations[IndexEntry.nameKey],
-        indexDigest: descriptor.annotations[IndexEntry.indexKey].flatMap { Digest($0) })
+    init?(_ path: String) {
+      var status = stat()
+      guard stat(path, &status) == 0 else { return nil }
+      inode = UInt64(status.st_ino)
+      seconds = status.st_mtim.tv_sec
+      nanoseconds = status.st_mtim.tv_nsec
     }
   }
 
-  private init(root: String, limits: ImageLimits) {
-    self.root = root
-    self.limits = limits
-  }
+  public var root: String { content.root }
+
+  public init(_ content: ContentStore) { self.content = content }
 
   /// Opens the store, and makes it when there is none.
-  public static func open(root: String, limits: ImageLimits = ImageLimits()) throws(OCIError) -> ImageStore {
-    let store = ImageStore(root: root, limits: limits)
-    try system { () throws(SystemError) in
-      for folder in ["blobs/sha256", "blobs/sha512", "unpacked", "work"] {
-        try Directory.create("\(root)/\(folder)", mode: 0o755)
-      }
-      // Layers have set-user-id programs and other users' files: nobody but root walks in.
-      guard chmod(root, 0o700) == 0 else { throw SystemError.last("chmod \(root)") }
-    }
-    try store.locked { () throws(OCIError) in
-      Workspace.sweep(root: root)
-      try system { () throws(SystemError) in
-        if access("\(root)/oci-layout", F_OK) != 0 {
-          try DurableFile.write(Array("{\"imageLayoutVersion\":\"1.0.0\"}".utf8), to: "\(root)/oci-layout")
-        }
-      }
-      if access("\(root)/index.json", F_OK) != 0 { try store.writeIndex([]) }
-    }
-    _ = try store.entries()
-    return store
+  public static func open(
+    root: String, limits: ImageLimits = ImageLimits(), time: any TimeSource = SystemClock()
+  ) throws(OCIError) -> ImageStore {
+    ImageStore(try ContentStore.open(root: root, limits: limits, time: time))
   }
+
+  /// Where a blob is, or would be.
+  public func blobPath(_ digest: Digest) -> String { content.blobPath(digest) }
+
+  /// The folder in which a file is replaced whenever names have changed: for inotify(7).
+  public var changesFolder: String { content.changesFolder }
 
   // MARK: Looking up
 
-  /// The image of that name (`web-app:1`, `name@sha256:…`), digest (`sha256:…` of its manifest or its configuration) or
-  /// image id (at least 6 hexadecimal digits of the configuration's digest); `nil` when there is none.
+  /// The image of that name (`web-app:1`, `name@sha256:…`), digest (`sha256:…` of its manifest, its configuration or an
+  /// index that has it) or image id (at least 6 hexadecimal digits of the configuration's digest); `nil` when there is
+  /// none.
   public func image(_ reference: String) throws(OCIError) -> Image? {
-    guard let entry = try find(reference).first else { return nil }
-    return try image(of: entry)
+    guard let target = try target(of: reference) else { return nil }
+    return try image(of: target)
   }
 
-  /// All images, sorted by name. One whose manifest cannot be read is left out: it cannot be run, only imported again.
+  /// All images that have a name, and those that were imported without one, sorted by name. One that cannot be read, or
+  /// is not for this machine, is left out: it cannot be run.
   public func list() -> [Image] {
-    guard let entries = try? entries() else { return [] }
+    // Taken before the look, so that what changes meanwhile is looked at again next time.
+    let stamp = Stamp("\(changesFolder)/names")
+    if let stamp, let images = listed.withLock({ $0?.stamp == stamp ? $0?.images : nil }) { return images }
+    let images = listNow()
+    if let stamp, stamp.isSettled { listed.withLock { $0 = (stamp, images) } }
+    return images
+  }
+
+  private func listNow() -> [Image] {
+    let targets = try? content.readers.read { (catalog: Catalog) throws(OCIError) in
+      try catalog.all(
+        """
+        SELECT DISTINCT blob.digest, manifest.media_type FROM tag
+          JOIN manifest ON manifest.repository = tag.repository AND manifest.blob = tag.blob
+          JOIN blob ON blob.id = tag.blob WHERE manifest.trashed IS NULL
+        """
+      ) { (row) throws(OCIError) in Target(digest: try catalog.digest(row, 0), mediaType: row.text(1)) }
+    }
     var seen = Set<Digest>()
     var images: [Image] = []
-    for entry in entries where seen.insert(entry.manifest.digest).inserted {
-      if let image = try? image(of: entry) { images.append(image) }
+    for target in targets ?? [] {
+      guard let image = try? image(of: target), seen.insert(image.digest).inserted else { continue }
+      images.append(image)
     }
     return images.sorted { ($0.names.first ?? "~", $0.digest) < ($1.names.first ?? "~", $1.digest) }
   }
 
-  private func find(_ reference: String) throws(OCIError) -> [IndexEntry] {
-    let entries = try entries()
-    if let digest = Digest(reference) {
-      var found: [IndexEntry] = []
-      for entry in entries {
-        let id = try image(of: entry).id
-        if [entry.manifest.digest, entry.indexDigest, id].contains(digest) { found.append(entry) }
-      }
-      return found
-    }
+  /// A manifest or an index.
+  private struct Target {
+    var digest: Digest
+    var mediaType: String
+  }
+
+  private func target(of reference: String) throws(OCIError) -> Target? {
+    if let digest = Digest(reference) { return try target(digest) }
     if (6...64).contains(reference.utf8.count), Digest.isHex(reference) {
-      let name = try? Reference(parsing: reference).description
-      if let name, let entry = entries.first(where: { $0.name == name }) { return [entry] }
-      var found: [IndexEntry] = []
-      for entry in entries {
-        let id = try image(of: entry).id
-        if id.hex.hasPrefix(reference) { found.append(entry) }
-      }
-      guard Set(found.map(\.manifest.digest)).count <= 1 else {
-        throw OCIError(.ambiguous, "several images have ids that begin with \(reference); give more digits")
-      }
-      return found
+      if let parsed = try? Reference(parsing: reference), let target = try target(named: parsed) { return target }
+      return try target(idPrefix: reference)
     }
     let parsed = try Reference(parsing: reference)
     // A digest says it all: the tag beside it is for people.
-    if let digest = parsed.digest {
-      return entries.filter { $0.manifest.digest == digest || $0.indexDigest == digest }
-    }
-    return entries.filter { $0.name == parsed.description }
+    if let digest = parsed.digest { return try target(digest, isID: false) }
+    return try target(named: parsed)
   }
 
-  private func image(of entry: IndexEntry) throws(OCIError) -> Image {
-    let digest = entry.manifest.digest
-    let (known, names) = cache.withLock { cache in
-      (cache.images[digest], cache.entries.filter { $0.manifest.digest == digest }.compactMap(\.name).sorted())
+  private func target(named reference: Reference) throws(OCIError) -> Target? {
+    guard let tag = reference.tag else { return nil }
+    let repository = try content.repository(for: reference)
+    return try first(
+      """
+      SELECT blob.digest, manifest.media_type FROM repository
+        JOIN tag ON tag.repository = repository.id AND tag.name = ?3
+        JOIN manifest ON manifest.repository = repository.id AND manifest.blob = tag.blob
+        JOIN blob ON blob.id = tag.blob
+        WHERE repository.host = ?1 AND repository.path = ?2 AND manifest.trashed IS NULL
+      """, .init(repository.host), .init(repository.path), .init(tag))
+  }
+
+  private func first(_ sql: String, _ a: Catalog.Value, _ b: Catalog.Value, _ c: Catalog.Value) throws(OCIError)
+    -> Target?
+  {
+    try content.readers.read { (catalog: Catalog) throws(OCIError) in
+      try catalog.first(sql, a, b, c) { (row) throws(OCIError) in
+        Target(digest: try catalog.digest(row, 0), mediaType: row.text(1))
+      }
     }
-    if var known {
-      known.names = names
-      return known
+  }
+
+  /// A manifest that can be run: a repository has it, or it is pinned because it runs.
+  private static let isKept = """
+    (EXISTS (SELECT 1 FROM manifest WHERE manifest.blob = blob.id AND trashed IS NULL)
+      OR EXISTS (SELECT 1 FROM pin WHERE pin.blob = blob.id))
+    """
+
+  private static let mediaType = "ifnull((SELECT media_type FROM manifest WHERE manifest.blob = blob.id LIMIT 1), '')"
+
+  private func target(_ digest: Digest, isID: Bool = true) throws(OCIError) -> Target? {
+    // A manifest or an index that is here; an image with this configuration; a member of an index that is not here.
+    try first(
+      """
+      SELECT digest, \(ImageStore.mediaType) AS type, 0 AS rank FROM blob
+        WHERE digest = ?1 AND state = 1 AND EXISTS (SELECT 1 FROM edge WHERE source = blob.id) AND \(ImageStore.isKept)
+      UNION ALL
+      SELECT blob.digest, \(ImageStore.mediaType), 1 FROM blob AS wanted
+        JOIN edge ON edge.target = wanted.id AND edge.kind = 0 JOIN blob ON blob.id = edge.source
+        WHERE wanted.digest = ?1 AND blob.state = 1 AND ?2 AND \(ImageStore.isKept)
+      UNION ALL
+      SELECT blob.digest, \(ImageStore.mediaType), 2 FROM blob AS wanted
+        JOIN edge ON edge.source = wanted.id AND edge.kind = 2 JOIN blob ON blob.id = edge.target
+        WHERE wanted.digest = ?1 AND wanted.state = 0 AND blob.state = 1 AND ?3 AND \(ImageStore.isKept)
+      ORDER BY rank LIMIT 1
+      """, .init(digest), .init(isID ? 1 : 0), 1)
+  }
+
+  private func target(idPrefix: String) throws(OCIError) -> Target? {
+    let found = try content.readers.read { (catalog: Catalog) throws(OCIError) in
+      try catalog.all(
+        // 'g' follows 'f'.
+        """
+        SELECT blob.digest, \(ImageStore.mediaType), config.digest FROM blob AS config
+          JOIN edge ON edge.target = config.id AND edge.kind = 0 JOIN blob ON blob.id = edge.source
+          WHERE config.digest >= 'sha256:' || ?1 AND config.digest < 'sha256:' || ?1 || 'g'
+            AND blob.state = 1 AND \(ImageStore.isKept)
+          ORDER BY blob.digest LIMIT 100
+        """, .init(idPrefix)
+      ) { (row) throws(OCIError) in
+        (target: Target(digest: try catalog.digest(row, 0), mediaType: row.text(1)), id: row.text(2))
+      }
     }
-    var image = try load(entry.manifest)
-    cache.withLock { $0.images[digest] = image }
-    image.names = names
+    guard Set(found.map(\.id)).count <= 1 else {
+      throw OCIError(.ambiguous, "several images have ids that begin with \(idPrefix); give more digits")
+    }
+    return found.first?.target
+  }
+
+  // MARK: Reading
+
+  private func image(of target: Target) throws(OCIError) -> Image {
+    var image = try load(try platformManifest(target, depth: 0))
+    image.names = try names(of: image.digest)
     return image
   }
 
-  private func load(_ descriptor: Descriptor) throws(OCIError) -> Image {
-    let label = "image \(descriptor.digest)"
-    let manifest = try manifest(descriptor)
-    let document = try ConfigDocument(try document(manifest.config), label: label)
+  /// The manifest that an index has for this machine.
+  private func platformManifest(_ target: Target, depth: Int) throws(OCIError) -> Target {
+    if cache.withLock({ $0[target.digest] != nil }) { return target }
+    let record = try content.manifestRecord(target.digest, mediaType: target.mediaType)
+    let label = "image \(target.digest)"
+    let document = try ManifestDocument(record.bytes, mediaType: nil, label: label, limits: content.limits)
+    guard case .index(let index) = document else { return target }
+    guard depth < 3 else { throw OCIError(.invalidArchive, "\(label): indexes are nested too deep") }
+    guard let chosen = index.image(for: .host) else {
+      let platforms = index.images.map { $0.platform?.description ?? "unknown" }.joined(separator: ", ")
+      throw OCIError(.unsupported, "\(label): there is no image for \(Platform.host) (the index has: \(platforms))")
+    }
+    return try platformManifest(Target(digest: chosen.digest, mediaType: chosen.mediaType), depth: depth + 1)
+  }
+
+  private func load(_ target: Target) throws(OCIError) -> Image {
+    if let known = cache.withLock({ $0[target.digest] }) { return known }
+    let label = "image \(target.digest)"
+    let record = try content.manifestRecord(target.digest, mediaType: target.mediaType)
+    let manifest = try Manifest(record.bytes, label: label, limits: content.limits)
+    let document = try ConfigDocument(try content.document(manifest.config.digest), label: label)
     guard document.diffIDs.count == manifest.layers.count else {
       throw OCIError(.invalidArchive, "\(label): manifest and configuration have different numbers of layers")
     }
     var image = Image(
-      names: [], digest: descriptor.digest, id: manifest.config.digest, size: descriptor.size + manifest.config.size,
+      names: [], digest: target.digest, id: manifest.config.digest, size: record.size + manifest.config.size,
       config: document.config, layers: [])
     for (layer, diffID) in zip(manifest.layers, document.diffIDs) {
       image.size += layer.size
       image.layers.append(
         Image.Layer(digest: layer.digest, diffID: diffID, size: layer.size, mediaType: layer.mediaType))
     }
+    let loaded = image
+    cache.withLock { cache in
+      if cache.count >= ImageStore.cacheMax { cache = [:] }
+      cache[target.digest] = loaded
+    }
     return image
   }
 
-  private func manifest(_ descriptor: Descriptor) throws(OCIError) -> Manifest {
-    let label = "image \(descriptor.digest)"
-    return try Manifest(try parseDocument(try document(descriptor), label: label), label: label, limits: limits)
-  }
-
-  /// A small blob, verified again: it decides what is run.
-  private func document(_ descriptor: Descriptor) throws(OCIError) -> [UInt8] {
-    let path = blobPath(descriptor.digest)
-    let bytes = try system { () throws(SystemError) in try DurableFile.read(path, limit: limits.documentMax) }
-    var hasher = DigestHasher(descriptor.digest.algorithm)
-    bytes.withUnsafeBytes { hasher.update($0) }
-    guard hasher.finish() == descriptor.digest else {
-      throw OCIError(.digestMismatch, "\(path) is damaged; remove the image and import it again")
+  /// The tags of the manifest, and of indexes that have it.
+  private func names(of digest: Digest) throws(OCIError) -> [String] {
+    try content.readers.read { (catalog: Catalog) throws(OCIError) in
+      let own = try ContentStore.registryHosts(catalog).first
+      return try catalog.all(
+        """
+        SELECT DISTINCT host, path, name FROM tag JOIN repository ON repository.id = tag.repository
+          WHERE host <> ?2 AND tag.blob IN (
+            SELECT id FROM blob WHERE digest = ?1
+            UNION SELECT edge.source FROM blob JOIN edge ON edge.target = blob.id AND edge.kind = 2
+              WHERE blob.digest = ?1)
+        """, .init(digest), .init(ContentStore.unnamed.host)
+      ) { row in (host: row.text(0), rest: "\(row.text(1)):\(row.text(2))") }
+      .compactMap { name in (name.host.isEmpty ? own : name.host).map { "\($0)/\(name.rest)" } }
+      .sorted()
     }
-    return bytes
   }
 
-  /// Where a blob is, or would be.
-  public func blobPath(_ digest: Digest) -> String { "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex)" }
+  // MARK: Naming and removing
 
-  // MARK: The index
-
-  /// The names, read again when the file has been replaced.
-  private func entries() throws(OCIError) -> [IndexEntry] {
-    let path = "\(root)/index.json"
-    var status = stat()
-    guard stat(path, &status) == 0 else { throw OCIError(SystemError.last("open \(path)")) }
-    let stamp = Stamp(
-      inode: UInt(status.st_ino), seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec,
-      size: Int(status.st_size))
-    if let entries = cache.withLock({ $0.stamp == stamp ? $0.entries : nil }) { return entries }
-    let bytes = try system { () throws(SystemError) in try DurableFile.read(path, limit: 64 << 20) }
-    let json = try parseDocument(bytes, label: path)
-    var entries: [IndexEntry] = []
-    for entry in json["manifests"]?.array ?? [] { entries.append(try IndexEntry(json: entry, label: path)) }
-    // The file may have been replaced since `stat`; then the next call sees another stamp and reads it again.
-    cache.withLock {
-      $0.stamp = stamp
-      $0.entries = entries
-      let digests = Set(entries.map(\.manifest.digest))
-      $0.images = $0.images.filter { digests.contains($0.key) }
+  /// Gives an image one more name; a name that another image has moves. An index is named as a whole.
+  @discardableResult
+  public func tag(_ reference: String, as name: String) throws(OCIError) -> Image {
+    let new = try Reference(parsing: name)
+    guard let tag = new.tag else {
+      throw OCIError(.invalidReference, "\"\(name)\" has a digest; a new name needs a tag: NAME:TAG")
     }
-    return entries
+    guard let target = try target(of: reference) else { throw ImageStore.missing(reference) }
+    let record = try content.manifestRecord(target.digest, mediaType: target.mediaType)
+    try content.putManifest(
+      record.bytes, mediaType: record.mediaType, digest: record.digest, tags: [tag],
+      in: try content.repository(for: new), requiring: .nothing)
+    return try image(of: target)
   }
 
-  private func writeIndex(_ entries: [IndexEntry]) throws(OCIError) {
-    let json: JSON = [
-      "schemaVersion": 2, "mediaType": .string(MediaType.index),
-      "manifests": .array(entries.map { $0.manifest.json }),
-    ]
-    try system { () throws(SystemError) in try DurableFile.write(json.serialized(), to: "\(root)/index.json") }
+  private static func missing(_ reference: String) -> OCIError {
+    OCIError(.notFound, "there is no image \"\(reference)\"; `apus image list` shows all")
   }
 
-  /// Runs `body` while no other process or thread changes names or blobs. Short: nothing is unpacked or copied inside.
-  private func locked<T>(_ body: () throws(OCIError) -> T) throws(OCIError) -> T {
-    let fd = Glibc.open("\(root)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard fd >= 0 else { throw OCIError(SystemError.last("open \(root)/lock")) }
-    defer { _ = close(fd) }
-    while flock(fd, LOCK_EX) != 0 {
-      guard errno == EINTR else { throw OCIError(SystemError.last("lock \(root)/lock")) }
+  /// Removes a name, or, for an image id or digest, the image with all its names; then, at once, every blob and unpacked
+  /// layer that nothing needs any more. What runs, and an unpacked layer that is mounted, stays until it does not.
+  public func remove(_ reference: String) throws(OCIError) {
+    guard let target = try target(of: reference) else { throw ImageStore.missing(reference) }
+    var only: (repository: Repository, tag: String)?
+    if Digest(reference) == nil, let parsed = try? Reference(parsing: reference), parsed.digest == nil,
+      let tag = parsed.tag, try self.target(named: parsed) != nil
+    {
+      only = (try content.repository(for: parsed), tag)
     }
-    return try body()
+    try content.removeImage(target.digest, only: only)
+    _ = try content.removeUnpacked()
   }
 
   // MARK: Importing
@@ -257,176 +305,28 @@ public final class ImageStore: Sendable {
   private func importNow(
     path: String, name: String?, progress: @Sendable (ImportProgress) -> Void
   ) throws(OCIError) -> [Image] {
-    let workspace = try locked { () throws(OCIError) in try Workspace(root: root) }
-    let archive = try ImageArchive(path: path, workspace: workspace, limits: limits, progress: progress)
-    var images = try ArchiveImporter(archive: archive, label: path, workspace: workspace, limits: limits).images()
+    let workspace = try content.locked { () throws(OCIError) in try Workspace(root: root) }
+    let archive = try ImageArchive(path: path, workspace: workspace, limits: content.limits, progress: progress)
+    var images = try ArchiveImporter(
+      archive: archive, label: path, workspace: workspace, limits: content.limits
+    ).images()
     if let name {
       guard images.count == 1 else {
         throw OCIError(.ambiguous, "\(path) has \(images.count) images; a name can be given to a single one only")
       }
       images[0].names = [try Reference(parsing: name).description]
     }
-    for image in images { for blob in image.blobs { try sync(blob) } }
-    let digests = images.map(\.manifest.digest)
-    return try locked { () throws(OCIError) in
-      var moved = Set<Digest>()
-      do throws(OCIError) {
-        for image in images {
-          for blob in image.blobs where try place(blob) { moved.insert(blob.digest) }
-        }
-        try system { () throws(SystemError) in
-          for algorithm in Set(moved.map(\.algorithm)) { try Directory.sync("\(root)/blobs/\(algorithm.rawValue)") }
-        }
-        var entries = try entries()
-        for image in images {
-          let digest = image.manifest.digest
-          entries.removeAll { entry in
-            entry.name.map { image.names.contains($0) } ?? (entry.manifest.digest == digest)
-          }
-          if image.names.isEmpty {
-            if !entries.contains(where: { $0.manifest.digest == digest }) {
-              entries.append(IndexEntry(manifest: image.manifest, name: nil, indexDigest: image.indexDigest))
-            }
-          }
-          for name in image.names {
-            entries.append(IndexEntry(manifest: image.manifest, name: name, indexDigest: image.indexDigest))
-          }
-        }
-        try writeIndex(entries)
-      } catch {
-        for digest in moved { _ = unlink(blobPath(digest)) }
-        throw error
-      }
-      let entries = try entries()
-      var result: [Image] = []
-      for digest in digests {
-        if let entry = entries.first(where: { $0.manifest.digest == digest }) { result.append(try image(of: entry)) }
-      }
-      return result
+    try content.store(images)
+    var result: [Image] = []
+    for image in images {
+      result.append(try self.image(of: Target(digest: image.manifest.digest, mediaType: image.manifest.mediaType)))
     }
-  }
-
-  private func sync(_ blob: StagedBlob) throws(OCIError) {
-    let fd = Glibc.open(blob.path, O_RDONLY | O_CLOEXEC)
-    guard fd >= 0 else { throw OCIError(SystemError.last("open \(blob.path)")) }
-    defer { _ = close(fd) }
-    guard fsync(fd) == 0 else { throw OCIError(SystemError.last("fsync \(blob.path)")) }
-  }
-
-  /// Gives a blob its name; `false` when the store has it already.
-  private func place(_ blob: StagedBlob) throws(OCIError) -> Bool {
-    let path = blobPath(blob.digest)
-    var status = stat()
-    // One of another size was damaged by the disk: the new one, which is verified, takes its place.
-    if stat(path, &status) == 0, Int64(status.st_size) == blob.size { return false }
-    // Two images of one archive may share the layer: a link leaves the staged file for the second.
-    _ = unlink(path)
-    guard link(blob.path, path) == 0 else { throw OCIError(SystemError.last("store \(path)")) }
-    return true
-  }
-
-  // MARK: Removing
-
-  /// Removes a name, or, for an image id or digest, the image with all its names; then every blob and unpacked layer that
-  /// no image needs any more. An unpacked layer that is mounted stays until it is not.
-  public func remove(_ reference: String) throws(OCIError) {
-    try locked { () throws(OCIError) in
-      let found = try find(reference)
-      guard !found.isEmpty else {
-        throw OCIError(.notFound, "there is no image \"\(reference)\"; `apus image list` shows all")
-      }
-      let kept = try entries().filter { entry in !found.contains(entry) }
-      try writeIndex(kept)
-      try collect(try entries())
-    }
-  }
-
-  /// Deletes what no index entry leads to. The lock is held; an import puts its blobs and its names under the same lock.
-  private func collect(_ entries: [IndexEntry]) throws(OCIError) {
-    var blobs = Set<Digest>()
-    var layers = Set<String>()
-    for entry in entries {
-      // When an image cannot be read, it is not known what it needs: then nothing is deleted.
-      let image = try image(of: entry)
-      blobs.formUnion([image.digest, image.id])
-      blobs.formUnion(image.layers.map(\.digest))
-      layers.formUnion(image.layers.map(\.diffID.hex))
-    }
-    try system { () throws(SystemError) in
-      for algorithm in Digest.Algorithm.allCases {
-        for hex in try Directory.list("\(root)/blobs/\(algorithm.rawValue)") {
-          guard let digest = Digest("\(algorithm.rawValue):\(hex)"), !blobs.contains(digest) else { continue }
-          guard unlink(blobPath(digest)) == 0 || errno == ENOENT else {
-            throw SystemError.last("remove \(blobPath(digest))")
-          }
-        }
-      }
-      let overlays = try MountInfo.current().filter { $0.type == "overlay" }
-      for hex in try Directory.list("\(root)/unpacked") where !layers.contains(hex) && Digest.isHex(hex) {
-        let isMounted = overlays.contains { $0.superOptions.contains { $0.contains(hex) } }
-        if !isMounted { try Directory.removeTree("\(root)/unpacked/\(hex)") }
-      }
-    }
-  }
-
-  // MARK: Unpacking
-
-  /// The folders of the image's layers, top first, as an overlay's `lowerdir` wants them. Each layer is unpacked once.
-  ///
-  /// A layer whose content is not what the configuration's diffID says is refused and not kept.
-  public func unpack(_ image: Image) async throws(OCIError) -> [String] {
-    let folders = image.layers.reversed().map { "\(root)/unpacked/\($0.diffID.hex)/fs" }
-    let missing = image.layers.filter { access("\(root)/unpacked/\($0.diffID.hex)/fs", F_OK) != 0 }
-    if !missing.isEmpty {
-      try await blocking { () throws(OCIError) in
-        for layer in missing { try self.unpackNow(layer, of: image) }
-      }
-    }
-    return folders
-  }
-
-  private func unpackNow(_ layer: Image.Layer, of image: Image) throws(OCIError) {
-    let target = "\(root)/unpacked/\(layer.diffID.hex)"
-    // One at a time for each layer, among threads as among processes.
-    let fd = Glibc.open("\(root)/unpacked/.\(layer.diffID.hex).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard fd >= 0 else { throw OCIError(SystemError.last("open the lock of \(target)")) }
-    defer { _ = close(fd) }
-    while flock(fd, LOCK_EX) != 0 {
-      guard errno == EINTR else { throw OCIError(SystemError.last("lock \(target)")) }
-    }
-    defer { _ = unlink("\(root)/unpacked/.\(layer.diffID.hex).lock") }
-    if access("\(target)/fs", F_OK) == 0 { return }
-
-    let label = "layer \(layer.digest) of \(image.names.first ?? image.digest.description)"
-    let workspace = try locked { () throws(OCIError) in try Workspace(root: root) }
-    let folder = "\(workspace.path)/layer"
-    try system { () throws(SystemError) in try Directory.create("\(folder)/fs", mode: 0o755) }
-    guard access(blobPath(layer.digest), F_OK) == 0 else {
-      throw OCIError(.notFound, "\(label) is not in the store; import the image again")
-    }
-    let blob = try FileSource(blobPath(layer.digest))
-    let content = HashingSource(
-      try Compression.open(blob, limits: limits, label: label), algorithm: layer.diffID.algorithm)
-    var extractor = try LayerExtractor(root: "\(folder)/fs", label: label)
-    try extractor.extract(content, limits: limits)
-    // What follows the end of the archive belongs to the digest, too.
-    try content.drain()
-    guard content.digest == layer.diffID else {
-      throw OCIError(
-        .digestMismatch,
-        "\(label) has the diffID \(content.digest), but the image's configuration says \(layer.diffID); "
-          + "the image is damaged, remove it and import it again")
-    }
-    try extractor.sync()
-    guard rename(folder, target) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
-      throw OCIError(SystemError.last("rename \(folder) to \(target)"))
-    }
-    try system { () throws(SystemError) in try Directory.sync("\(root)/unpacked") }
+    return result
   }
 }
 
 /// Runs blocking code on a thread of its own.
-private func blocking<T: Sendable>(_ body: @escaping @Sendable () throws(OCIError) -> T) async throws(OCIError) -> T {
+func blocking<T: Sendable>(_ body: @escaping @Sendable () throws(OCIError) -> T) async throws(OCIError) -> T {
   let result: Result<T, OCIError> = await withCheckedContinuation { continuation in
     DedicatedThread.start("apus-image") {
       do throws(OCIError) {

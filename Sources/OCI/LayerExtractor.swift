@@ -35,7 +35,7 @@ struct LayerExtractor {
   private mutating func extract(_ entry: TarEntry, _ reader: inout TarReader) throws(OCIError) {
     let path = try LayerExtractor.clean(entry.path, label: label)
     let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
-    if name.hasPrefix(".wh.") { return try whiteout(path, name) }
+    if name.utf8.starts(with: ".wh.".utf8) { return try whiteout(path, name) }
     if path.isEmpty {
       // The root folder itself: its owner and mode only.
       guard entry.kind == .directory else {
@@ -111,8 +111,8 @@ struct LayerExtractor {
       return try setOpaque(folder)
     }
     // Other names that start like this are aufs' own bookkeeping.
-    if name.hasPrefix(".wh..wh.") { return }
-    let hidden = String(name.dropFirst(4))
+    if name.utf8.starts(with: ".wh..wh.".utf8) { return }
+    let hidden = String(decoding: name.utf8.dropFirst(4), as: UTF8.self)
     guard !hidden.isEmpty, hidden != ".", hidden != ".." else {
       throw OCIError(.invalidArchive, "\(label): the whiteout \"\(path)\" hides no file")
     }
@@ -181,8 +181,9 @@ struct LayerExtractor {
       throw OCIError(
         .unsafePath, "\(label): the absolute path \"\(path)\" is refused; pack the archive with relative paths")
     }
+    // By bytes, as the kernel does: to Swift a slash before a combining mark is another character.
     var parts: [Substring] = []
-    for part in path.split(separator: "/") where part != "." {
+    for part in path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) where part != "." {
       if part == ".." {
         throw OCIError(.unsafePath, "\(label): \"\(path)\" climbs with \"..\"; the image is refused")
       }

@@ -1,40 +1,55 @@
 import LinuxSystem
 
 /// A member of a tar archive.
-struct TarEntry: Sendable, Equatable {
-  enum Kind: Sendable, Equatable {
+public struct TarEntry: Sendable, Equatable {
+  public enum Kind: Sendable, Equatable {
     case file, hardLink, symbolicLink, directory, pipe
     case characterDevice, blockDevice
   }
 
-  var kind: Kind
+  public var kind: Kind
   /// As the archive has it.
-  var path: String
+  public var path: String
   /// Where a link points to.
-  var target: String
+  public var target: String
   /// Bytes of content; zero for everything but files.
-  var size: Int64
+  public var size: Int64
   /// Permission bits, with set-user-id, set-group-id and sticky.
-  var mode: UInt32
-  var owner: UInt32
-  var group: UInt32
-  var modified: Int64
-  var modifiedNanoseconds: Int
-  var deviceMajor: UInt32
-  var deviceMinor: UInt32
+  public var mode: UInt32
+  public var owner: UInt32
+  public var group: UInt32
+  /// Seconds since 1970.
+  public var modified: Int64
+  public var modifiedNanoseconds: Int
+  public var deviceMajor: UInt32
+  public var deviceMinor: UInt32
   /// From pax `SCHILY.xattr.` records, in their order.
-  var attributes: [(name: String, value: [UInt8])]
+  public var attributes: [FileAttribute]
 
-  static func == (a: TarEntry, b: TarEntry) -> Bool {
-    a.kind == b.kind && a.path == b.path && a.target == b.target && a.size == b.size && a.mode == b.mode
-      && a.owner == b.owner && a.group == b.group && a.modified == b.modified
+  public init(
+    kind: Kind, path: String, target: String = "", size: Int64 = 0, mode: UInt32, owner: UInt32 = 0, group: UInt32 = 0,
+    modified: Int64 = 0, modifiedNanoseconds: Int = 0, deviceMajor: UInt32 = 0, deviceMinor: UInt32 = 0,
+    attributes: [FileAttribute] = []
+  ) {
+    self.kind = kind
+    self.path = path
+    self.target = target
+    self.size = size
+    self.mode = mode
+    self.owner = owner
+    self.group = group
+    self.modified = modified
+    self.modifiedNanoseconds = modifiedNanoseconds
+    self.deviceMajor = deviceMajor
+    self.deviceMinor = deviceMinor
+    self.attributes = attributes
   }
 }
 
 /// Reads tar archives as they come: POSIX ustar and pax (IEEE Std 1003.1-2017, pax), and GNU's long names and base-256
 /// numbers. Memory use does not depend on the archive: content is read in pieces, extended headers are limited.
-struct TarReader {
-  private static let headerBytesMax = 1 << 20
+public struct TarReader {
+  static let headerBytesMax = 1 << 20
 
   private let source: BufferedSource
   /// For errors: which archive this is.
@@ -48,7 +63,8 @@ struct TarReader {
   private var globals: [String: [UInt8]] = [:]
   private var lastPath = ""
 
-  init(_ source: any ByteSource, label: String, entriesMax: Int = ImageLimits().entriesMax) {
+  /// - Parameter label: the archive, for errors.
+  public init(_ source: any ByteSource, label: String, entriesMax: Int = ImageLimits().entriesMax) {
     self.source = source as? BufferedSource ?? BufferedSource(source)
     self.label = label
     self.entriesMax = entriesMax
@@ -59,10 +75,10 @@ struct TarReader {
   }
 
   /// The next member; `nil` at the end. Content of the previous one that was not read is skipped.
-  mutating func next() throws(OCIError) -> TarEntry? {
+  public mutating func next() throws(OCIError) -> TarEntry? {
     if isAtEnd { return nil }
     var records: [String: [UInt8]] = [:]
-    var attributes: [(name: String, value: [UInt8])] = []
+    var attributes: [FileAttribute] = []
     var longName: String?
     var longTarget: String?
     while true {
@@ -84,7 +100,7 @@ struct TarReader {
         records.merge(fields) { $1 }
         continue
       case UInt8(ascii: "g"):
-        var ignored: [(name: String, value: [UInt8])] = []
+        var ignored: [FileAttribute] = []
         let fields = try paxRecords(try metadata(size), into: &ignored)
         globals.merge(fields) { $1 }
         continue
@@ -105,7 +121,7 @@ struct TarReader {
   }
 
   /// Reads content of the current member into the front of `buffer`; 0 at its end.
-  mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
+  public mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
     guard remaining > 0, !buffer.isEmpty else { return 0 }
     let count = Int(min(Int64(buffer.count), remaining))
     let got = try source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]))
@@ -115,7 +131,7 @@ struct TarReader {
   }
 
   /// Hands over the current member's content piece by piece, without copying it.
-  mutating func forEachPiece(_ body: (UnsafeRawBufferPointer) throws(OCIError) -> Void) throws(OCIError) {
+  public mutating func forEachPiece(_ body: (UnsafeRawBufferPointer) throws(OCIError) -> Void) throws(OCIError) {
     while remaining > 0 {
       let bytes = try source.peek(1)
       guard !bytes.isEmpty else { throw invalid("the archive is cut off in the content of \"\(lastPath)\"") }
@@ -181,7 +197,7 @@ struct TarReader {
 
   private mutating func entry(
     _ header: [UInt8], size headerSize: Int64, records: [String: [UInt8]],
-    attributes: [(name: String, value: [UInt8])], longName: String?, longTarget: String?
+    attributes: [FileAttribute], longName: String?, longTarget: String?
   ) throws(OCIError) -> TarEntry {
     func text(_ key: String) throws(OCIError) -> String? {
       guard let bytes = records[key] else { return nil }
@@ -309,7 +325,7 @@ struct TarReader {
 
   /// `LENGTH KEY=VALUE\n`, repeated. Extended attributes go to `attributes`.
   private func paxRecords(
-    _ bytes: [UInt8], into attributes: inout [(name: String, value: [UInt8])]
+    _ bytes: [UInt8], into attributes: inout [FileAttribute]
   ) throws(OCIError) -> [String: [UInt8]] {
     var records: [String: [UInt8]] = [:]
     var at = 0
@@ -324,7 +340,7 @@ struct TarReader {
       let key = String(decoding: bytes[space + 1..<equals], as: UTF8.self)
       let value = Array(bytes[equals + 1..<at + length - 1])
       if key.hasPrefix("SCHILY.xattr.") {
-        attributes.append((name: String(key.dropFirst("SCHILY.xattr.".count)), value: value))
+        attributes.append(FileAttribute(name: String(key.dropFirst("SCHILY.xattr.".count)), value: value))
       } else if value.isEmpty {
         records[key] = nil
       } else {

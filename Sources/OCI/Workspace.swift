@@ -62,7 +62,7 @@ struct StagedBlob: Sendable {
 }
 
 /// Writes a blob into a workspace while hashing it.
-struct BlobWriter: ~Copyable {
+struct StagedBlobWriter: ~Copyable {
   private let fd: Int32
   private let path: String
   private var hasher: DigestHasher

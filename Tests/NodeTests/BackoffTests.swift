@@ -36,4 +36,14 @@ struct BackoffTests {
     backoff.restarted(now: end)
     #expect(backoff.delay == .seconds(10))
   }
+
+  @Test("a container's label brings it back")
+  func label() {
+    var backoff = CrashLoopBackoff(now: Timestamp(seconds: 100))
+    backoff.restarted(now: Timestamp(microseconds: 120_000_123))
+    #expect(CrashLoopBackoff(label: backoff.labelText) == backoff)
+    for text in [nil, "", "10s", "10s yesterday", "1h0m0s 1970-01-01T00:02:00Z", "x 1970-01-01T00:02:00Z"] {
+      #expect(CrashLoopBackoff(label: text) == nil)
+    }
+  }
 }

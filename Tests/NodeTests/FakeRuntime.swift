@@ -18,6 +18,8 @@ final class FakeRuntime: ContainerRuntime {
     var stubborn: Set<String> = []
     /// Programs of these names cannot be started.
     var broken: Set<String> = []
+    /// No network plugin opens ports of the host.
+    var lacksPortMapping = false
     /// How often the next sandboxes fail.
     var sandboxFailures = 0
     /// More than one live container of the same pod and name was seen.
@@ -90,12 +92,13 @@ final class FakeRuntime: ContainerRuntime {
         return nil
       }
       model.sandboxSpecs.append(spec)
-      let sandbox =
+      var sandbox =
         model.sandboxes[spec.podUID]
         ?? Sandbox(
           podUID: spec.podUID, name: spec.name, namespace: spec.namespace,
           ips: ["10.244.0.\(model.sandboxes.count + 2)"], networkNamespacePath: nil, createdAt: now, isReady: true)
       model.sandboxes[spec.podUID] = sandbox
+      if model.lacksPortMapping { sandbox.unmappedPorts = spec.portMappings }
       return sandbox
     }
     guard let sandbox else { throw RuntimeError(.network, "plugin bridge failed") }

@@ -15,12 +15,18 @@ final class NodeHarness: Sendable {
   let fake: FakeRuntime
   let runtime: any ContainerRuntime
   let images: ImageStore
-  let time = SystemClock()
+  let time: any TimeSource
+  let puller = FakePuller()
+  let pins = FakePins()
 
   /// - Parameters:
   ///   - layer: a tar of the image's one layer; an empty one otherwise.
   ///   - runtime: instead of the fake.
-  init(layer: [UInt8] = [UInt8](repeating: 0, count: 1024), runtime: (any ContainerRuntime)? = nil) async throws {
+  init(
+    layer: [UInt8] = [UInt8](repeating: 0, count: 1024), runtime: (any ContainerRuntime)? = nil,
+    time: any TimeSource = SystemClock()
+  ) async throws {
+    self.time = time
     var template = Array("/tmp/apus-node-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
     base = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -28,9 +34,14 @@ final class NodeHarness: Sendable {
     self.runtime = runtime ?? fake
     images = try ImageStore.open(root: "\(base)/images")
     try await importImage("localhost/web:1", layer: layer)
+    puller.connect(to: self)
   }
 
-  func importImage(_ name: String, layer: [UInt8] = [UInt8](repeating: 0, count: 1024)) async throws {
+  /// - Parameter healthcheck: as the image configuration has it.
+  @discardableResult
+  func importImage(
+    _ name: String, layer: [UInt8] = [UInt8](repeating: 0, count: 1024), healthcheck: JSON? = nil
+  ) async throws -> OCI.Image {
     let folder = "\(base)/layout-\(name.replacing("/", with: "_"))"
     func blob(_ bytes: [UInt8]) throws -> (digest: String, size: Int64) {
       var hasher = DigestHasher(.sha256)
@@ -42,9 +53,12 @@ final class NodeHarness: Sendable {
     }
     try Directory.create("\(folder)/blobs/sha256")
     let layer = try blob(layer)
+    var details: JSON = [
+      "Entrypoint": ["/bin/web"], "Env": ["FROM_IMAGE=1"], "User": "1000", "Labels": ["name": .string(name)],
+    ]
+    if let healthcheck { details["Healthcheck"] = healthcheck }
     let config: JSON = [
-      "architecture": "amd64", "os": "linux",
-      "config": ["Entrypoint": ["/bin/web"], "Env": ["FROM_IMAGE=1"], "User": "1000"],
+      "architecture": "amd64", "os": "linux", "config": details,
       "rootfs": ["type": "layers", "diff_ids": [.string(layer.digest)]],
     ]
     let configBlob = try blob(config.serialized())
@@ -73,20 +87,28 @@ final class NodeHarness: Sendable {
     ]
     try DurableFile.write(index.serialized(), to: "\(folder)/index.json")
     try DurableFile.write(Array("{\"imageLayoutVersion\":\"1.0.0\"}".utf8), to: "\(folder)/oci-layout")
-    _ = try await images.importArchive(path: folder, name: name)
+    return try await images.importArchive(path: folder, name: name)[0]
   }
 
-  func makeNode(on other: (any ContainerRuntime)?) -> NodeAgent {
+  var configuration: NodeConfiguration {
     var configuration = NodeConfiguration(name: "n1", dataDirectory: "\(base)/data", runDirectory: "\(base)/run")
     configuration.nodeIP = "192.0.2.1"
-    return NodeAgent(
-      configuration: configuration, client: client, runtime: other ?? runtime, images: images, time: time, seed: 1)
+    return configuration
+  }
+
+  func makeNode(on other: (any ContainerRuntime)?, _ configuration: NodeConfiguration) -> NodeAgent {
+    NodeAgent(
+      configuration: configuration, client: client, runtime: other ?? runtime,
+      images: images, puller: puller, pins: pins, time: time, seed: 1)
   }
 
   /// Runs a node while `body` runs, as one life of the server.
-  func withNode(on other: (any ContainerRuntime)? = nil, _ body: (NodeAgent) async throws -> Void) async throws {
+  func withNode(
+    on other: (any ContainerRuntime)? = nil, configuration: NodeConfiguration? = nil,
+    _ body: (NodeAgent) async throws -> Void
+  ) async throws {
     fake.serverStarts()
-    let node = makeNode(on: other)
+    let node = makeNode(on: other, configuration ?? self.configuration)
     let task = Task { try await node.run() }
     let result: Result<Void, any Error>
     do {

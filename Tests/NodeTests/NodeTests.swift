@@ -90,6 +90,54 @@ struct NodeTests {
     }
   }
 
+  @Test("a crash loop waits on after a new start of the server")
+  func crashLoopAcrossServers() async throws {
+    let clock = VirtualClock()
+    let harness = try await NodeHarness(time: clock)
+    defer { harness.close() }
+    try await harness.withNode { _ in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      harness.fake.exit("web", code: 1)
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+      harness.fake.exit("web", code: 1)
+      await harness.client.waitForPod("a") { $0.waitingReason() == "CrashLoopBackOff" }
+      await clock.running { await harness.client.waitForPod("a") { $0.restarts() == 2 && $0.isPodReady } }
+    }
+    let started = clock.now()
+    try await harness.withNode { _ in
+      harness.fake.exit("web", code: 1)
+      await harness.client.waitForPod("a") { $0.waitingReason() == "CrashLoopBackOff" }
+      #expect(
+        harness.pod("a")?.containerStatus("web")?.at("state", "waiting", "message")?.string
+          == "back-off 20s restarting failed container=web pod=a_default(uid-a)")
+      await clock.running { await harness.client.waitForPod("a") { $0.restarts() == 3 && $0.isPodReady } }
+      #expect(clock.now().since(started) >= .seconds(20))
+    }
+  }
+
+  @Test("a hostPort that nobody opens is told")
+  func hostPort() async throws {
+    try await withHarness { harness in
+      harness.fake.model.withLock { $0.lacksPortMapping = true }
+      try await harness.withNode { _ in
+        harness.createPod("a") {
+          $0["spec"]?["containers"] = [
+            ["name": "web", "image": "localhost/web:1", "ports": [["containerPort": 80, "hostPort": 8080]]]
+          ]
+        }
+        await harness.client.waitForPod("a") { $0.isPodReady }
+        await harness.client.wait { objects in
+          objects.contains { key, event in
+            key.hasPrefix("events/") && event["reason"]?.string == "HostPortNotSupported"
+              && event["message"]?.string?.contains("hostPort 8080/tcp: ") == true
+              && event["message"]?.string?.contains("install iptables") == true
+          }
+        }
+      }
+    }
+  }
+
   @Test("a job's pod succeeds and keeps its status")
   func completion() async throws {
     try await withHarness { harness in

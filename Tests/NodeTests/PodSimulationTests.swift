@@ -41,9 +41,11 @@ private struct World {
   var backoffs: [String: CrashLoopBackoff] = [:]
   var retries: [String: Timestamp] = [:]
   var stops: [String: PodSnapshot.Stop] = [:]
+  var images: [String: PodSnapshot.ImageStep] = [:]
 
   var nextID = 0
   var startsAfterDeletion = 0
+  var startsWithoutImage = 0
   var twins = 0
   var mainBeforeInit = 0
   var isGone = false
@@ -66,6 +68,7 @@ private struct World {
       var container = PodSnapshot.Container(name: name, role: role)
       container.backoff = backoffs[name]
       container.retryAt = retries[name]
+      container.image = images[name] ?? .absent
       container.runs = processes.filter { $0.name == name }.sorted { $0.attempt < $1.attempt }.map { process in
         let status: PodSnapshot.Run.Status =
           process.isRunning
@@ -93,8 +96,13 @@ private struct World {
         isSandboxLost = false
         sandboxRetry = nil
       }
+    case .prepareImage(let name):
+      if intent != .run { startsAfterDeletion += 1 }
+      if images[name] != nil { startsWithoutImage += 1 }
+      images[name] = .underway
     case .start(let name, let attempt):
       if intent != .run { startsAfterDeletion += 1 }
+      if images.removeValue(forKey: name) != .ready { startsWithoutImage += 1 }
       if processes.contains(where: { $0.name == name && $0.isRunning }) { twins += 1 }
       if roles.first(where: { $0.0 == name })?.1 == .main {
         for (other, role) in roles where role == .initialization {
@@ -170,6 +178,11 @@ private struct World {
         end(process.id, code: Int32.random(in: 0...2, using: &random))
       }
     }
+    for (name, step) in images.sorted(by: { $0.key < $1.key }) where step == .underway && Bool.random(using: &random) {
+      images[name] = fails() ? nil : .ready
+      retries[name] = images[name] == nil ? now.adding(.seconds(10)) : nil
+    }
+    if intent != .run || isFinished { images = [:] }
     if fails(), fails() { restartServer() }
     if fails(), fails(), fails() { reboot() }
   }
@@ -180,6 +193,7 @@ private struct World {
     sandboxRetry = nil
     backoffs = [:]
     retries = [:]
+    images = [:]
     stops = [:]
   }
 
@@ -228,6 +242,7 @@ struct PodSimulationTests {
     #expect(world.isGone, "seed \(seed): still there after \(turns) turns: \(world.snapshot())")
     #expect(world.twins == 0, "seed \(seed)")
     #expect(world.startsAfterDeletion == 0, "seed \(seed)")
+    #expect(world.startsWithoutImage == 0, "seed \(seed)")
     #expect(world.mainBeforeInit == 0, "seed \(seed)")
     #expect(!world.processes.contains { $0.isRunning }, "seed \(seed)")
   }

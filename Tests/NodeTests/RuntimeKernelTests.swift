@@ -353,6 +353,26 @@ extension KernelTests.RuntimeKernelTests {
     }
   }
 
+  @Test func givesBackWhatATornRecordForgot() async throws {
+    try await RuntimeHarness.run { harness in
+      let spec = harness.specs("torn").0
+      let address = try #require(try await harness.runtime.createSandbox(spec).ips.first)
+      let network = try #require(try Directory.list("\(harness.base)/ipam").first)
+      let reservation = "\(harness.base)/ipam/\(network)/\(address)"
+      #expect(Files.exists(reservation))
+      // A record of a length and no content is what a power failure leaves.
+      let record = "\(harness.runtime.sandboxFolder("torn"))/record.json"
+      try RuntimeFiles.write([0, 0, 0, 0], to: record)
+      try await harness.restart()
+      let found = try await harness.runtime.sandboxes()
+      #expect(found.map(\.podUID) == ["torn"])
+      #expect(found.first?.isReady == false)
+      try await harness.runtime.removeSandbox("torn")
+      #expect(!Files.exists(reservation))
+      #expect(try await harness.runtime.sandboxes().isEmpty)
+    }
+  }
+
   @Test func makesManyPodsAtATime() async throws {
     try await RuntimeHarness.run { harness in
       let start = ContinuousClock.now

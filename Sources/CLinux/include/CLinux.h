@@ -2,4 +2,5 @@
 #define CLINUX_H
 #include "CLinuxFileSystem.h"
 #include "CLinuxProcess.h"
+#include "CLinuxSourceTree.h"
 #endif

@@ -13,6 +13,10 @@ struct ContainerSpecBuilder: Sendable {
 
   /// The label that keeps a container's stop signal for a server that adopts it.
   static let stopSignalLabel = "io.kubernetes.container.stopSignal"
+  /// The label with the digest of the manifest that a container was made from.
+  static let imageLabel = "dev.apus.container.image"
+  /// A pod's annotation; `none` leaves the health checks of its images alone.
+  static let healthAnnotation = "apus.dev/healthcheck"
 
   func sandbox(for pod: Pod) -> SandboxSpec {
     let uid = pod.metadata.uid ?? ""
@@ -44,11 +48,11 @@ struct ContainerSpecBuilder: Sendable {
 
   /// - Parameters:
   ///   - variables: from `EnvironmentBuilder`.
-  ///   - lowerDirectories: the unpacked image.
   func container(
-    _ container: Container, of pod: Pod, attempt: Int, image: OCI.Image, lowerDirectories: [String],
+    _ container: Container, of pod: Pod, attempt: Int, image prepared: PreparedImage,
     variables: [(name: String, value: String)], mounts: [ContainerMount]
   ) throws(NodeError) -> ContainerSpec {
+    let image = prepared.image
     let uid = pod.metadata.uid ?? ""
     let name = container.name ?? ""
     let security = try SecuritySettings(
@@ -72,8 +76,9 @@ struct ContainerSpecBuilder: Sendable {
 
     var spec = ContainerSpec(
       podUID: uid, podName: pod.metadata.name ?? "", podNamespace: pod.metadata.namespace ?? "", name: name,
-      attempt: attempt, image: container.image ?? "", imageID: image.id.description, lowerDirectories: lowerDirectories,
-      arguments: arguments, environment: environment(image: image, variables: variables, pod: pod),
+      attempt: attempt, image: container.image ?? "", imageID: prepared.imageID,
+      lowerDirectories: prepared.lowerDirectories, arguments: arguments,
+      environment: environment(image: image, variables: variables, pod: pod),
       logPath: configuration.logPath(uid, container: name, attempt: attempt))
     spec.workingDirectory = container.workingDir.flatMap { $0.isEmpty ? nil : $0 } ?? image.config.workingDir
     spec.mounts = mounts
@@ -102,6 +107,14 @@ struct ContainerSpecBuilder: Sendable {
     spec.terminationMessagePath = container.terminationMessagePath ?? "/dev/termination-log"
 
     let signal = container.lifecycle?.json["stopSignal"]?.string ?? image.config.stopSignal ?? "SIGTERM"
+    spec.labels[Self.imageLabel] = image.digest.description
+    // Of one that runs to its end nobody asks whether it is ready.
+    let isInitial = container.restartPolicy != "Always" && pod.spec.initContainers.contains { $0.name == name }
+    if container.readinessProbe == nil, !isInitial, pod.metadata.annotations[Self.healthAnnotation] != "none",
+      let health = HealthCheck(image.config)
+    {
+      spec.labels[HealthCheck.label] = health.labelText
+    }
     spec.labels[Self.stopSignalLabel] = "\(Signals.number(signal) ?? Signals.terminate)"
     return spec
   }

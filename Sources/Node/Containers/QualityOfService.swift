@@ -2,7 +2,7 @@ import KubeTypes
 import Wire
 
 /// A pod's quality of service and what follows from it (`pkg/apis/core/v1/helper/qos`). Pure.
-enum QualityOfService: String, Sendable {
+enum QualityOfService: String, Sendable, CaseIterable {
   case guaranteed = "Guaranteed"
   case burstable = "Burstable"
   case bestEffort = "BestEffort"

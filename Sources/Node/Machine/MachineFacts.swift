@@ -72,14 +72,16 @@ struct FileSystemUsage: Sendable, Equatable {
   var available: Int64
   var inodesTotal: Int64
   var inodesFree: Int64
+}
 
+extension FileSystemUsage {
   init?(path: String) {
     var status = Glibc.statvfs()
     guard statvfs(path, &status) == 0 else { return nil }
-    total = Int64(status.f_blocks) * Int64(status.f_frsize)
-    available = Int64(status.f_bavail) * Int64(status.f_frsize)
-    inodesTotal = Int64(status.f_files)
-    inodesFree = Int64(status.f_ffree)
+    self.init(
+      total: Int64(status.f_blocks) * Int64(status.f_frsize),
+      available: Int64(status.f_bavail) * Int64(status.f_frsize), inodesTotal: Int64(status.f_files),
+      inodesFree: Int64(status.f_ffree))
   }
 }
 

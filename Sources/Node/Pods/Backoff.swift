@@ -16,6 +16,21 @@ struct CrashLoopBackoff: Sendable, Equatable {
     updatedAt = now
   }
 
+  /// The label of a container with the back-off at its start, for a server that adopts it.
+  static let label = "dev.apus.container.backoff"
+
+  /// As the label has it; `nil` for anything else.
+  init?(label text: String?) {
+    let parts = text?.split(separator: " ") ?? []
+    guard parts.count == 2, let delay = GoDuration.parse(String(parts[0])), delay >= Self.initial,
+      delay <= Self.maximum, let updatedAt = Timestamp(rfc3339: String(parts[1]))
+    else { return nil }
+    self.delay = delay
+    self.updatedAt = updatedAt
+  }
+
+  var labelText: String { "\(GoDuration.format(delay)) \(updatedAt.rfc3339Micro)" }
+
   /// When the container may start again, or `nil` for now.
   func restartAt(finishedAt: Timestamp, now: Timestamp) -> Timestamp? {
     if isForgotten(at: finishedAt) { return nil }

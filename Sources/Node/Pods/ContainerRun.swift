@@ -29,8 +29,10 @@ struct ContainerRun: Sendable, Equatable {
 
   /// Passed its startup probe and its `postStart` hook.
   var isStarted = false
-  /// Passes its readiness probe, or has none.
+  /// Passes its readiness probe, or the health check of its image, or has neither.
   var isReady = false
+  /// The health check of its image that stands in for a readiness probe.
+  var health: HealthCheck?
   var condemned: PodSnapshot.Condemnation?
   var stop: PodSnapshot.Stop?
 
@@ -61,6 +63,7 @@ struct ContainerRun: Sendable, Equatable {
     isOOMKilled = state.oomKilled
     isLost = state.isLost
     terminationMessageFile = state.terminationMessageFile
+    health = HealthCheck(label: state.labels[HealthCheck.label])
     stopSignal = state.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
   }
 

@@ -211,6 +211,10 @@ enum PodPlanner {
       plan.wake(at: retryAt)
       return
     }
-    plan.actions.append(.start(container: container.name, attempt: attempt))
+    switch container.image {
+    case .absent: plan.actions.append(.prepareImage(container: container.name))
+    case .underway: break
+    case .ready: plan.actions.append(.start(container: container.name, attempt: attempt))
+    }
   }
 }

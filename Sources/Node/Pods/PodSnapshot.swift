@@ -48,6 +48,14 @@ struct PodSnapshot: Sendable, Equatable {
   /// In the order of the specification, init containers first.
   var containers: [Container] = []
 
+  /// An image that a container needs for its next run. A run uses it up: the next one asks by its policy again.
+  enum ImageStep: Sendable, Equatable {
+    case absent
+    /// It is looked for, pulled or unpacked in the background.
+    case underway
+    case ready
+  }
+
   struct Container: Sendable, Equatable {
     enum Role: Sendable, Equatable {
       /// Runs to its end before the next.
@@ -64,6 +72,8 @@ struct PodSnapshot: Sendable, Equatable {
     var backoff: CrashLoopBackoff?
     /// The last try to start it failed and is repeated then.
     var retryAt: Timestamp?
+    /// The image of its next run.
+    var image: ImageStep = .ready
 
     var latest: Run? { runs.last }
   }
@@ -112,6 +122,8 @@ struct PodPlan: Sendable, Equatable {
   enum Action: Sendable, Equatable {
     case prepareVolumes
     case createSandbox
+    /// Look for the container's image, pull and unpack it. Does not wait for the end.
+    case prepareImage(container: String)
     /// Create and start the container of that name.
     case start(container: String, attempt: Int)
     /// Run the `preStop` hook, then send the stop signal. Does not wait for the end.

@@ -3,7 +3,6 @@ import KubeClient
 import KubeTypes
 import Logging
 import NIOPosix
-import OCI
 import Wire
 
 extension PodWorker {
@@ -12,6 +11,7 @@ extension PodWorker {
     switch action {
     case .prepareVolumes: await prepareVolumes()
     case .createSandbox: await createSandbox()
+    case .prepareImage(let container): prepareImage(container)
     case .start(let container, let attempt): await start(container, attempt: attempt)
     case .stop(let id, let container, let grace, let message):
       stop(id, of: container, gracePeriodSeconds: grace, message: message)
@@ -82,8 +82,16 @@ extension PodWorker {
 
   private func createSandbox() async {
     do {
-      sandbox = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
+      let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
+      sandbox = made
       sandboxRetry = nil
+      if !made.unmappedPorts.isEmpty {
+        let ports = made.unmappedPorts.map { "\($0.hostPort)/\($0.transport)" }.joined(separator: ", ")
+        event(
+          .warning, "HostPortNotSupported",
+          "the pod runs without its hostPort \(ports): the portmap plugin needs iptables, which is not installed; "
+            + "install iptables, start apus again, and make the pod anew")
+      }
       release()
     } catch {
       var retry = sandboxRetry ?? Retry(at: context.time.now())
@@ -98,6 +106,7 @@ extension PodWorker {
       try await context.runtime.removeSandbox(uid)
       sandbox = nil
       sandboxRetry = nil
+      await imageUnused(by: runs.values.flatMap { $0.map(\.id) })
       for name in runs.keys {
         // The runtime has forgotten them; what they were stays in the status.
         for index in runs[name]?.indices ?? 0..<0 {
@@ -123,27 +132,25 @@ extension PodWorker {
   // MARK: - Start
 
   private func start(_ name: String, attempt: Int) async {
-    guard let container = container(name), intent == .run else { return }
+    guard let container = container(name), intent == .run, case .ready(_, let prepared) = preparations[name] else {
+      return
+    }
+    // The next run, also the next try of this one, asks for its image anew.
+    preparations[name] = nil
     let now = context.time.now()
+    var backoff = backoffs[name]
+    if attempt > 0 {
+      if backoff == nil { backoff = CrashLoopBackoff(now: now) } else { backoff?.restarted(now: now) }
+    }
     do {
-      let image = try context.images.resolve(container)
-      let lowerDirectories = try await context.images.unpack(image)
-      event(
-        .normal, "Pulled", "Container image \"\(container.image ?? "")\" already present on machine", container: name)
       let variables = try await environment(of: container)
       let mounts = try await mounts(of: container, variables: variables)
-      let spec = try context.specs.container(
-        container, of: pod, attempt: attempt, image: image, lowerDirectories: lowerDirectories, variables: variables,
-        mounts: mounts)
-      try await run(spec, container, image, attempt: attempt)
+      var spec = try context.specs.container(
+        container, of: pod, attempt: attempt, image: prepared, variables: variables, mounts: mounts)
+      spec.labels[CrashLoopBackoff.label] = backoff?.labelText
+      try await run(spec, container, prepared, attempt: attempt)
       failures[name] = nil
-      if attempt > 0 {
-        if backoffs[name] == nil {
-          backoffs[name] = CrashLoopBackoff(now: now)
-        } else {
-          backoffs[name]?.restarted(now: now)
-        }
-      }
+      backoffs[name] = backoff
       release()
     } catch let error as NodeError {
       startFailed(name, error)
@@ -154,7 +161,7 @@ extension PodWorker {
 
   /// Creates and starts; the run is known before its program can end.
   private func run(
-    _ spec: ContainerSpec, _ container: Container, _ image: OCI.Image, attempt: Int
+    _ spec: ContainerSpec, _ container: Container, _ prepared: PreparedImage, attempt: Int
   ) async throws {
     let name = spec.name
     let handle: ContainerHandle
@@ -165,8 +172,10 @@ extension PodWorker {
     }
     if let last = latestRun(name), last.status == .exited { lastEnds[name] = last.terminated(scheme: context.scheme) }
     var run = ContainerRun(
-      id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: image.id.description,
+      id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: prepared.imageID,
       createdAt: context.time.now())
+    run.health = HealthCheck(label: spec.labels[HealthCheck.label])
+    await imageUsed(by: handle.id, prepared)
     run.terminationMessageFile = handle.terminationMessageFile
     run.stopSignal = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
     // Remembered runs are only known from the status: the new one takes their place.
@@ -177,6 +186,7 @@ extension PodWorker {
       try await context.runtime.startContainer(handle.id)
     } catch {
       try? await context.runtime.removeContainer(handle.id)
+      await imageUnused(by: [handle.id])
       runs[name]?.removeAll { $0.id == handle.id }
       throw NodeError(.runContainerError, error.message)
     }
@@ -185,7 +195,7 @@ extension PodWorker {
       if started.status == .created { started.status = .running }
       started.startedAt = startedAt
       started.isStarted = container.startupProbe == nil && container.lifecycle?.postStart == nil
-      started.isReady = container.readinessProbe == nil
+      started.isReady = container.readinessProbe == nil && started.health == nil
       replace(started, of: name)
       if started.status == .running {
         event(.normal, "Started", "Started container \(name)", container: name)
@@ -195,27 +205,21 @@ extension PodWorker {
     }
   }
 
-  private func startFailed(_ name: String, _ error: NodeError) {
+  func startFailed(_ name: String, _ error: NodeError) {
     let now = context.time.now()
-    let isAboutImage =
-      switch error.reason {
-      case .errImagePull, .errImageNeverPull, .invalidImageName: true
-      default: false
-      }
-    let known = failures[name]
-    var retry = known?.isAboutImage == isAboutImage ? known?.retry ?? Retry(at: now) : Retry(at: now)
-    // As kubelet's image back-off: 10 s to 5 min; an import ends the wait at once.
-    let backoff = isAboutImage ? Backoff(first: .seconds(10), longest: .seconds(300)) : Retry.backoff
-    retry.failed(now: now, backoff: backoff, using: &random)
-    failures[name] = StartFailure(
-      reason: error.reason, message: error.message, retry: retry, isAboutImage: isAboutImage)
-    if error.reason == .errImagePull {
-      event(
-        .warning, "Failed", "Failed to pull image \"\(container(name)?.image ?? "")\": \(error.message)",
-        container: name)
-      event(.normal, "BackOff", "Back-off pulling image \"\(container(name)?.image ?? "")\"", container: name)
+    let image = container(name)?.image ?? ""
+    let known = failures[name].flatMap { $0.isAboutImage == error.isAboutImage ? $0.retry : nil }
+    var retry = known ?? Retry(at: now)
+    if error.isAboutImage {
+      retry = imageRetry(after: error, image: image, known: known, now: now)
+      announceImageFailure(error, container: name)
+    } else {
+      retry.failed(now: now, using: &random)
     }
-    event(.warning, "Failed", "Error: \(isAboutImage ? error.reason.rawValue : error.message)", container: name)
+    failures[name] = StartFailure(
+      reason: error.reason, message: error.message, retry: retry, isAboutImage: error.isAboutImage, image: image)
+    event(
+      .warning, "Failed", "Error: \(error.isAboutImage ? error.reason.rawValue : error.message)", container: name)
   }
 
   private func environment(of container: Container) async throws -> [(name: String, value: String)] {
@@ -350,7 +354,10 @@ extension PodWorker {
   private func remove(_ id: String) async {
     guard let (name, run) = run(id: id) else { return }
     do {
-      if !run.isRemembered { try await context.runtime.removeContainer(id) }
+      if !run.isRemembered {
+        try await context.runtime.removeContainer(id)
+        await imageUnused(by: [id])
+      }
       stopTasks(of: id)
       runs[name]?.removeAll { $0.id == id }
       if run.status == .exited {

@@ -33,6 +33,8 @@ extension PodWorker {
         }
         if let probe = container.readinessProbe {
           group.addTask { _ = await self.probeLoop(.readiness, probe, container, id, isAdopted: isAdopted) }
+        } else if let check = run.health {
+          group.addTask { await self.healthLoop(check, of: name, id, isAdopted: isAdopted) }
         }
       }
     }
@@ -60,7 +62,7 @@ extension PodWorker {
     wake()
   }
 
-  private func setReady(_ isReady: Bool, _ id: String, of name: String) {
+  func setReady(_ isReady: Bool, _ id: String, of name: String) {
     guard var run = run(id: id)?.run, run.isReady != isReady else { return }
     run.isReady = isReady
     replace(run, of: name)
@@ -145,7 +147,7 @@ extension PodWorker {
     }
   }
 
-  nonisolated private func carryOut(_ target: ProbeTarget, _ id: String, timeout: Duration) async -> ProbeResult {
+  nonisolated func carryOut(_ target: ProbeTarget, _ id: String, timeout: Duration) async -> ProbeResult {
     switch target {
     case .http(let request): return await HTTPProbe.get(request, timeout: timeout)
     case .tcp(let host, let port): return await TCPProbe.connect(host: host, port: port, timeout: timeout)

@@ -151,11 +151,6 @@ extension PodWorker {
 
   private func failureState(_ name: String, now: Timestamp) -> PodStatusInput.State? {
     guard let failure = failures[name] else { return nil }
-    if failure.reason == .errImagePull, failure.retry.failures > 1 {
-      return .waiting(
-        reason: NodeError.Reason.imagePullBackOff.rawValue,
-        message: "Back-off pulling image \"\(container(name)?.image ?? "")\": ErrImagePull: \(failure.message)")
-    }
     return .waiting(reason: failure.reason.rawValue, message: failure.message)
   }
 

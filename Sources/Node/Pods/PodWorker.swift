@@ -22,6 +22,11 @@ actor PodWorker {
   var runs: [String: [ContainerRun]] = [:]
   var backoffs: [String: CrashLoopBackoff] = [:]
   var failures: [String: StartFailure] = [:]
+  /// The image of each container's next run (PodWorker+Images).
+  var preparations: [String: Preparation] = [:]
+  var lastPreparation = 0
+  /// By the image's name, as the pod has it.
+  var pullBackoffs: [String: PullBackoff] = [:]
   /// Runs whose back-off was told in an event.
   var announcedBackoffs: Set<String> = []
   /// Ends of the runs before the present ones.
@@ -69,6 +74,8 @@ actor PodWorker {
     var message: String
     var retry: Retry
     var isAboutImage = false
+    /// The image that the container asked for.
+    var image = ""
   }
 
   struct Retry: Sendable {
@@ -118,6 +125,9 @@ actor PodWorker {
       failure = ("Failed", rejection.reason, "Pod was rejected: \(rejection.message)")
     }
     (runs, lastEnds) = Self.adopted(containers, pod: pod, status: status, scheme: context.scheme, now: now)
+    for container in containers.sorted(by: { $0.attempt < $1.attempt }) {
+      backoffs[container.name] = CrashLoopBackoff(label: container.labels[CrashLoopBackoff.label])
+    }
   }
 
   /// What the runtime and the status know of the pod's containers from before.
@@ -140,7 +150,7 @@ actor PodWorker {
       }
       if run.status == .running, let spec = specs.first(where: { $0.name == state.name }) {
         if spec.startupProbe == nil { run.isStarted = true }
-        if spec.readinessProbe == nil { run.isReady = true }
+        if spec.readinessProbe == nil, run.health == nil { run.isReady = true }
       }
       runs[state.name, default: []].append(run)
     }
@@ -181,6 +191,7 @@ actor PodWorker {
         message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil)
       replace(run, of: name)
     }
+    dropOutdatedImages()
     wake()
   }
 
@@ -188,14 +199,6 @@ actor PodWorker {
   func gone() {
     intent = .gone
     wake()
-  }
-
-  /// The index of images changed: what waits for an image tries again at once.
-  func imagesChanged() {
-    for name in failures.keys where failures[name]?.isAboutImage == true {
-      failures[name]?.retry.at = context.time.now()
-      wake()
-    }
   }
 
   func referencesChanged() {
@@ -261,6 +264,7 @@ actor PodWorker {
       Task { await self.wake() }
     }
     for id in tasks.keys { stopTasks(of: id) }
+    dropPreparations()
     statusTask?.cancel()
     context.references.release(uid)
     isOver = true
@@ -271,6 +275,7 @@ actor PodWorker {
   private func step() async {
     isDirty = false
     let now = context.time.now()
+    if intent != .run || isFinished { dropPreparations() }
     if let hold, now < hold.at {
       publishStatus(now: now)
       await pause(until: hold.at)
@@ -401,7 +406,7 @@ actor PodWorker {
         PodSnapshot.Container(
           name: name, role: role,
           runs: (runs[name] ?? []).map { $0.snapshot(sandboxCreatedAt: sandboxCreatedAt) }, backoff: backoffs[name],
-          retryAt: failures[name]?.retry.at))
+          retryAt: failures[name]?.retry.at, image: imageStep(name)))
     }
     return snapshot
   }

@@ -97,6 +97,11 @@ struct CNI: Sendable {
     }
   }
 
+  /// Whether one of the plugins opens ports of the host.
+  static func mapsPorts(_ configuration: JSON) -> Bool {
+    (configuration["plugins"]?.array ?? []).contains { $0.at("capabilities", "portMappings")?.bool == true }
+  }
+
   /// What goes to a plugin's standard input.
   static func input(_ attachment: Attachment, _ configuration: JSON, _ plugin: JSON, previous: JSON?) -> JSON {
     var input = plugin

@@ -187,6 +187,8 @@ public struct Sandbox: Sendable, Equatable {
   public var createdAt: Timestamp
   /// False when its namespaces are gone.
   public var isReady: Bool
+  /// Of a sandbox that was just made: ports of the host that are asked for and that no network plugin opens.
+  public var unmappedPorts: [PortMapping] = []
 }
 
 // MARK: - Container

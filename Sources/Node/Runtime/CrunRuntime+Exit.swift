@@ -34,7 +34,8 @@ extension CrunRuntime {
     }
   }
 
-  /// Blocks. A folder whose record cannot be read is a container of which only the folder was made: it is removed.
+  /// Blocks. A folder whose record cannot be read is a container of which only the folder was made: it is removed. A
+  /// sandbox's has to be taken apart, since the network may know of it.
   private func readRecords() -> ([ContainerRecord], [SandboxRecord]) {
     var containers: [ContainerRecord] = []
     let folder = "\(configuration.stateDirectory)/containers"
@@ -56,8 +57,9 @@ extension CrunRuntime {
         record.podUID == uid
       {
         sandboxes.append(record)
-      } else {
-        try? Directory.removeTree("\(pods)/\(uid)")
+      } else if (try? Self.checkName(uid, "pod uid")) != nil {
+        log.warning("a sandbox's record cannot be read: it is made anew", metadata: ["pod": "\(uid)"])
+        sandboxes.append(.torn(uid, at: time.now()))
       }
     }
     return (containers, sandboxes)

@@ -59,7 +59,11 @@ extension CrunRuntime {
         try save(complete)
       }
       state.withLock { $0.sandboxes[spec.podUID] = complete }
-      return sandbox(complete, isReady: true)
+      var made = sandbox(complete, isReady: true)
+      if let network = complete.network, !spec.portMappings.isEmpty, !CNI.mapsPorts(network) {
+        made.unmappedPorts = spec.portMappings
+      }
+      return made
     } catch {
       do throws(RuntimeError) { try await removeSandbox(spec.podUID) } catch let cleanup {
         log.warning("remove a sandbox that failed", metadata: ["pod": "\(spec.podUID)", "error": "\(cleanup)"])
@@ -74,13 +78,18 @@ extension CrunRuntime {
     for id in remaining { try await removeContainer(id) }
 
     if let record = state.withLock({ $0.sandboxes[podUID] }) {
-      if let configuration = record.network {
+      var configuration = record.network
+      if record.isTorn {
+        configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+      }
+      if let configuration {
         var attachment = attachment(record)
         if !Namespaces.isPinned(attachment.networkNamespace) { attachment.networkNamespace = "" }
         try await network.remove(attachment, configuration, result: record.networkResult)
       }
+      let paths = record.isTorn ? possibleCgroups(podUID) : [record.cgroupPath]
       try await Self.system { [cgroups] () throws(SystemError) in
-        try Cgroup(cgroups, path: record.cgroupPath).remove()
+        for path in paths { try Cgroup(cgroups, path: path).remove() }
       }
     }
     do throws(SystemError) { try await Namespaces.remove(folder: namespaceFolder(podUID)) } catch {
@@ -134,6 +143,10 @@ extension CrunRuntime {
     return Self.namespaces(hostNetwork: record.hostNetwork, hostIPC: record.hostIPC).allSatisfy {
       Namespaces.isPinned("\(namespaceFolder(record.podUID))/\($0.rawValue)")
     }
+  }
+
+  private func possibleCgroups(_ podUID: String) -> [String] {
+    QualityOfService.allCases.map { "/\(configuration.cgroupRoot)/\($0.cgroup(podUID: podUID))" }
   }
 
   private func attachment(_ record: SandboxRecord) -> CNI.Attachment {

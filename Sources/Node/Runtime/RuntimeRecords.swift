@@ -120,6 +120,9 @@ struct SandboxRecord: Sendable, Equatable {
   /// The network configuration that the pod was attached with; `nil` before that, and with `hostNetwork`.
   var network: JSON?
   var networkResult: JSON?
+  /// The folder is there and its record cannot be read, as after a power failure: not written. What the pod holds
+  /// beyond the folder, such as its address, is given back all the same.
+  var isTorn = false
 
   var json: JSON {
     var json: JSON = [
@@ -142,6 +145,13 @@ struct SandboxRecord: Sendable, Equatable {
 }
 
 extension SandboxRecord {
+  /// What the folder's name alone tells.
+  static func torn(_ podUID: String, at time: Timestamp) -> SandboxRecord {
+    SandboxRecord(
+      podUID: podUID, name: "", namespace: "", hostname: "", hostNetwork: false, hostPID: false, hostIPC: false,
+      cgroupPath: "", bootID: "", isComplete: false, ips: [], createdAt: time, portMappings: [], isTorn: true)
+  }
+
   init?(json: JSON) {
     guard let podUID = json["podUID"]?.string, let name = json["name"]?.string,
       let namespace = json["namespace"]?.string, let cgroupPath = json["cgroupPath"]?.string,

@@ -1,0 +1,44 @@
+import NIOHTTP1
+
+/// What a redirecting answer asks for (RFC 9110, section 15.4). Pure.
+enum Redirect: Sendable {
+  /// It is no redirect.
+  case none
+  case follow(HTTPRequest)
+  case refuse(String)
+
+  /// - Parameter allowsStepDown: whether a step down from HTTPS to this URL is configured.
+  init(status: Int, location: String?, of request: HTTPRequest, allowsStepDown: (HTTPURL) -> Bool) {
+    guard [301, 302, 303, 307, 308].contains(status) else {
+      self = .none
+      return
+    }
+    let isReading = request.method == .GET || request.method == .HEAD
+    guard isReading || status == 307 || status == 308 else {
+      self = .refuse("it redirects a \(request.method) with status \(status)")
+      return
+    }
+    guard let location else {
+      self = .refuse("it redirects without saying where to")
+      return
+    }
+    guard let url = request.url.resolving(location) else {
+      self = .refuse("it redirects to something that is no http or https URL")
+      return
+    }
+    if request.url.scheme == .https, url.scheme == .http, !allowsStepDown(url) {
+      self = .refuse(
+        "it redirects from HTTPS to plain HTTP (\(url.redacted)); "
+          + "configure \(url.authority) as plain HTTP if that is meant")
+      return
+    }
+    var next = request
+    next.url = url
+    if !url.hasSameOrigin(as: request.url) {
+      // Credentials are for the one who was asked; what they redirect to is often a store with a signed URL.
+      next.headers.remove(name: "authorization")
+      next.headers.remove(name: "cookie")
+    }
+    self = .follow(next)
+  }
+}

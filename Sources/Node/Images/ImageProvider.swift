@@ -1,0 +1,180 @@
+import Distribution
+import KubeTypes
+import NIOPosix
+import OCI
+import Wire
+
+/// An image of the store, as a name leads to it.
+struct FoundImage: Sendable {
+  var image: OCI.Image
+  var reference: Reference
+  /// What the name leads to: the image's manifest, or an index that has it.
+  var target: Digest
+
+  /// `imageID` of a container's status: `docker.io/library/nginx@sha256:…`, as containerd's `RepoDigests` have it.
+  var imageID: String { "\(reference.name)@\(target)" }
+}
+
+/// An image that is ready to be run.
+struct PreparedImage: Sendable {
+  var image: OCI.Image
+  /// The unpacked layers, top first.
+  var lowerDirectories: [String]
+  var imageID: String
+  /// Keeps the image from being removed until its container holds it.
+  var hold: ImageHold
+}
+
+/// Finds the images of containers by their pull policies, and pulls those that are not here.
+final class ImageProvider: Sendable {
+  typealias Pulls = PullCoordinator<PullRequest, FoundImage>
+
+  enum Finding: Sendable {
+    case here(FoundImage)
+    /// Only a registry knows.
+    case remote(Reference)
+  }
+
+  let catalog: ImageCatalog
+  let uses: ImageUses
+  private let pulls: Pulls
+  private let credentialsPath: String?
+
+  /// - Parameters:
+  ///   - puller: `nil` for a node without registries.
+  ///   - credentialsPath: see `NodeConfiguration.imageCredentialsPath`.
+  init(
+    catalog: ImageCatalog, puller: (any ImagePuller)?, uses: ImageUses, credentialsPath: String?,
+    parallelPullsMax: Int, time: any TimeSource
+  ) {
+    self.catalog = catalog
+    self.uses = uses
+    self.credentialsPath = credentialsPath
+    pulls = PullCoordinator(parallelMax: parallelPullsMax, time: time) { request in
+      guard let puller else {
+        throw NodeError(
+          .errImagePull,
+          "image \"\(request.reference)\" is not on this node, and the node has no registry client: import it with "
+            + "`apus image import FILE`")
+      }
+      let digest = try await puller.pull(request)
+      return try await NIOThreadPool.singleton.runIfActive {
+        var exact = request.reference
+        exact.tag = nil
+        exact.digest = digest
+        guard var found = try catalog.find(exact.description) else {
+          throw NodeError(.errImagePull, "image \(request.reference) was pulled as \(digest) and is not in the store")
+        }
+        found.reference = request.reference
+        uses.pulled(found)
+        return found
+      }
+    }
+  }
+
+  // MARK: - Finding
+
+  /// Where the container's image is by its policy.
+  func find(_ container: Container) async throws(NodeError) -> Finding {
+    let name = container.image ?? ""
+    let reference: Reference
+    do {
+      reference = try Reference(parsing: name)
+    } catch {
+      throw NodeError(.invalidImageName, "Failed to apply default image tag \"\(name)\": \(error)")
+    }
+    let found: FoundImage?
+    let isOwn: Bool
+    do {
+      (found, isOwn) = try await NIOThreadPool.singleton.runIfActive { [catalog] in
+        (try catalog.find(name), try catalog.isOwn(reference))
+      }
+    } catch {
+      throw NodeError(.errImagePull, "Failed to inspect image \"\(name)\": \(describe(error))")
+    }
+    // Unknown policies do not pass the API's validation.
+    let policy = container.imagePullPolicy.flatMap(ImagePolicy.init(rawValue:)) ?? .ifNotPresent
+    switch policy.decide(name, isHere: found != nil, isOwn: isOwn) {
+    case .fail(let error): throw error
+    case .use: return found.map { .here($0) } ?? .remote(reference)
+    case .pull: return .remote(reference)
+    }
+  }
+
+  /// Whether the container's image, which could not be had before, can be had now without a registry.
+  func isHere(_ container: Container) async -> Bool {
+    guard case .here = try? await find(container) else { return false }
+    return true
+  }
+
+  // MARK: - Pulling
+
+  /// - Parameter secrets: the pod's pull secrets, in its order.
+  func pull(_ reference: Reference, secrets: [Secret]) async throws -> Pulls.Outcome {
+    let credentials = try await credentials(for: reference, secrets: secrets)
+    return try await pulls.pull(PullRequest(reference: reference, credentials: credentials))
+  }
+
+  /// The secrets' credentials first, then the node's (kubelet's `UnionDockerKeyring`).
+  private func credentials(for reference: Reference, secrets: [Secret]) async throws(NodeError) -> [Credentials] {
+    var found = try PullSecrets.configuration(of: secrets).credentials(for: reference)
+    for credentials in try await nodeCredentials().credentials(for: reference) where !found.contains(credentials) {
+      found.append(credentials)
+    }
+    return found
+  }
+
+  private func nodeCredentials() async throws(NodeError) -> DockerConfiguration {
+    guard let path = credentialsPath else { return DockerConfiguration() }
+    do {
+      return try await NIOThreadPool.singleton.runIfActive {
+        guard let bytes = Files.read(path, limit: PullSecrets.sizeMax) else { return DockerConfiguration() }
+        return try DockerConfiguration(parsing: bytes)
+      }
+    } catch {
+      throw NodeError(.errImagePull, "the node's registry credentials in \(path): \(describe(error))")
+    }
+  }
+
+  // MARK: - Preparing
+
+  /// Holds and unpacks the image.
+  func prepare(_ found: FoundImage) async throws(NodeError) -> PreparedImage {
+    let image = found.image
+    do {
+      let hold = try await NIOThreadPool.singleton.runIfActive { [uses] in try uses.hold(image.digest) }
+      guard let hold else {
+        throw NodeError(.errImagePull, "image \(found.reference) was removed while it was being prepared")
+      }
+      let folders = try await catalog.store.unpack(image)
+      return PreparedImage(image: image, lowerDirectories: folders, imageID: found.imageID, hold: hold)
+    } catch let error as NodeError {
+      throw error
+    } catch {
+      throw NodeError(.createContainerError, "unpacking image \(found.reference): \(describe(error))")
+    }
+  }
+}
+
+/// What the node asks of the store. Every call blocks: make it on the thread pool.
+struct ImageCatalog: Sendable {
+  let store: ImageStore
+
+  /// The image of a name as a pod has it: also by a digest or an image id.
+  func find(_ name: String) throws(OCIError) -> FoundImage? {
+    guard let image = try store.image(name) else { return nil }
+    let reference = try Reference(parsing: name)
+    var target = reference.digest
+    if target == nil, let tag = reference.tag {
+      target = try store.content.manifest(.tag(tag), in: store.content.repository(for: reference))?.digest
+    }
+    return FoundImage(image: image, reference: reference, target: target ?? image.digest)
+  }
+
+  /// Whether there is nobody to ask for the image but the store: its name belongs to the node's own registry, or is
+  /// below `localhost/`, which names no registry.
+  func isOwn(_ reference: Reference) throws(OCIError) -> Bool {
+    if reference.registry == "localhost" { return true }
+    return try store.content.repository(for: reference).host.isEmpty
+  }
+}

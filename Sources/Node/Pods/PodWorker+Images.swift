@@ -1,0 +1,222 @@
+import ControllerKit
+import Distribution
+import KubeTypes
+import Logging
+import NIOPosix
+import OCI
+import Wire
+
+extension PodWorker {
+  /// How far the image of a container's next run is. It is got in the background, so that neither the other containers
+  /// nor the pod's end wait for it.
+  enum Preparation: Sendable {
+    case underway(id: Int, image: String, task: Task<Void, Never>)
+    case ready(image: String, PreparedImage)
+
+    var image: String {
+      switch self {
+      case .underway(_, let image, _), .ready(let image, _): image
+      }
+    }
+  }
+
+  func imageStep(_ name: String) -> PodSnapshot.ImageStep {
+    switch preparations[name] {
+    case nil: .absent
+    case .underway: .underway
+    case .ready: .ready
+    }
+  }
+
+  /// Begins to get the container's image.
+  func prepareImage(_ name: String) {
+    guard let container = container(name), intent == .run, preparations[name] == nil else { return }
+    lastPreparation += 1
+    let id = lastPreparation
+    let task = Task {
+      let began = context.time.now()
+      let result: Result<PreparedImage, NodeError>
+      do throws(NodeError) { result = .success(try await preparedImage(for: container)) } catch {
+        result = .failure(error)
+      }
+      preparationEnded(name, id, began: began, result)
+    }
+    preparations[name] = .underway(id: id, image: container.image ?? "", task: task)
+  }
+
+  /// Breaks off what is under way and lets go what is ready.
+  func dropPreparations() {
+    for name in preparations.keys { dropPreparation(name) }
+  }
+
+  func dropPreparation(_ name: String) {
+    if case .underway(_, _, let task) = preparations.removeValue(forKey: name) { task.cancel() }
+  }
+
+  /// The specification names other images now: what was got or failed for the old ones counts no longer.
+  func dropOutdatedImages() {
+    for (container, _) in allContainers {
+      let name = container.name ?? ""
+      if let preparation = preparations[name], preparation.image != container.image ?? "" { dropPreparation(name) }
+      if let failure = failures[name], failure.isAboutImage, failure.image != container.image ?? "" {
+        failures[name] = nil
+      }
+    }
+  }
+
+  private func preparationEnded(
+    _ name: String, _ id: Int, began: Timestamp, _ result: Result<PreparedImage, NodeError>
+  ) {
+    // Another one may have taken the place of a preparation that was broken off.
+    guard case .underway(id, let image, _) = preparations[name] else { return }
+    switch result {
+    case .success(let prepared): preparations[name] = .ready(image: image, prepared)
+    case .failure(let error):
+      preparations[name] = nil
+      if error.reason == .errImagePull { pullFailed(image, error.message, began: began) }
+      startFailed(name, error)
+    }
+    wake()
+  }
+
+  private func preparedImage(for container: Container) async throws(NodeError) -> PreparedImage {
+    let name = container.name ?? ""
+    let image = container.image ?? ""
+    let backoff = pullBackoffs[image].flatMap { $0.retryAt(now: context.time.now()) == nil ? nil : $0 }
+    let finding: ImageProvider.Finding
+    do {
+      finding = try await context.images.find(container)
+    } catch {
+      if error.reason == .errImagePull, let backoff { throw Self.waits(image, backoff) }
+      throw error
+    }
+    switch finding {
+    case .here(let found):
+      event(.normal, "Pulled", "Container image \"\(image)\" already present on machine", container: name)
+      return try await context.images.prepare(found)
+    case .remote(let reference):
+      if let backoff { throw Self.waits(image, backoff) }
+      let secrets = await pullSecrets()
+      event(.normal, "Pulling", "Pulling image \"\(image)\"", container: name)
+      let began = context.time.now()
+      let outcome: ImageProvider.Pulls.Outcome
+      do {
+        outcome = try await context.images.pull(reference, secrets: secrets)
+      } catch let error as NodeError {
+        throw error
+      } catch {
+        throw NodeError(.errImagePull, describe(error))
+      }
+      let waited = max(outcome.duration, context.time.now().since(began))
+      event(
+        .normal, "Pulled",
+        "Successfully pulled image \"\(image)\" in \(Self.milliseconds(outcome.duration)) "
+          + "(\(Self.milliseconds(waited)) including waiting). Image size: \(outcome.value.image.size) bytes.",
+        container: name)
+      return try await context.images.prepare(outcome.value)
+    }
+  }
+
+  private static func waits(_ image: String, _ backoff: PullBackoff) -> NodeError {
+    NodeError(.imagePullBackOff, "Back-off pulling image \"\(image)\": ErrImagePull: \(backoff.message)")
+  }
+
+  /// As Go prints a duration that is truncated to milliseconds.
+  static func milliseconds(_ duration: Duration) -> String {
+    let (seconds, attoseconds) = duration.components
+    return GoDuration.format(.milliseconds(seconds * 1000 + attoseconds / 1_000_000_000_000_000))
+  }
+
+  /// The pod's pull secrets that can be had. The API has put those of its service account there when the pod named none.
+  private func pullSecrets() async -> [Secret] {
+    var secrets: [Secret] = []
+    var missing: [String] = []
+    for reference in pod.spec.imagePullSecrets {
+      guard let name = reference.name, !name.isEmpty else { continue }
+      let key = ObjectReferenceKey(kind: .secret, namespace: key.namespace, name: name)
+      if let object = try? await context.references.get(key) {
+        secrets.append(object.decode(Secret.self))
+      } else {
+        missing.append(name)
+      }
+    }
+    if !missing.isEmpty {
+      event(
+        .warning, "FailedToRetrieveImagePullSecret",
+        "Unable to retrieve some image pull secrets (\(missing.joined(separator: ", "))); "
+          + "attempting to pull the image may not succeed.")
+    }
+    return secrets
+  }
+
+  // MARK: - Use
+
+  /// From now on the container keeps the image, also beyond the server's life.
+  func imageUsed(by id: String, _ prepared: PreparedImage) async {
+    let digest = prepared.image.digest
+    do {
+      try await NIOThreadPool.singleton.runIfActive { [context] in try context.images.uses.began(id, digest) }
+    } catch {
+      context.log.warning("image not pinned", metadata: ["container": "\(id)", "error": "\(describe(error))"])
+    }
+  }
+
+  /// The runtime has removed the containers.
+  func imageUnused(by ids: [String]) async {
+    try? await NIOThreadPool.singleton.runIfActive { [context] in
+      for id in ids { context.images.uses.ended(id) }
+    }
+  }
+
+  // MARK: - Failures
+
+  private func pullFailed(_ image: String, _ message: String, began: Timestamp) {
+    let now = context.time.now()
+    guard var backoff = pullBackoffs[image] else {
+      pullBackoffs[image] = PullBackoff(now: now, message: message)
+      return
+    }
+    // Containers with the same image share one pull, and its failure counts once.
+    if backoff.failedAt >= began { return }
+    backoff.failed(now: now, message: message)
+    pullBackoffs[image] = backoff
+  }
+
+  /// When a container whose image could not be had tries again.
+  func imageRetry(after error: NodeError, image: String, known: Retry?, now: Timestamp) -> Retry {
+    var retry = known ?? Retry(at: now)
+    switch error.reason {
+    case .errImagePull:
+      // Soon, to find the back-off and say so.
+      retry.failures += 1
+      retry.at = now.adding(PullBackoff.reportTime)
+    case .imagePullBackOff: retry.at = pullBackoffs[image]?.retryAt(now: now) ?? now
+    default:
+      // Only an import or another name helps; both end the wait at once.
+      retry.failed(now: now, backoff: Backoff(first: .seconds(10), longest: .seconds(300)), using: &random)
+    }
+    return retry
+  }
+
+  func announceImageFailure(_ error: NodeError, container name: String) {
+    let image = container(name)?.image ?? ""
+    switch error.reason {
+    case .errImagePull:
+      event(.warning, "Failed", "Failed to pull image \"\(image)\": \(error.message)", container: name)
+    case .imagePullBackOff: event(.normal, "BackOff", "Back-off pulling image \"\(image)\"", container: name)
+    case .errImageNeverPull: event(.warning, "ErrImageNeverPull", error.message, container: name)
+    case .invalidImageName: event(.warning, "InspectFailed", error.message, container: name)
+    default: break
+    }
+  }
+
+  /// The names of the store changed: what waits for an image that is there now tries again at once. What only a registry
+  /// has is left to its back-off.
+  func imagesChanged() async {
+    for name in failures.keys where failures[name]?.isAboutImage == true {
+      guard let container = container(name), await context.images.isHere(container) else { continue }
+      if failures[name]?.isAboutImage == true { failures[name]?.retry.at = context.time.now() }
+      wake()
+    }
+  }
+}

@@ -1,0 +1,259 @@
+import Glibc
+import LinuxSystem
+import SQLite
+import Synchronization
+
+extension ContentStore {
+  /// Where a blob is, or would be. The file may go at any time unless a lease or a pin keeps it.
+  public func blobPath(_ digest: Digest) -> String { "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex)" }
+
+  /// The size of a blob in bytes; `nil` when it is not here, also when it waits in the trash or was found damaged.
+  public func blobSize(_ digest: Digest) throws(OCIError) -> Int64? {
+    try readers.read { (catalog: Catalog) throws(OCIError) in
+      try catalog.first("SELECT size FROM blob WHERE digest = ?1 AND state = 1", .init(digest)) { row in row.integer(0)
+      }
+    }
+  }
+
+  /// Opens a blob; `nil` when it is not here.
+  public func openBlob(_ digest: Digest) throws(OCIError) -> BlobFile? {
+    guard let size = try blobSize(digest) else { return nil }
+    return try openFile(digest, size: size)
+  }
+
+  func openFile(_ digest: Digest, size: Int64) throws(OCIError) -> BlobFile? {
+    let path = blobPath(digest)
+    let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    guard fd >= 0 else {
+      // It may have been collected since it was looked up.
+      if errno == ENOENT { return nil }
+      throw OCIError(SystemError.last("open \(path)"))
+    }
+    return BlobFile(descriptor: fd, size: size, digest: digest)
+  }
+
+  /// A small blob, verified again: manifests and configurations decide what is run.
+  /// - Parameter limit: bytes that it may have; `limits.documentMax` without.
+  public func document(_ digest: Digest, limit: Int? = nil) throws(OCIError) -> [UInt8] {
+    let path = blobPath(digest)
+    guard try blobSize(digest) != nil else {
+      throw OCIError(.notFound, "the blob \(digest) is not in the store", digests: [digest])
+    }
+    let bytes: [UInt8]
+    do {
+      bytes = try DurableFile.read(path, limit: limit ?? limits.documentMax)
+    } catch {
+      switch error.errno {
+      case ENOENT: throw OCIError(.notFound, "the blob \(digest) is not in the store", digests: [digest])
+      case EFBIG:
+        throw OCIError(.limitExceeded, "the document \(digest) has more than \(limit ?? limits.documentMax) bytes")
+      default: throw OCIError(error)
+      }
+    }
+    guard Digest(of: bytes, digest.algorithm) == digest else {
+      throw OCIError(
+        .digestMismatch, "\(path) is damaged; remove the image and import or push it again", digests: [digest])
+    }
+    return bytes
+  }
+
+  /// Begins a blob in the store's workspace.
+  /// - Parameter algorithm: of the digest under which it will be stored.
+  public func newBlob(_ algorithm: Digest.Algorithm = .sha256) throws(OCIError) -> BlobWriter {
+    try BlobWriter(store: self, path: try stagedPath(), algorithm: algorithm)
+  }
+
+  /// Stores bytes that are in memory.
+  public func storeBlob(
+    _ bytes: [UInt8], expecting digest: Digest? = nil, lease: Lease
+  ) throws(OCIError) -> StoredBlob {
+    let writer = try newBlob(digest?.algorithm ?? .sha256)
+    try writer.write(bytes)
+    return try writer.commit(expecting: digest, lease: lease)
+  }
+
+  /// Syncs a staged file, unless its blob is here, and makes a change that stores it.
+  ///
+  /// - Parameter change: gets the blob's row; runs in the transaction.
+  func store<T: Sendable>(
+    _ staged: StagedFile, _ change: @escaping @Sendable (Transaction, _ blob: Int64) throws(OCIError) -> T
+  ) throws(OCIError) -> T {
+    var status = stat()
+    // One of another size was damaged by the disk.
+    let isHere =
+      try blobSize(staged.digest) == staged.size && stat(blobPath(staged.digest), &status) == 0
+      && Int64(status.st_size) == staged.size
+    faults.pause()
+    if isHere {
+      // The file need not be synced. When the blob goes at this very moment, it is stored after all.
+      let result: T? = try writer.perform { (transaction: Transaction) throws(OCIError) in
+        guard let (id, _) = try transaction.presentBlob(staged.digest) else { return nil }
+        transaction.afterCommit.append { _ = Glibc.unlink(staged.path) }
+        return try change(transaction, id)
+      }
+      if let result { return result }
+    }
+    try sync(staged.descriptor, staged.path)
+    faults.pause()
+    return try writer.perform { (transaction: Transaction) throws(OCIError) in
+      let id = try transaction.place(staged.path, staged.digest, size: staged.size)
+      return try change(transaction, id)
+    }
+  }
+}
+
+/// A finished file that is to become a blob.
+struct StagedFile: Sendable {
+  var path: String
+  var descriptor: Int32
+  var digest: Digest
+  var size: Int64
+}
+
+/// A blob that is open for reading. It stays readable when the blob is deleted meanwhile. Closed with the object.
+public final class BlobFile: Sendable {
+  /// For `sendfile` and `pread`; owned by the object.
+  public let descriptor: Int32
+  public let size: Int64
+  public let digest: Digest
+
+  init(descriptor: Int32, size: Int64, digest: Digest) {
+    self.descriptor = descriptor
+    self.size = size
+    self.digest = digest
+  }
+
+  deinit { _ = Glibc.close(descriptor) }
+
+  /// Fills the front of `buffer` with what is at `offset`; returns how many bytes, 0 at the end.
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(OCIError) -> Int {
+    while true {
+      let count = pread(descriptor, buffer.baseAddress, buffer.count, Int(offset))
+      if count >= 0 { return count }
+      if errno != EINTR { throw OCIError(SystemError.last("read the blob \(digest)")) }
+    }
+  }
+}
+
+/// A blob that has been stored.
+public struct StoredBlob: Sendable, Equatable {
+  public var digest: Digest
+  public var size: Int64
+}
+
+/// Writes a blob while hashing it. Used by one thread at a time. What is not committed is removed with the object.
+public final class BlobWriter: Sendable {
+  private let store: ContentStore
+  private let path: String
+  private let descriptor: Int32
+  private let state: Mutex<State>
+
+  private struct State {
+    var hasher: DigestHasher
+    var size: Int64 = 0
+    var isFinished = false
+  }
+
+  init(store: ContentStore, path: String, algorithm: Digest.Algorithm) throws(OCIError) {
+    self.store = store
+    self.path = path
+    descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    state = Mutex(State(hasher: DigestHasher(algorithm)))
+    guard descriptor >= 0 else { throw OCIError(SystemError.last("create \(path)")) }
+  }
+
+  deinit {
+    cancel()
+    if descriptor >= 0 { _ = close(descriptor) }
+  }
+
+  /// Bytes so far.
+  public var size: Int64 { state.withLock { $0.size } }
+
+  /// The digest of the bytes so far.
+  public var digest: Digest { state.withLock { $0.hasher.finish() } }
+
+  public func write(_ bytes: UnsafeRawBufferPointer) throws(OCIError) {
+    let code: Int32 = state.withLock { state in
+      guard !state.isFinished else { return EBADF }
+      let code = DurableFile.writeAll(descriptor, bytes)
+      guard code == 0 else { return code }
+      state.hasher.update(bytes)
+      state.size += Int64(bytes.count)
+      return 0
+    }
+    guard code == 0 else {
+      // A part of the bytes may have been written: the blob cannot go on.
+      cancel()
+      throw OCIError(SystemError("write the blob \(path)", errno: code))
+    }
+  }
+
+  public func write(_ bytes: [UInt8]) throws(OCIError) {
+    try bytes.withUnsafeBufferPointer { (buffer) throws(OCIError) in try write(UnsafeRawBufferPointer(buffer)) }
+  }
+
+  /// Stores the blob, pinned by the lease until something refers to it. A blob that is here already is not stored twice.
+  ///
+  /// When it throws, nothing has been stored; with `digestMismatch` the bytes are gone as well.
+  /// - Parameter expecting: the digest that the bytes must have; may be of another algorithm.
+  public func commit(expecting: Digest? = nil, lease: Lease) throws(OCIError) -> StoredBlob {
+    let staged = try finish(expecting: expecting)
+    let pin = lease.pinning(staged.digest)
+    try store.store(staged, pin)
+    lease.hasBeenUsed()
+    state.withLock { $0.isFinished = true }
+    return StoredBlob(digest: staged.digest, size: staged.size)
+  }
+
+  private func finish(expecting: Digest?) throws(OCIError) -> StagedFile {
+    let (digest, size, isFinished) = state.withLock { ($0.hasher.finish(), $0.size, $0.isFinished) }
+    guard !isFinished else { throw OCIError(.closed, "the blob has been committed or cancelled already") }
+    var staged = StagedFile(path: path, descriptor: descriptor, digest: digest, size: size)
+    guard let expecting else { return staged }
+    if expecting.algorithm != digest.algorithm {
+      staged.digest = try store.hash(descriptor, path, expecting.algorithm)
+    }
+    guard staged.digest == expecting else {
+      cancel()
+      throw OCIError(
+        .digestMismatch,
+        "the content has the digest \(staged.digest), but \(expecting) was expected; nothing was stored",
+        digests: [expecting])
+    }
+    return staged
+  }
+
+  /// Gives up: the bytes are removed.
+  public func cancel() {
+    let isOpen = state.withLock { state in
+      defer { state.isFinished = true }
+      return !state.isFinished
+    }
+    if isOpen { _ = unlink(path) }
+  }
+}
+
+extension ContentStore {
+  /// The digest of a whole file, read from its beginning.
+  func hash(_ descriptor: Int32, _ path: String, _ algorithm: Digest.Algorithm) throws(OCIError) -> Digest {
+    try hasher(of: descriptor, path, algorithm).finish()
+  }
+
+  func hasher(of descriptor: Int32, _ path: String, _ algorithm: Digest.Algorithm) throws(OCIError) -> DigestHasher {
+    var hasher = DigestHasher(algorithm)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
+    defer { buffer.deallocate() }
+    var offset = 0
+    while true {
+      let count = pread(descriptor, buffer.baseAddress, buffer.count, offset)
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw OCIError(SystemError.last("read \(path)"))
+      }
+      if count == 0 { return hasher }
+      hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+      offset += count
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Glibc
+import LinuxSystem
+
+extension Image {
+  /// Layers that are no image yet, for `ImageStore.unpack`.
+  /// - Parameter label: for errors.
+  public init(layers: [Layer], label: String) {
+    self.init(
+      names: [label], digest: Digest(of: []), id: Digest(of: []), size: 0, config: ImageConfig(), layers: layers)
+  }
+}
+
+extension Image.Layer {
+  /// A layer by its parts, for whoever makes images.
+  public init(blob digest: Digest, diffID: Digest, size: Int64, mediaType: String) {
+    self.init(digest: digest, diffID: diffID, size: size, mediaType: mediaType)
+  }
+}
+
+extension ImageStore {
+  /// Takes over a folder that has a layer's files as `unpack` would make them: an overlay's upper folder that the layer was
+  /// written from, durable (syncfs(2)) and on the store's file system. Nothing is done when the layer is unpacked already.
+  /// Blocks shortly.
+  public func adopt(_ folder: String, as layer: Image.Layer) throws(OCIError) {
+    try content.noteUnpacked([layer])
+    let workspace = try content.locked { () throws(OCIError) in try Workspace(root: root) }
+    let made = "\(workspace.path)/layer"
+    try system { () throws(SystemError) in try Directory.create(made, mode: 0o755) }
+    guard rename(folder, "\(made)/fs") == 0 else { throw OCIError(SystemError.last("rename \(folder)")) }
+    let target = "\(root)/unpacked/\(layer.diffID.hex)"
+    guard rename(made, target) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
+      throw OCIError(SystemError.last("rename \(made) to \(target)"))
+    }
+    try system { () throws(SystemError) in try Directory.sync("\(root)/unpacked") }
+  }
+}
+
+/// Archives of other people, as `ADD` and a build's context have them.
+public enum ArchiveExtractor {
+  /// Unpacks a tar archive, also compressed with gzip or zstd, into a folder, with the care of a layer: nothing outside
+  /// the folder is touched, devices are made, whiteouts hide. Needs root. Blocks.
+  ///
+  /// - Parameter label: the archive, for errors.
+  public static func extract(
+    _ path: String, into folder: String, label: String, limits: ImageLimits = ImageLimits()
+  ) throws(OCIError) {
+    let source = try Compression.open(try FileSource(path), limits: limits, label: label)
+    var extractor = try LayerExtractor(root: folder, label: label)
+    try extractor.extract(source, limits: limits)
+  }
+
+  /// Whether a file is a tar archive, also compressed with gzip or zstd: whether it begins with a member. Blocks shortly.
+  public static func isArchive(_ path: String) -> Bool {
+    guard let file = try? FileSource(path),
+      let source = try? Compression.open(file, limits: ImageLimits(), label: path)
+    else { return false }
+    var reader = TarReader(source, label: path)
+    return (try? reader.next()) != nil
+  }
+}

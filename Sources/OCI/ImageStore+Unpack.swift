@@ -1,0 +1,57 @@
+import Glibc
+import LinuxSystem
+
+extension ImageStore {
+  /// The folders of the image's layers, top first, as an overlay's `lowerdir` wants them. Each layer is unpacked once.
+  ///
+  /// A layer whose content is not what the configuration's diffID says is refused and not kept. The folders stay as long
+  /// as the image has a name, or is pinned: whoever mounts them pins it first.
+  public func unpack(_ image: Image) async throws(OCIError) -> [String] {
+    try await blocking { () throws(OCIError) in
+      // First the note, then the look: what is removed between the two is missing now and comes again.
+      try self.content.noteUnpacked(image.layers)
+      for layer in image.layers where access("\(self.folder(layer))/fs", F_OK) != 0 {
+        try self.unpackNow(layer, of: image)
+      }
+      return image.layers.reversed().map { "\(self.folder($0))/fs" }
+    }
+  }
+
+  private func folder(_ layer: Image.Layer) -> String { "\(root)/unpacked/\(layer.diffID.hex)" }
+
+  private func unpackNow(_ layer: Image.Layer, of image: Image) throws(OCIError) {
+    let target = folder(layer)
+    // One at a time for each layer, among threads as among processes.
+    let fd = try ContentStore.lockFile("\(root)/unpacked/.\(layer.diffID.hex).lock")
+    defer { _ = close(fd) }
+    defer { _ = unlink("\(root)/unpacked/.\(layer.diffID.hex).lock") }
+    if access("\(target)/fs", F_OK) == 0 { return }
+
+    let label = "layer \(layer.digest) of \(image.names.first ?? image.digest.description)"
+    let workspace = try content.locked { () throws(OCIError) in try Workspace(root: root) }
+    let folder = "\(workspace.path)/layer"
+    try system { () throws(SystemError) in try Directory.create("\(folder)/fs", mode: 0o755) }
+    guard try content.blobSize(layer.digest) != nil else {
+      throw OCIError(.notFound, "\(label) is not in the store; import or pull the image again", digests: [layer.digest])
+    }
+    let blob = try FileSource(blobPath(layer.digest))
+    let limits = content.limits
+    let source = HashingSource(
+      try Compression.open(blob, limits: limits, label: label), algorithm: layer.diffID.algorithm)
+    var extractor = try LayerExtractor(root: "\(folder)/fs", label: label)
+    try extractor.extract(source, limits: limits)
+    // What follows the end of the archive belongs to the digest, too.
+    try source.drain()
+    guard source.digest == layer.diffID else {
+      throw OCIError(
+        .digestMismatch,
+        "\(label) has the diffID \(source.digest), but the image's configuration says \(layer.diffID); "
+          + "the image is damaged, remove it and import it again")
+    }
+    try extractor.sync()
+    guard rename(folder, target) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
+      throw OCIError(SystemError.last("rename \(folder) to \(target)"))
+    }
+    try system { () throws(SystemError) in try Directory.sync("\(root)/unpacked") }
+  }
+}

@@ -1,0 +1,141 @@
+import Glibc
+import LinuxSystem
+import Synchronization
+import Wire
+
+/// A blob that comes into a repository piece by piece, over several requests and over restarts of the server.
+///
+/// Thread safe; what two threads append at the same time is told apart by the offsets they give. The bytes in its file
+/// are all its state, so that nothing of it has to be made durable before it is finished.
+public final class Upload: Sendable {
+  public let id: String
+  public let repository: Repository
+  let path: String
+  /// The store keeps open uploads; they do not keep the store.
+  private weak let store: ContentStore?
+  /// Locked as long as it is open, so that no other process takes it for forgotten.
+  private let descriptor: Int32
+  private let state: Mutex<State>
+
+  private struct State {
+    var hasher: DigestHasher
+    var algorithm: Digest.Algorithm
+    var offset: Int64
+    var isFinished = false
+  }
+
+  /// Opens the file, or makes it; `nil` when there is none.
+  init?(
+    store: ContentStore, id: String, repository: Repository, path: String, creating: Bool, algorithm: Digest.Algorithm
+  ) throws(OCIError) {
+    self.store = store
+    self.id = id
+    self.repository = repository
+    self.path = path
+    descriptor = Glibc.open(path, O_RDWR | O_APPEND | O_CLOEXEC | (creating ? O_CREAT | O_EXCL : 0), 0o644)
+    state = Mutex(State(hasher: DigestHasher(algorithm), algorithm: algorithm, offset: 0))
+    guard descriptor >= 0 else {
+      if errno == ENOENT, !creating { return nil }
+      throw OCIError(SystemError.last("open the upload \(path)"))
+    }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      throw OCIError(.busy, "the upload \(id) is used by another process")
+    }
+    // Whoever held the lock before may have removed it.
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_nlink > 0 else { return nil }
+    if !creating {
+      let hasher = try store.hasher(of: descriptor, path, algorithm)
+      state.withLock { state in
+        state.hasher = hasher
+        state.offset = Int64(status.st_size)
+      }
+    }
+    touch()
+  }
+
+  deinit { if descriptor >= 0 { _ = close(descriptor) } }
+
+  /// How many bytes there are.
+  public var offset: Int64 { state.withLock { $0.offset } }
+
+  /// Appends bytes.
+  /// - Parameter at: where the sender says that they begin.
+  /// - Throws: `outOfOrder` when that is not where the upload ends; `notFound` when it has been finished or cancelled.
+  ///   After `diskFull` the upload ends where it ended before.
+  public func append(_ bytes: UnsafeRawBufferPointer, at: Int64? = nil) throws(OCIError) {
+    let failure: OCIError? = state.withLock { state in
+      guard !state.isFinished else { return gone }
+      if let at, at != state.offset {
+        return OCIError(
+          .outOfOrder, "the bytes begin at \(at), but the upload \(id) has \(state.offset) bytes so far")
+      }
+      let code = DurableFile.writeAll(descriptor, bytes)
+      guard code == 0 else {
+        _ = ftruncate(descriptor, Int(state.offset))
+        return OCIError(SystemError("write the upload \(id)", errno: code))
+      }
+      state.hasher.update(bytes)
+      state.offset += Int64(bytes.count)
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  public func append(_ bytes: [UInt8], at: Int64? = nil) throws(OCIError) {
+    try bytes.withUnsafeBufferPointer { (buffer) throws(OCIError) in
+      try append(UnsafeRawBufferPointer(buffer), at: at)
+    }
+  }
+
+  /// Stores the bytes as a blob of the repository, and ends the upload. Durable when it returns.
+  /// - Throws: `digestMismatch` when the digest is another one: the upload is gone then, and nothing was stored.
+  ///   `quotaExceeded`, `diskFull`: the upload stays and can be finished later.
+  public func finish(_ digest: Digest) throws(OCIError) -> StoredBlob {
+    let snapshot = state.withLock { $0.isFinished ? nil : $0 }
+    guard let snapshot else { throw gone }
+    guard let store else { throw OCIError(.closed, "the image store is closed") }
+    var staged = StagedFile(
+      path: path, descriptor: descriptor, digest: snapshot.hasher.finish(), size: snapshot.offset)
+    if snapshot.algorithm != digest.algorithm {
+      staged.digest = try store.hash(descriptor, path, digest.algorithm)
+    }
+    guard staged.digest == digest else {
+      cancel()
+      throw OCIError(
+        .digestMismatch, "the content has the digest \(staged.digest), but \(digest) was given; nothing was stored",
+        digests: [digest])
+    }
+    let repository = repository
+    try store.store(staged) { (transaction: Transaction, blob: Int64) throws(OCIError) in
+      try transaction.link(blob, in: try transaction.repositoryID(repository))
+    }
+    end()
+    return StoredBlob(digest: digest, size: staged.size)
+  }
+
+  /// Ends the upload and removes its bytes. Without effect when it has ended.
+  public func cancel() {
+    guard end() else { return }
+    _ = unlink(path)
+  }
+
+  /// Remembers when it was used, for the collection of those that nobody goes on with.
+  func touch() {
+    guard let now = store?.time.now().microseconds else { return }
+    let time = timespec(tv_sec: Int(now / 1_000_000), tv_nsec: Int(now % 1_000_000) * 1000)
+    _ = futimens(descriptor, [time, time])
+  }
+
+  @discardableResult
+  private func end() -> Bool {
+    let isFirst = state.withLock { state in
+      defer { state.isFinished = true }
+      return !state.isFinished
+    }
+    if isFirst { store?.uploads.withLock { $0[id] = nil } }
+    return isFirst
+  }
+
+  private var gone: OCIError { OCIError(.notFound, "the upload \(id) has ended; begin a new one") }
+}
