@@ -34,6 +34,7 @@ var targets: [Target] = [
   // Layer 0: bytes and system calls.
   .target(name: "CLinux"),
   .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+  .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
   .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
   .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -76,6 +77,9 @@ targets += room(
     "CLinux", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", nio, posix,
     logging,
   ])
+targets += room(
+  "Registry",
+  ["CCrypt", "Distribution", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto, logging])
 // Layer 7: the one place where capabilities are put together, and the schema compiler.
 targets += [
   .executableTarget(

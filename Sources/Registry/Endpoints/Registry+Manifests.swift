@@ -1,0 +1,249 @@
+import Distribution
+import NIOCore
+import NIOHTTP1
+import OCI
+import Telemetry
+import Wire
+
+extension Registry {
+  // MARK: Reading
+
+  /// GET and HEAD of a manifest.
+  func manifest(_ reference: ManifestReference, _ call: Call) async throws -> Reply {
+    var record: ManifestRecord?
+    if let target = call.upstream {
+      record = try await pullThrough.manifest(reference, target)
+    } else {
+      record = try await blocking { [content] () throws(OCIError) in
+        try content.manifest(reference, in: call.repository)
+      }
+    }
+    if record == nil, case .tag(let tag) = reference, let subject = Names.subject(ofReferrersTag: tag) {
+      // Clients without the referrers API look for its list under this tag. It is made from what is there.
+      if let list = try await referrersIndex(subject, nil, call) {
+        return Self.reply(
+          list.bytes, mediaType: MediaType.index, digest: Digest(of: list.bytes), call.request)
+      }
+    }
+    guard var found = record else { throw RegistryError.manifestUnknown(reference.description) }
+    if case .tag = reference { found = try await acceptable(found, call) }
+    if call.request.method == .GET, events.isWanted(.pull, call.name) {
+      events.post(event(.pull, found, tags: reference.tags, call))
+    }
+    return Self.reply(found.bytes, mediaType: found.mediaType, digest: found.digest, call.request)
+  }
+
+  private static func reply(_ bytes: [UInt8], mediaType: String, digest: Digest, _ request: Request) -> Reply {
+    let headers: [(name: String, value: String)] = [
+      ("Content-Type", mediaType), ("Docker-Content-Digest", digest.description), ("ETag", "\"\(digest)\""),
+    ]
+    if Preconditions.matches(ifNoneMatch: request.header("if-none-match"), entityTag: digest.description) {
+      return Reply(status: 304, headers: Array(headers.dropFirst()))
+    }
+    return Reply(status: 200, headers: headers, body: .buffer(ByteBuffer(bytes: bytes)))
+  }
+
+  /// What the client can read: old ones that know no index get the image for linux/amd64 from it, as from Docker's
+  /// registry.
+  private func acceptable(_ record: ManifestRecord, _ call: Call) async throws -> ManifestRecord {
+    let accept = call.request.headers["accept"]
+    if Preconditions.accepts(record.mediaType, accept: accept) { return record }
+    // Programs that ask for JSON in general mean any manifest.
+    if Preconditions.accepts("application/json", accept: accept) { return record }
+    if MediaType.isIndex(record.mediaType), let json = try? JSON.parse(record.bytes) {
+      for child in json["manifests"]?.array ?? [] {
+        guard child.at("platform", "os")?.string == "linux", child.at("platform", "architecture")?.string == "amd64",
+          let mediaType = child["mediaType"]?.string, Preconditions.accepts(mediaType, accept: accept),
+          let digest = child["digest"]?.string.flatMap({ Digest($0) })
+        else { continue }
+        let found: ManifestRecord?
+        if let target = call.upstream {
+          found = try await pullThrough.manifest(.digest(digest), target)
+        } else {
+          found = try await blocking { [content] () throws(OCIError) in
+            try content.manifest(.digest(digest), in: call.repository)
+          }
+        }
+        if let found { return found }
+      }
+    }
+    throw RegistryError(
+      .manifestUnknown, "the manifest is of the type \(record.mediaType), which the Accept header does not name",
+      detail: ["mediaType": .string(record.mediaType), "digest": .string(record.digest.description)])
+  }
+
+  // MARK: Writing
+
+  /// Tags that one request may set.
+  private static let tagParametersMax = 100
+
+  /// PUT: by tag (end-7a), or by digest with any number of `tag` parameters (end-7b).
+  func putManifest(_ reference: ManifestReference, _ call: Call) async throws -> Reply {
+    let limit = call.configuration.limits.manifestBytesMax
+    let tooLarge = RegistryError(
+      .sizeInvalid, "a manifest may have \(limit) bytes", status: 413, detail: ["limit": .int(Int64(limit))])
+    if let length = call.request.contentLength, length > Int64(limit) { throw tooLarge }
+    var digest: Digest?
+    var tags: [String] = []
+    switch reference {
+    case .tag(let tag): tags = [tag]
+    case .digest(let named):
+      digest = named
+      for tag in call.request.query.all("tag") where !tags.contains(tag) {
+        guard Names.isTag(tag) else { throw RegistryError.tagInvalid(tag) }
+        tags.append(tag)
+      }
+      guard tags.count <= Self.tagParametersMax else {
+        throw RegistryError(
+          .tagInvalid, "one request may set \(Self.tagParametersMax) tags", status: 414,
+          detail: ["limit": .int(Int64(Self.tagParametersMax))])
+      }
+    }
+    guard let bytes = try await call.request.body.collect(limit: limit) else { throw tooLarge }
+    metrics.received.increment(by: Double(bytes.count))
+    if let length = call.request.contentLength, length != Int64(bytes.count) {
+      throw RegistryError(.sizeInvalid, "the body is shorter than its Content-Length")
+    }
+    let contentType = call.request.header("content-type").map {
+      String(($0.split(separator: ";").first ?? "").trimmingSpaces)
+    }
+    let repository = call.repository
+    let (rules, name) = (call.configuration.immutability, call.name)
+    let requirement: ManifestRequirement = call.configuration.requiresContent ? .linked : .nothing
+    let (expected, wanted) = (digest, tags)
+    let record = try await blocking { [content] () throws(OCIError) in
+      let mediaType = try Self.mediaType(bytes, contentType: contentType)
+      return try content.putManifest(
+        bytes, mediaType: mediaType, digest: expected, tags: wanted, in: repository, requiring: requirement,
+        isImmutable: { tag in rules.contains { $0.protects(tag, in: name) } })
+    }
+    if events.isWanted(.push, call.name) { events.post(event(.push, record, tags: tags, call)) }
+    replicator.pushed(call.name, record.digest, tags: tags, isReferrer: record.subject != nil)
+    var headers: [(name: String, value: String)] = [
+      ("Location", "/v2/\(call.name)/manifests/\(record.digest)"),
+      ("Docker-Content-Digest", record.digest.description),
+    ]
+    if let subject = record.subject { headers.append(("OCI-Subject", subject.description)) }
+    if case .digest = reference { for tag in tags { headers.append(("OCI-Tag", tag)) } }
+    return Reply(status: 201, headers: headers)
+  }
+
+  /// The header's type, which has to be the document's own where that has one; without a header the document's.
+  private static func mediaType(_ bytes: [UInt8], contentType: String?) throws(OCIError) -> String {
+    let json: JSON
+    do {
+      json = try JSON.parse(bytes)
+    } catch {
+      throw OCIError(.invalidArchive, "\(error)")
+    }
+    guard json.object != nil else { throw OCIError(.invalidArchive, "a manifest is a JSON object") }
+    let own = json["mediaType"]?.string
+    guard let contentType, !contentType.isEmpty, contentType != "application/json",
+      contentType != "application/octet-stream", contentType != "application/x-www-form-urlencoded"
+    else {
+      if let own { return own }
+      return json["manifests"]?.array == nil ? MediaType.manifest : MediaType.index
+    }
+    if let own, own != contentType {
+      throw OCIError(.invalidArchive, "its mediaType is \(own), the Content-Type \(contentType)")
+    }
+    return contentType
+  }
+
+  /// DELETE: a tag alone, or a manifest with all its tags (end-9).
+  func deleteManifest(_ reference: ManifestReference, _ call: Call) async throws -> Reply {
+    let (rules, name, repository) = (call.configuration.immutability, call.name, call.repository)
+    let isImmutable: @Sendable (String) -> Bool = { tag in rules.contains { $0.protects(tag, in: name) } }
+    let deleted = try await blocking { [content] () throws(OCIError) -> ManifestRecord? in
+      guard let record = try content.manifest(reference, in: repository) else { return nil }
+      let isDeleted =
+        switch reference {
+        case .tag(let tag): try content.deleteTag(tag, in: repository, isImmutable: isImmutable)
+        case .digest(let digest): try content.deleteManifest(digest, in: repository, isImmutable: isImmutable)
+        }
+      return isDeleted ? record : nil
+    }
+    guard let deleted else { throw RegistryError.manifestUnknown(reference.description) }
+    if events.isWanted(.delete, call.name) { events.post(event(.delete, deleted, tags: reference.tags, call)) }
+    return Reply(status: 202)
+  }
+
+  private func event(_ kind: RegistryEvent.Kind, _ record: ManifestRecord, tags: [String], _ call: Call)
+    -> RegistryEvent
+  {
+    RegistryEvent(
+      kind: kind, repository: call.name, digest: record.digest, tags: tags, mediaType: record.mediaType,
+      size: record.size, actor: call.identity.user, time: Timestamp(microseconds: 0), id: "")
+  }
+
+  // MARK: Referrers
+
+  /// An answer of more bytes than this is cut, with a link to the rest: clients refuse larger ones.
+  private static let referrersBytesMax = 3 << 20
+
+  /// GET: the manifests whose subject is the digest (end-12). Never 404: what is not known has none.
+  func referrers(_ digest: Digest, _ call: Call) async throws -> Reply {
+    let artifactType = call.request.query["artifactType"].flatMap { $0.isEmpty ? nil : $0 }
+    let last = call.request.query["last"]
+    let list = try await referrersIndex(digest, artifactType, call, after: last, isAlways: true)
+    var headers: [(name: String, value: String)] = [("Content-Type", MediaType.index)]
+    if artifactType != nil { headers.append(("OCI-Filters-Applied", "artifactType")) }
+    if let next = list?.next {
+      var link = "/v2/\(call.name)/referrers/\(digest)?last=\(Query.percentEncoded(next))"
+      if let artifactType { link += "&artifactType=\(Query.percentEncoded(artifactType))" }
+      headers.append(("Link", "<\(link)>; rel=\"next\""))
+    }
+    return Reply(status: 200, headers: headers, body: .buffer(ByteBuffer(bytes: list?.bytes ?? [])))
+  }
+
+  /// - Parameters:
+  ///   - after: the digest that the last page ended with.
+  ///   - isAlways: an empty list for none; otherwise `nil`.
+  private func referrersIndex(
+    _ digest: Digest, _ artifactType: String?, _ call: Call, after: String? = nil, isAlways: Bool = false
+  ) async throws -> (bytes: [UInt8], next: String?)? {
+    var descriptors: [JSON]
+    if let target = call.upstream {
+      do {
+        descriptors = try await client.referrers(
+          to: digest, in: target.remote, artifactType: artifactType, credentials: target.credentials
+        ).map(\.json)
+      } catch {
+        guard error.code == .notFound else { throw RegistryError(error) }
+        descriptors = []
+      }
+    } else {
+      descriptors = try await blocking { [content] () throws(OCIError) in
+        try content.referrers(to: digest, in: call.repository, artifactType: artifactType).map(\.json)
+      }
+    }
+    if descriptors.isEmpty, !isAlways { return nil }
+    if let after, let index = descriptors.firstIndex(where: { $0["digest"]?.string == after }) {
+      descriptors.removeFirst(index + 1)
+    }
+    var body = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.index)\",\"manifests\":[".utf8)
+    var next: String?
+    for (index, descriptor) in descriptors.enumerated() {
+      let piece = descriptor.serialized()
+      if isAlways, index > 0, body.count + piece.count > Self.referrersBytesMax {
+        next = descriptors[index - 1]["digest"]?.string
+        break
+      }
+      if index > 0 { body.append(UInt8(ascii: ",")) }
+      body += piece
+    }
+    body += Array("]}".utf8)
+    return (body, next)
+  }
+}
+
+extension ManifestReference {
+  fileprivate var tags: [String] { if case .tag(let tag) = self { [tag] } else { [] } }
+}
+
+extension RegistryConfiguration.ImmutabilityRule {
+  func protects(_ tag: String, in repository: String) -> Bool {
+    repositories.contains { $0.matches(repository) } && tags.contains { $0.matches(tag) }
+      && !except.contains { $0.matches(tag) }
+  }
+}

@@ -1,0 +1,81 @@
+/// The query of a URL or a form body: names and values in order, percent-decoded, `+` read as a space
+/// (`application/x-www-form-urlencoded`).
+struct Query: Sendable, Equatable {
+  struct Item: Sendable, Equatable {
+    var name: String
+    var value: String
+  }
+
+  private(set) var items: [Item] = []
+
+  /// More parameters than this no client has a reason to send.
+  static let itemsMax = 256
+
+  init() {}
+
+  init(_ text: some StringProtocol) {
+    guard !text.isEmpty else { return }
+    for pair in text.split(separator: "&").prefix(Self.itemsMax) {
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      let name = Self.percentDecoded(parts[0], plusIsSpace: true)
+      items.append(Item(name: name, value: parts.count > 1 ? Self.percentDecoded(parts[1], plusIsSpace: true) : ""))
+    }
+  }
+
+  /// The first value of `name`.
+  subscript(name: String) -> String? { items.first { $0.name == name }?.value }
+
+  func all(_ name: String) -> [String] { items.filter { $0.name == name }.map(\.value) }
+
+  /// Decodes `%XX`; a `%` that no two hexadecimal digits follow stays as it is. Invalid UTF-8 is repaired.
+  static func percentDecoded(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String {
+    guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || (plusIsSpace && $0 == UInt8(ascii: "+")) }) else {
+      return String(text)
+    }
+    let bytes = Array(text.utf8)
+    var decoded: [UInt8] = []
+    decoded.reserveCapacity(bytes.count)
+    var at = 0
+    while at < bytes.count {
+      let byte = bytes[at]
+      if byte == UInt8(ascii: "%"), at + 2 < bytes.count, let high = hexValue(bytes[at + 1]),
+        let low = hexValue(bytes[at + 2])
+      {
+        decoded.append(high << 4 | low)
+        at += 3
+        continue
+      }
+      decoded.append(plusIsSpace && byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+      at += 1
+    }
+    return String(decoding: decoded, as: UTF8.self)
+  }
+
+  /// Encodes everything but unreserved characters (RFC 3986, section 2.3).
+  static func percentEncoded(_ text: some StringProtocol) -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var encoded: [UInt8] = []
+    for byte in text.utf8 {
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+        UInt8(ascii: "~"):
+        encoded.append(byte)
+      default:
+        encoded.append(UInt8(ascii: "%"))
+        encoded.append(digits[Int(byte >> 4)])
+        encoded.append(digits[Int(byte & 15)])
+      }
+    }
+    return String(decoding: encoded, as: UTF8.self)
+  }
+
+  private static func hexValue(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case 0x30...0x39: byte - 0x30
+    case 0x41...0x46: byte - 0x41 + 10
+    case 0x61...0x66: byte - 0x61 + 10
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import NIOCore
+import Synchronization
+
+/// The bytes of a request as they come in, handed from the connection's event loop to the task that answers.
+///
+/// The loop stops reading from the socket while more than `bufferBytesMax` wait here, so that memory stays flat and a fast
+/// client is held to the pace of the disk.
+final class RequestBody: Sendable {
+  enum Failure: Error, Sendable, Equatable {
+    /// The client went away in the middle.
+    case disconnected
+    /// Next to nothing came for too long.
+    case stalled
+    /// The framing is broken.
+    case malformed
+  }
+
+  static let bufferBytesMax = 1 << 20
+
+  private struct State {
+    var chunks: [ByteBuffer] = []
+    var bytes = 0
+    var isEnded = false
+    var failure: Failure?
+    var waiter: CheckedContinuation<[ByteBuffer], any Error>?
+
+    mutating func take() -> [ByteBuffer] {
+      defer {
+        chunks = []
+        bytes = 0
+      }
+      return chunks
+    }
+  }
+
+  private let state = Mutex(State())
+  /// Called when the reader wants more than is here. On any thread.
+  private let demand: @Sendable () -> Void
+
+  init(demand: @escaping @Sendable () -> Void) { self.demand = demand }
+
+  // MARK: The loop's side
+
+  /// - Returns: whether there is room for more.
+  func feed(_ buffer: ByteBuffer) -> Bool {
+    let (waiter, chunks, hasRoom) = state.withLock { state in
+      state.chunks.append(buffer)
+      state.bytes += buffer.readableBytes
+      guard let waiter = state.waiter else {
+        return (CheckedContinuation<[ByteBuffer], any Error>?.none, [ByteBuffer](), state.bytes < Self.bufferBytesMax)
+      }
+      state.waiter = nil
+      return (waiter, state.take(), true)
+    }
+    waiter?.resume(returning: chunks)
+    return hasRoom
+  }
+
+  func end() {
+    let waiter = state.withLock { state in
+      state.isEnded = true
+      defer { state.waiter = nil }
+      return state.waiter
+    }
+    waiter?.resume(returning: [])
+  }
+
+  /// What has come before is still handed out; then the reader gets the error.
+  func fail(_ failure: Failure) {
+    let waiter = state.withLock { state in
+      guard !state.isEnded, state.failure == nil else { return CheckedContinuation<[ByteBuffer], any Error>?.none }
+      state.failure = failure
+      defer { state.waiter = nil }
+      return state.waiter
+    }
+    waiter?.resume(throwing: failure)
+  }
+
+  // MARK: The reader's side
+
+  /// Everything that is here, at least one buffer; empty at the end of the body. One reader at a time.
+  func next() async throws -> [ByteBuffer] {
+    try await withCheckedThrowingContinuation { continuation in
+      let (chunks, failure, isWaiting) = state.withLock { state in
+        if !state.chunks.isEmpty { return (state.take(), Failure?.none, false) }
+        if state.isEnded { return ([], nil, false) }
+        if let failure = state.failure { return ([], failure, false) }
+        precondition(state.waiter == nil, "a body has one reader")
+        state.waiter = continuation
+        return ([], nil, true)
+      }
+      if isWaiting {
+        demand()
+      } else if let failure {
+        continuation.resume(throwing: failure)
+      } else {
+        if !chunks.isEmpty { demand() }
+        continuation.resume(returning: chunks)
+      }
+    }
+  }
+
+  /// The whole body; `nil` when it has more than `limit` bytes.
+  func collect(limit: Int) async throws -> [UInt8]? {
+    var bytes: [UInt8] = []
+    while true {
+      let chunks = try await next()
+      if chunks.isEmpty { return bytes }
+      for chunk in chunks {
+        guard bytes.count + chunk.readableBytes <= limit else { return nil }
+        bytes.append(contentsOf: chunk.readableBytesView)
+      }
+    }
+  }
+}

@@ -1,0 +1,199 @@
+import Glibc
+import LinuxSystem
+import NIOCore
+import OCI
+import Synchronization
+import Testing
+import Wire
+
+@testable import Registry
+
+/// Two registries that speak to each other, and a subscriber.
+@Suite struct UpstreamTests {
+  @Test func pullThrough() async throws {
+    let kept = TestRegistry.temporaryFolder()
+    defer { try? Directory.removeTree(kept) }
+    try await TestRegistry.use { origin in
+      let image = try await origin.pushImage("library/app", "1")
+      let large = [UInt8](repeating: 9, count: 3 << 20)
+      let digest = try await origin.push(large, to: "library/app")
+      try await TestRegistry.use(
+        {
+          var upstream = RegistryConfiguration.Upstream(prefix: "up", registry: "127.0.0.1:\(origin.port)")
+          upstream.freshness = .zero
+          $0.upstreams = [upstream]
+        }, folder: kept
+      ) { cache in
+        let head = try await cache.send("HEAD", "/v2/up/library/app/blobs/\(digest)")
+        #expect(head.status == 200 && head["content-length"] == "\(large.count)")
+        let manifest = try await cache.send("GET", "/v2/up/library/app/manifests/1")
+        #expect(manifest.status == 200 && manifest.body == image.bytes, "\(manifest.text)")
+        // Many at one time, whole and in parts: one fetch.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          for index in 0..<6 {
+            group.addTask {
+              let headers = index % 3 == 2 ? [("Range", "bytes=1-10")] : []
+              let blob = try await cache.send("GET", "/v2/up/library/app/blobs/\(digest)", headers: headers)
+              #expect(blob.body == (index % 3 == 2 ? Array(large[1...10]) : large), "\(blob.status)")
+            }
+          }
+          try await group.waitForAll()
+        }
+        #expect(try await cache.send("GET", "/v2/up/library/app/tags/list").json["tags"] == ["1"])
+        #expect(try await cache.send("GET", "/v2/up/library/app/manifests/none").code == "MANIFEST_UNKNOWN")
+        #expect(try await cache.send("GET", "/v2/up/library/app/blobs/\(Digest(of: [4]))").code == "BLOB_UNKNOWN")
+        let refused = try await cache.send("POST", "/v2/up/library/app/blobs/uploads/", body: [])
+        #expect(refused.status == 403 && refused.code == "DENIED")
+        // What is kept is no image of the node.
+        #expect(try cache.content.repositories(host: "", after: nil, limit: 10).isEmpty)
+        // A tag that moves there moves here.
+        let moved = try await origin.pushImage("library/app", "1", seed: "moved")
+        #expect(try await cache.send("GET", "/v2/up/library/app/manifests/1").body == moved.bytes)
+        await origin.registry.shutdown()
+        #expect(try await cache.send("GET", "/v2/up/library/app/manifests/1").body == moved.bytes)
+        #expect(try await cache.send("GET", "/v2/up/library/app/blobs/\(digest)").body == large)
+        let gone = try await cache.send("GET", "/v2/up/library/app/manifests/never-seen")
+        #expect(gone.status == 502 && gone.code == "UNAVAILABLE")
+      }
+    }
+  }
+
+  @Test func replication() async throws {
+    try await TestRegistry.use { target in
+      try await TestRegistry.use({
+        var replica = RegistryConfiguration.Replica(name: "r", registry: "127.0.0.1:\(target.port)")
+        replica.path = "mirror"
+        replica.repositories = [Glob("prod/**")]
+        $0.replicas = [replica]
+      }) { source in
+        let image = try await source.pushImage("prod/app", "1")
+        try await source.pushImage("test/app", "1")
+        let subject = Descriptor(mediaType: MediaType.manifest, digest: image.digest, size: Int64(image.bytes.count))
+        let signature = try await source.pushImage("prod/app", "digest", seed: "s", subject: subject)
+        func arrived(_ reference: String) async throws -> Response {
+          var response = try await target.send("GET", "/v2/mirror/prod/app/manifests/\(reference)")
+          for _ in 0..<3000 where response.status != 200 {
+            response = try await target.send("GET", "/v2/mirror/prod/app/manifests/\(reference)")
+          }
+          return response
+        }
+        #expect(try await arrived("1").body == image.bytes)
+        #expect(try await arrived(signature.digest.description).body == signature.bytes)
+        #expect(try await target.send("GET", "/v2/mirror/test/app/manifests/1").status == 404)
+      }
+    }
+  }
+
+  @Test func notifications() async throws {
+    let subscriber = try Subscriber(statuses: [503, 202, 202])
+    try await TestRegistry.use({
+      $0.notifications = [
+        .init(
+          url: "http://127.0.0.1:\(subscriber.port)/events?x=1", events: [.push, .delete],
+          repositories: [Glob("team/**")], headers: [.init("Authorization", "Bearer t")])
+      ]
+    }) { registry in
+      let image = try await registry.pushImage("team/app", "1")
+      try await registry.pushImage("other/app", "1")
+      #expect(try await registry.send("DELETE", "/v2/team/app/manifests/1").status == 202)
+      let requests = await subscriber.requests()
+      #expect(requests.count == 3)
+      let bodies = try requests.map { try JSON.parse(Array($0.utf8.drop { $0 != UInt8(ascii: "{") })) }
+      // The refused one comes again, with the same id, and before what came after it.
+      #expect(bodies[0]["id"] == bodies[1]["id"])
+      #expect(bodies.map { $0["type"]?.string ?? "" }.map { $0.contains("push") } == [true, true, false])
+      #expect(bodies[1].at("data", "digest")?.string == image.digest.description)
+      #expect(requests.allSatisfy { $0.hasPrefix("POST /events?x=1 HTTP/1.1") })
+      #expect(requests.allSatisfy { $0.contains("Authorization: Bearer t") })
+      #expect(requests[0].contains("application/cloudevents+json"))
+    }
+  }
+
+  @Test func followsItsFile() async throws {
+    try await TestRegistry.use { registry in
+      let path = "\(registry.folder)/registry.yaml"
+      let base = registry.registry.configuration
+      let following = Task { try await registry.registry.follow(configurationFile: path, over: base) }
+      try DurableFile.write(Array("immutableTags: [{tags: [v1]}]\n".utf8), to: path)
+      while registry.registry.configuration.immutability.isEmpty { await Task.yield() }
+      // A mistake changes nothing; the next good file counts.
+      try DurableFile.write(Array("nonsense: 1\n".utf8), to: path)
+      try DurableFile.write(Array("requireContent: false\n".utf8), to: path)
+      while registry.registry.configuration.requiresContent { await Task.yield() }
+      #expect(registry.registry.configuration.immutability.isEmpty)
+      following.cancel()
+      _ = await following.result
+    }
+  }
+}
+
+/// A server that answers each request on a connection of its own with the next status.
+private final class Subscriber: Sendable {
+  let port: Int
+  private let received = Mutex<[String]>([])
+  private let done: AsyncStream<Void>
+
+  init(statuses: [Int]) throws {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr = in_addr(s_addr: UInt32(0x7F00_0001).bigEndian)
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let size = length
+    let isBound = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+        bind(descriptor, pointer, size) == 0 && listen(descriptor, 8) == 0
+          && getsockname(descriptor, pointer, &length) == 0
+      }
+    }
+    #expect(isBound)
+    port = Int(in_port_t(bigEndian: address.sin_port))
+    let (stream, continuation) = AsyncStream<Void>.makeStream()
+    done = stream
+    DedicatedThread.start("test-subscriber") { [self] in
+      for status in statuses {
+        let client = accept(descriptor, nil, nil)
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 16 << 10)
+        while true {
+          let text = String(decoding: bytes, as: UTF8.self)
+          if let end = text.range(of: "\r\n\r\n"), let field = text.range(of: "Content-Length: "),
+            let wanted = Int(text[field.upperBound...].prefix { $0.isNumber }),
+            text[end.upperBound...].utf8.count >= wanted
+          {
+            break
+          }
+          let count = recv(client, &piece, piece.count, 0)
+          guard count > 0 else { break }
+          bytes += piece[..<count]
+        }
+        received.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) }
+        let answer = Array("HTTP/1.1 \(status) X\r\nContent-Length: 0\r\n\r\n".utf8)
+        _ = Glibc.send(client, answer, answer.count, Int32(MSG_NOSIGNAL))
+        _ = close(client)
+      }
+      _ = close(descriptor)
+      continuation.finish()
+    }
+  }
+
+  /// After all have come.
+  func requests() async -> [String] {
+    for await _ in done {}
+    return received.withLock { $0 }
+  }
+}
+
+extension String {
+  /// Without Foundation.
+  fileprivate func range(of text: String) -> Range<String.Index>? {
+    var start = startIndex
+    while start < endIndex {
+      if self[start...].hasPrefix(text), let end = index(start, offsetBy: text.count, limitedBy: endIndex) {
+        return start..<end
+      }
+      start = index(after: start)
+    }
+    return nil
+  }
+}
