@@ -34,10 +34,10 @@ var targets: [Target] = [
   // Layer 0: bytes and system calls.
   .target(name: "CLinux"),
   .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-  .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
   .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
   .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+  .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
 ]
 targets += room("Wire", ["CYAML"])
 // Layer 1: the machine.
@@ -80,6 +80,9 @@ targets += room(
 targets += room(
   "Registry",
   ["CCrypt", "Distribution", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto, logging])
+targets += room(
+  "ImageBuilder",
+  ["CLinux", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, crypto, logging])
 // Layer 7: the one place where capabilities are put together, and the schema compiler.
 targets += [
   .executableTarget(

@@ -1,0 +1,148 @@
+import CLinux
+import Glibc
+import LinuxSystem
+import OCI
+import Synchronization
+
+/// A build's own folder: mounts, overlay's upper folders and bundles of the steps that run. It is locked while the build
+/// lives, whatever way its process ends; what a killed build left is recognised by its free lock and taken away.
+///
+/// ```
+/// WORK/builds/ID/lock
+/// WORK/builds/ID/N/        one step that runs, or one mounted image
+/// WORK/caches/HEX/         a cache mount's files, kept
+/// ```
+final class BuildFolder: Sendable {
+  let path: String
+  let id: String
+  private let work: String
+  private let lock: Int32
+  private let numbers = Counter()
+  private let cgroupRoot: String
+
+  /// Makes the folder, after sweeping what killed builds left. Blocks.
+  init(work: String, cgroupRoot: String) throws(BuildError) {
+    self.work = work
+    self.cgroupRoot = cgroupRoot
+    try system { () throws(SystemError) in
+      try Directory.create("\(work)/builds", mode: 0o711)
+      try Directory.create("\(work)/caches", mode: 0o711)
+    }
+    let sweepLock = try Self.openLock("\(work)/lock")
+    defer { close(sweepLock) }
+    while flock(sweepLock, LOCK_EX) != 0 {
+      guard errno == EINTR else { throw BuildError(SystemError.last("lock \(work)")) }
+    }
+    Self.sweep(work: work, cgroupRoot: cgroupRoot)
+    var template = Array("\(work)/builds/XXXXXX".utf8CString)
+    guard template.withUnsafeMutableBufferPointer({ $0.baseAddress.flatMap(mkdtemp) }) != nil else {
+      throw BuildError(SystemError.last("create a folder in \(work)/builds"))
+    }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    id = FilePath.name(path)
+    chmod(path, 0o711)
+    lock = try Self.openLock("\(path)/lock")
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { throw BuildError(SystemError.last("lock \(path)")) }
+  }
+
+  deinit { close(lock) }
+
+  private static func openLock(_ path: String) throws(BuildError) -> Int32 {
+    let fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard fd >= 0 else { throw BuildError(SystemError.last("open \(path)")) }
+    return fd
+  }
+
+  /// A new folder in it. Blocks shortly.
+  func newFolder() throws(BuildError) -> (path: String, number: Int) {
+    let number = numbers.increment()
+    let folder = "\(path)/\(number)"
+    try system { () throws(SystemError) in try Directory.create(folder, mode: 0o711) }
+    return (folder, number)
+  }
+
+  /// Where a cache mount's files are.
+  func cacheFolder(_ hex: String) -> String { "\(work)/caches/\(hex)" }
+
+  func cgroupPath(_ number: Int) -> String { "/\(cgroupRoot)/\(id)/\(number)" }
+
+  /// The layout, with what crun refuses to work with put right. Blocks shortly.
+  func usableCgroups() throws(BuildError) -> CgroupLayout {
+    try system { () throws(SystemError) in
+      var layout = try CgroupLayout.current()
+      _ = try layout.mountLeftoverControllers()
+      return layout
+    }
+  }
+
+  /// Ends what still runs in a step's cgroup. Blocks until it has ended.
+  func killStep(_ number: Int) {
+    guard let cgroups = try? CgroupLayout.current() else { return }
+    Self.killAll(cgroups, path: cgroupPath(number))
+  }
+
+  /// Takes everything of this build away: processes, mounts, files. Blocks.
+  func remove() {
+    Self.remove(path, id: id, cgroupRoot: cgroupRoot)
+  }
+
+  // MARK: Sweeping
+
+  private static func sweep(work: String, cgroupRoot: String) {
+    for id in (try? Directory.list("\(work)/builds")) ?? [] {
+      let path = "\(work)/builds/\(id)"
+      let fd = open("\(path)/lock", O_RDWR | O_CLOEXEC)
+      if fd < 0, errno != ENOENT { continue }
+      defer { if fd >= 0 { close(fd) } }
+      if fd >= 0, flock(fd, LOCK_EX | LOCK_NB) != 0 { continue }
+      remove(path, id: id, cgroupRoot: cgroupRoot)
+    }
+  }
+
+  private static func remove(_ path: String, id: String, cgroupRoot: String) {
+    // What cannot be removed now is tried again by the next build.
+    // A machine without cgroups can build what does not run. The layout is read anew: a step may have had one mounted.
+    if let cgroups = try? CgroupLayout.current() {
+      let cgroup = "/\(cgroupRoot)/\(id)"
+      killAll(cgroups, path: cgroup)
+      try? Cgroup(cgroups, path: cgroup).remove()
+      for root in cgroups.mountPoints { rmdir("\(root)/\(cgroupRoot)") }
+    }
+    try? Mount.unmountTree(path)
+    try? Directory.removeTree(path)
+  }
+
+  /// Kills every process in a cgroup and those below it, and waits for their end by their pidfds.
+  private static func killAll(_ cgroups: CgroupLayout, path: String) {
+    // A process may start others until it is dead: again until none is left. More rounds than this nothing survives.
+    for _ in 0..<64 {
+      var pids = Set<Int32>()
+      for root in cgroups.mountPoints { collect("\(root)\(path)", into: &pids) }
+      pids.remove(getpid())
+      if pids.isEmpty { return }
+      for pid in pids {
+        let fd = clinux_pidfd_open(pid)
+        guard fd >= 0 else { continue }
+        defer { close(fd) }
+        guard clinux_pidfd_send_signal(fd, SIGKILL) == 0 else { continue }
+        var request = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        _ = poll(&request, 1, 2000)
+      }
+    }
+  }
+
+  private static func collect(_ folder: String, into pids: inout Set<Int32>) {
+    guard let names = try? Directory.list(folder) else { return }
+    if let bytes = try? DurableFile.read("\(folder)/cgroup.procs", limit: 1 << 20) {
+      for line in bytes.split(separator: 0x0a) {
+        if let pid = Int32(String(decoding: line, as: UTF8.self)), pid > 0 { pids.insert(pid) }
+      }
+    }
+    for name in names {
+      var status = stat()
+      if lstat("\(folder)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+        collect("\(folder)/\(name)", into: &pids)
+      }
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import LinuxSystem
+import Wire
+
+/// `config.json` of a step's container (OCI runtime specification 1.0.2). Pure: everything that it needs to know of the
+/// machine is given.
+struct ContainerConfiguration: Sendable {
+  struct BindMount: Sendable, Equatable {
+    enum Kind: Sendable, Equatable {
+      case bind(source: String, isReadOnly: Bool)
+      case tmpfs(options: [String])
+    }
+    var destination: String
+    var kind: Kind
+  }
+
+  var rootPath: String
+  var arguments: [String]
+  /// `NAME=VALUE`.
+  var environment: [String]
+  var workingDirectory: String
+  var user: ImageUsers.Identity
+  var cgroupPath: String
+  var isCgroupV2: Bool
+  /// Whether it shares the machine's network, or has none but `lo`.
+  var hasNetwork: Bool
+  var mounts: [BindMount]
+  var openFilesMax: Int64
+
+  /// What a step's machine is called: the same everywhere, since programs write it into what they make.
+  static let hostname = "apus-build"
+
+  /// What Docker gives to containers.
+  static let capabilities = [
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
+  ]
+
+  /// The folders that every container mounts, which an image need not have.
+  static let systemMounts = ["/proc", "/dev", "/sys"]
+
+  var json: JSON {
+    let capabilities = Self.strings(Self.capabilities)
+    var namespaces: [JSON] = [["type": "mount"], ["type": "pid"], ["type": "ipc"], ["type": "uts"]]
+    // In version 2 the container sees its own cgroup as the root.
+    if isCgroupV2 { namespaces.append(["type": "cgroup"]) }
+    if !hasNetwork { namespaces.append(["type": "network"]) }
+    return [
+      "ociVersion": "1.0.2", "hostname": .string(Self.hostname),
+      "process": [
+        "terminal": false,
+        "user": [
+          "uid": .int(Int64(user.uid)), "gid": .int(Int64(user.gid)),
+          "additionalGids": .array(user.groups.map { .int(Int64($0)) }),
+        ],
+        "args": Self.strings(arguments), "env": Self.strings(environment),
+        "cwd": .string(workingDirectory.isEmpty ? "/" : workingDirectory),
+        "capabilities": [
+          "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [],
+          "ambient": [],
+        ],
+        "rlimits": [
+          ["type": "RLIMIT_NOFILE", "hard": .int(openFilesMax), "soft": .int(openFilesMax)]
+        ],
+        "noNewPrivileges": false,
+      ],
+      "root": ["path": .string(rootPath), "readonly": false],
+      "mounts": .array(systemMounts + userMounts),
+      "linux": [
+        "cgroupsPath": .string(cgroupPath), "namespaces": .array(namespaces),
+        "resources": ["devices": [["allow": false, "access": "rwm"]]], "rootfsPropagation": "rprivate",
+        "maskedPaths": Self.strings(Self.maskedPaths), "readonlyPaths": Self.strings(Self.readOnlyPaths),
+        "seccomp": ContainerSeccomp.runtimeDefault(capabilities: Set(Self.capabilities)),
+      ],
+    ]
+  }
+
+  private var systemMounts: [JSON] {
+    [
+      Self.mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
+      Self.mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+      Self.mount(
+        "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+      Self.mount("/dev/shm", "tmpfs", "shm", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+      Self.mount("/dev/mqueue", "mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
+      Self.mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
+      Self.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
+    ]
+  }
+
+  /// Parents before what lies in them; of two at one place the later one counts.
+  private var userMounts: [JSON] {
+    let depths = mounts.enumerated().map { (depth: $1.destination.split(separator: "/").count, index: $0, mount: $1) }
+    return depths.sorted { ($0.depth, $0.index) < ($1.depth, $1.index) }.map { item in
+      switch item.mount.kind {
+      case .bind(let source, let isReadOnly):
+        Self.mount(item.mount.destination, "bind", source, ["rbind", "rprivate", isReadOnly ? "ro" : "rw"])
+      case .tmpfs(let options):
+        Self.mount(item.mount.destination, "tmpfs", "tmpfs", ["nosuid", "nodev"] + options)
+      }
+    }
+  }
+
+  private static func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSON {
+    [
+      "destination": .string(destination), "type": .string(type), "source": .string(source),
+      "options": strings(options),
+    ]
+  }
+
+  private static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
+
+  private static let maskedPaths = [
+    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+  ]
+  private static let readOnlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+}

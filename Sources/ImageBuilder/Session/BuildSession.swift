@@ -1,0 +1,256 @@
+import Distribution
+import Dockerfile
+import Glibc
+import LinuxSystem
+import OCI
+import Synchronization
+import Wire
+
+/// What the steps of one build share: folders, the lease that keeps their layers, the cache, the context.
+final class BuildSession: Sendable {
+  let request: BuildRequest
+  let content: ContentStore
+  let images: ImageStore
+  let client: RegistryClient
+  let credentials: @Sendable (Reference) -> Credentials?
+  let configuration: ImageBuilder.Configuration
+  let time: any TimeSource
+  let folder: BuildFolder
+  let lease: Lease
+  let cache: BuildCache
+  let reporter: ProgressReporter
+  let epoch: Int64?
+
+  private struct State {
+    var trees: [String: FileTree] = [:]
+    /// Steps' files, set by the scheduler before anything that needs them runs.
+    var layers: [Int: [Image.Layer]] = [:]
+    var labels: [Int: String] = [:]
+    /// Layers of this build that lie unpacked in its folder.
+    var unpacked: [Digest: String] = [:]
+    var made: [(layer: Image.Layer, folder: String)] = []
+    /// Where layers are that are not in the store.
+    var remote: [Digest: RemoteCache.Location] = [:]
+    var cacheMounts: [String: String] = [:]
+    var importedMounts: [String: Image.Layer] = [:]
+    var steps = 0
+    var cachedSteps = 0
+  }
+
+  private let state = Mutex(State())
+
+  init(
+    _ builder: ImageBuilder, request: BuildRequest, folder: BuildFolder, lease: Lease, reporter: ProgressReporter,
+    epoch: Int64?
+  ) {
+    self.request = request
+    content = builder.content
+    images = builder.images
+    client = builder.client
+    credentials = builder.credentials
+    configuration = builder.configuration
+    time = builder.time
+    self.folder = folder
+    self.lease = lease
+    self.reporter = reporter
+    self.epoch = epoch
+    cache = BuildCache(builder.content, time: builder.time)
+  }
+
+  var scope: KeyScope { KeyScope(platform: "", compression: request.compression, sourceDateEpoch: epoch) }
+
+  /// The time of what is made now.
+  var now: Timestamp { epoch.map { Timestamp(seconds: $0) } ?? time.now() }
+
+  // MARK: Steps
+
+  /// Begins a plan: the ids of steps mean its steps from here on.
+  func begin(_ plan: BuildPlan) {
+    state.withLock {
+      $0.layers = [:]
+      $0.labels = [:]
+      $0.trees = $0.trees.filter { !$0.key.hasPrefix("step ") }
+    }
+  }
+
+  func set(_ layers: [Image.Layer], of step: Int, label: String) {
+    state.withLock {
+      $0.layers[step] = layers
+      $0.labels[step] = label
+    }
+  }
+
+  func layers(of step: Int) -> [Image.Layer] { state.withLock { $0.layers[step] ?? [] } }
+
+  func count(cached: Bool) {
+    state.withLock {
+      $0.steps += 1
+      if cached { $0.cachedSteps += 1 }
+    }
+  }
+
+  var counts: (steps: Int, cached: Int) { state.withLock { ($0.steps, $0.cachedSteps) } }
+
+  // MARK: Layers
+
+  func layerOptions(allowsDevices: Bool) -> LayerOptions {
+    var options = LayerOptions()
+    options.compression =
+      switch request.compression {
+      case .none: .none
+      case .gzip: .gzip
+      case .zstd: .zstd
+      }
+    // Half the time of zlib's usual 6, for a twentieth more bytes.
+    if request.compression == .gzip { options.level = 4 }
+    options.timeMax = epoch
+    options.allowsDevices = allowsDevices
+    return options
+  }
+
+  /// Writes a layer; `nil` when there is nothing in it. Blocks.
+  func write(_ contents: LayerContents, options: LayerOptions) throws(BuildError) -> Image.Layer? {
+    do throws(OCIError) {
+      let stored = try content.writeLayer(contents, options: options, lease: lease)
+      guard stored.entries > 0 else { return nil }
+      return Image.Layer(
+        blob: stored.descriptor.digest, diffID: stored.diffID, size: stored.descriptor.size,
+        mediaType: stored.descriptor.mediaType)
+    } catch {
+      throw error.code == .changed ? BuildError(.contextChanged, error.message) : BuildError(error)
+    }
+  }
+
+  /// Remembers that a layer lies unpacked in this build's folder.
+  func noteMade(_ layer: Image.Layer, folder: String) {
+    state.withLock {
+      $0.unpacked[layer.diffID] = folder
+      $0.made.append((layer, folder))
+    }
+  }
+
+  /// Hands what was unpacked by running over to the store. All mounts are gone. Blocks.
+  func adoptLayers() {
+    let made = state.withLock { $0.made }
+    guard !made.isEmpty, let tree = try? DirectoryTree(folder.path), (try? tree.sync()) != nil else { return }
+    // Not adopted is unpacked again where it is needed.
+    for (layer, folder) in made { try? images.adopt(folder, as: layer) }
+  }
+
+  func addImported(_ contents: RemoteCache.Contents, from location: RemoteCache.Location) {
+    state.withLock { state in
+      for layer in contents.layers where state.remote[layer.digest] == nil { state.remote[layer.digest] = location }
+      state.importedMounts.merge(contents.mounts) { own, _ in own }
+    }
+  }
+
+  /// The archive of a cache mount that an imported cache has.
+  func importedMount(_ name: String) -> Image.Layer? { state.withLock { $0.importedMounts[name] } }
+
+  func isRemote(_ layer: Image.Layer) -> Bool { state.withLock { $0.remote[layer.digest] != nil } }
+
+  /// Gets layers that an imported cache has promised.
+  func fetch(_ layers: [Image.Layer]) async throws(BuildError) {
+    for layer in layers {
+      let isHere = try await blocking { [content, lease] () throws(BuildError) in
+        try stored { () throws(OCIError) in
+          guard try lease.pin(layer.digest) else { return false }
+          return try content.blobSize(layer.digest) != nil
+        }
+      }
+      if isHere { continue }
+      guard let location = state.withLock({ $0.remote[layer.digest] }) else {
+        throw BuildError(.notFound, "the layer \(layer.digest) is not in the store; build with --no-cache")
+      }
+      try await RemoteCache.fetch(layer, from: location, session: self)
+    }
+  }
+
+  /// The folders of layers, top first, unpacked where they are not.
+  func folders(_ layers: [Image.Layer]) async throws(BuildError) -> [String] {
+    let known = state.withLock { $0.unpacked }
+    let missing = layers.filter { known[$0.diffID] == nil }
+    try await fetch(missing.filter { access("\(images.root)/unpacked/\($0.diffID.hex)/fs", F_OK) != 0 })
+    var folders: [Digest: String] = [:]
+    if !missing.isEmpty {
+      let unpacked: [String]
+      do throws(OCIError) {
+        unpacked = try await images.unpack(Image(layers: missing, label: "the build"))
+      } catch {
+        throw BuildError(error)
+      }
+      for (layer, folder) in zip(missing.reversed(), unpacked) { folders[layer.diffID] = folder }
+    }
+    return layers.reversed().compactMap { known[$0.diffID] ?? folders[$0.diffID] }
+  }
+
+  func lowerTree(_ layers: [Image.Layer]) async throws(BuildError) -> LowerTree {
+    let folders = try await folders(layers)
+    return try await blocking { () throws(BuildError) in
+      try stored { () throws(OCIError) in try LowerTree(folders) }
+    }
+  }
+
+  // MARK: Trees
+
+  /// The files of an origin.
+  func tree(_ origin: FileOrigin) async throws(BuildError) -> FileTree {
+    switch origin {
+    case .context: return try await cachedTree("context") { () async throws(BuildError) in try self.openContext() }
+    case .named(let name):
+      return try await cachedTree("named \(name)") { () async throws(BuildError) in
+        try await blocking { () throws(BuildError) in
+          try FileTree(self.request.namedContexts[name] ?? "", origin: .context, label: "the build context \"\(name)\"")
+        }
+      }
+    case .step(let id):
+      let (layers, label) = state.withLock { ($0.layers[id] ?? [], $0.labels[id] ?? "a stage") }
+      return try await cachedTree("step \(id)") { () async throws(BuildError) in
+        try await self.mount(layers, label: label)
+      }
+    }
+  }
+
+  private func cachedTree(
+    _ key: String, _ open: () async throws(BuildError) -> FileTree
+  ) async throws(BuildError) -> FileTree {
+    if let tree = state.withLock({ $0.trees[key] }) { return tree }
+    let tree = try await open()
+    // Two may have opened it: one mount more until the end of the build.
+    return state.withLock { state in
+      if let first = state.trees[key] { return first }
+      state.trees[key] = tree
+      return tree
+    }
+  }
+
+  /// Shows layers as one folder, read-only, until the end of the build.
+  private func mount(_ layers: [Image.Layer], label: String) async throws(BuildError) -> FileTree {
+    let folders = try await folders(layers)
+    return try await blocking { [folder] () throws(BuildError) in
+      // A single layer needs no overlay, which would not take it.
+      if let only = folders.first, folders.count == 1 { return try FileTree(only, origin: .image, label: label) }
+      let target = try folder.newFolder().path
+      if !folders.isEmpty {
+        try system { () throws(SystemError) in
+          try Mount.overlay(lower: folders, upper: nil, work: nil, target: target)
+        }
+      }
+      return try FileTree(target, origin: .image, label: label)
+    }
+  }
+
+  /// Lets go of the mounted trees.
+  func closeTrees() { state.withLock { $0.trees = [:] } }
+
+  func setContext(_ tree: FileTree) { state.withLock { $0.trees["context"] = tree } }
+
+  private func openContext() throws(BuildError) -> FileTree {
+    throw BuildError(
+      .notFound, "there is no build context: give a folder (`apus build .`) instead of a Dockerfile alone")
+  }
+
+  func noteCacheMount(id: String, path: String) { state.withLock { $0.cacheMounts[id] = path } }
+
+  var cacheMounts: [String: String] { state.withLock { $0.cacheMounts } }
+}

@@ -1,0 +1,259 @@
+import Distribution
+import Dockerfile
+import Glibc
+import LinuxSystem
+import NIOCore
+import OCI
+import Wire
+
+/// Does a `COPY` or `ADD`: finds the files, looks the step up by their content, and writes the layer straight from where
+/// they are.
+struct CopyExecutor: Sendable {
+  let session: BuildSession
+  let copy: CopyStep
+  let scope: KeyScope
+  let step: Step
+
+  func perform(
+    parent: StepResult?, vertex: ProgressVertex, executor: StepExecutor
+  ) async throws(BuildError) -> StepResult {
+    let base = parent?.layers ?? []
+    // With `--link` the layer goes on top of anything; a name of `--chown` has to be looked up in what is there.
+    let isDetached = copy.isLinked && (copy.chown.map(ImageUsers.isNumeric) ?? true)
+    let chain = isDetached ? "" : CacheKey.chain(base)
+    var keys: [CacheKey] = []
+    if case .step(let id) = copy.origin {
+      // Known by the layers that are copied from, without looking into them.
+      let origin = CacheKey.origin(copy, chain: CacheKey.chain(session.layers(of: id)))
+      keys.append(CacheKey.copy(copy, base: chain, content: origin, scope: scope))
+    } else if let known = knownContent {
+      keys.append(CacheKey.copy(copy, base: chain, content: known, scope: scope))
+    }
+    if let hit = try await executor.lookUp(keys, vertex: vertex) { return executor.result(hit, on: parent) }
+
+    var gathered = try await gather(vertex)
+    try await Selection.hash(&gathered.selections, gathered.sources)
+    let content = CacheKey.content(gathered.selections, sources: gathered.sources)
+    keys.append(CacheKey.copy(copy, base: chain, content: content, scope: scope))
+    if let last = keys.last, let hit = try await executor.lookUp([last], vertex: vertex) {
+      let early = keys.dropLast()
+      try await blocking { [session] () throws(BuildError) in
+        for key in early { try session.cache.put(key, hit) }
+      }
+      return executor.result(hit, on: parent)
+    }
+    if Task.isCancelled { throw .cancelled }
+    let layer = try await write(gathered, on: base)
+    return executor.result(try await executor.note(layer, under: keys, vertex: vertex), on: parent)
+  }
+
+  // MARK: Finding
+
+  private struct Gathered: Sendable {
+    var selections: [Selection] = []
+    var sources = CopySources(trees: [])
+  }
+
+  /// Stands for content that need not be fetched to know it.
+  private var knownContent: String? {
+    guard let checksum = copy.checksum, copy.sources.count == 1, case .http(let url) = copy.sources[0] else {
+      return nil
+    }
+    return "http \(checksum) \(Self.fileName(of: url))"
+  }
+
+  private func gather(_ vertex: ProgressVertex) async throws(BuildError) -> Gathered {
+    var gathered = Gathered()
+    let excluded =
+      copy.excluded.isEmpty
+      ? nil : try parsed { () throws(DockerfileError) in try DockerIgnore(patterns: copy.excluded) }
+    for source in copy.sources {
+      switch source {
+      case .path(let path):
+        if gathered.sources.trees.isEmpty { gathered.sources.trees.append(try await session.tree(copy.origin)) }
+        let tree = gathered.sources.trees[0]
+        let selector = Selector(tree: tree, treeIndex: 0, excluded: excluded, keepsParents: copy.keepsParents)
+        let unpacks = copy.isAdd && copy.unpacks != false
+        var found = try await blocking { () throws(BuildError) in
+          var found = try selector.select(path)
+          if unpacks {
+            for index in found.indices where !found[index].isFolder {
+              found[index].isArchive = found[index].items.first.map { Archive.looksLike($0, of: tree) } ?? false
+            }
+          }
+          return found
+        }
+        if found.isEmpty { vertex.status("warning: no files match \(path)") }
+        if found.count > 1, !copy.destination.hasSuffix("/"), copy.destination != "/", !copy.keepsParents {
+          throw BuildError(
+            .dockerfile,
+            "\(path) matches \(found.count) files: the destination must be a directory and end with a /")
+        }
+        found.removeAll { $0.items.isEmpty }
+        gathered.selections += found
+      case .document(let name, let content):
+        gathered.selections.append(try document(name, Array(content.utf8)))
+      case .http(let url): try await gatherDownload(url, into: &gathered, vertex)
+      case .git(let reference): try await gatherRepository(reference, into: &gathered, excluded: excluded, vertex)
+      }
+    }
+    return gathered
+  }
+
+  private func document(_ name: String, _ bytes: [UInt8]) throws(BuildError) -> Selection {
+    var status = stat()
+    status.st_mode = S_IFREG | 0o644
+    status.st_size = bytes.count
+    let entry = FileEntry(path: name, status: FileStatus(status))
+    return Selection(
+      name: name, isFolder: false, keepsPath: false,
+      items: [Selection.Item(path: "", entry: entry, content: .bytes(bytes))])
+  }
+
+  private static func fileName(of url: String) -> String {
+    let path = url.prefix { $0 != "?" && $0 != "#" }
+    return path.split(separator: "/").dropFirst(2).last.map(String.init) ?? ""
+  }
+
+  private func gatherDownload(_ url: String, into gathered: inout Gathered, _ vertex: ProgressVertex)
+    async throws(BuildError)
+  {
+    let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
+    let (path, name) = try await Download.fetch(url, into: folder, checksum: copy.checksum, session: session, vertex)
+    guard !name.isEmpty || !copy.destination.hasSuffix("/") else {
+      throw BuildError(.dockerfile, "cannot tell a file name from \(url); name the file in the destination")
+    }
+    let index = gathered.sources.trees.count
+    let tree = try await blocking { () throws(BuildError) in
+      try FileTree(folder, origin: .context, label: "the download")
+    }
+    gathered.sources.trees.append(tree)
+    let unpacks = copy.unpacks == true
+    let selection = try await blocking { () throws(BuildError) -> Selection in
+      guard let entry = try tree.entry(FilePath.name(path)) else {
+        throw BuildError(.system, "the download of \(url) is gone")
+      }
+      var selection = Selection(
+        name: name, isFolder: false, keepsPath: false,
+        items: [Selection.Item(path: "", entry: entry, content: .tree(index))])
+      if unpacks { selection.isArchive = Archive.looksLike(selection.items[0], of: tree) }
+      return selection
+    }
+    gathered.selections.append(selection)
+  }
+
+  private func gatherRepository(
+    _ reference: RemoteSource.GitReference, into gathered: inout Gathered, excluded: DockerIgnore?,
+    _ vertex: ProgressVertex
+  ) async throws(BuildError) {
+    let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
+    try await GitSource.fetch(
+      reference, into: "\(folder)/tree",
+      keepsGitDirectory: copy.keepsGitDirectory || reference.keepGitDirectory == true,
+      checksum: copy.checksum ?? reference.checksum, vertex)
+    let index = gathered.sources.trees.count
+    let found = try await blocking { () throws(BuildError) -> (FileTree, [Selection]) in
+      let tree = try FileTree("\(folder)/tree", origin: .context, label: "the repository \(reference.remote)")
+      let selector = Selector(tree: tree, treeIndex: index, excluded: excluded, keepsParents: false)
+      return (tree, try selector.select(reference.subdirectory ?? "/"))
+    }
+    gathered.sources.trees.append(found.0)
+    gathered.selections += found.1
+  }
+
+  // MARK: Writing
+
+  private func write(_ gathered: Gathered, on base: [Image.Layer]) async throws(BuildError) -> Image.Layer? {
+    if gathered.selections.isEmpty { return nil }
+    var gathered = gathered
+    let needsImage = !copy.isLinked || !(copy.chown.map(ImageUsers.isNumeric) ?? true)
+    let image = needsImage ? try await session.lowerTree(base) : nil
+    for index in gathered.selections.indices where gathered.selections[index].isArchive {
+      try await unpack(&gathered, index)
+    }
+    let (now, epoch) = (session.now.microseconds / 1_000_000, session.epoch)
+    let (copy, session, final) = (copy, session, gathered)
+    return try await blocking { () throws(BuildError) in
+      var owner: Placement.Owner?
+      if let text = copy.chown {
+        owner = try
+          (image.map { image throws(BuildError) in try ImageUsers(image) } ?? ImageUsers(passwd: [], group: []))
+          .owner(text)
+      }
+      let lowers = copy.isLinked ? nil : image
+      var placement = Placement(destination: lowers, owner: owner, chmod: copy.chmod, now: now, epoch: epoch)
+      let entries = try placement.place(final.selections, sources: final.sources, at: copy.destination)
+      if entries.isEmpty { return nil }
+      return try session.write(.entries(entries, lowers: lowers), options: session.layerOptions(allowsDevices: true))
+    }
+  }
+
+  /// Puts what is in an archive in its place.
+  private func unpack(_ gathered: inout Gathered, _ index: Int) async throws(BuildError) {
+    let selection = gathered.selections[index]
+    guard let item = selection.items.first, case .tree(let treeIndex) = item.content else { return }
+    let source = gathered.sources.trees[treeIndex]
+    let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
+    guard let path = try await Archive.readable(item, of: source, folder: folder) else {
+      gathered.selections[index].isArchive = false
+      return
+    }
+    let position = gathered.sources.trees.count
+    let name = item.entry.path
+    let (tree, found) = try await blocking { () throws(BuildError) -> (FileTree, [Selection]) in
+      let files = "\(folder)/files"
+      try system { () throws(SystemError) in try Directory.create(files) }
+      try stored { () throws(OCIError) in try ArchiveExtractor.extract(path, into: files, label: name) }
+      let tree = try FileTree(files, origin: .image, label: "the archive \(name)")
+      return (tree, try Selector(tree: tree, treeIndex: position, excluded: nil, keepsParents: false).select("/"))
+    }
+    gathered.sources.trees.append(tree)
+    if let unpacked = found.first { gathered.selections[index] = unpacked }
+  }
+}
+
+/// Archives that `ADD` unpacks.
+enum Archive {
+  /// Whether the file begins as an archive or as something compressed. Blocks shortly.
+  static func looksLike(_ item: Selection.Item, of tree: FileTree) -> Bool {
+    guard item.entry.kind == .file, let fd = try? tree.openFile(item.entry) else { return false }
+    defer { close(fd) }
+    var head = [UInt8](repeating: 0, count: 512)
+    let count = pread(fd, &head, head.count, 0)
+    guard count > 6 else { return false }
+    if program(head) != nil { return true }
+    if head.starts(with: [0x1F, 0x8B]) || head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) { return true }
+    return count == 512 && Array(head[257..<262]) == Array("ustar".utf8)
+  }
+
+  /// Compressions that we have a program for and no library.
+  private static func program(_ head: [UInt8]) -> String? {
+    if head.starts(with: [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0]) { return "xz" }
+    if head.starts(with: Array("BZh".utf8)) { return "bzip2" }
+    return nil
+  }
+
+  /// The path of an archive that can be unpacked; `nil` when the file is compressed, but no archive.
+  static func readable(_ item: Selection.Item, of tree: FileTree, folder: String) async throws(BuildError) -> String? {
+    let host = tree.hostPath(item.entry.path)
+    let head = try await blocking { () throws(BuildError) -> [UInt8] in
+      let fd = try tree.openFile(item.entry)
+      defer { close(fd) }
+      var head = [UInt8](repeating: 0, count: 16)
+      _ = pread(fd, &head, head.count, 0)
+      return head
+    }
+    var path = host
+    if let program = program(head) {
+      path = "\(folder)/archive.tar"
+      try await HelperProgram.run(
+        program, ["-dc", host], output: path,
+        missing:
+          "\"\(item.entry.path)\" is compressed with \(program): install the package \(program)-utils or \(program), "
+          + "or compress it with gzip or zstd")
+    }
+    let archive = path
+    let isArchive = try await blocking { () throws(BuildError) in ArchiveExtractor.isArchive(archive) }
+    return isArchive ? archive : nil
+  }
+}

@@ -1,0 +1,166 @@
+import Dockerfile
+import Glibc
+import LinuxSystem
+import OCI
+
+/// Reads the Dockerfile and opens the context.
+struct SourceLoader: Sendable {
+  let request: BuildRequest
+  let reporter: ProgressReporter
+  let folder: BuildFolder
+
+  struct Loaded: Sendable {
+    var dockerfile: Dockerfile
+    var context: FileTree?
+    var ignore: DockerIgnore?
+  }
+
+  static let dockerfileMax = 1 << 20
+
+  func load() async throws(BuildError) -> Loaded {
+    let context = try await contextFolder()
+    return try await blocking { [self] () throws(BuildError) in try load(context: context) }
+  }
+
+  /// The context as a folder of this machine; `nil` when there is none.
+  private func contextFolder() async throws(BuildError) -> String? {
+    switch request.context {
+    case .empty: return nil
+    case .directory(let path):
+      var status = stat()
+      guard stat(path, &status) == 0 else {
+        throw BuildError(.notFound, "unable to prepare context: path \"\(path)\" not found")
+      }
+      guard status.st_mode & S_IFMT == S_IFDIR else {
+        throw BuildError(.invalid, "unable to prepare context: \"\(path)\" is no folder")
+      }
+      return path
+    case .archive(let path):
+      return try await reporter.vertex("[internal] load remote build context") { vertex throws(BuildError) in
+        try await blocking { [folder] () throws(BuildError) in
+          let target = try folder.newFolder().path
+          try stored { () throws(OCIError) in
+            try ArchiveExtractor.extract(path, into: target, label: "the build context")
+          }
+          return target
+        }
+      }
+    }
+  }
+
+  private func load(context: String?) throws(BuildError) -> Loaded {
+    let (bytes, name, sidecar) = try dockerfileBytes(context: context)
+    let definition = reporter.start("[internal] load build definition from \(name)")
+    let dockerfile: Dockerfile
+    do throws(BuildError) {
+      definition.status("transferring dockerfile: \(SizeText.decimal(Int64(bytes.count))) done")
+      dockerfile = try parsed { () throws(DockerfileError) in try Dockerfile.parse(bytes, name: name) }
+      definition.finish()
+    } catch {
+      definition.fail(error)
+      throw error
+    }
+    guard let context else { return Loaded(dockerfile: dockerfile, context: nil, ignore: nil) }
+    let vertex = reporter.start("[internal] load .dockerignore")
+    do throws(BuildError) {
+      var ignore: DockerIgnore?
+      if let sidecar {
+        ignore = try parsed { () throws(DockerfileError) in try DockerIgnore(sidecar) }
+      } else {
+        let plain = try FileTree(context, origin: .context, label: "the build context")
+        if let bytes = try plain.document(".dockerignore", limit: Self.dockerfileMax) {
+          ignore = try parsed { () throws(DockerfileError) in try DockerIgnore(bytes) }
+          vertex.status("transferring context: \(SizeText.decimal(Int64(bytes.count))) done")
+        }
+      }
+      if ignore?.isEmpty == true { ignore = nil }
+      let tree = try FileTree(context, origin: .context, label: "the build context", ignore: ignore)
+      vertex.finish()
+      return Loaded(dockerfile: dockerfile, context: tree, ignore: ignore)
+    } catch {
+      vertex.fail(error)
+      throw error
+    }
+  }
+
+  /// The text, the name for messages, and the `.dockerignore` that belongs to this Dockerfile alone.
+  private func dockerfileBytes(context: String?) throws(BuildError) -> ([UInt8], String, [UInt8]?) {
+    switch request.dockerfile {
+    case .text(let bytes, let name): return (bytes, name, nil)
+    case .path(let path):
+      let isInArchive = if case .archive = request.context { true } else { false }
+      if isInArchive, let context { return try read("\(context)/\(path)", name: path) }
+      return try read(path, name: FilePath.name(path))
+    case .standard:
+      guard let context else { throw BuildError(.invalid, "there is neither a context nor a Dockerfile") }
+      for name in ["Dockerfile", "dockerfile", "Containerfile"] where access("\(context)/\(name)", F_OK) == 0 {
+        return try read("\(context)/\(name)", name: name)
+      }
+      let plain = try PlainFolder(context)
+      return (Array(plain.dockerfile.utf8), plain.name, nil)
+    }
+  }
+
+  private func read(_ path: String, name: String) throws(BuildError) -> ([UInt8], String, [UInt8]?) {
+    var status = stat()
+    guard stat(path, &status) == 0 else {
+      throw BuildError(.notFound, "failed to read dockerfile: open \(name): no such file or directory")
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw BuildError(.invalid, "failed to read dockerfile: \(name) is no file")
+    }
+    let bytes = try system { () throws(SystemError) in try DurableFile.read(path, limit: Self.dockerfileMax) }
+    let sidecar = "\(path).dockerignore"
+    let ignore =
+      access(sidecar, F_OK) == 0
+      ? try system { () throws(SystemError) in try DurableFile.read(sidecar, limit: Self.dockerfileMax) } : nil
+    return (bytes, name, ignore)
+  }
+}
+
+/// A folder without a Dockerfile that is built all the same, by a Dockerfile that is made for it.
+struct PlainFolder: Sendable {
+  /// For messages.
+  var name: String
+  var dockerfile: String
+
+  init(_ path: String) throws(BuildError) {
+    if access("\(path)/index.html", F_OK) == 0 {
+      name = "static site (index.html)"
+      dockerfile = """
+        # A static site: its files, served by busybox's httpd.
+        ARG BASE=busybox
+        FROM ${BASE}
+        COPY --exclude=.git . /www/
+        USER 65534:65534
+        EXPOSE 8080
+        ENTRYPOINT ["busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
+
+        """
+      return
+    }
+    if access("\(path)/Package.swift", F_OK) == 0 {
+      name = "Swift package (Package.swift)"
+      dockerfile = """
+        # A Swift package: every executable product, linked statically against the Swift runtime.
+        ARG BUILDER=swift:6.2
+        ARG BASE=debian:stable-slim
+        FROM ${BUILDER} AS build
+        WORKDIR /src
+        COPY --exclude=.build --exclude=.git . .
+        RUN --mount=type=cache,target=/src/.build \\
+            swift build -c release --static-swift-stdlib && mkdir -p /out && \\
+            find .build/release/ -maxdepth 1 -type f -executable ! -name '*.so' -exec cp {} /out/ \\;
+        FROM ${BASE}
+        COPY --from=build /out/ /usr/local/bin/
+        USER 65534:65534
+
+        """
+      return
+    }
+    throw BuildError(
+      .notFound,
+      "failed to read dockerfile: open Dockerfile: no such file or directory, and \(path) is neither a static site "
+        + "(index.html) nor a Swift package (Package.swift); name a file with -f")
+  }
+}

@@ -1,0 +1,180 @@
+import Dockerfile
+import OCI
+import Testing
+import Wire
+
+@testable import ImageBuilder
+
+@Suite struct PlanTests {
+  @Test func onlyNeededStagesArePlanned() throws {
+    let plan = try plan(
+      """
+      FROM a AS one
+      RUN one
+      FROM b AS two
+      RUN two
+      FROM c AS unneeded
+      RUN unneeded
+      FROM scratch
+      COPY --from=one /x /x
+      COPY --from=two /y /y
+      """)
+    let titles = plan.steps.map(\.title)
+    #expect(titles.contains("[one 2/2] RUN one"))
+    #expect(titles.contains("[stage-3 3/3] COPY --from=two /y /y"))
+    #expect(!titles.contains { $0.contains("unneeded") })
+    // In an order in which each comes after what it needs.
+    for step in plan.steps { #expect(step.dependencies.allSatisfy { $0 < step.id }) }
+  }
+
+  @Test func stepsDependOnTheirParentAndTheirSources() throws {
+    let plan = try plan(
+      """
+      FROM a AS one
+      RUN one
+      FROM b
+      RUN two
+      COPY --from=one /x /x
+      RUN --mount=type=bind,from=one,target=/m three
+      """)
+    func step(_ text: String) throws -> Step { try #require(plan.steps.first { $0.title.hasSuffix(text) }) }
+    let one = try step("RUN one")
+    let two = try step("RUN two")
+    let copy = try step("/x /x")
+    #expect(two.sources.isEmpty)
+    #expect(copy.parent == two.id)
+    #expect(copy.sources == [one.id])
+    #expect(try step("three").sources == [one.id])
+    #expect(plan.result == (try step("three")).id)
+  }
+
+  @Test func configurationEvolves() throws {
+    let base = baseImage("base") {
+      $0.cmd = ["from-base"]
+      $0.entrypoint = ["base-entry"]
+      $0.env = ["PATH=/bin", "A=1"]
+      $0.labels = ["x": "1"]
+    }
+    let plan = try plan(
+      """
+      FROM base
+      ENV B="$A 2" A=3
+      LABEL y=2
+      WORKDIR /app
+      WORKDIR sub
+      USER 1000:1000
+      EXPOSE 80 53/udp
+      VOLUME /data
+      STOPSIGNAL SIGINT
+      SHELL ["/bin/bash", "-c"]
+      HEALTHCHECK --interval=1m --start-interval=2s --retries=4 CMD curl localhost
+      ENTRYPOINT ["/entry"]
+      """, images: [base])
+    let config = plan.configuration.config
+    #expect(config.env == ["PATH=/bin", "A=3", "B=1 2"])
+    #expect(config.labels == ["x": "1", "y": "2"])
+    #expect(config.workingDir == "/app/sub")
+    #expect(config.user == "1000:1000")
+    #expect(config.exposedPorts == ["53/udp", "80/tcp"])
+    #expect(config.volumes == ["/data"])
+    #expect(config.stopSignal == "SIGINT")
+    #expect(config.entrypoint == ["/entry"])
+    // A command of the base image was meant for its own entry point.
+    #expect(config.cmd == [])
+    #expect(config.healthcheck?.test == ["CMD-SHELL", "curl localhost"])
+    #expect(config.healthcheck?.interval == .seconds(60))
+    #expect(config.healthcheck?.startInterval == .seconds(2))
+    #expect(config.healthcheck?.retries == 4)
+  }
+
+  @Test func entrypointKeepsTheStagesOwnCommand() throws {
+    let config = try plan("FROM base\nCMD [\"own\"]\nENTRYPOINT run it\n").configuration.config
+    #expect(config.cmd == ["own"])
+    #expect(config.entrypoint == ["/bin/sh", "-c", "run it"])
+  }
+
+  @Test func historyTellsWhichLinesMadeLayers() throws {
+    let plan = try plan("FROM base\nENV A=1\nRUN make\nWORKDIR /\nCMD [\"x\"]\n")
+    #expect(plan.history.map { $0.step != nil } == [false, true, false, false])
+    #expect(plan.history[1].createdBy == "RUN /bin/sh -c make")
+    #expect(plan.baseHistory.map(\.createdBy) == ["base"])
+  }
+
+  @Test func triggersOfTheBaseImageRunFirst() throws {
+    let base = baseImage("base") { $0.onBuild = ["RUN triggered", "COPY . /src"] }
+    let plan = try plan("FROM base\nRUN own\n", images: [base])
+    #expect(plan.steps.map(\.title).dropFirst() == ["[2/4] RUN triggered", "[3/4] COPY . /src", "[4/4] RUN own"])
+    #expect(plan.configuration.config.onBuild == [])
+  }
+
+  @Test func argumentsAreForRunAndNotForTheImage() throws {
+    let plan = try plan(
+      "ARG V=1\nFROM base\nARG V\nARG W=2\nRUN use\n", arguments: ["W": "3", "HTTP_PROXY": "http://p"])
+    guard case .run(let run) = plan.steps.last?.kind else { throw BuildError(.system, "no RUN") }
+    let environment = Dictionary(run.environment.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
+    #expect(environment["V"] == "1")
+    #expect(environment["W"] == "3")
+    #expect(environment["HTTP_PROXY"] == nil)
+    #expect(run.proxies.contains { $0.name == "HTTP_PROXY" })
+    #expect(!plan.configuration.config.env.contains { $0.hasPrefix("W=") })
+  }
+
+  @Test func mountsFindTheirPlaces() throws {
+    let plan = try plan(
+      """
+      FROM base
+      WORKDIR /w
+      RUN --mount=type=cache,target=rel --mount=type=secret,id=s --mount=type=ssh --mount=type=secret,id=e,env=E x
+      """)
+    guard case .run(let run) = plan.steps.last?.kind else { throw BuildError(.system, "no RUN") }
+    #expect(run.mounts.map(\.target) == ["/w/rel", "/run/secrets/s", "/run/buildkit/ssh_agent.0", ""])
+  }
+
+  @Test func errorsShowTheLine() throws {
+    do {
+      _ = try plan("FROM base\n\nRUN --security=insecure x\n")
+      Issue.record("planned")
+    } catch let error as BuildError {
+      #expect(error.code == .unsupported)
+      #expect(error.description.contains(">>> RUN --security=insecure x"))
+      #expect(error.description.contains("ERROR: failed to solve: "))
+    }
+  }
+
+  @Test func whatIsNotBuiltSaysSo() throws {
+    #expect(throws: BuildError.self) { try plan("FROM base\nRUN --device=vendor.com/x=y true\n") }
+    #expect(throws: BuildError.self) { try plan("FROM base\nCOPY --from=scratch /a /b\n") }
+  }
+}
+
+@Suite struct AssemblerTests {
+  @Test func theSameResultsAreTheSameBytes() throws {
+    let plan = try plan("FROM base\nENV A=1\nRUN make\nLABEL x=1\n")
+    let layer = Image.Layer(
+      blob: Digest(of: [1]), diffID: Digest(of: [2]), size: 3, mediaType: MediaType.layer(.gzip))
+    let base = baseImage("base").layers
+    let results = [
+      StepResult(layers: base, hasLayer: false),
+      StepResult(layers: base + [layer], hasLayer: true, created: .init(seconds: 1_700_000_000)),
+    ]
+    let document = ImageAssembler(plan: plan, results: results, epoch: nil).document(
+      platform: Platform(os: "linux", architecture: "amd64"))
+    #expect(document.diffIDs == [base[0].diffID, layer.diffID])
+    #expect(document.history.filter { !$0.isEmptyLayer }.count == 2)
+    // What only changes the configuration takes the time of the files before it: it is the same image every time.
+    #expect(document.config.created == "2023-11-14T22:13:20Z")
+    #expect(document.history.last?.created == "2023-11-14T22:13:20Z")
+  }
+
+  @Test func theEpochIsTheTimeOfEverything() throws {
+    let plan = try plan("FROM scratch\nCOPY a /\nENV A=1\n")
+    let results = [
+      StepResult(layers: [], hasLayer: false),
+      StepResult(layers: [], hasLayer: false, created: .init(seconds: 1_700_000_000)),
+    ]
+    let document = ImageAssembler(plan: plan, results: results, epoch: 0).document(
+      platform: Platform(os: "linux", architecture: "amd64"))
+    #expect(document.config.created == "1970-01-01T00:00:00Z")
+    #expect(Set(document.history.compactMap(\.created)) == ["1970-01-01T00:00:00Z"])
+  }
+}
