@@ -6,13 +6,16 @@ SWIFT ?= swift
 # Release builds have a folder of their own, so that they and the tests never wait for one another.
 RELEASE := -c release --scratch-path .build-release --static-swift-stdlib
 
-.PHONY: run test setup build release unit integration bench fmt lint generate help
+.PHONY: run test setup setup-tests build release unit integration bench fmt lint generate help
 
 help:            ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:           ## Install what Apus stands on (Debian packages; kubectl and helm where missing). Safe to repeat.
 	@Scripts/setup
+
+setup-tests: setup ## Install the clients and peers that tests and benchmarks use, too.
+	@Scripts/setup tests
 
 build: setup     ## Build everything for debugging.
 	@echo "==> building (debug)"
@@ -27,15 +30,17 @@ run: release     ## Start Apus, deploy the example application and print its URL
 
 unit: build      ## Pure and simulated tests: no root, no network.
 	@echo "==> unit tests"
-	@$(SWIFT) test --skip-build
+	@# One after the other: hundreds at a time would starve the few threads of the cooperative pool, and then the real
+	@# programs that some tests run seem to hang.
+	@$(SWIFT) test --skip-build --no-parallel
 
-integration: build ## Kernel and client tests: root, in a network and mount namespace of their own.
+integration: build setup-tests ## Kernel and client tests: root, in a network and mount namespace of their own.
 	@echo "==> integration tests"
 	@Scripts/integration
 
 test: unit integration ## Everything.
 
-bench: release   ## Print the table of docs/benchmarks.md for this machine.
+bench: release setup-tests ## Print the table of docs/benchmarks.md for this machine.
 	@Scripts/bench
 
 generate:        ## Write the generated sources anew from Schemas/.

@@ -88,8 +88,8 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "ControllerKit", "Distribution", "KubeClient", "KubeTypes",
-      "LinuxSystem", "Node", "OCI", "PodNetwork", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
+      "APIServer", "ControllerKit", "Distribution", "Dockerfile", "ImageBuilder", "KubeClient", "KubeTypes",
+      "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
       "Workloads", arguments, logging, posix, nio, tls,
     ], swiftSettings: strict),
   .executableTarget(name: "schemac", dependencies: ["Schema", "Wire", arguments], swiftSettings: strict),

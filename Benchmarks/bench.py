@@ -19,6 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Tests/Integration"))
 os.environ.setdefault("APUS", str(ROOT / ".build-release/release/apus"))
 
+import build  # noqa: E402
+import registry  # noqa: E402
 from conftest import Server, folder, wait_for  # noqa: E402
 from kubernetes import client, config, watch  # noqa: E402
 
@@ -114,7 +116,9 @@ def create_to_running(server, core):
 def main():
     with folder("bench-") as base:
         measure(base)
-    print("\n| what | Apus | kube-apiserver 1.36 + etcd 3.6 | goal |\n|---|---|---|---|")
+        build.measure(base, row)
+        registry.measure(base, row)
+    print("\n| what | Apus | peer | goal |\n|---|---|---|---|")
     for cells in rows:
         print("| " + " | ".join(cells) + " |")
 

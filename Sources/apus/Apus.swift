@@ -16,7 +16,10 @@ struct Apus: AsyncParsableCommand {
       Everything Apus keeps is below one data directory (--data, or APUS_DATA).
       """,
     version: Version.apus,
-    subcommands: [Up.self, Down.self, Status.self, Kubeconfig.self, ImageCommand.self, VersionCommand.self])
+    subcommands: [
+      Up.self, Down.self, Status.self, Kubeconfig.self, BuildCommand.self, ImageCommand.self, RegistryCommand.self,
+      VersionCommand.self,
+    ])
 }
 
 enum Version {

@@ -14,6 +14,11 @@ struct DataDirectory: Sendable {
   var node: String { path + "/node" }
   var network: String { path + "/network" }
   var cni: String { path + "/cni" }
+  /// The registry's own secrets.
+  var registry: String { path + "/registry" }
+  var registryConfiguration: String { path + "/registry.yaml" }
+  /// A docker `config.json` for the pulls of all pods.
+  var imageCredentials: String { path + "/config.json" }
   var kubeconfig: String { path + "/kubeconfig" }
   /// What the running server tells of itself: process id, addresses, start, recovery.
   var serverRecord: String { path + "/server.json" }
@@ -70,14 +75,17 @@ struct ServerRecord {
   var bridgeName: String
   var podCIDR: String
   var serviceCIDR: String
+  /// The address of the image registry; `nil` when there is none.
+  var registry: String?
 
   func write(to path: String) throws {
-    let json: JSON = [
+    var json: JSON = [
       "processID": .int(Int64(processID)), "processStart": .int(Int64(processStart)), "url": .string(url),
       "startedAt": .string(startedAt.rfc3339Micro), "readyAfterMilliseconds": .int(readyAfterMilliseconds),
       "runtime": .string(runtime), "bridgeName": .string(bridgeName), "podCIDR": .string(podCIDR),
       "serviceCIDR": .string(serviceCIDR),
     ]
+    if let registry { json["registry"] = .string(registry) }
     try DurableFile.write(Array(json.prettyPrinted().utf8), to: path, mode: 0o644)
   }
 
@@ -93,7 +101,8 @@ struct ServerRecord {
     else { return nil }
     return ServerRecord(
       processID: processID, processStart: UInt64(processStart), url: url, startedAt: startedAt,
-      readyAfterMilliseconds: ready, runtime: runtime, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR)
+      readyAfterMilliseconds: ready, runtime: runtime, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR,
+      registry: json["registry"]?.string)
   }
 
   /// Whether the process that wrote this still runs.

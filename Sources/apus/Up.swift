@@ -1,13 +1,16 @@
 import APIServer
 import ArgumentParser
 import ControllerKit
+import Distribution
 import Glibc
 import KubeClient
 import LinuxSystem
 import Logging
+import NIOSSL
 import Node
 import OCI
 import PodNetwork
+import Registry
 import Scheduler
 import Schema
 import Store
@@ -46,6 +49,12 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The range of the NodePort services' ports.", valueName: "low-high"))
   var nodePorts = "30000-32767"
 
+  @Option(
+    help: ArgumentHelp(
+      "Where the image registry listens, or none. Plain HTTP on 127.0.0.1, else TLS by the API's certificate.",
+      valueName: "address:port"))
+  var registry = "127.0.0.1:5000"
+
   @Option(help: ArgumentHelp("The node's name (default: the host's name).", valueName: "name"))
   var nodeName: String?
 
@@ -65,6 +74,9 @@ struct Up: AsyncParsableCommand {
       throw ValidationError("--service-range takes a.b.c.d/n with n at most 28, not '\(serviceRange)'")
     }
     guard nodePortRange != nil else { throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'") }
+    guard registry == "none" || RegistryConfiguration.address(registry) != nil else {
+      throw ValidationError("--registry takes address:port or none, not '\(registry)'")
+    }
     guard (1...15).contains(bridge.utf8.count) else {
       throw ValidationError("--bridge takes an interface name of at most 15 characters, not '\(bridge)'")
     }
@@ -101,10 +113,13 @@ struct Up: AsyncParsableCommand {
     private let time: SystemClock
     private let logger = Logger(label: "apus")
     private let nodeName: String
-    private let store: Store<ObjectHeader>
+    private let store: Store
     private let server: APIServer
     private let network: PodNetwork
     private let node: Node
+    private let content: ContentStore
+    private let registryClient: RegistryClient
+    private let registry: Registry?
     private let services: [(name: String, service: any Service)]
     private let configuration: Up
 
@@ -129,15 +144,21 @@ struct Up: AsyncParsableCommand {
 
       let nodeName = nodeName
       let streams = LocalStreams()
+      let metrics = Metrics()
       server = try APIServer(
         configuration: APIServerConfiguration(
           dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
           serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
           hostname: hostname, version: Version.apus),
-        store: store, schemas: SchemaRegistry.builtin, time: time, metrics: Metrics(),
+        store: store, schemas: SchemaRegistry.builtin, time: time, metrics: metrics,
         logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
       let client = server.client
+      content = try ContentStore.open(root: data.images, time: time)
+      registryClient = try RegistryAccess.client()
+      registry = try Self.registry(
+        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time,
+        metrics: metrics)
       let informers = InformerSet(client: client, time: time)
 
       network = PodNetwork(
@@ -156,10 +177,11 @@ struct Up: AsyncParsableCommand {
       nodeConfiguration.clusterDNS = dns
       nodeConfiguration.apiServerHost = serviceAddresses[1].description
       nodeConfiguration.version = Version.kubernetes
+      nodeConfiguration.imageCredentialsPath = data.imageCredentials
       (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = try await Self.engine(options.runtime)
       node = Node(
         configuration: nodeConfiguration, client: client, runtime: runtime,
-        images: try ImageStore.open(root: data.images), time: time, seed: seed)
+        images: ImageStore(content), registry: registryClient, time: time, seed: seed)
       streams.node = node
 
       services =
@@ -185,6 +207,7 @@ struct Up: AsyncParsableCommand {
       try record.write(to: data.serverRecord)
       try await network.prepare()
       let port = try await server.start()
+      if let registry { record.registry = "\(registry.configuration.host):\(try await registry.start())" }
       record.url = url(port: port)
       try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
       let elapsed = ContinuousClock.now - began
@@ -193,6 +216,7 @@ struct Up: AsyncParsableCommand {
       try record.write(to: data.serverRecord)
       Terminal.say(
         "\(Terminal.green("apus \(Version.apus) is ready")) after \(record.readyAfterMilliseconds) ms at \(record.url)"
+          + (record.registry.map { ", registry at \($0)" } ?? "")
           + "\n  export KUBECONFIG=\(data.kubeconfig)")
 
       let supervisor = Supervisor(time: time, logger: logger)
@@ -201,15 +225,70 @@ struct Up: AsyncParsableCommand {
         for (name, service) in services {
           group.addTask { await supervisor.run(name, service) }
         }
+        if let registry {
+          group.addTask { [logger, data] in await Self.serve(registry, following: data.registryConfiguration, logger) }
+        }
         let signal = await signals.wait()
         logger.notice("stopping", metadata: ["signal": .stringConvertible(signal)])
         group.cancelAll()
         await group.waitForAll()
       }
       await server.shutdown()
+      await registry?.shutdown()
+      registryClient.close()
+      content.close()
       store.close()
       Terminal.say(
         "apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
+    }
+
+    /// The registry of this store's images; `nil` when none is wanted.
+    private static func registry(
+      _ address: String, data: DataDirectory, content: ContentStore, client: RegistryClient, pki: PKI,
+      time: SystemClock, metrics: Metrics
+    ) throws -> Registry? {
+      guard let (host, port) = RegistryConfiguration.address(address) else { return nil }
+      var configuration = RegistryConfiguration()
+      if access(data.registryConfiguration, F_OK) == 0 {
+        configuration = try .load(path: data.registryConfiguration, over: configuration)
+      }
+      (configuration.host, configuration.port) = (host, port)
+      configuration.stateDirectory = data.registry
+      var tls: NIOSSLContext?
+      // Clients speak plain HTTP to a registry on their own machine, and to no other.
+      if host != "localhost", host != "::1", !host.hasPrefix("127.") {
+        var served = TLSConfiguration.makeServerConfiguration(
+          certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pki.serving.certificate.utf8)).map {
+            .certificate($0)
+          }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
+        served.minimumTLSVersion = .tlsv12
+        served.applicationProtocols = ["http/1.1"]
+        tls = try NIOSSLContext(configuration: served)
+      }
+      return try Registry(
+        configuration: configuration, content: content, client: client, tls: tls, time: time, metrics: metrics,
+        logger: Logger(label: "apus.registry"))
+    }
+
+    private static func serve(_ registry: Registry, following file: String, _ logger: Logger) async {
+      var base = RegistryConfiguration()
+      (base.host, base.port) = (registry.configuration.host, registry.configuration.port)
+      base.stateDirectory = registry.configuration.stateDirectory
+      await withTaskGroup(of: Void.self) { [base] group in
+        group.addTask {
+          do { try await registry.run() } catch {
+            logger.critical("the registry ended", metadata: ["error": "\(error)"])
+          }
+        }
+        group.addTask {
+          do {
+            try await registry.follow(configurationFile: file, over: base)
+          } catch is CancellationError {
+          } catch {
+            logger.error("the registry's configuration is not followed", metadata: ["error": "\(error)"])
+          }
+        }
+      }
     }
 
     /// What garbage collection and the deletion of namespaces have to look through.

@@ -1,0 +1,692 @@
+"""`apus build` with real containers, on images made without any network from Debian's busybox-static.
+
+    APUS=.build/debug/apus Scripts/integration Tests/Integration/test_build.py
+"""
+
+import glob
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+from conftest import APUS, folder, wait_for
+
+BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")
+
+BASE = """
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+COPY --chmod=644 <<PASSWD /etc/passwd
+root:x:0:0:root:/root:/bin/sh
+node:x:1000:1000:node:/home/node:/bin/sh
+PASSWD
+COPY --chmod=644 <<GROUP /etc/group
+root:x:0:
+node:x:1000:
+tools:x:2000:node
+GROUP
+RUN mkdir -m 1777 /tmp && mkdir /usr /usr/lib && ln -s usr/lib /lib
+ENV PATH=/bin
+CMD ["/bin/sh"]
+"""
+
+
+class Builder:
+    """A data directory with the image localhost/base:1 and a folder for contexts."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.data = self.path / "data"
+        # Of other servers and builds of this machine.
+        self.cgroups = set(glob.glob("/sys/fs/cgroup/*/apus-*"))
+
+    def context(self, dockerfile, files=None, name="ctx"):
+        root = self.path / name
+        if root.exists():
+            shutil.rmtree(root)
+        root.mkdir(parents=True)
+        if dockerfile is not None:
+            (root / "Dockerfile").write_text(dockerfile)
+        for path, content in (files or {}).items():
+            file = root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                file.write_bytes(content)
+            else:
+                file.write_text(content)
+        return root
+
+    def run(self, *arguments, context=None, data=None, check=True, env=None, stdin=None):
+        command = [APUS, "build", "--data", str(data or self.data), "--progress", "plain", *map(str, arguments)]
+        command.append(str(context) if context is not None else str(self.path / "ctx"))
+        result = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, input=stdin, timeout=120,
+            env={**os.environ, **(env or {})})
+        result.text = result.stderr.decode(errors="replace")
+        result.output = result.stdout.decode(errors="replace")
+        if check:
+            assert result.returncode == 0, result.text
+        return result
+
+    def build(self, dockerfile, files=None, *arguments, name="ctx", **options):
+        context = self.context(dockerfile, files, name=name)
+        return self.run(*arguments, context=context, **options)
+
+    def fails(self, dockerfile, files=None, *arguments, **options):
+        result = self.build(dockerfile, files, *arguments, check=False, **options)
+        assert result.returncode == 1, f"{result.returncode}: {result.text}"
+        self.assert_clean()
+        return result.text
+
+    def metadata(self, *arguments, **options):
+        path = self.path / "metadata.json"
+        self.run("--metadata-file", path, *arguments, **options)
+        return json.loads(path.read_text())
+
+    def files(self, *arguments, **options):
+        """The built files as a dictionary of tar members with contents."""
+        result = self.run("-o", "type=tar,dest=-", *arguments, **options)
+        members = {}
+        with tarfile.open(fileobj=io.BytesIO(result.stdout)) as archive:
+            for member in archive:
+                content = archive.extractfile(member).read() if member.isfile() else None
+                members[member.name.rstrip("/")] = (member, content)
+        return members
+
+    def blob(self, digest):
+        return (self.data / "images/blobs" / digest.replace(":", "/")).read_bytes()
+
+    def config(self, metadata):
+        return json.loads(self.blob(metadata["containerimage.config.digest"]))
+
+    def manifest(self, metadata):
+        return json.loads(self.blob(metadata["containerimage.digest"]))
+
+    def assert_clean(self):
+        """No mount, no process, no cgroup and no file of a build is left."""
+        assert str(self.data) not in pathlib.Path("/proc/self/mountinfo").read_text()
+        assert glob.glob(str(self.data / "build/builds/*")) == []
+        assert set(glob.glob("/sys/fs/cgroup/*/apus-*")) - self.cgroups == set()
+
+
+@pytest.fixture(scope="module")
+def builder():
+    if not os.access(BUSYBOX, os.X_OK):
+        pytest.skip("busybox-static is not installed")
+    with folder("apus-build-") as path:
+        builder = Builder(path)
+        context = builder.context(BASE, name="base")
+        shutil.copy(BUSYBOX, context / "busybox")
+        builder.run("-t", "localhost/base:1", context=context)
+        yield builder
+        builder.assert_clean()
+
+
+def steps(text):
+    """`{title: "CACHED" | "DONE" | "ERROR"}` of plain progress."""
+    titles, states = {}, {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            continue
+        number, _, rest = line.partition(" ")
+        if rest.startswith("["):
+            titles[number] = rest
+        for state in ("CACHED", "DONE", "ERROR", "CANCELED"):
+            if rest.startswith(state) and number in titles:
+                states[titles[number]] = state
+    return states
+
+
+# The two patterns.
+
+PRODUCTION = """# syntax=docker/dockerfile:1
+ARG BASE=localhost/base:1
+FROM ${BASE} AS build
+WORKDIR /app
+COPY package.json ./
+RUN --mount=type=cache,target=/root/.cache mkdir -p node_modules/dev node_modules/prod && \\
+    echo dev > node_modules/dev/index && echo prod > node_modules/prod/index && date > /root/.cache/stamp
+COPY src ./src
+RUN mkdir dist && cat src/*.txt > dist/app
+RUN rm -rf node_modules/dev
+
+FROM ${BASE} AS production
+ENV NODE_ENV=production
+COPY --chmod=755 <<'EOT' /sbin/tini
+#!/bin/sh
+[ "$1" = -- ] && shift
+exec "$@"
+EOT
+WORKDIR /app
+COPY --from=build --chown=1000:1000 /app/dist ./dist
+COPY --from=build --chown=node:tools /app/node_modules ./node_modules
+USER 1000:1000
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --start-interval=1s --retries=3 \\
+    CMD wget -q -O /dev/null http://127.0.0.1:3000/health || exit 1
+ENTRYPOINT ["/sbin/tini", "--"]
+CMD ["cat", "dist/app"]
+
+FROM build AS test
+RUN exit 3
+"""
+
+PRODUCTION_FILES = {"package.json": "{}", "src/a.txt": "one\n", "src/b.txt": "two\n", ".dockerignore": "*.log\n",
+                    "noise.log": "x"}
+
+
+def test_production_pattern(builder):
+    builder.context(PRODUCTION, PRODUCTION_FILES)
+    metadata = builder.metadata("-t", "localhost/prod:1", "--target", "production")
+    config = builder.config(metadata)["config"]
+    assert config["Entrypoint"] == ["/sbin/tini", "--"]
+    assert config["Cmd"] == ["cat", "dist/app"]
+    assert config["User"] == "1000:1000"
+    assert config["WorkingDir"] == "/app"
+    assert config["ExposedPorts"] == {"3000/tcp": {}}
+    assert config["StopSignal"] == "SIGTERM"
+    assert "NODE_ENV=production" in config["Env"]
+    assert config["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:3000/health || exit 1"],
+        "Interval": 30_000_000_000, "Timeout": 3_000_000_000, "StartPeriod": 5_000_000_000,
+        "StartInterval": 1_000_000_000, "Retries": 3}
+    files = builder.files("--target", "production")
+    assert files["app/dist/app"][1] == b"one\ntwo\n"
+    assert (files["app/dist/app"][0].uid, files["app/dist/app"][0].gid) == (1000, 1000)
+    assert (files["app/node_modules/prod/index"][0].uid, files["app/node_modules/prod/index"][0].gid) == (1000, 2000)
+    assert "app/node_modules/dev" not in files
+    assert files["sbin/tini"][0].mode == 0o755
+    # What was mounted left nothing: neither its files nor the places for them.
+    assert "root/.cache" not in files
+    # The stage that nobody needs, and that would fail, was not touched.
+    history = builder.config(metadata)["history"]
+    layers = builder.config(metadata)["rootfs"]["diff_ids"]
+    assert len([line for line in history if not line.get("empty_layer")]) == len(layers)
+    builder.assert_clean()
+
+
+def test_change_of_the_source_reuses_every_earlier_step(builder):
+    builder.context(PRODUCTION, PRODUCTION_FILES)
+    builder.run("--target", "production")
+    builder.context(PRODUCTION, {**PRODUCTION_FILES, "src/a.txt": "ONE\n"})
+    seen = steps(builder.run("--target", "production").text)
+    built = {title.split("] ")[1] for title, state in seen.items() if state == "DONE" and "internal" not in title}
+    assert built == {"COPY src ./src", "RUN mkdir dist && cat src/*.txt > dist/app", "RUN rm -rf node_modules/dev",
+                     "COPY --from=build --chown=1000:1000 /app/dist ./dist",
+                     "COPY --from=build --chown=node:tools /app/node_modules ./node_modules"}
+    # A change that does not come out in the end stops there: the copies are found by their content.
+    builder.context(PRODUCTION, {**PRODUCTION_FILES, "src/a.txt": "ONE\ntwo\n", "src/b.txt": ""})
+    seen = steps(builder.run("--target", "production").text)
+    assert [state for title, state in seen.items() if "COPY --from=build" in title] == ["CACHED", "CACHED"]
+
+
+def test_second_build_elsewhere_is_the_same_image(builder):
+    builder.context(PRODUCTION, PRODUCTION_FILES)
+    first = builder.metadata("--target", "production")
+    other = builder.context(PRODUCTION, PRODUCTION_FILES, name="else/where")
+    for path in other.rglob("*"):
+        os.utime(path, (1, 1))
+    second = builder.metadata("--target", "production", context=other)
+    assert first["containerimage.digest"] == second["containerimage.digest"]
+    text = builder.run("--target", "production", context=other).text
+    assert set(state for title, state in steps(text).items() if "RUN" in title or "COPY" in title) == {"CACHED"}
+
+
+def test_reproducible_on_another_machine(builder):
+    """SOURCE_DATE_EPOCH, another store, other times of files: the same bytes."""
+    digests = []
+    for name in ("m1", "m2"):
+        data = builder.path / name / "data"
+        base = builder.context(BASE, name=f"{name}/base")
+        shutil.copy(BUSYBOX, base / "busybox")
+        context = builder.context(PRODUCTION, PRODUCTION_FILES, name=f"{name}/ctx")
+        for path in context.rglob("*"):
+            os.utime(path, (1_500_000_000 + len(digests), 1_500_000_000))
+        builder.run("-t", "localhost/base:1", "--build-arg", "SOURCE_DATE_EPOCH=1700000000", context=base, data=data)
+        digests.append(builder.metadata("--target", "production", "--build-arg", "SOURCE_DATE_EPOCH=1700000000",
+                                        context=context, data=data)["containerimage.digest"])
+        shutil.rmtree(data)
+    assert digests[0] == digests[1]
+
+
+ORDERED = """
+FROM localhost/base:1
+RUN echo curl > /usr/lib/system-packages
+WORKDIR /srv
+COPY requirements.txt .
+RUN cat requirements.txt > installed
+COPY . .
+CMD ["/bin/sh"]
+"""
+
+
+def test_cache_ordered_pattern(builder):
+    files = {"requirements.txt": "flask\n", "main.py": "1\n"}
+    builder.build(ORDERED, files)
+    seen = steps(builder.build(ORDERED, {**files, "main.py": "2\n"}).text)
+    assert [state for title, state in sorted(seen.items()) if "/6]" in title] == ["CACHED"] * 5 + ["DONE"]
+    seen = steps(builder.build(ORDERED, {**files, "requirements.txt": "django\n"}).text)
+    assert [state for title, state in sorted(seen.items()) if "/6]" in title] == ["CACHED"] * 3 + ["DONE"] * 3
+    # Forth and back: what was built is still known.
+    seen = steps(builder.build(ORDERED, files).text)
+    assert set(state for title, state in seen.items() if "/6]" in title) == {"CACHED"}
+
+
+# Copying.
+
+def test_copy_semantics(builder):
+    files = builder.context(
+        """
+        FROM localhost/base:1
+        COPY a.txt /file
+        COPY a.txt /tmp
+        COPY a.txt b.txt /dir/
+        COPY sub /sub
+        COPY s* /wild/
+        COPY sub/../a.txt /up
+        COPY link /linked
+        COPY a.txt /lib/through
+        COPY --chown=node --chmod=u=rw,go=r a.txt /owned
+        COPY --link a.txt /link/only
+        COPY --parents ./sub/./deep/x /parents/
+        COPY --exclude=*.md --exclude=deep sub /excluded/
+        COPY .hidden /
+        """.replace("        ", ""),
+        {"a.txt": "a", "b.txt": "b", "sub/deep/x": "x", "sub/y.md": "y", "sub/z": "z", ".hidden": "h",
+         ".dockerignore": "sub/ignored\n!sub/z\n", "sub/ignored": "no"})
+    os.symlink("a.txt", files / "link")
+    os.symlink("z", files / "sub/inner")
+    got = builder.files()
+    assert got["file"][1] == b"a"
+    assert got["tmp/a.txt"][1] == b"a" and got["tmp"][0].mode == 0o1777
+    assert got["dir/a.txt"][1] == b"a" and got["dir/b.txt"][1] == b"b"
+    assert got["sub/deep/x"][1] == b"x" and "sub/ignored" not in got
+    assert got["sub/inner"][0].issym() and got["sub/inner"][0].linkname == "z"
+    assert got["wild/deep/x"][1] == b"x" and "wild/sub" not in got
+    assert got["up"][1] == b"a"
+    assert got["linked"][1] == b"a" and got["linked"][0].isfile()
+    assert got["usr/lib/through"][1] == b"a" and got["lib"][0].issym()
+    assert (got["owned"][0].uid, got["owned"][0].gid, got["owned"][0].mode) == (1000, 1000, 0o644)
+    assert got["link/only"][1] == b"a"
+    assert got["parents/deep/x"][1] == b"x"
+    assert "excluded/z" in got and "excluded/y.md" not in got and "excluded/deep" not in got
+    assert got[".hidden"][1] == b"h"
+
+
+def archive(members, mode="w:gz"):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=mode) as tar:
+        for member, content in members:
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            info.uid = 33
+            tar.addfile(info, io.BytesIO(content))
+    return data.getvalue()
+
+
+def test_add_unpacks_local_archives(builder):
+    files = {"x.tgz": archive([("in/one", b"1")]), "x.tar": archive([("two", b"2")], "w"),
+             "x.txz": archive([("three", b"3")], "w:xz"), "plain.gz": b"\x1f\x8b no archive"}
+    dockerfile = "FROM scratch\nADD x.tgz x.tar x.txz /all/\nADD --unpack=false x.tar /kept.tar\nADD plain.gz /\n"
+    builder.context(dockerfile, files)
+    got = builder.files()
+    assert got["all/in/one"][1] == b"1" and got["all/in/one"][0].uid == 33
+    assert got["all/two"][1] == b"2" and got["all/three"][1] == b"3"
+    assert got["kept.tar"][1] == files["x.tar"] and got["plain.gz"][1] == files["plain.gz"]
+
+
+def test_add_git_and_url(builder):
+    source = builder.context(None, {"sub/f": "content"}, name="repository")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(source)]
+    subprocess.run([*git[:1], "init", "-q", str(source)], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "first"], check=True)
+    bare = builder.path / "served.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(bare)], check=True)
+    subprocess.run(["git", "-C", str(bare), "update-server-info"], check=True)
+    import functools
+    import http.server
+    import threading
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(builder.path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        (builder.path / "download.txt").write_text("fetched")
+        digest = hashlib.sha256(b"fetched").hexdigest()
+        builder.context(f"FROM scratch\nADD {url}/download.txt /d/\n"
+                        f"ADD --checksum=sha256:{digest} {url}/download.txt /checked\n")
+        got = builder.files()
+        assert got["d/download.txt"][1] == b"fetched" and got["checked"][1] == b"fetched"
+        text = builder.fails(f"FROM scratch\nADD --checksum=sha256:{'0' * 64} {url}/download.txt /checked\n")
+        assert "digest mismatch" in text
+        text = builder.fails(f"FROM scratch\nADD {url}/missing /x\n")
+        assert "404" in text or "not found" in text
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# Running.
+
+def test_mounts(builder):
+    secret = builder.path / "token"
+    secret.write_text("s3cr3t-value")
+    dockerfile = """
+FROM localhost/base:1 AS source
+RUN echo stage > /data
+FROM localhost/base:1
+RUN --mount=type=bind,target=/ctx test "$(cat /ctx/a.txt)" = a && ! touch /ctx/new && test ! -e /ctx/ignored
+RUN --mount=type=bind,from=source,source=/data,target=/d cat /d > /from-stage
+RUN --mount=type=bind,from=source,target=/other,rw echo x > /other/new
+RUN --mount=type=tmpfs,target=/scratch,size=1m mount | grep -q /scratch && touch /scratch/x
+RUN --mount=type=secret,id=token,uid=1000,mode=0440 stat -c '%u %a' /run/secrets/token && cat /run/secrets/token | wc -c
+RUN --mount=type=secret,id=token,env=TOKEN test "$TOKEN" = s3cr3t-value
+RUN --mount=type=secret,id=absent test ! -e /run/secrets/absent
+RUN --mount=type=cache,id=c,target=/cache,uid=1000,mode=0700 stat -c '%u %a' /cache > /cache-mode; echo 1 >> /cache/n
+RUN --mount=type=cache,id=c,target=/cache,sharing=locked echo 2 >> /cache/n && cp /cache/n /cache-content
+RUN <<EOT
+echo heredoc
+EOT
+RUN <<'EOT' sh
+echo "$0" > /script
+EOT
+RUN <<EOT
+#!/bin/sh
+echo from-program > /program
+EOT
+"""
+    builder.context(dockerfile, {"a.txt": "a", "ignored": "x", ".dockerignore": "ignored"})
+    got = builder.files("--secret", f"id=token,src={secret}")
+    assert got["from-stage"][1] == b"stage\n"
+    assert got["cache-mode"][1] == b"1000 700\n"
+    assert got["cache-content"][1].endswith(b"1\n2\n")
+    assert got["program"][1] == b"from-program\n"
+    for name in ("run", "ctx", "d", "other", "scratch", "cache", "etc/resolv.conf", "etc/hosts", "proc", "sys"):
+        assert name not in got, name
+    builder.assert_clean()
+    # A secret is nowhere on the disk, and another one gives the same key.
+    found = subprocess.run(["grep", "-rl", "s3cr3t-value", str(builder.data)], stdout=subprocess.PIPE)
+    assert found.stdout == b""
+    secret.write_text("another")
+    text = builder.run("--secret", f"id=token,src={secret}").text
+    assert not [title for title, state in steps(text).items() if "RUN" in title and state != "CACHED"]
+
+
+def test_agent_socket(builder):
+    path = str(builder.path / "agent.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1)
+    try:
+        builder.build('FROM localhost/base:1\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n', None, "--ssh",
+                      f"default={path}")
+    finally:
+        listener.close()
+    text = builder.fails("FROM localhost/base:1\nRUN --mount=type=ssh,required=true true\n")
+    assert "unset ssh forward key default" in text
+
+
+def test_network_and_hosts(builder):
+    text = builder.build(
+        "FROM localhost/base:1\nRUN --network=none ! wget -T 2 -q -O- http://127.0.0.1:1/ && cat /proc/net/dev | wc -l\n"
+        "RUN grep '10.1.2.3.*db' /etc/hosts && hostname\n", None, "--add-host", "db:10.1.2.3").text
+    assert "apus-build" in text
+
+
+def test_user_arguments_and_shell(builder):
+    builder.context("""
+FROM localhost/base:1
+ARG VERSION=1
+ARG HTTP_NOT_A_PROXY
+ENV GREETING="hello ${VERSION}"
+USER node
+WORKDIR /home/node/work
+RUN id -u > me && echo "$GREETING $VERSION" > said && echo "${HTTP_PROXY:-none}" > proxy
+SHELL ["/bin/sh", "-ec"]
+RUN false; echo not reached > /tmp/never || true
+""".replace("RUN false; echo not reached > /tmp/never || true\n", "RUN echo $0 > shell\n"))
+    got = builder.files("--build-arg", "VERSION=2", "--build-arg", "HTTP_PROXY=http://proxy.invalid")
+    assert got["home/node/work/me"][1] == b"1000\n"
+    assert got["home/node/work"][0].uid == 1000
+    assert got["home/node/work/said"][1] == b"hello 2 2\n"
+    assert got["home/node/work/proxy"][1] == b"http://proxy.invalid\n"
+    # A proxy is no part of the key, and not of the image.
+    text = builder.run("--build-arg", "VERSION=2", "--build-arg", "HTTP_PROXY=http://other.invalid").text
+    assert not [title for title, state in steps(text).items() if "RUN" in title and state != "CACHED"]
+    metadata = builder.metadata("--build-arg", "VERSION=2", "--build-arg", "HTTP_PROXY=http://other.invalid")
+    assert "other.invalid" not in builder.blob(metadata["containerimage.config.digest"]).decode()
+
+
+def test_onbuild(builder):
+    builder.build("FROM localhost/base:1\nONBUILD COPY a.txt /triggered\nONBUILD RUN echo ran > /ran\n", None,
+                  "-t", "localhost/onbuild:1")
+    builder.context("FROM localhost/onbuild:1\n", {"a.txt": "a"})
+    got = builder.files()
+    assert got["triggered"][1] == b"a" and got["ran"][1] == b"ran\n"
+    assert "OnBuild" not in builder.config(builder.metadata())["config"]
+
+
+def test_parallel_stages(builder):
+    """Two stages that wait for one another's mark in a shared cache: they finish only when they run at the same time."""
+    builder.build("""
+FROM localhost/base:1 AS a
+RUN --mount=type=cache,id=meet,target=/m rm -f /m/a; touch /m/a; for i in $(seq 50); do test -e /m/b && exit 0; sleep 0.1; done; exit 1
+FROM localhost/base:1 AS b
+RUN --mount=type=cache,id=meet,target=/m touch /m/b; for i in $(seq 50); do test -e /m/a && exit 0; sleep 0.1; done; exit 1
+FROM scratch
+COPY --from=a /etc/passwd /a
+COPY --from=b /etc/passwd /b
+""", None, "--no-cache")
+
+
+# Failures.
+
+def test_failing_step(builder):
+    text = builder.fails("FROM localhost/base:1\nRUN echo before; (sleep 1000 &) ; exit 7\n")
+    assert "exit code: 7" in text and "> [2/2] RUN" in text and ">>> RUN" in text and "Dockerfile:2" in text
+    text = builder.fails('FROM localhost/base:1\nRUN ["/no/such/program"]\n')
+    assert "/no/such/program" in text
+    text = builder.fails("FROM localhost/base:1\nUSER nobody-there\nRUN true\n")
+    assert "unable to find user nobody-there" in text
+
+
+def test_interrupted_and_killed_builds_leave_nothing(builder):
+    builder.context("FROM localhost/base:1\nRUN echo started; sleep 1000\n")
+    for number in (signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(
+            [APUS, "build", "--data", str(builder.data), "--progress", "plain", str(builder.path / "ctx")],
+            stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if line.rstrip().endswith(" started"):
+                break
+        process.send_signal(number)
+        process.stderr.read() if number == signal.SIGINT else None
+        process.wait(30)
+        process.stderr.close()
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+        else:
+            builder.build("FROM scratch\nLABEL a=b\n", name="next")
+        builder.assert_clean()
+        sleeping = subprocess.run(["pgrep", "-f", "^sleep 1000"], stdout=subprocess.PIPE)
+        assert sleeping.stdout == b""
+
+
+@pytest.mark.parametrize("dockerfile, files, message", [
+    ("FROM localhost/base:1\nRUNN true\n", {}, "unknown instruction: RUNN"),
+    ("FROM localhost/base:1\nCOPY missing /\n", {}, '"/missing": not found'),
+    ("FROM localhost/base:1\nCOPY secret /\n", {"secret": "", ".dockerignore": "secret"}, ".dockerignore leaves it out"),
+    ("FROM localhost/base:1\nCOPY ../outside /\n", {}, 'climbs out of the build context with ".."'),
+    ("FROM localhost/base:1\nCOPY a* /target\n", {"a1": "", "a2": ""}, "must be a directory and end with a /"),
+    ("FROM localhost/base:1\nCOPY a /lib\n", {"a/b": ""}, None),
+    ("FROM localhost/base:1\nCOPY a /\n", {"a/lib/b": ""}, "cannot copy to non-directory: /lib"),
+    ("FROM localhost/base:1\nCOPY --chown=ghost a /\n", {"a": ""}, "ghost"),
+    ("FROM nowhere.invalid/x:1\n", {}, "failed to resolve source metadata for nowhere.invalid/x:1"),
+    ("FROM localhost/base:1\nRUN --security=insecure true\n", {}, "not built"),
+    ("FROM localhost/base:1 AS a\nCOPY --from=b /x /\n", {}, "failed to resolve"),
+])
+def test_bad_input(builder, dockerfile, files, message):
+    if message is None:
+        builder.build(dockerfile, files)
+        return
+    text = builder.fails(dockerfile, files)
+    assert message in text, text
+
+
+def test_links_and_devices_of_the_context(builder):
+    context = builder.context("FROM scratch\nCOPY escape /\n")
+    os.symlink("../../../../../etc/passwd", context / "escape")
+    text = builder.run(check=False).text
+    assert "is not in the build context" in text
+    os.unlink(context / "escape")
+    os.mknod(context / "escape", 0o600 | 0o020000, os.makedev(1, 3))
+    assert "is a device" in builder.run(check=False).text
+    os.unlink(context / "escape")
+    os.mkfifo(context / "escape")
+    assert "is a named pipe" in builder.run(check=False).text
+
+
+def test_context_that_changes(builder):
+    """A file that grows all the time is either stored whole or refused, never stored torn."""
+    context = builder.context("FROM scratch\nCOPY . /\n", {"big": b"0" * (64 << 20)})
+    writer = subprocess.Popen(["sh", "-c", f"while :; do echo x >> {context}/big; done"])
+    try:
+        result = builder.run(check=False)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert result.returncode == 1 and "changed while" in result.text or "has changed since" in result.text, result.text
+    builder.assert_clean()
+
+
+def test_foreign_platform(builder):
+    text = builder.fails("FROM --platform=linux/s390x scratch\nRUN [\"/x\"]\n")
+    assert "qemu-s390x" in text
+    metadata = builder.build("FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\n", None, "--platform",
+                             "linux/amd64,linux/arm64", "-t", "localhost/multi:1", "--metadata-file",
+                             builder.path / "m.json")
+    metadata = json.loads((builder.path / "m.json").read_text())
+    index = json.loads(builder.blob(metadata["containerimage.digest"]))
+    assert [item["platform"]["architecture"] for item in index["manifests"]] == ["amd64", "arm64"]
+
+
+# Outputs, cache, command line.
+
+def test_outputs(builder):
+    builder.context("FROM scratch\nCOPY a /x/a\n", {"a": "content"})
+    builder.run("-o", builder.path / "out")
+    assert (builder.path / "out/x/a").read_text() == "content"
+    identifier = builder.run("-q").output.strip()
+    assert identifier.startswith("sha256:")
+    builder.run("--iidfile", builder.path / "iid")
+    assert (builder.path / "iid").read_text() == identifier
+
+
+def test_cache_goes_to_another_machine(builder):
+    builder.context(PRODUCTION, PRODUCTION_FILES)
+    cache = builder.path / "cache"
+    builder.run("--target", "production", "--cache-to", f"type=local,dest={cache}")
+    other = builder.path / "other/data"
+    base = builder.context(BASE, name="base-again")
+    shutil.copy(BUSYBOX, base / "busybox")
+    # The base image itself comes from the same cache, so that what is built on it has the same keys.
+    builder.run("-t", "localhost/base:1", "--cache-to", f"type=local,dest={builder.path}/base-cache", context=base)
+    builder.run("-t", "localhost/base:1", "--cache-from", f"type=local,src={builder.path}/base-cache", context=base,
+                data=other)
+    text = builder.run("--target", "production", "--cache-from", f"type=local,src={cache}", data=other).text
+    assert not [title for title, state in steps(text).items()
+                if ("RUN" in title or "COPY" in title) and state != "CACHED"], text
+
+
+@pytest.fixture()
+def registry(builder):
+    """Debian's docker-registry on a port of its own."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    configuration = builder.path / "registry.yml"
+    configuration.write_text(json.dumps({
+        "version": 0.1, "storage": {"filesystem": {"rootdirectory": str(builder.path / "registry")}},
+        "http": {"addr": f"127.0.0.1:{port}"}}))
+    process = subprocess.Popen(["docker-registry", "serve", str(configuration)], stderr=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL)
+    try:
+        wait_for("the registry", lambda: socket.create_connection(("127.0.0.1", port)).close() is None)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_push_pull_and_cache_by_a_registry(builder, registry):
+    builder.run("-t", f"{registry}/team/base:1", "--push", context=builder.path / "base")
+    builder.context(f"FROM {registry}/team/base:1\nRUN --mount=type=cache,target=/c echo 1 >> /c/n && cp /c/n /n\n"
+                    "RUN echo two > /two\n")
+    builder.run("--cache-to", f"type=registry,ref={registry}/team/cache:1")
+    # Another machine: the base image is pulled, nothing is run, and only the result's layers are fetched.
+    other = builder.path / "pulled/data"
+    text = builder.run("-t", "localhost/x:1", "--cache-from", f"{registry}/team/cache:1", data=other).text
+    assert not [title for title, state in steps(text).items() if "RUN" in title and state != "CACHED"], text
+    # What came from there is known from then on.
+    text = builder.run(data=other).text
+    assert not [title for title, state in steps(text).items() if "RUN" in title and state != "CACHED"], text
+    # The files of the cache mount came along.
+    (builder.path / "ctx/Dockerfile").write_text(
+        f"FROM {registry}/team/base:1\nRUN --mount=type=cache,target=/c cat /c/n > /seen\n")
+    fresh = builder.path / "fresh/data"
+    got = builder.files("--cache-from", f"{registry}/team/cache:1", data=fresh)
+    assert got["seen"][1].endswith(b"1\n")
+    assert "no cache there" in builder.run("--cache-from", f"{registry}/team/none:1", data=fresh).text
+
+
+def test_plain_folder(builder):
+    builder.context(None, {"index.html": "<p>hello"})
+    builder.run("-t", "localhost/site:1", "--build-arg", "BASE=localhost/base:1")
+    shutil.rmtree(builder.path / "ctx")
+    builder.context(None, {"other": "x"})
+    assert "neither a static site" in builder.run(check=False).text
+
+
+def test_dockerfile_from_standard_input(builder):
+    builder.run(context="-", stdin=b"FROM localhost/base:1\nRUN true\n")
+    data = archive([("Dockerfile", b"FROM scratch\nCOPY f /\n"), ("f", b"1")])
+    builder.run(context="-", stdin=data)
+    builder.context(None, {"f": "1"})
+    builder.run("-f", "-", stdin=b"FROM scratch\nCOPY f /f\n")
+
+
+def test_check(builder):
+    builder.context("FROM localhost/base:1 as x\nRUN true\n")
+    result = builder.run("--check", check=False)
+    assert result.returncode == 1 and "FromAsCasing" in result.output
+    builder.context("FROM localhost/base:1 AS x\nARG API_TOKEN\nRUN true\n")
+    assert "SecretsUsedInArgOrEnv" in builder.run("--build-arg", "API_TOKEN=x").text
+
+
+def test_other_tools_read_the_image(builder):
+    if not shutil.which("skopeo"):
+        pytest.skip("skopeo is not installed")
+    builder.context("FROM localhost/base:1\nRUN echo x > /x\n")
+    path = builder.path / "image.tar"
+    builder.run("-t", "localhost/out:1", "-o", f"type=oci,dest={path}")
+    inspected = subprocess.run(["skopeo", "inspect", "--config", f"oci-archive:{path}"], stdout=subprocess.PIPE, check=True)
+    assert json.loads(inspected.stdout)["os"] == "linux"
