@@ -207,7 +207,13 @@ struct Up: AsyncParsableCommand {
       try record.write(to: data.serverRecord)
       try await network.prepare()
       let port = try await server.start()
-      if let registry { record.registry = "\(registry.configuration.host):\(try await registry.start())" }
+      if let registry {
+        do {
+          record.registry = "\(registry.configuration.host):\(try await registry.start())"
+        } catch {
+          throw Failure("the image registry \(error); give another --registry ADDRESS:PORT, or --registry none")
+        }
+      }
       record.url = url(port: port)
       try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
       let elapsed = ContinuousClock.now - began

@@ -183,7 +183,8 @@ def test_a_full_disk_loses_nothing(tmp_path):
     os.mkdir(directory)
     # Beside the module's server: a bridge and ranges of its own.
     server = Server(directory, port=7443, options=(
-        "--bridge", "apus1", "--pod-range", "10.245.0.0/24", "--service-range", "10.97.0.0/16"))
+        "--bridge", "apus1", "--pod-range", "10.245.0.0/24", "--service-range", "10.97.0.0/16",
+        "--registry", "127.0.0.1:5001"))
     server.log.close()
     server.log = open(os.path.join(base, "server.log"), "ab")
     try:
