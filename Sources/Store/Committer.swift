@@ -165,7 +165,7 @@ private struct Group {
   private let entries: SortedEntries
   private var revision: Int64
   /// `.some(nil)` for a key that the group deletes.
-  private var changed: [String: Entry?] = [:]
+  private var changed: [ByteKey: Entry?] = [:]
   private(set) var events: [Event] = []
 
   init(entries: SortedEntries, revision: Int64) {
@@ -177,14 +177,15 @@ private struct Group {
   mutating func add(_ operations: [Operation]) -> Result<[Entry?], StoreError> {
     let eventCount = events.count
     let firstRevision = revision
-    var before: [(key: String, entry: Entry??)] = []
+    var before: [(key: ByteKey, entry: Entry??)] = []
     var results: [Entry?] = []
     for operation in operations {
       switch event(for: operation) {
       case .success(let event):
         revision += 1
-        before.append((event.entry.key, changed[event.entry.key]))
-        changed[event.entry.key] = .some(event.kind == .delete ? nil : event.entry)
+        let key = ByteKey(event.entry.key)
+        before.append((key, changed[key]))
+        changed[key] = .some(event.kind == .delete ? nil : event.entry)
         events.append(event)
         results.append(event.entry)
       case .failure(let error):
@@ -198,7 +199,7 @@ private struct Group {
   }
 
   private func current(_ key: String) -> Entry? {
-    if let entry = changed[key] { return entry }
+    if let entry = changed[ByteKey(key)] { return entry }
     return entries.find(key)
   }
 

@@ -38,6 +38,21 @@ enum KeyOrder {
   }
 }
 
+/// A key in a dictionary. `String` itself is equal to another spelling of the same letters ("é" in one scalar or in two);
+/// as keys those are two.
+struct ByteKey: Hashable {
+  let key: String
+
+  init(_ key: String) { self.key = key }
+
+  static func == (a: ByteKey, b: ByteKey) -> Bool { KeyOrder.compare(a.key, b.key) == 0 }
+
+  func hash(into hasher: inout Hasher) {
+    var key = key
+    key.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+}
+
 /// Entries in the order of their keys: a sorted array of sorted arrays.
 ///
 /// A copy shares the arrays, so a reader's snapshot costs nothing, and a change after it copies the outer array (one

@@ -34,16 +34,16 @@ extension Store {
     _ entries: SortedEntries, in range: SortedEntries.Range, undoing history: History,
     prefix: String, after: String?, limit: Int, at revision: Int64
   ) -> Page {
-    var undone: [String: Entry?] = [:]
+    var undone: [ByteKey: Entry?] = [:]
     // From the newest to the oldest: what was there before the first change stays.
     history.forEachBackwards(after: revision) { event in
       let key = event.entry.key
       if KeyOrder.hasPrefix(key, prefix), after.map({ KeyOrder.isLess($0, key) }) ?? true {
-        undone[key] = .some(event.previous)
+        undone[ByteKey(key)] = .some(event.previous)
       }
     }
     let restored = undone.values.compactMap { $0 }.sorted { KeyOrder.isLess($0.key, $1.key) }
-    let changed = undone.keys.reduce(into: 0) { sum, key in sum += entries.find(key) == nil ? 0 : 1 }
+    let changed = undone.keys.reduce(into: 0) { sum, key in sum += entries.find(key.key) == nil ? 0 : 1 }
     let total = entries.distance(range) - changed + restored.count
 
     var page: [Entry] = []
@@ -52,7 +52,9 @@ extension Store {
     var position = range.start
     var next = restored.startIndex
     while page.count < limit {
-      while position < range.end, undone[entries[position].key] != nil { position = entries.position(after: position) }
+      while position < range.end, undone[ByteKey(entries[position].key)] != nil {
+        position = entries.position(after: position)
+      }
       let current = position < range.end ? entries[position] : nil
       let old = next < restored.endIndex ? restored[next] : nil
       if let old, current.map({ KeyOrder.isLess(old.key, $0.key) }) ?? true {

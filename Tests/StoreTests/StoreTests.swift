@@ -66,6 +66,24 @@ struct StoreTests {
     }
   }
 
+  /// "é" as one scalar and as two are one `String` and two keys.
+  @Test func keysAreBytes() async throws {
+    let (one, two) = ("roles/\u{E9}", "roles/e\u{301}")
+    #expect(one == two)
+    let store = try openStore(folder.path)
+    try await store.commit([put(one, "a", .absent)])
+    // One group: what it says of one key says nothing of the other.
+    await #expect(throws: StoreError.self) { try await store.commit([delete(one), put(one, "b"), delete(two)]) }
+    try await store.commit([delete(one), put(two, "b", .absent), put(one, "c", .absent)])
+    await #expect(throws: StoreError.self) { try await store.commit([delete(one), put(two, "d", .absent)]) }
+    #expect(try store.list(prefix: "roles/").entries.map(\.text) == ["b@3", "c@4"])
+    #expect(try store.list(prefix: "roles/", at: 1).entries.map(\.text) == ["a@1"])
+    store.close()
+    let again = try openStore(folder.path)
+    #expect(again.count == 2)
+    again.close()
+  }
+
   /// Commits that are submitted without waiting are answered in order, in groups; a failed one harms no neighbour.
   @Test func groupsKeepTheOrder() async throws {
     let store = try openStore(folder.path)
