@@ -91,7 +91,7 @@ public enum Directory {
     }
   }
 
-  private static func names(consuming fd: Int32, path: String) throws(SystemError) -> [String] {
+  static func names(consuming fd: Int32, path: String) throws(SystemError) -> [String] {
     guard let stream = fdopendir(fd) else {
       let code = errno
       _ = close(fd)

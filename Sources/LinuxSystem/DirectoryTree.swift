@@ -146,6 +146,38 @@ public final class DirectoryTree {
     guard unlinkat(fd, name, AT_REMOVEDIR) == 0 else { throw failure("remove", path) }
   }
 
+  /// Removes whatever is at `path`, unless its parent is gone or has a symbolic link in its path: what such a link leads
+  /// to is left as it is, also inside the tree.
+  public func removeIfBelow(_ path: String) throws(SystemError) {
+    let (folder, name) = split(path)
+    guard !name.isEmpty, name != ".", name != ".." else { throw SystemError("use the name \(path)", errno: EINVAL) }
+    guard let fd = try openWithoutLinks(folder) else { return }
+    defer {
+      _ = close(fd)
+      forgetParent()
+    }
+    if unlinkat(fd, name, 0) == 0 || errno == ENOENT { return }
+    guard errno == EISDIR || errno == EPERM else { throw failure("remove", path) }
+    try Directory.empty(fd, name, label: "\(label)/\(path)", device: nil)
+    guard unlinkat(fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT else { throw failure("remove", path) }
+  }
+
+  /// The names in a folder, sorted; `nil` when there is no folder, or a symbolic link in its path.
+  public func namesIfBelow(_ path: String) throws(SystemError) -> [String]? {
+    guard let fd = try openWithoutLinks(path) else { return nil }
+    return try Directory.names(consuming: fd, path: "\(label)/\(path)").sorted()
+  }
+
+  /// The descriptor of a folder, which the caller closes; `nil` when it is none, or a symbolic link is in its path.
+  private func openWithoutLinks(_ folder: String) throws(SystemError) -> Int32? {
+    let resolve: UInt64 = 0x08 | 0x04  // RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+    let flags = UInt64(O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let fd = clinux_openat2(root, folder.isEmpty ? "." : folder, flags, resolve)
+    if fd >= 0 { return fd }
+    guard errno == ENOENT || errno == ENOTDIR || errno == ELOOP else { throw failure("open the folder", folder) }
+    return nil
+  }
+
   /// Owner, permission bits and times, in the order in which they do not undo one another. A symbolic link itself is
   /// changed, not what it points to; it has no mode.
   /// - Parameter modified: seconds and nanoseconds since 1970; `nil` leaves the time.

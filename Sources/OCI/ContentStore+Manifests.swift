@@ -9,19 +9,22 @@ extension ContentStore {
 
   /// Stores a manifest or an index in a repository, with all that it refers to and its tags, in one change.
   ///
-  /// What it refers to is linked into the repository, as far as it is here, and kept from then on. A tag that another
-  /// manifest has moves. Putting the same manifest again is harmless, and takes it out of the trash.
+  /// What it refers to is linked into the repository, as far as it is here (but see `linksOnlyOwn`), and kept from then
+  /// on. A tag that another manifest has moves. Putting the same manifest again is harmless, and takes it out of the
+  /// trash.
   /// - Parameters:
   ///   - mediaType: as the sender says it; it is what readers are told.
   ///   - digest: what the bytes must have, also of sha512; `nil` for their sha256.
   ///   - requirement: what must be there already.
+  ///   - linksOnlyOwn: link no blob that the repository does not have already. For manifests of clients, who could
+  ///     otherwise read what is in other repositories by naming it.
   ///   - isImmutable: whether a tag may not move once it is there. Called in the transaction: it must not block.
   /// - Throws: `invalidArchive` (no valid manifest), `digestMismatch`, `missingContent` (with `digests`),
   ///   `tagImmutable`, `quotaExceeded`, `limitExceeded`, `diskFull`.
   @discardableResult
   public func putManifest(
     _ bytes: [UInt8], mediaType: String, digest: Digest? = nil, tags: [String] = [], in repository: Repository,
-    requiring requirement: ManifestRequirement = .linked,
+    requiring requirement: ManifestRequirement = .linked, linksOnlyOwn: Bool = false,
     isImmutable: @escaping @Sendable (_ tag: String) -> Bool = { _ in false }
   ) throws(OCIError) -> ManifestRecord {
     guard bytes.count <= limits.documentMax else {
@@ -39,7 +42,8 @@ extension ContentStore {
     let file = try stage(bytes, content)
     defer { file.discard() }
     try store(file.staged) { (transaction: Transaction, blob: Int64) throws(OCIError) in
-      try transaction.put(manifest, blob, tags: tags, in: repository, requirement, isImmutable)
+      try transaction.put(
+        manifest, blob, tags: tags, in: repository, requirement, linksOnlyOwn: linksOnlyOwn, isImmutable)
     }
     manifests.insert(manifest.record)
     return manifest.record
@@ -228,7 +232,7 @@ extension Transaction {
   /// Makes a manifest, whose blob is there, one of the repository.
   func put(
     _ manifest: ParsedManifest, _ blob: Int64, tags: [String], in repository: Repository,
-    _ requirement: ManifestRequirement, _ isImmutable: (String) -> Bool
+    _ requirement: ManifestRequirement, linksOnlyOwn: Bool = false, _ isImmutable: (String) -> Bool
   ) throws(OCIError) {
     let id = try repositoryID(repository)
     for tag in tags { try checkMove(tag, to: blob, in: id, isImmutable) }
@@ -237,6 +241,13 @@ extension Transaction {
       let isOptional = manifest.optional.contains(target)
       // Out of the trash, when it waits there.
       let present = try presentBlob(target)
+      let isOwn =
+        if let present, kind != .child {
+          try catalog.exists(
+            "SELECT 1 FROM link WHERE repository = ?1 AND blob = ?2", .init(id), .init(present.id))
+        } else {
+          false
+        }
       let isThere =
         switch requirement {
         case .nothing: true
@@ -244,11 +255,8 @@ extension Transaction {
         case .linked, .linkedBlobs:
           if kind == .child {
             if requirement == .linkedBlobs { true } else { try manifestRow(target, in: repository) != nil }
-          } else if let present {
-            try catalog.exists(
-              "SELECT 1 FROM link WHERE repository = ?1 AND blob = ?2", .init(id), .init(present.id))
           } else {
-            false
+            isOwn
           }
         }
       guard isThere || isOptional else {
@@ -259,7 +267,7 @@ extension Transaction {
       try catalog.run(
         "INSERT INTO edge (source, target, kind) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", .init(blob),
         .init(targetID), .init(kind.rawValue))
-      if kind != .child, present != nil { try link(targetID, in: id) }
+      if kind != .child, present != nil, isOwn || !linksOnlyOwn { try link(targetID, in: id) }
     }
     guard missing.isEmpty else {
       let names = missing.prefix(3).map(\.description).joined(separator: ", ")

@@ -82,11 +82,29 @@ extension ContentStore {
   }
 
   /// Takes a blob out of the repository. Its bytes stay as long as anything needs them.
+  /// - Parameter isImmutable: whether a tag must keep what it names. Called in the transaction: it must not block.
   /// - Returns: `false` when the repository has none of that digest.
-  public func unlink(_ digest: Digest, in repository: Repository) throws(OCIError) -> Bool {
+  /// - Throws: `tagImmutable` when an image with such a tag needs the blob.
+  public func unlink(
+    _ digest: Digest, in repository: Repository,
+    isImmutable: @escaping @Sendable (_ tag: String) -> Bool = { _ in false }
+  ) throws(OCIError) -> Bool {
     try writer.perform { (transaction: Transaction) throws(OCIError) in
       let catalog = transaction.catalog
       guard let id = try catalog.repositoryID(repository), let blob = try catalog.blobID(digest) else { return false }
+      let isThere = try catalog.exists(
+        "SELECT 1 FROM link WHERE repository = ?1 AND blob = ?2", .init(id), .init(blob))
+      guard isThere else { return false }
+      // Of its manifests, and of the indexes that list them.
+      let tags = try catalog.all(
+        """
+        WITH RECURSIVE owner (id) AS (
+          SELECT ?2 UNION SELECT edge.source FROM edge JOIN owner ON edge.target = owner.id
+        )
+        SELECT tag.name FROM owner JOIN tag ON tag.blob = owner.id AND tag.repository = ?1
+        """, .init(id), .init(blob)
+      ) { row in row.text(0) }
+      if let tag = tags.first(where: isImmutable) { throw Transaction.immutable(tag) }
       return try catalog.run("DELETE FROM link WHERE repository = ?1 AND blob = ?2", .init(id), .init(blob)) > 0
     }
   }

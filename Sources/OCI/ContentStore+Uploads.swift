@@ -75,8 +75,7 @@ extension ContentStore {
       guard stat(path, &status) == 0, Int64(status.st_mtim.tv_sec) * 1_000_000 < limit else { continue }
       let id = String(name.prefix(32))
       if let open = uploads.withLock({ $0[id] }) {
-        open.cancel()
-        removed += 1
+        if (try? open.cancel()) != nil { removed += 1 }
         continue
       }
       let fd = Glibc.open(path, O_RDWR | O_CLOEXEC)

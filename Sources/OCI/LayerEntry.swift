@@ -58,8 +58,9 @@ public enum LayerContents: Sendable {
   ///
   /// `lowers` is needed for files whose data overlayfs left below (`metacopy=on`), and to leave out folders that are there
   /// only because something in them was excluded. `excluding` names what a container's runtime made, such as mount
-  /// points, with everything below it.
-  case upper(SourceTree, lowers: LowerTree?, excluding: Set<String> = [])
+  /// points, with everything below it. `userAttributes` says that the overlay was mounted with `userxattr`: without it
+  /// `user.overlay.` attributes, which every program can set, mean nothing, and are not written either.
+  case upper(SourceTree, lowers: LowerTree?, excluding: Set<String> = [], userAttributes: Bool = false)
 }
 
 /// How a layer is written.

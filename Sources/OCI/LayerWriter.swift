@@ -28,7 +28,9 @@ public enum LayerWriter {
     let stream = LayerStream(to: hashed, options: options)
     switch contents {
     case .entries(let entries, let lowers): try stream.write(entries, lowers: lowers)
-    case .upper(let tree, let lowers, let excluding): try stream.writeUpper(tree, lowers: lowers, excluding: excluding)
+    case .upper(let tree, let lowers, let excluding, let userAttributes):
+      stream.trustsUserAttributes = userAttributes
+      try stream.writeUpper(tree, lowers: lowers, excluding: excluding)
     }
     try stream.finish()
     try compressor.finish()
@@ -71,6 +73,8 @@ private final class LayerStream {
   private var pending: [TarEntry] = []
   /// The first name of every file that has several.
   private var links: [FileIdentity: String] = [:]
+  /// Whether an upper directory comes from an overlay that was mounted with `userxattr`.
+  var trustsUserAttributes = false
 
   private struct FileIdentity: Hashable {
     var device: UInt64
@@ -429,7 +433,9 @@ private final class LayerStream {
   private func writeFolder(
     _ folder: borrowing SourceFile, _ path: String, lowers: LowerTree?, excluding: Set<String>, depth: Int
   ) throws(OCIError) {
-    let overlay = try system { () throws(SystemError) in try OverlayAttributes(of: folder) }
+    let overlay = try system { () throws(SystemError) in
+      try OverlayAttributes(of: folder, trustsUser: trustsUserAttributes)
+    }
     guard overlay.redirect == nil else {
       throw OCIError(
         .unsupported,
@@ -465,7 +471,9 @@ private final class LayerStream {
 
   private func writeFile(_ file: borrowing SourceFile, _ path: String, lowers: LowerTree?) throws(OCIError) {
     let status = file.status
-    let overlay = try system { () throws(SystemError) in try OverlayAttributes(of: file) }
+    let overlay = try system { () throws(SystemError) in
+      try OverlayAttributes(of: file, trustsUser: trustsUserAttributes)
+    }
     if overlay.isWhiteout, status.size == 0 {
       let (folder, name) = LayerStream.split(path)
       return try appendWhiteout(name, in: folder)

@@ -105,16 +105,18 @@ public final class LowerTree: Sendable {
 }
 
 /// What overlayfs notes in a file's attributes (Linux, Documentation/filesystems/overlayfs.rst), as root
-/// (`trusted.overlay.`) or without rights (`user.overlay.`, `userxattr`).
+/// (`trusted.overlay.`) or, only when asked for, without rights (`user.overlay.`, `userxattr`).
 struct OverlayAttributes {
   private var values: [String: [UInt8]] = [:]
   /// The attributes that belong into an image.
   private(set) var kept: [FileAttribute] = []
 
-  init(of file: borrowing SourceFile) throws(SystemError) {
-    let all = try file.attributes { OverlayAttributes.key($0) != nil || OverlayAttributes.isKept($0) }
+  /// - Parameter trustsUser: whether `user.overlay.` counts; every program can set that.
+  init(of file: borrowing SourceFile, trustsUser: Bool = false) throws(SystemError) {
+    let prefixes = trustsUser ? ["trusted.overlay.", "user.overlay."] : ["trusted.overlay."]
+    let all = try file.attributes { OverlayAttributes.key($0, prefixes) != nil || OverlayAttributes.isKept($0) }
     for attribute in all {
-      if let key = OverlayAttributes.key(attribute.name) {
+      if let key = OverlayAttributes.key(attribute.name, prefixes) {
         values[key] = attribute.value
       } else {
         kept.append(attribute)
@@ -122,8 +124,8 @@ struct OverlayAttributes {
     }
   }
 
-  private static func key(_ name: String) -> String? {
-    for prefix in ["trusted.overlay.", "user.overlay."] where name.hasPrefix(prefix) {
+  private static func key(_ name: String, _ prefixes: [String]) -> String? {
+    for prefix in prefixes where name.hasPrefix(prefix) {
       return String(name.dropFirst(prefix.count))
     }
     return nil

@@ -22,6 +22,8 @@ public final class Upload: Sendable {
     var algorithm: Digest.Algorithm
     var offset: Int64
     var isFinished = false
+    /// Its file is on the way to become a blob, and must stay as it is.
+    var isFinishing = false
   }
 
   /// Opens the file, or makes it; `nil` when there is none.
@@ -61,11 +63,11 @@ public final class Upload: Sendable {
 
   /// Appends bytes.
   /// - Parameter at: where the sender says that they begin.
-  /// - Throws: `outOfOrder` when that is not where the upload ends; `notFound` when it has been finished or cancelled.
-  ///   After `diskFull` the upload ends where it ended before.
+  /// - Throws: `outOfOrder` when that is not where the upload ends; `notFound` when it has been finished or cancelled;
+  ///   `busy` while it is being finished. After `diskFull` the upload ends where it ended before.
   public func append(_ bytes: UnsafeRawBufferPointer, at: Int64? = nil) throws(OCIError) {
     let failure: OCIError? = state.withLock { state in
-      guard !state.isFinished else { return gone }
+      if let refusal = refusal(state) { return refusal }
       if let at, at != state.offset {
         return OCIError(
           .outOfOrder, "the bytes begin at \(at), but the upload \(id) has \(state.offset) bytes so far")
@@ -90,10 +92,17 @@ public final class Upload: Sendable {
 
   /// Stores the bytes as a blob of the repository, and ends the upload. Durable when it returns.
   /// - Throws: `digestMismatch` when the digest is another one: the upload is gone then, and nothing was stored.
-  ///   `quotaExceeded`, `diskFull`: the upload stays and can be finished later.
+  ///   `quotaExceeded`, `diskFull`: the upload stays and can be finished later. `busy` while it is being finished.
   public func finish(_ digest: Digest) throws(OCIError) -> StoredBlob {
-    let snapshot = state.withLock { $0.isFinished ? nil : $0 }
-    guard let snapshot else { throw gone }
+    let (snapshot, failure) = state.withLock { state -> (State, OCIError?) in
+      let failure = refusal(state)
+      // Nobody may append to the file from now on.
+      if failure == nil { state.isFinishing = true }
+      return (state, failure)
+    }
+    if let failure { throw failure }
+    var isDone = false
+    defer { if !isDone { state.withLock { $0.isFinishing = false } } }
     guard let store else { throw OCIError(.closed, "the image store is closed") }
     var staged = StagedFile(
       path: path, descriptor: descriptor, digest: snapshot.hasher.finish(), size: snapshot.offset)
@@ -101,7 +110,9 @@ public final class Upload: Sendable {
       staged.digest = try store.hash(descriptor, path, digest.algorithm)
     }
     guard staged.digest == digest else {
-      cancel()
+      isDone = true
+      end()
+      _ = unlink(path)
       throw OCIError(
         .digestMismatch, "the content has the digest \(staged.digest), but \(digest) was given; nothing was stored",
         digests: [digest])
@@ -110,13 +121,23 @@ public final class Upload: Sendable {
     try store.store(staged) { (transaction: Transaction, blob: Int64) throws(OCIError) in
       try transaction.link(blob, in: try transaction.repositoryID(repository))
     }
+    isDone = true
     end()
     return StoredBlob(digest: digest, size: staged.size)
   }
 
   /// Ends the upload and removes its bytes. Without effect when it has ended.
-  public func cancel() {
-    guard end() else { return }
+  /// - Throws: `busy` while it is being finished.
+  public func cancel() throws(OCIError) {
+    let (isFirst, failure) = state.withLock { state -> (Bool, OCIError?) in
+      guard !state.isFinished else { return (false, nil) }
+      let failure = refusal(state)
+      if failure == nil { state.isFinished = true }
+      return (failure == nil, failure)
+    }
+    if let failure { throw failure }
+    guard isFirst else { return }
+    forget()
     _ = unlink(path)
   }
 
@@ -127,14 +148,17 @@ public final class Upload: Sendable {
     _ = futimens(descriptor, [time, time])
   }
 
-  @discardableResult
-  private func end() -> Bool {
-    let isFirst = state.withLock { state in
-      defer { state.isFinished = true }
-      return !state.isFinished
-    }
-    if isFirst { store?.uploads.withLock { $0[id] = nil } }
-    return isFirst
+  private func end() {
+    state.withLock { $0.isFinished = true }
+    forget()
+  }
+
+  private func forget() { store?.uploads.withLock { $0[id] = nil } }
+
+  /// Why nothing can be done with it; `nil` when something can.
+  private func refusal(_ state: State) -> OCIError? {
+    if state.isFinished { return gone }
+    return state.isFinishing ? OCIError(.busy, "the upload \(id) is being finished by another request") : nil
   }
 
   private var gone: OCIError { OCIError(.notFound, "the upload \(id) has ended; begin a new one") }

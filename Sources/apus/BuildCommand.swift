@@ -308,27 +308,37 @@ struct BuildCommand: AsyncParsableCommand {
   private func fromStandardInput() async throws -> BuildRequest {
     let folder = try options.data.path + "/build"
     let path = "\(folder)/stdin-\(getpid())"
-    let head = try await DedicatedThread.run { () throws(SystemError) -> [UInt8] in
-      try Directory.create(folder, mode: 0o711)
-      // Read once: it is gone with the command, whatever happens.
-      let fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    // Without a name: it is gone with the command, whatever happens. The descriptor of an archive stays open until then.
+    let file = try await DedicatedThread.run { () throws(SystemError) -> Int32 in
+      try Directory.create(folder, mode: 0o700)
+      unlink(path)
+      let fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
       guard fd >= 0 else { throw SystemError.last("create \(path)") }
-      defer { close(fd) }
+      unlink(path)
+      return fd
+    }
+    var isKept = false
+    defer { if !isKept { close(file) } }
+    let head = try await DedicatedThread.run { () throws(SystemError) -> [UInt8] in
       var buffer = [UInt8](repeating: 0, count: 1 << 16)
       var head: [UInt8] = []
       while true {
         let count = read(STDIN_FILENO, &buffer, buffer.count)
+        if count < 0, errno == EINTR { continue }
         guard count >= 0 else { throw SystemError.last("read standard input") }
         if count == 0 { return head }
         if head.count < 512 { head += buffer[..<count].prefix(512 - head.count) }
-        try DurableFile.writeAll(fd, Array(buffer[..<count]), to: path)
+        try DurableFile.writeAll(file, Array(buffer[..<count]), to: path)
       }
     }
+    let unnamed = "/proc/self/fd/\(file)"
     let isCompressed = head.starts(with: [0x1F, 0x8B]) || head.starts(with: [0x28, 0xB5, 0x2F, 0xFD])
     let isArchive = isCompressed || (head.count == 512 && Array(head[257..<262]) == Array("ustar".utf8))
-    if isArchive { return BuildRequest(context: .archive(path)) }
-    let bytes = try DurableFile.read(path, limit: 1 << 20)
-    unlink(path)
+    if isArchive {
+      isKept = true
+      return BuildRequest(context: .archive(unnamed))
+    }
+    let bytes = try DurableFile.read(unnamed, limit: 1 << 20)
     return BuildRequest(context: .empty, dockerfile: .text(bytes, name: "Dockerfile"))
   }
 }

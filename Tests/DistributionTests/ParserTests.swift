@@ -127,6 +127,7 @@ import Wire
   @Test(arguments: [
     "", "bytes", "bytes */100", "bytes 5-4/10", "bytes 0-10/10", "bytes -1-2/3", "bytes 0-9/99999999999999999999",
     "lines 0-9/10", "0", "0-", "-0", "+1-2", "0x1-2", "1 - 2",
+    "bytes 0-9223372036854775807/*", "0-9223372036854775807",
   ])
   func noContentRanges(_ text: String) { #expect(ContentRange(text) == nil) }
 

@@ -193,3 +193,50 @@ import Testing
     #expect(ImageUsers.isNumeric("1:2") && !ImageUsers.isNumeric("a:2") && !ImageUsers.isNumeric(""))
   }
 }
+
+/// What a build reads and leaves outside its steps.
+@Suite struct BuildSourceTests {
+  private let folder = Folder()
+
+  private func load(_ context: String) async throws -> SourceLoader.Loaded {
+    let loader = SourceLoader(
+      request: BuildRequest(context: .directory("\(folder.path)/\(context)")), reporter: ProgressReporter { _ in },
+      folder: try BuildFolder(work: "\(folder.path)/work", cgroupRoot: "apus-build-test"))
+    return try await loader.load()
+  }
+
+  @Test func aDockerfileIsReadInsideTheContextOnly() async throws {
+    folder.write("secret", "FROM outside")
+    folder.write("inside/docker/File", "FROM inside")
+    #expect(symlink("docker/File", "\(folder.path)/inside/Dockerfile") == 0)
+    #expect(try await load("inside").dockerfile.stages.count == 1)
+    folder.write("out/index.html", "")
+    #expect(symlink("../secret", "\(folder.path)/out/Dockerfile") == 0)
+    let error = await #expect(throws: BuildError.self) { try await load("out") }
+    #expect(error?.code == .notFound)
+  }
+
+  @Test func theWorkFolderIsClosedAndWithoutLinks() throws {
+    folder.write("real/file", "")
+    #expect(chmod("\(folder.path)/real", 0o711) == 0)
+    #expect(symlink("real", "\(folder.path)/link") == 0)
+    let build = try BuildFolder(work: "\(folder.path)/link", cgroupRoot: "apus-build-test")
+    #expect(build.path.contains("/real/builds/"))
+    let made = try build.newFolder().path
+    for path in ["\(folder.path)/real", build.path, made] {
+      var status = stat()
+      #expect(stat(path, &status) == 0 && status.st_mode & 0o7777 == 0o700)
+    }
+    build.remove()
+    #expect(access(build.path, F_OK) != 0)
+  }
+
+  @Test func gitTakesNothingOfWhoBuilds() {
+    let without = GitSource.environment(agent: nil)
+    #expect(without["SSH_AUTH_SOCK"] == nil && without["GIT_ALLOW_PROTOCOL"] == "http:https:git:ssh")
+    #expect(without["GIT_SSH_COMMAND"]?.hasSuffix(" -o IdentityAgent=none") == true)
+    let with = GitSource.environment(agent: "/run/agent")
+    #expect(with["SSH_AUTH_SOCK"] == "/run/agent")
+    #expect(with["GIT_SSH_COMMAND"]?.contains("IdentityAgent") == false)
+  }
+}

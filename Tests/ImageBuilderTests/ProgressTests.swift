@@ -72,7 +72,7 @@ final class Collected: Sendable {
 
 @Suite struct ContainerConfigurationTests {
   @Test func parentsAreMountedBeforeWhatIsInThem() {
-    let configuration = ContainerConfiguration(
+    var configuration = ContainerConfiguration(
       rootPath: "/r", arguments: ["x"], environment: [], workingDirectory: "", user: .init(uid: 1, gid: 2, groups: [3]),
       cgroupPath: "/c", isCgroupV2: true, hasNetwork: false,
       mounts: [
@@ -87,5 +87,12 @@ final class Collected: Sendable {
     let namespaces = json.at("linux", "namespaces")?.array?.compactMap { $0["type"]?.string } ?? []
     #expect(namespaces.contains("network") && namespaces.contains("cgroup") && namespaces.contains("pid"))
     #expect(json.at("linux", "seccomp") != nil)
+    func bounding() -> [String] {
+      configuration.json.at("process", "capabilities", "bounding")?.array?.compactMap(\.string) ?? []
+    }
+    #expect(bounding().contains("CAP_NET_RAW"))
+    // The machine's network is not the step's to play with.
+    configuration.hasNetwork = true
+    #expect(bounding().contains("CAP_CHOWN") && !bounding().contains { $0.hasPrefix("CAP_NET_") })
   }
 }

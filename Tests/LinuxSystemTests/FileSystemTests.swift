@@ -71,6 +71,23 @@ import Testing
     #expect(try Directory.list("\(folder.path)/root") == ["abs", "out", "second"])
   }
 
+  @Test func whatLinksLeadToIsNotRemoved() throws {
+    for name in ["root/real", "outside/sub"] { try Directory.create("\(folder.path)/\(name)") }
+    let tree = try DirectoryTree("\(folder.path)/root")
+    close(try tree.createFile("real/file"))
+    try tree.createSymbolicLink("out", target: "\(folder.path)/outside")
+    try tree.createSymbolicLink("in", target: "real")
+    for path in ["out/sub", "in/file", "gone/file", "real/file/x"] { try tree.removeIfBelow(path) }
+    #expect(try Directory.list("\(folder.path)/outside") == ["sub"])
+    #expect(try tree.namesIfBelow("real") == ["file"])
+    for path in ["out", "out/sub", "in", "gone", "real/file"] { #expect(try tree.namesIfBelow(path) == nil) }
+    try tree.removeIfBelow("out")
+    try tree.removeIfBelow("real")
+    #expect(try tree.namesIfBelow("") == ["in"])
+    #expect(try Directory.list("\(folder.path)/outside") == ["sub"])
+    #expect(throws: SystemError.self) { try tree.removeIfBelow("a/..") }
+  }
+
   @Test func parsesMountInfo() throws {
     let line = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime shared:1 master:2 - ext3 /dev/root rw,errors=continue"
     let info = try #require(MountInfo(line: Array(line.utf8)))

@@ -186,7 +186,7 @@ extension ContentStore {
     #expect(try Directory.list("\(store.root)/uploads").isEmpty)
     #expect(try files().isEmpty)
     let cancelled = try store.beginUpload(in: app)
-    cancelled.cancel()
+    try cancelled.cancel()
     #expect(try store.upload(cancelled.id, in: app) == nil)
   }
 
@@ -272,6 +272,57 @@ extension ContentStore {
     try store.putManifest(
       Content("b").manifest, mediaType: MediaType.manifest, tags: ["b"], in: app, requiring: .nothing)
     #expect(try store.isLinked(Digest(of: Content("b").layers[0]), in: app) == false)
+  }
+
+  /// A client cannot get at the blobs of another repository by naming them in a manifest.
+  @Test func manifestsOfClientsLinkOnlyOwnBlobs() throws {
+    let store = try open()
+    let (secret, own) = (Content("secret"), Content("own", layers: 1))
+    try store.push(secret, to: Repository(path: "private"), tags: ["1"])
+    for blob in own.blobs {
+      let upload = try store.beginUpload(in: app)
+      try upload.append(blob)
+      _ = try upload.finish(Digest(of: blob))
+    }
+    let stolen = Digest(of: secret.layers[0])
+    func descriptor(_ bytes: [UInt8], _ type: String, urls: Bool = false) -> JSON {
+      var json = Descriptor(mediaType: type, digest: Digest(of: bytes), size: Int64(bytes.count)).json
+      if urls { json["urls"] = ["https://example.com/layer"] }
+      return json
+    }
+    let json: JSON = [
+      "schemaVersion": 2, "mediaType": .string(MediaType.manifest),
+      "config": descriptor(own.config, MediaType.config),
+      "layers": [
+        descriptor(own.layers[0], MediaType.layer), descriptor(secret.layers[0], MediaType.layer, urls: true),
+      ],
+    ]
+    let manifest = json.serialized()
+    try store.putManifest(manifest, mediaType: MediaType.manifest, tags: ["1"], in: app, linksOnlyOwn: true)
+    #expect(try store.isLinked(stolen, in: app) == false)
+    #expect(try store.isLinked(Digest(of: own.layers[0]), in: app))
+    try store.putManifest(
+      secret.manifest, mediaType: MediaType.manifest, tags: ["2"], in: app, requiring: .nothing, linksOnlyOwn: true)
+    #expect(try store.isLinked(stolen, in: app) == false)
+    // What the image of the node consists of is linked.
+    try store.putManifest(manifest, mediaType: MediaType.manifest, tags: ["1"], in: app)
+    #expect(try store.isLinked(stolen, in: app))
+  }
+
+  @Test func immutableTagsKeepTheirBlobs() throws {
+    let store = try open()
+    let (a, b) = (Content("a"), Content("b"))
+    try store.push(a, to: app)
+    try store.push(b, to: app, tags: ["latest"])
+    try store.putManifest(Content.index([a.manifest]), mediaType: MediaType.index, tags: ["v1"], in: app)
+    let isImmutable: @Sendable (String) -> Bool = { $0.hasPrefix("v") }
+    let error = #expect(throws: OCIError.self) {
+      try store.unlink(Digest(of: a.layers[0]), in: app, isImmutable: isImmutable)
+    }
+    #expect(error?.code == .tagImmutable)
+    #expect(try store.isLinked(Digest(of: a.layers[0]), in: app))
+    #expect(try store.unlink(Digest(of: b.layers[0]), in: app, isImmutable: isImmutable))
+    #expect(try store.unlink(Digest(of: [9]), in: app, isImmutable: isImmutable) == false)
   }
 
   @Test func mountsBetweenRepositories() throws {

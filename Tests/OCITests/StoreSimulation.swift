@@ -343,7 +343,7 @@ private final class StoreSimulation {
         let upload = try store.beginUpload(in: push.repository)
         try upload.append(blob)
         do { _ = try upload.finish(digest) } catch {
-          upload.cancel()
+          try upload.cancel()
           throw error
         }
         return true

@@ -65,7 +65,12 @@ import Testing
     }
     try setAttribute("\(folder.path)/upper/d", "user.overlay.opaque", "y")
     try setAttribute("\(folder.path)/upper/d/kept", "user.note", "n")
-    let members = try Member.all(try written(.upper(try SourceTree("\(folder.path)/upper"), lowers: nil)))
+    let tree = try SourceTree("\(folder.path)/upper")
+    // Every program can set them: without `userxattr` they mean nothing, and are not written.
+    let plain = try Member.all(try written(.upper(tree, lowers: nil)))
+    #expect(plain.map(\.entry.path) == ["d/", "d/gone", "d/kept"])
+    #expect(plain[0].entry.attributes.isEmpty && plain[1].entry.attributes.isEmpty)
+    let members = try Member.all(try written(.upper(tree, lowers: nil, userAttributes: true)))
     #expect(members.map(\.entry.path) == ["d/", "d/.wh..wh..opq", "d/.wh.gone", "d/kept"])
     #expect(members[0].entry.attributes.isEmpty)
     #expect(members[3].entry.attributes == [FileAttribute(name: "user.note", value: Array("n".utf8))])

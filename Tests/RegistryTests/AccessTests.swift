@@ -135,6 +135,25 @@ import Wire
     }
   }
 
+  /// A token for one repository does not look for blobs in all that its user may read.
+  @Test func mountsNeedTheToken() async throws {
+    try await TestRegistry.use({
+      secured(&$0)
+      $0.access = [AccessRule(repositories: [Glob("**")], subjects: ["alice"], actions: [.pull, .push])]
+    }) { registry in
+      let digest = Digest(of: [1, 2])
+      let put = try await registry.send(
+        "POST", "/v2/team/a/blobs/uploads/?digest=\(digest)", headers: [basic("alice")], body: [1, 2])
+      #expect(put.status == 201)
+      let alice = try await token(registry, "alice", ["repository:team/b:pull,push"])
+      for (header, status) in [(alice, 202), (basic("alice"), 201)] {
+        let mount = try await registry.send(
+          "POST", "/v2/team/b/blobs/uploads/?mount=\(digest)", headers: [header], body: [])
+        #expect(mount.status == status)
+      }
+    }
+  }
+
   @Test func changesCountAtOnce() async throws {
     try await TestRegistry.use(secured) { registry in
       let alice = try await token(registry, "alice", ["repository:team/a:pull"])
@@ -176,6 +195,17 @@ import Wire
           "public/b", "team/a",
         ])
       #expect(try await registry.send("GET", "/v2/_catalog").json["repositories"] == ["public/b"])
+      // A token shows what it is for; one for the list shows all.
+      let narrow = try await token(registry, "alice", ["repository:team/other:pull"])
+      #expect(
+        try await registry.send("GET", "/v2/_catalog", headers: [narrow]).json["repositories"] == ["public/b"])
+      for scope in ["repository:team/a:pull", "registry:catalog:*"] {
+        let wide = try await token(registry, "alice", [scope])
+        #expect(
+          try await registry.send("GET", "/v2/_catalog", headers: [wide]).json["repositories"] == [
+            "public/b", "team/a",
+          ], "\(scope)")
+      }
     }
   }
 }

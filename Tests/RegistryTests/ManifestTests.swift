@@ -100,6 +100,16 @@ import Wire
       #expect(wrong.status == 400 && wrong.code == "DIGEST_INVALID")
       #expect(try await put(image.bytes, "sha256:baddigeststring").code == "DIGEST_INVALID")
       #expect(try await put(image.bytes, ".x").code == "TAG_INVALID")
+      for type in [
+        "text/html", "application/" + String(repeating: "x", count: 244), "application/\"x\"", "application/it's",
+        "application/a b",
+      ] {
+        let json: JSON = ["schemaVersion": 2, "manifests": []]
+        let refused = try await put(json.serialized(), type: type)
+        #expect(refused.status == 400 && refused.code == "MANIFEST_INVALID", "\(type): \(refused.text)")
+      }
+      let own: JSON = ["schemaVersion": 2, "mediaType": "text/html; x", "manifests": []]
+      #expect(try await put(own.serialized(), type: "application/json").code == "MANIFEST_INVALID")
       // Clients without a type get by.
       #expect(try await put(image.bytes, type: "application/json; charset=utf-8").status == 201)
     }

@@ -1,6 +1,6 @@
 /// `Content-Range: bytes 0-99/1000` (RFC 9110, section 14.4), and the `Range: 0-99` of a blob upload's state.
 struct ContentRange: Sendable, Equatable {
-  /// Positions of the first and the last byte.
+  /// Positions of the first and the last byte; one can be added to either.
   var first: Int64
   var last: Int64
   /// `nil` when the sender does not know it (`*`).
@@ -23,7 +23,8 @@ struct ContentRange: Sendable, Equatable {
       rest = rest[..<slash]
     }
     guard let dash = rest.firstIndex(of: "-"), let first = ContentRange.number(rest[..<dash]),
-      let last = ContentRange.number(rest[rest.index(after: dash)...]), first <= last
+      let last = ContentRange.number(rest[rest.index(after: dash)...]), first <= last,
+      last < .max
     else { return nil }
     self.first = first
     self.last = last

@@ -185,9 +185,10 @@ struct Exporter: Sendable {
           try system { () throws(SystemError) in try Directory.create(target) }
           let selector = Selector(tree: tree, treeIndex: 0, excluded: nil, keepsParents: false)
           let items = try selector.select("/").flatMap(\.items)
-          // What is there in the way goes; what else is there stays.
+          // What is there in the way goes; what else is there stays. No symbolic link there leads out of the folder.
+          let writer = try system { () throws(SystemError) in try DirectoryTree(target) }
           for item in items where item.entry.kind != .directory {
-            try system { () throws(SystemError) in try Directory.removeTree("\(target)/\(item.path)") }
+            try system { () throws(SystemError) in try writer.remove(item.path) }
           }
           try Materializer.write(items.filter { !$0.path.isEmpty }, of: tree, into: target)
         }

@@ -22,11 +22,22 @@ final class BuildFolder: Sendable {
 
   /// Makes the folder, after sweeping what killed builds left. Blocks.
   init(work: String, cgroupRoot: String) throws(BuildError) {
-    self.work = work
     self.cgroupRoot = cgroupRoot
+    let work = try system { () throws(SystemError) in
+      try Directory.create(work, mode: 0o700)
+      // Mounts are found by what the kernel calls them: without symbolic links.
+      guard let real = realpath(work, nil) else { throw SystemError.last("find \(work)") }
+      defer { free(real) }
+      return String(cString: real)
+    }
+    self.work = work
     try system { () throws(SystemError) in
-      try Directory.create("\(work)/builds", mode: 0o711)
-      try Directory.create("\(work)/caches", mode: 0o711)
+      try Directory.create("\(work)/builds", mode: 0o700)
+      try Directory.create("\(work)/caches", mode: 0o700)
+      // Nobody else reaches what steps made, set-user-id programs among them. Older builds made them 0711.
+      for folder in [work, "\(work)/builds", "\(work)/caches"] {
+        guard chmod(folder, 0o700) == 0 else { throw SystemError.last("chmod \(folder)") }
+      }
     }
     let sweepLock = try Self.openLock("\(work)/lock")
     defer { close(sweepLock) }
@@ -40,7 +51,6 @@ final class BuildFolder: Sendable {
     }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     id = FilePath.name(path)
-    chmod(path, 0o711)
     lock = try Self.openLock("\(path)/lock")
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { throw BuildError(SystemError.last("lock \(path)")) }
   }
@@ -57,7 +67,7 @@ final class BuildFolder: Sendable {
   func newFolder() throws(BuildError) -> (path: String, number: Int) {
     let number = numbers.increment()
     let folder = "\(path)/\(number)"
-    try system { () throws(SystemError) in try Directory.create(folder, mode: 0o711) }
+    try system { () throws(SystemError) in try Directory.create(folder, mode: 0o700) }
     return (folder, number)
   }
 

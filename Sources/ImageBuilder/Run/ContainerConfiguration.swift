@@ -30,16 +30,23 @@ struct ContainerConfiguration: Sendable {
   static let hostname = "apus-build"
 
   /// What Docker gives to containers.
-  static let capabilities = [
+  private static let allCapabilities = [
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
     "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
   ]
+
+  /// In the machine's network a step neither makes packets of its own nor takes the ports of services.
+  var capabilities: [String] {
+    guard hasNetwork else { return Self.allCapabilities }
+    return Self.allCapabilities.filter { $0 != "CAP_NET_RAW" && $0 != "CAP_NET_BIND_SERVICE" }
+  }
 
   /// The folders that every container mounts, which an image need not have.
   static let systemMounts = ["/proc", "/dev", "/sys"]
 
   var json: JSON {
-    let capabilities = Self.strings(Self.capabilities)
+    let names = capabilities
+    let capabilities = Self.strings(names)
     var namespaces: [JSON] = [["type": "mount"], ["type": "pid"], ["type": "ipc"], ["type": "uts"]]
     // In version 2 the container sees its own cgroup as the root.
     if isCgroupV2 { namespaces.append(["type": "cgroup"]) }
@@ -69,7 +76,7 @@ struct ContainerConfiguration: Sendable {
         "cgroupsPath": .string(cgroupPath), "namespaces": .array(namespaces),
         "resources": ["devices": [["allow": false, "access": "rwm"]]], "rootfsPropagation": "rprivate",
         "maskedPaths": Self.strings(Self.maskedPaths), "readonlyPaths": Self.strings(Self.readOnlyPaths),
-        "seccomp": ContainerSeccomp.runtimeDefault(capabilities: Set(Self.capabilities)),
+        "seccomp": ContainerSeccomp.runtimeDefault(capabilities: Set(names)),
       ],
     ]
   }

@@ -201,7 +201,7 @@ struct MountPreparer: Sendable {
   ) throws(BuildError) -> (path: String, lock: Int32) {
     func openLock(_ path: String) throws(BuildError) -> Int32 {
       try system { () throws(SystemError) in
-        try Directory.create(path, mode: 0o711)
+        try Directory.create(path, mode: 0o700)
         let fd = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard fd >= 0 else { throw SystemError.last("open \(path)/lock") }
         return fd

@@ -40,11 +40,12 @@ struct MountStubs: Sendable {
     }
   }
 
-  /// What is to be left out: the mount points, and the folders made for them in which nothing else is.
-  func excluded(upper: String) -> Set<String> {
+  /// What is to be left out: the mount points, and the folders made for them in which nothing else is. What a step
+  /// put a symbolic link or a file in the place of is its own.
+  func excluded(upper: DirectoryTree) -> Set<String> {
     var excluded = targets
     for parent in parents.reversed() {
-      let names = (try? Directory.list("\(upper)/\(parent)")) ?? []
+      guard let names = try? upper.namesIfBelow(parent) else { continue }
       if names.allSatisfy({ excluded.contains("\(parent)/\($0)") }) { excluded.insert(parent) }
     }
     return excluded

@@ -239,13 +239,14 @@ struct RunExecutor: Sendable {
         try Mount.unmountTree(paths.bundle)
         try Mount.unmount(paths.root)
       }
-      let excluded = stubs.excluded(upper: paths.upper)
+      let upper = try system { () throws(SystemError) in try DirectoryTree(paths.upper) }
+      let excluded = stubs.excluded(upper: upper)
       let options = session.layerOptions(allowsDevices: true)
       let layer = try session.write(
         .upper(
           try system { () throws(SystemError) in try SourceTree(paths.upper) }, lowers: lowerTree, excluding: excluded),
         options: options)
-      for path in excluded { try? Directory.removeTree("\(paths.upper)/\(path)") }
+      for path in excluded { try? upper.removeIfBelow(path) }
       try? Directory.removeTree(paths.work)
       return Outcome(layer: layer, folder: layer == nil ? nil : paths.upper)
     }

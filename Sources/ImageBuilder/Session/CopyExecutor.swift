@@ -150,7 +150,7 @@ struct CopyExecutor: Sendable {
     try await GitSource.fetch(
       reference, into: "\(folder)/tree",
       keepsGitDirectory: copy.keepsGitDirectory || reference.keepGitDirectory == true,
-      checksum: copy.checksum ?? reference.checksum, vertex)
+      checksum: copy.checksum ?? reference.checksum, agent: session.request.agents["default"], vertex)
     let index = gathered.sources.trees.count
     let found = try await blocking { () throws(BuildError) -> (FileTree, [Selection]) in
       let tree = try FileTree("\(folder)/tree", origin: .context, label: "the repository \(reference.remote)")

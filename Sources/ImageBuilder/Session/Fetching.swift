@@ -119,17 +119,30 @@ enum HelperProgram {
 
 /// `ADD` of a git repository, by the `git` program.
 enum GitSource {
+  /// Nothing of who builds: no configuration, no keys but those of the agent that the request gives.
+  static func environment(agent: String?) -> [String: String] {
+    var environment = [
+      "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent",
+      "GIT_ALLOW_PROTOCOL": "http:https:git:ssh",
+    ]
+    var ssh = "ssh -F /dev/null -o IdentityFile=/dev/null -o BatchMode=yes"
+    if let agent { environment["SSH_AUTH_SOCK"] = agent } else { ssh += " -o IdentityAgent=none" }
+    environment["GIT_SSH_COMMAND"] = ssh
+    return environment
+  }
+
+  /// - Parameter agent: the socket of the SSH agent; `nil` is none.
   static func fetch(
     _ reference: RemoteSource.GitReference, into folder: String, keepsGitDirectory: Bool, checksum: String?,
-    _ vertex: ProgressVertex
+    agent: String?, _ vertex: ProgressVertex
   ) async throws(BuildError) {
-    var environment = ["GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent"]
-    if let agent = getenv("SSH_AUTH_SOCK") { environment["SSH_AUTH_SOCK"] = String(cString: agent) }
+    let environment = environment(agent: agent)
     func git(_ arguments: [String]) async throws(BuildError) {
       try await HelperProgram.run(
         "git", arguments, environment: environment,
         missing: "ADD \(reference.remote): the program git is not installed; install the package git")
     }
+    // They must not be taken for options.
     guard !reference.remote.hasPrefix("-"), !(reference.ref ?? "").hasPrefix("-") else {
       throw BuildError(.dockerfile, "\"\(reference.remote)\" is no repository")
     }

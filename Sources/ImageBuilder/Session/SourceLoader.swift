@@ -67,7 +67,7 @@ struct SourceLoader: Sendable {
       if let sidecar {
         ignore = try parsed { () throws(DockerfileError) in try DockerIgnore(sidecar) }
       } else {
-        let plain = try FileTree(context, origin: .context, label: "the build context")
+        let plain = try contextTree(context)
         if let bytes = try plain.document(".dockerignore", limit: Self.dockerfileMax) {
           ignore = try parsed { () throws(DockerfileError) in try DockerIgnore(bytes) }
           vertex.status("transferring context: \(SizeText.decimal(Int64(bytes.count))) done")
@@ -89,18 +89,33 @@ struct SourceLoader: Sendable {
     case .text(let bytes, let name): return (bytes, name, nil)
     case .path(let path):
       let isInArchive = if case .archive = request.context { true } else { false }
-      if isInArchive, let context { return try read("\(context)/\(path)", name: path) }
+      if isInArchive, let context { return try read(path, in: try contextTree(context)) }
       return try read(path, name: FilePath.name(path))
     case .standard:
       guard let context else { throw BuildError(.invalid, "there is neither a context nor a Dockerfile") }
-      for name in ["Dockerfile", "dockerfile", "Containerfile"] where access("\(context)/\(name)", F_OK) == 0 {
-        return try read("\(context)/\(name)", name: name)
+      let tree = try contextTree(context)
+      for name in ["Dockerfile", "dockerfile", "Containerfile"] where try tree.entry(name) != nil {
+        return try read(name, in: tree)
       }
       let plain = try PlainFolder(context)
       return (Array(plain.dockerfile.utf8), plain.name, nil)
     }
   }
 
+  private func contextTree(_ path: String) throws(BuildError) -> FileTree {
+    try FileTree(path, origin: .context, label: "the build context")
+  }
+
+  /// What belongs to the context is read as the context is: no symbolic link leads out of it.
+  private func read(_ name: String, in tree: FileTree) throws(BuildError) -> ([UInt8], String, [UInt8]?) {
+    guard let bytes = try tree.document(name, limit: Self.dockerfileMax) else {
+      throw BuildError(
+        .notFound, "failed to read dockerfile: open \(name): no such file or directory in \(tree.label)")
+    }
+    return (bytes, name, try tree.document("\(name).dockerignore", limit: Self.dockerfileMax))
+  }
+
+  /// A file that the request itself names, wherever it is.
   private func read(_ path: String, name: String) throws(BuildError) -> ([UInt8], String, [UInt8]?) {
     var status = stat()
     guard stat(path, &status) == 0 else {

@@ -70,6 +70,14 @@ struct Scope: Sendable, Equatable, CustomStringConvertible {
 
   var description: String { "\(type):\(name):\(actions.joined(separator: ","))" }
 
+  /// The list of repositories.
+  static let catalog = Scope(type: "registry", name: "catalog", actions: ["*"])
+
+  /// Whether it is for the action in the repository.
+  func covers(_ action: Action, _ repository: String) -> Bool {
+    type == "repository" && name == repository && (actions.contains(action.rawValue) || actions.contains("*"))
+  }
+
   /// At most this many of a request are looked at.
   static let countMax = 64
 
@@ -107,8 +115,17 @@ struct AccessControl: Sendable {
     }
   }
 
+  /// Whether the list of repositories shows one to somebody. A token for the list (`registry:catalog:*`) shows what its
+  /// user may read, another one only what it is for itself.
+  func lists(_ repository: String, to identity: Identity) -> Bool {
+    guard allows(identity.user, .pull, repository) else { return false }
+    guard case .token(_, let access) = identity else { return true }
+    return access.contains { $0 == .catalog || $0.covers(.pull, repository) } || allows(nil, .pull, repository)
+  }
+
   /// The part of the asked scope that the rules grant.
   func granted(_ scope: Scope, to user: String?) -> Scope? {
+    if scope == .catalog { return user != nil || allowsAnything(nil) ? scope : nil }
     guard scope.type == "repository", Names.isRepository(scope.name) else { return nil }
     let wanted = scope.actions.contains("*") ? Action.allCases : scope.actions.compactMap { Action(rawValue: $0) }
     let actions = wanted.filter { allows(user, $0, scope.name) }

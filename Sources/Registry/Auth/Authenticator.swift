@@ -186,10 +186,7 @@ final class Authenticator: Sendable {
     guard case .token(_, let access) = identity else { return }
     // A token may be for less than its user could do: then the client gets one for more.
     for action in actions {
-      let isGranted = access.contains {
-        $0.type == "repository" && $0.name == repository
-          && ($0.actions.contains(action.rawValue) || $0.actions.contains("*"))
-      }
+      let isGranted = access.contains { $0.covers(action, repository) }
       // What everybody may do needs no token.
       if !isGranted, !control.allows(nil, action, repository) {
         throw unauthorized("the token does not cover it", request, scope: scope, error: "insufficient_scope")
@@ -216,8 +213,7 @@ final class Authenticator: Sendable {
   /// The list of repositories is for whoever may do something.
   func authorizeCatalog(_ identity: Identity, _ request: Request) throws(RegistryError) {
     guard identity.user == nil, !control.allowsAnything(nil) else { return }
-    throw unauthorized(
-      "authentication required", request, scope: Scope(type: "registry", name: "catalog", actions: ["*"]))
+    throw unauthorized("authentication required", request, scope: .catalog)
   }
 
   /// 401 with the challenge (RFC 6750, section 3; Docker registry token authentication).

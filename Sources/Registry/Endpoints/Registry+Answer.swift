@@ -226,7 +226,7 @@ extension Registry {
       let found = try await blocking { [content] () throws(OCIError) in
         try content.repositories(host: "", after: after, limit: 1000)
       }
-      names += found.map(\.path).filter { control.allows(identity.user, .pull, $0) }
+      names += found.map(\.path).filter { control.lists($0, to: identity) }
       guard found.count == 1000 else { break }
       mark = found.last?.path
     }

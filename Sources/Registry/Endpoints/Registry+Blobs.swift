@@ -91,8 +91,10 @@ extension Registry {
   }
 
   func deleteBlob(_ digest: Digest, _ call: Call) async throws -> Reply {
+    let (rules, name) = (call.configuration.immutability, call.name)
     let isDeleted = try await blocking { [content] () throws(OCIError) in
-      try content.unlink(digest, in: call.repository)
+      try content.unlink(
+        digest, in: call.repository, isImmutable: { tag in rules.contains { $0.protects(tag, in: name) } })
     }
     guard isDeleted else { throw RegistryError.blobUnknown(digest) }
     return Reply(status: 202)
@@ -112,6 +114,7 @@ extension Registry {
     if let text = query["digest"] {
       guard let digest = Digest(text) else { throw RegistryError.digestInvalid(text) }
       try checkLength(call)
+      try await checkQuota(digest, after: 0, call)
       let upload = try await blocking { [content] () throws(OCIError) in
         try content.beginUpload(in: call.repository, algorithm: digest.algorithm)
       }
@@ -120,7 +123,7 @@ extension Registry {
         return try await finish(upload, digest, call)
       } catch {
         // A single request is all or nothing: nobody knows the upload's name.
-        _ = try? await blocking { () throws(OCIError) in upload.cancel() }
+        _ = try? await blocking { () throws(OCIError) in try upload.cancel() }
         throw error
       }
     }
@@ -167,8 +170,9 @@ extension Registry {
       }
       if isMounted { return true }
     }
-    // Looking through all is for those only who may read all.
-    guard authenticator.control.allowsEverywhere(call.identity.user, .pull) else { return false }
+    // Looking through all is for those only who may read all. A token is for the repositories that it names.
+    let user: String? = if case .token = call.identity { nil } else { call.identity.user }
+    guard authenticator.control.allowsEverywhere(user, .pull) else { return false }
     return try await blocking { [content] () throws(OCIError) in
       var mark: String?
       for _ in 0..<10 {
@@ -207,6 +211,7 @@ extension Registry {
     let upload = try await find(id, call)
     try checkLength(call)
     let offset = try place(upload, call)
+    try await checkQuota(digest, after: upload.offset, call)
     try await receive(upload, call, at: offset)
     return try await finish(upload, digest, call)
   }
@@ -214,7 +219,7 @@ extension Registry {
   /// DELETE: cancels (end-14).
   func cancelUpload(_ id: String, _ call: Call) async throws -> Reply {
     let upload = try await find(id, call)
-    try await blocking { () throws(OCIError) in upload.cancel() }
+    try await blocking { () throws(OCIError) in try upload.cancel() }
     return Reply(status: 204)
   }
 
@@ -228,6 +233,16 @@ extension Registry {
     let limit = call.configuration.limits.blobBytesMax
     guard let length = call.request.contentLength, length > limit else { return }
     throw Self.tooLarge(limit)
+  }
+
+  /// Refuses early what the repository's quotas leave no room for. What it has already takes none.
+  private func checkQuota(_ digest: Digest, after offset: Int64, _ call: Call) async throws(RegistryError) {
+    // Of no disk's size, so that sums fit.
+    let bytes = offset + min(call.request.contentLength ?? 0, 1 << 60)
+    try await blocking { [content] () throws(OCIError) in
+      if try content.isLinked(digest, in: call.repository) { return }
+      try content.checkQuota(of: call.repository, adding: bytes)
+    }
   }
 
   private static func tooLarge(_ limit: Int64) -> RegistryError {

@@ -113,9 +113,12 @@ extension Registry {
     let (expected, wanted) = (digest, tags)
     let record = try await blocking { [content] () throws(OCIError) in
       let mediaType = try Self.mediaType(bytes, contentType: contentType)
+      guard Self.isMediaType(mediaType) else {
+        throw OCIError(.invalidArchive, "its media type is none for manifests")
+      }
       return try content.putManifest(
         bytes, mediaType: mediaType, digest: expected, tags: wanted, in: repository, requiring: requirement,
-        isImmutable: { tag in rules.contains { $0.protects(tag, in: name) } })
+        linksOnlyOwn: true, isImmutable: { tag in rules.contains { $0.protects(tag, in: name) } })
     }
     if events.isWanted(.push, call.name) { events.post(event(.push, record, tags: tags, call)) }
     replicator.pushed(call.name, record.digest, tags: tags, isReferrer: record.subject != nil)
@@ -148,6 +151,15 @@ extension Registry {
       throw OCIError(.invalidArchive, "its mediaType is \(own), the Content-Type \(contentType)")
     }
     return contentType
+  }
+
+  /// Whether it may stand in the `Content-Type` of answers: `application/` and up to 255 bytes in all.
+  private static func isMediaType(_ text: String) -> Bool {
+    text.hasPrefix("application/") && text.utf8.count <= 255
+      && text.utf8.allSatisfy { byte in
+        (0x21...0x7E).contains(byte) && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "'")
+          && byte != UInt8(ascii: ";")
+      }
   }
 
   /// DELETE: a tag alone, or a manifest with all its tags (end-9).

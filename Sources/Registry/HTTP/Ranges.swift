@@ -46,10 +46,10 @@ enum ByteRange: Sendable, Equatable {
     self = end < start || start >= size ? .unsatisfiable : .part(start..<min(end + 1, size))
   }
 
-  /// Decimal digits only; what is too large for any file counts as the largest.
+  /// Decimal digits only; what is too large for any file counts as the largest, to which one can still be added.
   fileprivate static func number(_ text: Substring) -> Int64? {
     guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-    return Int64(text) ?? (Int64.max - 1)
+    return min(Int64(text) ?? .max, .max - 1)
   }
 }
 

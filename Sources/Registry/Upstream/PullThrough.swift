@@ -158,7 +158,8 @@ final class PullThrough: Sendable {
     metrics.upstreamHits.increment(known == nil ? "miss" : "checked")
     let record = try await pool.calling { [content] () throws(OCIError) in
       try content.putManifest(
-        bytes, mediaType: mediaType, digest: digest, tags: tags, in: target.local, requiring: .nothing)
+        bytes, mediaType: mediaType, digest: digest, tags: tags, in: target.local, requiring: .nothing,
+        linksOnlyOwn: true)
     }
     state.withLock { state in
       if state.checked.count >= Self.checkedMax { state.checked.removeAll() }
