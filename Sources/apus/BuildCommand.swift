@@ -395,7 +395,7 @@ private final class Screen: Sendable {
       let task = Task {
         while !Task.isCancelled {
           terminal.tick()
-          try? await Task.sleep(for: .milliseconds(200))
+          try? await SystemClock().sleep(for: .milliseconds(200))
         }
       }
       ticker.withLock { $0 = task }

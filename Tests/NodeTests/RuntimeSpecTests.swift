@@ -107,7 +107,7 @@ import Wire
 
   @Test func seccompFollowsCapabilities() {
     func names(_ capabilities: Set<String>) -> Set<String> {
-      let rules = SeccompProfile.runtimeDefault(capabilities: capabilities)["syscalls"]?.array ?? []
+      let rules = ContainerSeccomp.runtimeDefault(capabilities: capabilities)["syscalls"]?.array ?? []
       return Set(
         rules.filter { $0["action"] == "SCMP_ACT_ALLOW" && $0["args"] == nil }.flatMap { $0["names"]?.array ?? [] }
           .compactMap(\.string))

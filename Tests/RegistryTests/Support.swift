@@ -126,8 +126,9 @@ struct Response: Sendable {
 }
 
 /// A blocking connection, on a thread of its own so that the server's tasks have theirs.
+///
+/// `@unchecked Sendable`: only the one thread that `open` starts uses it.
 final class Connection: @unchecked Sendable {
-  // Used by the one thread that `open` starts.
   private let descriptor: Int32
   private var buffer: [UInt8] = []
 

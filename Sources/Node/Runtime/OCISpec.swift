@@ -57,7 +57,7 @@ struct OCISpec {
     }
     if !spec.privileged {
       switch spec.seccomp {
-      case .runtimeDefault: linux["seccomp"] = SeccompProfile.runtimeDefault(capabilities: Set(around.capabilities))
+      case .runtimeDefault: linux["seccomp"] = ContainerSeccomp.runtimeDefault(capabilities: Set(around.capabilities))
       case .localhost: linux["seccomp"] = around.localSeccomp
       case .unconfined: break
       }
