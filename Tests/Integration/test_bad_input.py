@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 
@@ -151,6 +152,19 @@ def test_strangers(server):
     connection.request("GET", MAPS, headers={"Authorization": "Bearer garbage"})
     assert connection.getresponse().status == 401
     connection.close()
+
+
+def test_nobody_sends_a_body_before_it_is_known_who_asks(server):
+    """A stranger who asks for permission to send gets the refusal, and one who just sends gets it too."""
+    context = ssl._create_unverified_context()
+    for expect in (b"Expect: 100-continue\r\n", b""):
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as connection:
+            connection.sendall(
+                b"POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer garbage\r\nContent-Length: 1000000\r\n%s\r\n"
+                % (MAPS.encode(), expect))
+            if not expect:
+                connection.sendall(b"x" * 1_000_000)
+            assert int(connection.recv(4096).split()[1]) == 401
 
 
 @pytest.mark.parametrize("content, message", [

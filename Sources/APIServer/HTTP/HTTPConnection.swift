@@ -24,7 +24,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
   private enum Phase {
     case idle
-    case receiving(HTTPRequestHead, ByteBuffer)
+    case receiving(Incoming)
     /// The rest of a body that was refused is read and dropped.
     case discarding
     case responding(isKeepAlive: Bool)
@@ -32,6 +32,16 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     case watching(WatchResponse)
     case streaming(Task<Void, Never>)
     case closed
+  }
+
+  private struct Incoming {
+    var head: HTTPRequestHead
+    var info: RequestInfo
+    /// Who asks. The body of a request that will be refused is dropped as it comes.
+    var caller: Result<UserInfo, KubeError>
+    var body: ByteBuffer?
+    /// What has come of the body, dropped or not.
+    var bodyBytes = 0
   }
 
   private struct Listing {
@@ -68,29 +78,34 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       guard case .idle = phase, context.channel.isActive else { return }
       let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
       if length > limits.bodyBytesMax { return refuse(.tooLarge(limit: limits.bodyBytesMax), context) }
+      let info = RequestInfo(method: head.method.rawValue, uri: head.uri)
+      let caller = caller(head, info, context)
       // curl and Go wait for permission before they send a large body.
       if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+        if case .failure(let error) = caller { return refuse(error, context) }
         context.writeAndFlush(
           wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
       }
-      phase = .receiving(head, context.channel.allocator.buffer(capacity: min(length, limits.bodyBytesMax)))
+      phase = .receiving(Incoming(head: head, info: info, caller: caller))
       startDeadline(context)
     case .body(var part):
-      guard case .receiving(let head, var body) = phase else { return }
-      if body.readableBytes + part.readableBytes > limits.bodyBytesMax {
+      guard case .receiving(var incoming) = phase else { return }
+      incoming.bodyBytes += part.readableBytes
+      if incoming.bodyBytes > limits.bodyBytesMax {
         return refuse(.tooLarge(limit: limits.bodyBytesMax), context)
       }
       phase = .idle
-      body.writeBuffer(&part)
-      phase = .receiving(head, body)
+      if case .success = incoming.caller { incoming.body.setOrWriteBuffer(&part) }
+      phase = .receiving(incoming)
     case .end:
-      guard case .receiving(let head, let body) = phase else { return }
-      handle(head, body, context)
+      guard case .receiving(let incoming) = phase else { return }
+      handle(incoming, context)
     }
   }
 
-  private func handle(_ head: HTTPRequestHead, _ body: ByteBuffer, _ context: ChannelHandlerContext) {
-    phase = .responding(isKeepAlive: head.isKeepAlive && !isDraining)
+  private func caller(
+    _ head: HTTPRequestHead, _ info: RequestInfo, _ context: ChannelHandlerContext
+  ) -> Result<UserInfo, KubeError> {
     if !hasLookedForCertificate {
       hasLookedForCertificate = true
       if let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLHandler.self),
@@ -99,16 +114,23 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         certificateUser = Authenticator.user(certificateDER: bytes)
       }
     }
+    return Result { () throws(KubeError) in
+      try router.caller(head.headers, info, certificateUser: certificateUser)
+    }
+  }
+
+  private func handle(_ incoming: Incoming, _ context: ChannelHandlerContext) {
+    let head = incoming.head
+    phase = .responding(isKeepAlive: head.isKeepAlive && !isDraining)
     let request = APIRequest(
       method: head.method.rawValue, uri: head.uri, accept: head.headers.first(name: "accept"),
       contentType: head.headers.first(name: "content-type") ?? "",
-      authorization: head.headers.first(name: "authorization"), certificateUser: certificateUser,
-      body: Array(body.readableBytesView), headers: head.headers,
-      loop: context.eventLoop, channel: context.channel)
+      body: incoming.body.map { Array($0.readableBytesView) } ?? [], headers: head.headers, loop: context.eventLoop,
+      channel: context.channel)
     let isHead = head.method == .HEAD
     let loop = context.eventLoop
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: loop)
-    router.handle(request) { reply in
+    router.handle(request, incoming.info, by: incoming.caller) { reply in
       if loop.inEventLoop {
         bound.value.connection.respond(reply, isHead: isHead, bound.value.context)
       } else {

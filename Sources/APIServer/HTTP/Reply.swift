@@ -61,9 +61,6 @@ struct APIRequest: Sendable {
   var uri: String
   var accept: String?
   var contentType: String
-  var authorization: String?
-  /// The user of the connection's client certificate.
-  var certificateUser: UserInfo?
   var body: [UInt8]
   /// All headers, for protocols that the connection changes to.
   var headers: HTTPHeaders

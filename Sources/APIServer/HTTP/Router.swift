@@ -2,6 +2,7 @@ import KubeClient
 import KubeTypes
 import Logging
 import NIOCore
+import NIOHTTP1
 import Schema
 import Telemetry
 import Wire
@@ -40,9 +41,23 @@ final class Router: Sendable {
       "apiserver_request_duration_seconds", help: "Time from request to answer, without watches.", labels: ["verb"])
   }
 
+  /// Who asks, when they may have what they ask for. The head tells it: a body is kept for nobody else.
+  ///
+  /// - Parameter certificateUser: the user of the connection's client certificate.
+  /// - Throws: 401, 403, and 400 for malformed `Impersonate-…` headers.
+  func caller(_ headers: HTTPHeaders, _ info: RequestInfo, certificateUser: UserInfo?) throws(KubeError) -> UserInfo {
+    let user = try impersonated(
+      headers,
+      by: try authenticator.authenticate(
+        certificateUser: certificateUser, authorization: headers.first(name: "authorization"), now: time.now()))
+    try authorize(info, user)
+    return user
+  }
+
   /// Answers one request; `respond` is called once, from any thread.
-  func handle(_ request: APIRequest, respond: @escaping Respond) {
-    let info = RequestInfo(method: request.method, uri: request.uri)
+  func handle(
+    _ request: APIRequest, _ info: RequestInfo, by caller: Result<UserInfo, KubeError>, respond: @escaping Respond
+  ) {
     let start = ContinuousClock.now
     // Only names that are served: a label's values are kept for ever, and a URL can hold any.
     let resource =
@@ -55,11 +70,7 @@ final class Router: Sendable {
       respond(reply)
     }
     do {
-      let user = try impersonated(
-        request,
-        by: try authenticator.authenticate(
-          certificateUser: request.certificateUser, authorization: request.authorization, now: time.now()))
-      try authorize(info, user)
+      let user = try caller.get()
       if info.isResourceRequest {
         rest.handle(request, info, user, respond: finish)
       } else {
@@ -71,11 +82,11 @@ final class Router: Sendable {
   }
 
   /// The user that the `Impersonate-…` headers name, when the client may act as them.
-  private func impersonated(_ request: APIRequest, by user: UserInfo) throws(KubeError) -> UserInfo {
+  private func impersonated(_ headers: HTTPHeaders, by user: UserInfo) throws(KubeError) -> UserInfo {
     var name = ""
     var groups: [String] = []
     var uid = ""
-    for header in request.headers
+    for header in headers
     where header.name.utf8.count >= 15 && header.name.lowercased().hasPrefix("impersonate-") {
       switch header.name.lowercased() {
       case "impersonate-user": name = header.value
