@@ -69,7 +69,9 @@ public struct PatchStrategy: Sendable, Equatable {
 }
 
 /// One field of a struct. Fields of embedded structs stand among those of the struct that embeds them, as in JSON.
-public struct FieldSchema: Sendable {
+///
+/// A class, so that walks over the declarations pass on one reference and not a dozen.
+public final class FieldSchema: Sendable {
   /// As in JSON.
   public let name: String
   public let type: TypeSchema
@@ -93,6 +95,25 @@ public struct FieldSchema: Sendable {
   public let defaultValue: JSON?
   /// One sentence; empty when there is none.
   public let description: String
+
+  init(
+    name: String, type: TypeSchema, number: Int, embedding: [Int], isPointer: Bool, omitsEmpty: Bool, isRequired: Bool,
+    isNonEmpty: Bool, patch: PatchStrategy, listType: ListType, isAtomic: Bool, defaultValue: JSON?, description: String
+  ) {
+    self.name = name
+    self.type = type
+    self.number = number
+    self.embedding = embedding
+    self.isPointer = isPointer
+    self.omitsEmpty = omitsEmpty
+    self.isRequired = isRequired
+    self.isNonEmpty = isNonEmpty
+    self.patch = patch
+    self.listType = listType
+    self.isAtomic = isAtomic
+    self.defaultValue = defaultValue
+    self.description = description
+  }
 
   func embedded(in number: Int) -> FieldSchema {
     FieldSchema(

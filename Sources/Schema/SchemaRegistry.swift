@@ -224,7 +224,7 @@ private struct Linker {
 }
 
 extension FieldSchema {
-  fileprivate init(_ field: FieldDeclaration, type: TypeSchema) {
+  fileprivate convenience init(_ field: FieldDeclaration, type: TypeSchema) {
     self.init(
       name: field.name, type: type, number: field.number, embedding: [], isPointer: field.isPointer,
       omitsEmpty: field.omitsEmpty, isRequired: field.isRequired, isNonEmpty: field.isNonEmpty, patch: field.patch,

@@ -58,22 +58,21 @@ struct ServiceAccountAdmission: AdmissionStep {
       spec[list] = .array(containers)
     }
     guard isNeeded, existing == nil else { return }
-    let volume: JSON = [
-      "name": .string(volumeName),
-      "projected": [
-        "sources": [
-          ["serviceAccountToken": ["expirationSeconds": 3607, "path": "token"]],
-          ["configMap": ["name": "kube-root-ca.crt", "items": [["key": "ca.crt", "path": "ca.crt"]]]],
-          [
-            "downwardAPI": [
-              "items": [["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]]
-            ]
-          ],
-        ], "defaultMode": 420,
-      ],
-    ]
+    let volume: JSON = ["name": .string(volumeName), "projected": Self.tokenVolume]
     spec["volumes"] = .array((spec["volumes"]?.array ?? []) + [volume])
   }
+
+  private static let tokenVolume: JSON = [
+    "sources": [
+      ["serviceAccountToken": ["expirationSeconds": 3607, "path": "token"]],
+      ["configMap": ["name": "kube-root-ca.crt", "items": [["key": "ca.crt", "path": "ca.crt"]]]],
+      [
+        "downwardAPI": [
+          "items": [["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]]
+        ]
+      ],
+    ], "defaultMode": 420,
+  ]
 }
 
 /// `spec.priority` and `spec.preemptionPolicy` follow from `spec.priorityClassName`.

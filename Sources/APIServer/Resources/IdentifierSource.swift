@@ -33,8 +33,12 @@ final class IdentifierSource: Sendable {
   /// Five characters without vowels and without digits that look like letters (`k8s.io/apimachinery/pkg/util/rand`).
   func suffix() -> String {
     var text: [UInt8] = []
-    generator.withLock { generator in
-      for _ in 0..<5 { text.append(Self.alphabet[Int(generator.next() % UInt64(Self.alphabet.count))]) }
+    // One number for all five: each is a system call.
+    var number = generator.withLock { $0.next() }
+    for _ in 0..<5 {
+      let (rest, place) = number.quotientAndRemainder(dividingBy: UInt64(Self.alphabet.count))
+      text.append(Self.alphabet[Int(place)])
+      number = rest
     }
     return String(decoding: text, as: UTF8.self)
   }

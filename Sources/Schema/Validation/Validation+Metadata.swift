@@ -72,10 +72,10 @@ extension Validator {
   }
 
   /// Labels of an object or of a template.
-  mutating func labels(_ labels: JSON?, _ path: FieldPath) {
+  mutating func labels(_ labels: JSON?, _ path: @autoclosure () -> FieldPath) {
     for member in labels?.object?.members ?? [] {
-      check(path, member.key, Names.qualifiedName)
-      check(path, member.value.string ?? "", Names.labelValue)
+      check(path(), member.key, Names.qualifiedName)
+      check(path(), member.value.string ?? "", Names.labelValue)
     }
   }
 

@@ -27,48 +27,50 @@ struct Validator {
     report(.notSupported(path, value, supported))
   }
 
+  // The rules below make the path only for what is wrong: nearly nothing is, and a path is an allocation for each step.
+
   /// Reports each problem that a rule of `Names` finds.
-  mutating func check(_ path: FieldPath, _ text: String, _ rule: (String) -> [String]) {
-    for problem in rule(text) { invalid(path, .string(text), problem) }
+  mutating func check(_ path: @autoclosure () -> FieldPath, _ text: String, _ rule: (String) -> [String]) {
+    for problem in rule(text) { invalid(path(), .string(text), problem) }
   }
 
   /// A text that must be there and follow a rule.
-  mutating func checkRequired(_ path: FieldPath, _ text: String, _ rule: (String) -> [String]) {
-    if text.isEmpty { required(path) } else { check(path, text, rule) }
+  mutating func checkRequired(_ path: @autoclosure () -> FieldPath, _ text: String, _ rule: (String) -> [String]) {
+    if text.isEmpty { required(path()) } else { check(path(), text, rule) }
   }
 
-  mutating func notNegative(_ path: FieldPath, _ value: JSON?) {
+  mutating func notNegative(_ path: @autoclosure () -> FieldPath, _ value: JSON?) {
     guard let value, let number = value.int, number < 0 else { return }
-    invalid(path, value, "must be greater than or equal to 0")
+    invalid(path(), value, "must be greater than or equal to 0")
   }
 
   mutating func notNegative(_ object: JSON, _ path: FieldPath, _ names: String...) {
     for name in names { notNegative(path[name], object[name]) }
   }
 
-  mutating func atLeast(_ minimum: Int64, _ path: FieldPath, _ value: JSON?) {
+  mutating func atLeast(_ minimum: Int64, _ path: @autoclosure () -> FieldPath, _ value: JSON?) {
     guard let value, let number = value.int, number < minimum else { return }
-    invalid(path, value, "must be greater than or equal to \(minimum)")
+    invalid(path(), value, "must be greater than or equal to \(minimum)")
   }
 
-  mutating func port(_ path: FieldPath, _ value: JSON) {
+  mutating func port(_ path: @autoclosure () -> FieldPath, _ value: JSON) {
     guard let number = value.int, (1...65_535).contains(number) else {
-      return invalid(path, value, "must be between 1 and 65535, inclusive")
+      return invalid(path(), value, "must be between 1 and 65535, inclusive")
     }
   }
 
   /// A port by number, or by the name that a container gives it.
-  mutating func portOrName(_ path: FieldPath, _ value: JSON?) {
+  mutating func portOrName(_ path: @autoclosure () -> FieldPath, _ value: JSON?) {
     switch value {
-    case nil: required(path)
-    case .string(let name)?: check(path, name, Names.portName)
-    case let number?: port(path, number)
+    case nil: required(path())
+    case .string(let name)?: check(path(), name, Names.portName)
+    case let number?: port(path(), number)
     }
   }
 
   /// A field that may not change once the object exists.
-  mutating func immutable(_ path: FieldPath, _ new: JSON?, _ old: JSON?) {
-    if new != old { invalid(path, new ?? .null, "field is immutable") }
+  mutating func immutable(_ path: @autoclosure () -> FieldPath, _ new: JSON?, _ old: JSON?) {
+    if new != old { invalid(path(), new ?? .null, "field is immutable") }
   }
 
   // MARK: Declarations
