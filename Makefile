@@ -5,8 +5,9 @@ SHELL := /bin/bash
 SWIFT ?= swift
 # Release builds have a folder of their own, so that they and the tests never wait for one another.
 RELEASE := -c release --scratch-path .build-release --static-swift-stdlib
+PREFIX ?= /usr/local
 
-.PHONY: run test setup setup-tests build release unit integration bench fmt lint generate help
+.PHONY: run install test setup setup-tests build release unit integration bench fmt lint generate help
 
 help:            ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,12 @@ release: setup   ## Build the apus command, optimised: .build-release/release/ap
 
 run: release     ## Start Apus, deploy the example application and print its URL.
 	@Scripts/run
+
+install: release ## Put apus below PREFIX (/usr/local) and install its systemd unit; DESTDIR for packages.
+	@install -D -m 755 .build-release/release/apus $(DESTDIR)$(PREFIX)/bin/apus
+	@install -d $(DESTDIR)/etc/systemd/system
+	@sed 's|/usr/local|$(PREFIX)|' Scripts/apus.service >$(DESTDIR)/etc/systemd/system/apus.service
+	@echo "==> installed $(DESTDIR)$(PREFIX)/bin/apus; start it now and after each boot: systemctl enable --now apus"
 
 unit: build      ## Pure and simulated tests: no root, no network.
 	@echo "==> unit tests"

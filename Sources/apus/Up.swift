@@ -128,6 +128,8 @@ struct Up: AsyncParsableCommand {
       self.time = time
       configuration = options
       try Directory.create(data.path, mode: 0o711)
+      // Linked on another processor while this one reads the state.
+      async let schemas = SchemaRegistry.builtin
       do {
         store = try Store.open(directory: data.state) { try ObjectHeader(parsing: $0) }
       } catch {
@@ -145,12 +147,13 @@ struct Up: AsyncParsableCommand {
       let nodeName = nodeName
       let streams = LocalStreams()
       let metrics = Metrics()
+      let served = await schemas
       server = try APIServer(
         configuration: APIServerConfiguration(
           dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
           serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
           hostname: hostname, version: Version.apus),
-        store: store, schemas: SchemaRegistry.builtin, time: time, metrics: metrics,
+        store: store, schemas: served, time: time, metrics: metrics,
         logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
       let client = server.client
@@ -224,6 +227,7 @@ struct Up: AsyncParsableCommand {
         "\(Terminal.green("apus \(Version.apus) is ready")) after \(record.readyAfterMilliseconds) ms at \(record.url)"
           + (record.registry.map { ", registry at \($0)" } ?? "")
           + "\n  export KUBECONFIG=\(data.kubeconfig)")
+      ServiceManager.notify("READY=1")
 
       let supervisor = Supervisor(time: time, logger: logger)
       await withTaskGroup(of: Void.self) { group in
@@ -236,6 +240,7 @@ struct Up: AsyncParsableCommand {
         }
         let signal = await signals.wait()
         logger.notice("stopping", metadata: ["signal": .stringConvertible(signal)])
+        ServiceManager.notify("STOPPING=1")
         group.cancelAll()
         await group.waitForAll()
       }

@@ -46,3 +46,23 @@ def test_a_port_in_use_is_named():
         # A start that failed has touched the network already: a purge must know what to remove.
         subprocess.run([APUS, "down", "--purge", "--data", directory], check=True, capture_output=True)
     assert leftovers() == []
+
+
+def test_the_service_manager_is_told():
+    """The protocol of sd_notify(3): what `Type=notify` of Scripts/apus.service waits for."""
+    with folder("it-") as base, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(base + "/notify")
+        manager.settimeout(60)
+        directory = base + "/data"
+        process = subprocess.Popen(
+            [APUS, "up", "--data", directory], env={**os.environ, "NOTIFY_SOCKET": base + "/notify"},
+            stdout=subprocess.DEVNULL)
+        try:
+            assert manager.recv(100) == b"READY=1"
+            process.terminate()
+            assert manager.recv(100) == b"STOPPING=1"
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+        subprocess.run([APUS, "down", "--purge", "--data", directory], check=True, capture_output=True)
+    assert leftovers() == []
