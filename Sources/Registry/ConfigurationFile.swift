@@ -17,7 +17,6 @@ extension Registry {
     try await take(path, base)
     while true {
       let names = try await changes.next()
-      try Task.checkCancellation()
       if names.contains(name) { try await take(path, base) }
     }
   }
@@ -56,11 +55,13 @@ private struct FolderChanges {
   }
 
   func next() async throws -> Set<String> {
-    let descriptor = self.descriptor
-    let bytes = try await withTaskCancellationHandler {
-      try await descriptor.read(limit: 16 << 10)
-    } onCancel: {
-      descriptor.close()
+    let bytes: [UInt8]
+    do {
+      bytes = try await descriptor.read(limit: 16 << 10)
+    } catch {
+      // The end of the server is no failure of the watch.
+      try Task.checkCancellation()
+      throw error
     }
     var names = Set<String>()
     var at = 0
