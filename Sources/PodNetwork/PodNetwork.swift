@@ -1,5 +1,4 @@
 public import ControllerKit
-public import KubeClient
 import KubeTypes
 public import Wire
 
@@ -36,7 +35,8 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
   }
 }
 
-/// The pod network of a node: the bridge and its CNI configuration, service addresses by nftables, and the cluster's DNS.
+/// The pod network of a node: the bridge and its CNI configuration, and service addresses by nftables. The cluster's DNS
+/// is a process of its own (`NameServerProcess`).
 ///
 /// When `run` ends, everything stays as it is, so that pods and services go on working while the server is away; the next
 /// process takes it over. `cleanup` removes it. Needs root, and the programs `ip` and `nft`.
@@ -45,18 +45,14 @@ public final class PodNetwork: ControllerKit.Service {
   private let host: Result<HostNetwork, PodNetworkError>
   private let configuration: PodNetworkConfiguration
   private let proxy: ServiceProxy
-  private let records: ClusterRecords
-  private let time: any TimeSource
 
-  /// Asks `informers` for Services, EndpointSlices and Namespaces, and adds its handlers: they must not run yet.
+  /// Asks `informers` for Services and EndpointSlices, and adds its handlers: they must not run yet.
   public init(
-    configuration: PodNetworkConfiguration, client: any KubeClient, informers: InformerSet, time: any TimeSource
+    configuration: PodNetworkConfiguration, informers: InformerSet, time: any TimeSource
   ) {
     do throws(PodNetworkError) { host = .success(try HostNetwork(configuration)) } catch { host = .failure(error) }
     self.configuration = configuration
-    self.time = time
     proxy = ServiceProxy(nodeName: configuration.nodeName, informers: informers, time: time)
-    records = ClusterRecords(domain: configuration.clusterDomain, informers: informers)
   }
 
   /// The file that the node hands to the CNI plugins, once `prepare` is done.
@@ -74,22 +70,14 @@ public final class PodNetwork: ControllerKit.Service {
     let filtersBridge = try await host.prepare()
     let base = NFTBase(
       table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods,
-      serviceRange: host.services,
-      dnsAddress: host.dns, filtersBridge: filtersBridge)
-    let server = DNSServer(
-      address: configuration.dnsServiceIP, port: 53, records: records,
-      localRanges: [host.pods, host.services], resolverFile: "/etc/resolv.conf", time: time)
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await self.proxy.run(base) }
-      group.addTask { try await server.run() }
-      try await group.next()
-      group.cancelAll()
-    }
+      serviceRange: host.services, dnsAddress: host.dns, filtersBridge: filtersBridge)
+    try await proxy.run(base)
   }
 
-  /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when
-  /// no pod runs any more.
+  /// Ends the name server and removes the table, the bridge with its addresses and routes, and the CNI configuration: for
+  /// `apus down --purge`, when no pod runs any more.
   public static func cleanup(configuration: PodNetworkConfiguration) async throws {
+    try await NameServerProcess.stop(stateDirectory: configuration.stateDirectory)
     try await HostNetwork(configuration).cleanup()
   }
 }

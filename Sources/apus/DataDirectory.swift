@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import LinuxSystem
+import PodNetwork
 import Store
 import Wire
 
@@ -28,8 +29,8 @@ struct DataDirectory: Sendable {
   /// The root of this server's cgroups.
   var cgroup: String { "apus-" + Self.shortHash(of: path) }
 
-  /// FNV-1a: eight digits tell the data directories of one machine apart.
-  private static func shortHash(of text: String) -> String {
+  /// FNV-1a: eight digits tell a few texts apart, such as the data directories of one machine.
+  static func shortHash(of text: String) -> String {
     var hash: UInt32 = 2_166_136_261
     for byte in text.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
     let digits = String(hash, radix: 16)
@@ -103,6 +104,14 @@ struct ServerRecord {
       processID: processID, processStart: UInt64(processStart), url: url, startedAt: startedAt,
       readyAfterMilliseconds: ready, runtime: runtime, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR,
       registry: json["registry"]?.string)
+  }
+
+  /// The pod network of this server, for those who do not run its pods.
+  func network(of data: DataDirectory) -> PodNetworkConfiguration? {
+    guard let services = IPv4Range(serviceCIDR) else { return nil }
+    return PodNetworkConfiguration(
+      nodeName: "", podCIDR: podCIDR, serviceCIDR: serviceCIDR, dnsServiceIP: services[10].description,
+      bridgeName: bridgeName, cniDirectory: data.cni, stateDirectory: data.network)
   }
 
   /// Whether the process that wrote this still runs.

@@ -76,13 +76,7 @@ struct Purge {
     let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
     if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
     try await runtime.removeEverything()
-    if let record, let services = IPv4Range(record.serviceCIDR) {
-      try await PodNetwork.cleanup(
-        configuration: PodNetworkConfiguration(
-          nodeName: "", podCIDR: record.podCIDR, serviceCIDR: record.serviceCIDR,
-          dnsServiceIP: services[10].description, bridgeName: record.bridgeName, cniDirectory: data.cni,
-          stateDirectory: data.network))
-    }
+    if let network = record?.network(of: data) { try await PodNetwork.cleanup(configuration: network) }
     for path in [data.path, data.runtime] {
       try Mount.unmountTree(path)
       try Directory.removeTree(path)

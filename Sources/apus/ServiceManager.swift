@@ -28,7 +28,7 @@ enum ServiceManager {
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
         // Never waits: a manager that does not read is not to hold up the server.
         _ = sendto(
-          socket, message, message.count, Int32(MSG_DONTWAIT.rawValue) | Int32(MSG_NOSIGNAL.rawValue), address, length)
+          socket, message, message.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL), address, length)
       }
     }
   }

@@ -168,7 +168,7 @@ struct Up: AsyncParsableCommand {
         configuration: PodNetworkConfiguration(
           nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
           bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network),
-        client: client, informers: informers, time: time)
+        informers: informers, time: time)
 
       let runtime = try await CrunRuntime.open(
         Self.runtimeConfiguration(options.runtime, data: data), time: time)
@@ -229,10 +229,16 @@ struct Up: AsyncParsableCommand {
           + "\n  export KUBECONFIG=\(data.kubeconfig)")
       ServiceManager.notify("READY=1")
 
+      // Another address, certificate or range, and the name server of an earlier run has to go.
+      let identity = DataDirectory.shortHash(
+        of: [record.url, server.pki.admin.certificate, record.podCIDR, record.serviceCIDR].joined(separator: "\n"))
       let supervisor = Supervisor(time: time, logger: logger)
       await withTaskGroup(of: Void.self) { group in
         group.addTask { [server] in await supervisor.run("api", ServerService(server: server)) }
-        for (name, service) in services {
+        let names = NameServerProcess(
+          command: [Self.executable, NameServerCommand.name, "--data", data.path, "--identity", identity],
+          identity: identity, stateDirectory: data.network, time: time)
+        for (name, service) in services + [("names", names)] {
           group.addTask { await supervisor.run(name, service) }
         }
         if let registry {
@@ -307,6 +313,15 @@ struct Up: AsyncParsableCommand {
       SchemaRegistry.builtin.kinds.filter { $0.verbs.contains("list") && $0.verbs.contains("watch") }.map {
         ServedResource($0.groupVersionResource, kind: $0.kind, isNamespaced: $0.isNamespaced)
       }
+    }
+
+    /// This program; also when its file was replaced while it runs.
+    private static var executable: String {
+      let link = "/proc/self/exe"
+      var buffer = [CChar](repeating: 0, count: 4096)
+      let count = readlink(link, &buffer, buffer.count)
+      let path = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      return access(path, X_OK) == 0 ? path : link
     }
 
     private static func hostname() -> String {

@@ -1,6 +1,8 @@
 """It never starts twice, and it recovers by itself."""
 
 import json
+import os
+import signal
 import subprocess
 import threading
 
@@ -90,3 +92,42 @@ def test_a_graceful_stop_leaves_the_containers(server):
     assert load.failures == []
     wait_for("all pods are ready", lambda: len(pods(server)) == 3 and all(map(ready, pods(server))))
     assert identities(server) == before
+
+
+def lookup(name):
+    return subprocess.run(
+        ["busybox", "nslookup", name, "10.96.0.10"], capture_output=True, text=True, timeout=30).stdout
+
+
+def name_server(server):
+    return json.load(open(server.data + "/network/name-server.json"))["processID"]
+
+
+def test_names_are_answered_while_the_server_is_away(server):
+    server.kubectl("apply", "-f", str(ROOT / "Examples/web-app/app.yaml"))
+    address = server.json("get", "service", "web-app")["spec"]["clusterIP"]
+    wait_for("the name is known", lambda: address in lookup("web-app.default.svc.cluster.local"))
+    process = name_server(server)
+    server.kill()
+    assert address in lookup("web-app.default.svc.cluster.local")
+    assert "NXDOMAIN" in lookup("no-such.default.svc.cluster.local")
+    server.start()
+    # The same process follows the new server.
+    server.kubectl("create", "service", "clusterip", "later", "--tcp=80")
+    later = server.json("get", "service", "later")["spec"]["clusterIP"]
+    wait_for("it follows the new server", lambda: later in lookup("later.default.svc.cluster.local"))
+    assert name_server(server) == process
+    server.kubectl("delete", "service", "later")
+
+
+def test_a_killed_name_server_is_started_again(server):
+    address = server.json("get", "service", "kubernetes")["spec"]["clusterIP"]
+    for server_runs in (True, False):
+        process = name_server(server)
+        if not server_runs:
+            server.kill()
+        os.kill(process, signal.SIGKILL)
+        if not server_runs:
+            server.start()
+        wait_for("another one runs", lambda: name_server(server) != process)
+        wait_for("it answers", lambda: address in lookup("kubernetes.default.svc.cluster.local"))
