@@ -61,6 +61,9 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The name of the pods' bridge.", valueName: "name"))
   var bridge = "apus0"
 
+  @Flag(help: "Start containers of eStargz images while their layers are still being fetched.")
+  var lazyPull = false
+
   @Option(help: ArgumentHelp("The OCI runtime: crun or runc.", valueName: "path"))
   var runtime = "crun"
 
@@ -178,6 +181,10 @@ struct Up: AsyncParsableCommand {
       nodeConfiguration.apiServerHost = serviceAddresses[1].description
       nodeConfiguration.version = Version.kubernetes
       nodeConfiguration.imageCredentialsPath = data.imageCredentials
+      if options.lazyPull {
+        nodeConfiguration.lazyPull = LazyPullPolicy(
+          command: [Self.executable, LazyLayerCommand.name], cgroup: "/\(data.cgroup)/lazy")
+      }
       (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = try await Self.engine(options.runtime)
       node = Node(
         configuration: nodeConfiguration, client: client, runtime: runtime,
@@ -302,6 +309,15 @@ struct Up: AsyncParsableCommand {
       SchemaRegistry.builtin.kinds.filter { $0.verbs.contains("list") && $0.verbs.contains("watch") }.map {
         ServedResource($0.groupVersionResource, kind: $0.kind, isNamespaced: $0.isNamespaced)
       }
+    }
+
+    /// This program; also when its file was replaced while it runs.
+    private static var executable: String {
+      let link = "/proc/self/exe"
+      var buffer = [CChar](repeating: 0, count: 4096)
+      let count = readlink(link, &buffer, buffer.count)
+      let path = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      return access(path, X_OK) == 0 ? path : link
     }
 
     private static func hostname() -> String {
