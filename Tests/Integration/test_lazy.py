@@ -360,7 +360,8 @@ def test_others_read_it_as_a_plain_image(world, tmp_path):
             assert hashlib.sha256(tar.extractfile(f"data/{index}").read()).hexdigest() == world.sums[index]
     if not shutil.which("podman"):
         return
-    podman = ["podman", "--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/runroot", "--storage-driver", "vfs"]
+    # podman wants a short one.
+    podman = ["podman", "--root", f"{world.base}/storage", "--runroot", f"{world.base}/run", "--storage-driver", "vfs"]
 
     def run(*arguments):
         result = subprocess.run([*podman, *arguments], capture_output=True, text=True, timeout=120)
