@@ -13,11 +13,14 @@ extension RegistryClient {
   ///   - platform: of an index, only the suiting manifest; the index itself is stored as well. `nil` for all of them.
   ///   - target: where in the store; `nil` for the repository that the reference means there.
   ///   - progress: called from several tasks.
+  ///   - isLeftOut: which layers are not fetched: somebody else sees to them.
   /// - Returns: the digest that the reference names: the index's when there is one. With a digest in the reference
   ///   nothing is tagged.
   public func pull(
-    _ reference: Reference, into store: ContentStore, platform: Platform? = .host, as target: Repository? = nil,
-    credentials: Credentials? = nil, progress: @escaping @Sendable (TransferEvent) -> Void = { _ in }
+    _ reference: Reference, into store: ContentStore, platform: Platform? = .host,
+    as target: Repository? = nil, credentials: Credentials? = nil,
+    progress: @escaping @Sendable (TransferEvent) -> Void = { _ in },
+    leavingOut isLeftOut: @escaping @Sendable (Descriptor) -> Bool = { _ in false }
   ) async throws(DistributionError) -> Digest {
     let label = "pull of \(reference)"
     let destination: Repository
@@ -32,7 +35,7 @@ extension RegistryClient {
     let transfer = PullTransfer(
       client: self, store: store, lease: lease,
       source: Repository(host: reference.registry, path: reference.repository), target: destination, platform: platform,
-      credentials: credentials, label: label, progress: progress)
+      isLeftOut: isLeftOut, credentials: credentials, label: label, progress: progress)
     // What it pinned is referenced by then, or of no use.
     defer { blocking.submit { lease.release() } }
     return try await transfer.run(ManifestReference(reference), tag: reference.digest == nil ? reference.tag : nil)
@@ -56,6 +59,7 @@ private final class PullTransfer: Sendable {
   private let source: Repository
   private let target: Repository
   private let platform: Platform?
+  private let isLeftOut: @Sendable (Descriptor) -> Bool
   private let credentials: Credentials?
   private let label: String
   private let progress: @Sendable (TransferEvent) -> Void
@@ -63,7 +67,8 @@ private final class PullTransfer: Sendable {
 
   init(
     client: RegistryClient, store: ContentStore, lease: Lease, source: Repository, target: Repository,
-    platform: Platform?, credentials: Credentials?, label: String, progress: @escaping @Sendable (TransferEvent) -> Void
+    platform: Platform?, isLeftOut: @escaping @Sendable (Descriptor) -> Bool, credentials: Credentials?, label: String,
+    progress: @escaping @Sendable (TransferEvent) -> Void
   ) {
     self.client = client
     self.store = store
@@ -71,6 +76,7 @@ private final class PullTransfer: Sendable {
     self.source = source
     self.target = target
     self.platform = platform
+    self.isLeftOut = isLeftOut
     self.credentials = credentials
     self.label = label
     self.progress = progress
@@ -82,7 +88,8 @@ private final class PullTransfer: Sendable {
     progress(.resolved(top.digest, mediaType: top.mediaType))
     let items = try await tree(top)
     var seen = Set<Digest>()
-    let blobs = items.flatMap { $0.document.blobs }.filter { seen.insert($0.digest).inserted }
+    let all = items.flatMap { $0.document.blobs }.filter { seen.insert($0.digest).inserted }
+    let blobs = all.filter { !isLeftOut($0) }
     try await inParallel(client.configuration.limits.parallelBlobs, blobs) { (blob) async throws(DistributionError) in
       try await self.pull(blob)
     }
@@ -90,7 +97,7 @@ private final class PullTransfer: Sendable {
       let isTop = item.manifest.digest == top.digest
       let tags = isTop ? tag.map { [$0] } ?? [] : []
       let (store, target, manifest) = (store, target, item.manifest)
-      let requirement: ManifestRequirement = item.isSparse ? .nothing : .present
+      let requirement: ManifestRequirement = item.isSparse || blobs.count < all.count ? .nothing : .present
       _ = try await client.blocking.run(label) { () throws(OCIError) in
         try store.putManifest(
           manifest.bytes, mediaType: manifest.mediaType, digest: manifest.digest, tags: tags, in: target,

@@ -105,7 +105,7 @@ public struct BuildRequest: Sendable {
   public var parallelismMax = 4
 
   public enum Network: String, Sendable, Equatable { case `default`, none, host }
-  public enum LayerCompression: String, Sendable, Equatable { case none, gzip, zstd }
+  public enum LayerCompression: String, Sendable, Equatable { case none, gzip, zstd, estargz }
 
   public init(context: Context, dockerfile: DockerfileSource = .standard) {
     self.context = context

@@ -99,9 +99,11 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let references = ReferenceStore(client: client, time: time)
     let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
-    let uses = ImageUses(pins: pins, path: configuration.pulledImagesPath, time: time, log: log)
+    let lazy = LazyImages(
+      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, log: log)
+    let uses = ImageUses(pins: pins, path: configuration.pulledImagesPath, time: time, log: log) { lazy.release($0) }
     let images = ImageProvider(
-      catalog: catalog, puller: puller, uses: uses, credentialsPath: configuration.imageCredentialsPath,
+      catalog: catalog, puller: puller, uses: uses, lazy: lazy, credentialsPath: configuration.imageCredentialsPath,
       parallelPullsMax: configuration.parallelImagePullsMax, time: time)
     context = NodeContext(
       configuration: configuration, client: client, runtime: runtime, images: images, time: time,
@@ -149,6 +151,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
         group.addTask { await self.runWorkers() }
         group.addTask { await self.followRuntime() }
         group.addTask { await self.followImages(imageChanges) }
+        group.addTask { await self.followLazyImages() }
         group.addTask { try await self.imageCollector().run() }
         group.addTask { [context] in
           try await LogRotation(runtime: context.runtime, time: context.time, log: context.log).run()
@@ -229,6 +232,29 @@ public final class Node: ControllerKit.Service, NodeStreams {
       if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
     }
     try await NIOThreadPool.singleton.runIfActive { [context, images] in try context.images.uses.adopt(images) }
+    await context.images.lazy.adopt(used: Set(images.map(\.digest)))
+  }
+
+  /// What runs on files that nobody serves any more reads errors or stale pages: it is ended, and started again by its
+  /// restart policy, on the image as a whole.
+  private func followLazyImages() async {
+    for await image in context.images.lazy.died {
+      for container in (try? await runtime.containers()) ?? [] {
+        guard container.status == .running, container.labels[ContainerSpecBuilder.lazyImageLabel] == image.description
+        else { continue }
+        log.warning(
+          "a container is ended whose image was not fetched to the end",
+          metadata: ["pod": "\(container.podNamespace)/\(container.podName)", "container": "\(container.name)"])
+        do throws(RuntimeError) { try await runtime.signal(container.id, SIGKILL) } catch {
+          log.warning("a container is not ended", metadata: ["id": "\(container.id)", "error": "\(error)"])
+        }
+      }
+    }
+  }
+
+  /// Ends the processes that serve images while they are fetched, and takes their mounts away, for a purge.
+  public static func removeLazyImages(store: String, runDirectory: String) async throws {
+    try await LazyImages.removeAll(store: store, runDirectory: runDirectory)
   }
 
   /// The node's pods by uid as the API has them; empty when it does not answer in time.

@@ -40,6 +40,8 @@ public struct NodeConfiguration: Sendable {
   public var imageCredentialsPath: String?
   /// How many images are pulled at a time.
   public var parallelImagePullsMax: Int = 4
+  /// How images start before all of them is here; `nil` for pulling every image as a whole.
+  public var lazyPull: LazyPullPolicy?
   /// When and how far images are removed for want of space.
   public var imageCollection = ImageCollectionPolicy()
 

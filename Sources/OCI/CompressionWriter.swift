@@ -36,7 +36,7 @@ extension ByteSink {
 /// - gzip: blocks of 256 KiB, each compressed with the end of the one before as its dictionary and ended on a byte, are
 ///   put together as one gzip member, as pigz does (RFC 1951, RFC 1952).
 /// - zstd: libzstd's own workers (RFC 8878), with a checksum.
-public final class CompressionWriter: ByteSink {
+public final class CompressionWriter: Encoder {
   private let encoder: any Encoder
 
   /// - Parameters:
@@ -73,7 +73,8 @@ public final class CompressionWriter: ByteSink {
   public func finish() throws(OCIError) { try encoder.finish() }
 }
 
-private protocol Encoder: ByteSink {
+/// A sink that holds something back until it is told that no more comes.
+protocol Encoder: ByteSink {
   func finish() throws(OCIError)
 }
 
@@ -132,7 +133,8 @@ private final class ZstdEncoder: Encoder {
 
 // MARK: gzip
 
-private final class GzipEncoder: Encoder {
+/// gzip, also of several members: each stands for itself and can be decompressed without the others.
+final class GzipEncoder: Encoder {
   private let sink: any ByteSink
   private let level: Int
   private let threads: Int
@@ -171,6 +173,15 @@ private final class GzipEncoder: Encoder {
   }
 
   func finish() throws(OCIError) {
+    try endMember()
+    pool?.close()
+  }
+
+  /// Whether anything was written since the last member ended.
+  var isMemberEmpty: Bool { block.count == 0 && running.isEmpty && !hasHeader }
+
+  /// Ends the member and hands it on; what is written next begins another one.
+  func endMember() throws(OCIError) {
     block.isLast = true
     while !running.isEmpty { try collect() }
     deflater.compress(block)
@@ -179,7 +190,8 @@ private final class GzipEncoder: Encoder {
     for shift in [0, 8, 16, 24] { trailer.append(UInt8(truncatingIfNeeded: checksum >> UInt(shift))) }
     for shift in [0, 8, 16, 24] { trailer.append(UInt8(truncatingIfNeeded: size >> UInt64(shift))) }
     try sink.write(trailer)
-    pool?.close()
+    block.restart()
+    (checksum, size, hasHeader) = (0, 0, false)
   }
 
   /// Gives the full block away and starts the next one.
@@ -262,6 +274,12 @@ private final class DeflateBlock: @unchecked Sendable {
     count = 0
     outputCount = 0
     isDone = false
+  }
+
+  /// Begins a member.
+  func restart() {
+    (dictionaryCount, count, outputCount) = (0, 0, 0)
+    (isLast, isDone) = (false, false)
   }
 
   func append(_ bytes: UnsafeRawBufferPointer) {

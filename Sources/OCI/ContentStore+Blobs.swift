@@ -72,6 +72,29 @@ extension ContentStore {
     return try writer.commit(expecting: digest, lease: lease)
   }
 
+  /// Takes over a file on the store's file system as a blob, when it has that digest. The file stays, as another name of
+  /// the same bytes: nobody may write to it any more. Nothing is stored when it throws.
+  public func storeBlob(file path: String, expecting digest: Digest, lease: Lease) throws(OCIError) -> StoredBlob {
+    let descriptor = Glibc.open(path, O_RDWR | O_CLOEXEC)
+    guard descriptor >= 0 else { throw OCIError(SystemError.last("open \(path)")) }
+    defer { _ = Glibc.close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw OCIError(SystemError.last("stat \(path)")) }
+    let found = try hash(descriptor, path, digest.algorithm)
+    guard found == digest else {
+      throw OCIError(
+        .digestMismatch, "the content has the digest \(found), but \(digest) was expected; nothing was stored",
+        digests: [digest])
+    }
+    let name = try stagedPath()
+    guard Glibc.link(path, name) == 0 else { throw OCIError(SystemError.last("link \(path) to \(name)")) }
+    defer { _ = Glibc.unlink(name) }
+    let staged = StagedFile(path: name, descriptor: descriptor, digest: digest, size: Int64(status.st_size))
+    try store(staged, lease.pinning(digest))
+    lease.hasBeenUsed()
+    return StoredBlob(digest: digest, size: staged.size)
+  }
+
   /// Syncs a staged file, unless its blob is here, and makes a change that stores it.
   ///
   /// - Parameter change: gets the blob's row; runs in the transaction.

@@ -12,7 +12,8 @@ extension ContentStore {
       let stored = try blob.commit(expecting: nil, lease: lease)
       return StoredLayer(
         descriptor: Descriptor(
-          mediaType: MediaType.layer(options.compression), digest: stored.digest, size: stored.size),
+          mediaType: MediaType.layer(options.compression), digest: stored.digest, size: stored.size,
+          annotations: summary.tocDigest.map { [Stargz.tocAnnotation: $0.description] } ?? [:]),
         diffID: options.compression == .none ? stored.digest : summary.diffID,
         uncompressedSize: summary.uncompressedSize, entries: summary.entries)
     } catch {

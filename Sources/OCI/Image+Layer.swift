@@ -12,9 +12,28 @@ extension Image {
 
 extension Image.Layer {
   /// A layer by its parts, for whoever makes images.
-  public init(blob digest: Digest, diffID: Digest, size: Int64, mediaType: String) {
-    self.init(digest: digest, diffID: diffID, size: size, mediaType: mediaType)
+  public init(blob digest: Digest, diffID: Digest, size: Int64, mediaType: String, tocDigest: Digest? = nil) {
+    self.init(digest: digest, diffID: diffID, size: size, mediaType: mediaType, tocDigest: tocDigest)
   }
+
+  /// As a manifest has it, beside the configuration's diffID.
+  public init(_ descriptor: Descriptor, diffID: Digest) {
+    self.init(
+      digest: descriptor.digest, diffID: diffID, size: descriptor.size, mediaType: descriptor.mediaType,
+      tocDigest: descriptor.tocDigest)
+  }
+
+  /// For a manifest.
+  public var descriptor: Descriptor {
+    Descriptor(
+      mediaType: mediaType, digest: digest, size: size,
+      annotations: tocDigest.map { [Stargz.tocAnnotation: $0.description] } ?? [:])
+  }
+}
+
+extension Descriptor {
+  /// The digest of an eStargz layer's table of contents; `nil` for every other.
+  public var tocDigest: Digest? { annotations[Stargz.tocAnnotation].flatMap { Digest($0) } }
 }
 
 extension ImageStore {

@@ -19,5 +19,7 @@ public struct Image: Sendable, Equatable {
     public var diffID: Digest
     public var size: Int64
     public var mediaType: String
+    /// Of an eStargz layer: the digest of its table of contents.
+    public var tocDigest: Digest?
   }
 }

@@ -222,8 +222,7 @@ public final class ImageStore: Sendable {
       config: document.config, layers: [])
     for (layer, diffID) in zip(manifest.layers, document.diffIDs) {
       image.size += layer.size
-      image.layers.append(
-        Image.Layer(digest: layer.digest, diffID: diffID, size: layer.size, mediaType: layer.mediaType))
+      image.layers.append(Image.Layer(layer, diffID: diffID))
     }
     let loaded = image
     cache.withLock { cache in
@@ -249,6 +248,13 @@ public final class ImageStore: Sendable {
       .compactMap { name in (name.host.isEmpty ? own : name.host).map { "\($0)/\(name.rest)" } }
       .sorted()
     }
+  }
+
+  /// The layers that are not here. An image that is fetched while it runs already lacks some for a while.
+  public func missingLayers(of image: Image) throws(OCIError) -> [Image.Layer] {
+    var missing: [Image.Layer] = []
+    for layer in image.layers where try content.blobSize(layer.digest) == nil { missing.append(layer) }
+    return missing
   }
 
   // MARK: Naming and removing

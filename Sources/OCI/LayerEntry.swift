@@ -67,6 +67,8 @@ public enum LayerContents: Sendable {
 public struct LayerOptions: Sendable {
   /// zstd, which every current runtime reads, is several times faster than gzip and no larger.
   public var compression = Compression.zstd
+  /// eStargz: a gzip archive that can also be read file by file (`Stargz`). With gzip only.
+  public var isSeekable = false
   /// As in `CompressionWriter`.
   public var level: Int?
   public var threads = CompressionWriter.threadsDefault
@@ -89,8 +91,10 @@ public struct LayerSummary: Sendable, Equatable {
   /// The digest of the uncompressed archive.
   public var diffID: Digest
   public var uncompressedSize: Int64
-  /// Members of the archive; zero when nothing changed.
+  /// Members of the archive, without those that eStargz adds; zero when nothing changed.
   public var entries: Int
+  /// Of an eStargz layer.
+  public var tocDigest: Digest?
 }
 
 /// A layer in the store.

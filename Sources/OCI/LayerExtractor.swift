@@ -88,7 +88,7 @@ struct LayerExtractor {
   }
 
   /// Attributes of the overlay itself (`trusted.overlay.*`) and of the host's security modules must not come from outside.
-  private static func isKept(_ name: String) -> Bool {
+  static func isKept(_ name: String) -> Bool {
     name.hasPrefix("user.") || name == "security.capability" || name.hasPrefix("system.posix_acl_")
   }
 

@@ -21,11 +21,20 @@ public enum LayerWriter {
   static func write(
     _ contents: LayerContents, to sink: any ByteSink, options: LayerOptions, hashing: Bool
   ) throws(OCIError) -> LayerSummary {
-    let compressor = try CompressionWriter(
-      options.compression, level: options.level, threads: options.threads, to: sink)
+    guard !options.isSeekable || options.compression == .gzip else {
+      throw OCIError(.unsupported, "eStargz is gzip: give no other compression with it")
+    }
+    let stargz =
+      options.isSeekable ? try StargzWriter(level: options.level, threads: options.threads, to: sink) : nil
+    let encoder: any Encoder =
+      if let stargz {
+        stargz
+      } else {
+        try CompressionWriter(options.compression, level: options.level, threads: options.threads, to: sink)
+      }
     let hashed = HashingSink(
-      to: compressor, isHashing: hashing || options.compression != .none, sizeMax: options.uncompressedMax)
-    let stream = LayerStream(to: hashed, options: options)
+      to: encoder, isHashing: hashing || options.compression != .none, sizeMax: options.uncompressedMax)
+    let stream = try LayerStream(to: hashed, options: options, stargz: stargz)
     switch contents {
     case .entries(let entries, let lowers): try stream.write(entries, lowers: lowers)
     case .upper(let tree, let lowers, let excluding, let userAttributes):
@@ -33,8 +42,9 @@ public enum LayerWriter {
       try stream.writeUpper(tree, lowers: lowers, excluding: excluding)
     }
     try stream.finish()
-    try compressor.finish()
-    return LayerSummary(diffID: hashed.digest, uncompressedSize: hashed.size, entries: stream.count)
+    try encoder.finish()
+    return LayerSummary(
+      diffID: hashed.digest, uncompressedSize: hashed.size, entries: stream.count, tocDigest: stargz?.tocDigest)
   }
 }
 
@@ -68,6 +78,7 @@ private final class HashingSink: ByteSink {
 private final class LayerStream {
   private let tar: TarWriter
   private let options: LayerOptions
+  private let stargz: StargzWriter?
   private(set) var count = 0
   /// Folders that are written only when something in them is, outermost first.
   private var pending: [TarEntry] = []
@@ -81,12 +92,34 @@ private final class LayerStream {
     var inode: UInt64
   }
 
-  init(to sink: any ByteSink, options: LayerOptions) {
+  /// - Parameter stargz: what `sink` leads to, when it is to note where each file is.
+  init(to sink: any ByteSink, options: LayerOptions, stargz: StargzWriter?) throws(OCIError) {
     tar = TarWriter(to: sink)
     self.options = options
+    self.stargz = stargz
+    guard let stargz else { return }
+    // Nobody has said which files are read first.
+    let landmark = member(
+      .file, Stargz.noPrefetchLandmark, mode: 0o644, owner: 0, group: 0, modified: FileTime(seconds: 0))
+    var entry = landmark
+    entry.size = Int64(Stargz.landmarkContent.count)
+    try tar.append(entry)
+    try tar.flush()
+    try stargz.began(entry)
+    try tar.write(Stargz.landmarkContent)
   }
 
-  func finish() throws(OCIError) { try tar.finish() }
+  func finish() throws(OCIError) {
+    if let stargz {
+      try tar.flush()
+      let toc = try stargz.tableOfContents()
+      try tar.append(TarEntry(kind: .file, path: Stargz.tocName, mode: 0o644), content: toc)
+    }
+    try tar.finish()
+  }
+
+  /// What an eStargz layer has of its own comes anew, and not from a file system that one was unpacked to.
+  private func isReserved(_ path: String) -> Bool { stargz != nil && Stargz.reservedNames.contains(path) }
 
   // MARK: Members
 
@@ -103,6 +136,9 @@ private final class LayerStream {
       throw OCIError(.limitExceeded, "the layer has more than \(options.entriesMax) entries")
     }
     try tar.append(entry)
+    guard let stargz else { return }
+    try tar.flush()
+    try stargz.began(entry)
   }
 
   private func time(_ time: FileTime) -> FileTime {
@@ -285,6 +321,7 @@ private final class LayerStream {
       member.deviceMinor = minor
       try append(member)
     }
+    if isReserved(path) { return }
     if path.isEmpty {
       switch entry.content {
       case .directory, .opaque: break
@@ -368,6 +405,7 @@ private final class LayerStream {
     var added: [(name: String, status: FileStatus)] = []
     for name in try system({ () throws(SystemError) in try folder.names() }) {
       let child = path.isEmpty ? name : "\(path)/\(name)"
+      if isReserved(child) { continue }
       guard !excluding.contains(child) else {
         hasExcluded = true
         continue

@@ -147,7 +147,8 @@ public final class TarWriter {
 
   // MARK: The buffer
 
-  private func flush() throws(OCIError) {
+  /// Hands on what has been written so far.
+  func flush() throws(OCIError) {
     guard filled > 0 else { return }
     try sink.write(UnsafeRawBufferPointer(rebasing: buffer[..<filled]))
     flushed += Int64(filled)

@@ -18,7 +18,7 @@ struct Apus: AsyncParsableCommand {
     version: Version.apus,
     subcommands: [
       Up.self, Down.self, Status.self, Kubeconfig.self, BuildCommand.self, ImageCommand.self, RegistryCommand.self,
-      VersionCommand.self, NameServerCommand.self,
+      VersionCommand.self, LazyLayerCommand.self, NameServerCommand.self,
     ])
 }
 

@@ -68,7 +68,8 @@ struct BuildCommand: AsyncParsableCommand {
   @Flag(help: "Check the Dockerfile, build nothing.") var check = false
   @Option(help: "For RUN: default, none or host.") var network: String = "default"
   @Option(name: .customLong("add-host"), parsing: .singleValue, help: "HOST:IP or HOST=IP.") var addHosts: [String] = []
-  @Option(help: "How layers are stored: gzip, zstd or none.") var compression: String = "zstd"
+  @Option(help: "How layers are stored: gzip, zstd, estargz (gzip that can be started before it is here) or none.")
+  var compression: String = "zstd"
   @Argument(help: "The build context: a folder, a tar archive, or -.") var context: String
 
   func run() async throws {
@@ -186,7 +187,7 @@ struct BuildCommand: AsyncParsableCommand {
       return (host: parts[0], address: parts[1])
     }
     guard let compression = BuildRequest.LayerCompression(rawValue: compression) else {
-      throw Failure("unknown compression \"\(compression)\": use gzip, zstd or none")
+      throw Failure("unknown compression \"\(compression)\": use gzip, zstd, estargz or none")
     }
     request.compression = compression
     if let text = getenv("SOURCE_DATE_EPOCH").map({ String(cString: $0) }), !text.isEmpty,

@@ -75,6 +75,7 @@ struct Purge {
       Up.Platform.runtimeConfiguration(record?.runtime ?? "crun", data: data), time: SystemClock())
     let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
     if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
+    try await NodeAgent.removeLazyImages(store: data.images, runDirectory: data.runtime)
     try await runtime.removeEverything()
     if let network = record?.network(of: data) { try await PodNetwork.cleanup(configuration: network) }
     for path in [data.path, data.runtime] {

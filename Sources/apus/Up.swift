@@ -61,6 +61,9 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The name of the pods' bridge.", valueName: "name"))
   var bridge = "apus0"
 
+  @Flag(help: "Start containers of eStargz images while their layers are still being fetched.")
+  var lazyPull = false
+
   @Option(help: ArgumentHelp("The OCI runtime: crun or runc.", valueName: "path"))
   var runtime = "crun"
 
@@ -181,6 +184,10 @@ struct Up: AsyncParsableCommand {
       nodeConfiguration.apiServerHost = serviceAddresses[1].description
       nodeConfiguration.version = Version.kubernetes
       nodeConfiguration.imageCredentialsPath = data.imageCredentials
+      if options.lazyPull {
+        nodeConfiguration.lazyPull = LazyPullPolicy(
+          command: [Self.executable, LazyLayerCommand.name], cgroup: "/\(data.cgroup)/lazy")
+      }
       (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = try await Self.engine(options.runtime)
       node = Node(
         configuration: nodeConfiguration, client: client, runtime: runtime,

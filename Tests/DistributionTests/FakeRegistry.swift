@@ -152,11 +152,12 @@ final class FakeRegistry: Sendable {
         state.blobs[repository]?[digest] = nil
         return .respond(202)
       }
-      if state.ranges, let text = request.headers.first(name: "range"),
-        let start = Int(text.dropFirst("bytes=".count).dropLast())
-      {
+      if state.ranges, let text = request.headers.first(name: "range") {
+        let ends = text.dropFirst("bytes=".count).split(separator: "-").compactMap { Int($0) }
+        guard let start = ends.first, start < bytes.count else { return error(416, "RANGE") }
+        let last = min(ends.count > 1 ? ends[1] : .max, bytes.count - 1)
         return .respond(
-          206, ["content-range": "bytes \(start)-\(bytes.count - 1)/\(bytes.count)"], Array(bytes[start...]))
+          206, ["content-range": "bytes \(start)-\(last)/\(bytes.count)"], Array(bytes[start...last]))
       }
       return .respond(200, [:], bytes)
     }

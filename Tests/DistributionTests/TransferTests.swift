@@ -101,6 +101,56 @@ import Wire
     }
   }
 
+  @Test func layersCanBeLeftOut() async throws {
+    let registry = FakeRegistry()
+    let image = registry.addImage(to: "team/app", tag: "1")
+    try await withStore(registry) { store, port in
+      let client = makeClient()
+      let name = try reference(port, "team/app:1")
+      let left = image.blobs[1]
+      #expect(try await client.pull(name, into: store, leavingOut: { $0.digest == left }) == image.digest)
+      #expect(try store.blobSize(left) == nil && store.blobSize(image.blobs[2]) != nil)
+      let found = try #require(try ImageStore(store).image(name.description))
+      #expect(try ImageStore(store).missingLayers(of: found).map(\.digest) == [left])
+      #expect(count(registry, "GET blobs/\(left)") == 0)
+      // A pull of all of it fetches what is missing, and nothing else.
+      registry.log.withLock { $0 = [] }
+      _ = try await client.pull(name, into: store)
+      #expect(count(registry, "GET blobs/") == 1)
+      #expect(try ImageStore(store).missingLayers(of: found).isEmpty)
+    }
+  }
+
+  @Test func aPartOfABlob() async throws {
+    let registry = FakeRegistry()
+    let bytes = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    let blob = registry.add(blob: bytes, to: "team/app")
+    try await withServer(registry.server) { port in
+      let client = makeClient()
+      let repository = Repository(host: "127.0.0.1:\(port)", path: "team/app")
+      func part(_ range: Range<Int64>) async throws -> [UInt8] {
+        try await client.blob(blob, range: range, size: 100_000, in: repository)
+      }
+      let first = try await part(500..<1700)
+      #expect(first == Array(bytes[500..<1700]))
+      #expect(try await part(99_999..<100_000) == [bytes[99_999]])
+      #expect(try await part(0..<100_000) == bytes)
+      #expect(try await part(5..<5) == [])
+      // A registry without parts, and one that sends another part.
+      registry.state.withLock { $0.ranges = false }
+      await #expect { _ = try await part(500..<1700) } throws: { ($0 as? DistributionError)?.code == .unsupported }
+      registry.fail { request in
+        request.headers.contains(name: "range")
+          ? .respond(206, ["content-range": "bytes 501-1700/100000"], Array(bytes[501...1700])) : nil
+      }
+      await #expect { _ = try await part(500..<1700) } throws: { ($0 as? DistributionError)?.code == .invalidResponse }
+      registry.fail { _ in .respond(206, ["content-range": "bytes 500-1699/100000"], Array(bytes[500..<1600])) }
+      await #expect(throws: DistributionError.self) { _ = try await part(500..<1700) }
+      registry.fail { _ in .respond(206, ["content-range": "bytes 500-1699/100000"], Array(bytes[500..<1800])) }
+      await #expect(throws: DistributionError.self) { _ = try await part(500..<1700) }
+    }
+  }
+
   @Test func aDigestIsNotTagged() async throws {
     let registry = FakeRegistry()
     let image = registry.addImage(to: "team/app", tag: "1")

@@ -74,7 +74,9 @@ final class FakePuller: ImagePuller {
     }
   }
 
-  func pull(_ reference: Reference, credentials: Credentials?) async throws(DistributionError) -> Digest {
+  func pull(
+    _ reference: Reference, credentials: Credentials?, leavingOut isLeftOut: @escaping @Sendable (Descriptor) -> Bool
+  ) async throws(DistributionError) -> Digest {
     let name = reference.description
     let harness = state.withLock { state in
       let now = state.harness?.time.now() ?? Timestamp(seconds: 0)

@@ -63,9 +63,7 @@ final class BuildCache: Sendable {
     guard let created = annotations[createdKey].flatMap({ Timestamp(rfc3339: $0) }) else { return nil }
     guard let text = annotations[diffIDKey] else { return CacheRecord(layer: nil, created: created) }
     guard let layer = layers.first, let diffID = Digest(text) else { return nil }
-    return CacheRecord(
-      layer: Image.Layer(blob: layer.digest, diffID: diffID, size: layer.size, mediaType: layer.mediaType),
-      created: created)
+    return CacheRecord(layer: Image.Layer(layer, diffID: diffID), created: created)
   }
 
   private func use(_ key: CacheKey, _ record: CacheRecord) -> CacheRecord {
@@ -85,7 +83,7 @@ final class BuildCache: Sendable {
     var layers: [Descriptor] = []
     if let layer = record.layer {
       annotations[Self.diffIDKey] = layer.diffID.description
-      layers.append(Descriptor(mediaType: layer.mediaType, digest: layer.digest, size: layer.size))
+      layers.append(layer.descriptor)
     }
     let manifest = Manifest(
       config: try emptyConfig(), layers: layers, artifactType: Self.artifactType, annotations: annotations)

@@ -27,10 +27,12 @@ enum RemoteCache {
 
     var json: JSON {
       func layer(_ layer: Image.Layer) -> JSON {
-        [
+        var json: JSON = [
           "digest": .string(layer.digest.description), "diffID": .string(layer.diffID.description),
           "size": .int(layer.size), "mediaType": .string(layer.mediaType),
         ]
+        if let toc = layer.tocDigest { json["tocDigest"] = .string(toc.description) }
+        return json
       }
       return [
         "version": 1,
@@ -55,7 +57,9 @@ enum RemoteCache {
           let diffID = json?["diffID"]?.string.flatMap({ Digest($0) }), let size = json?["size"]?.int,
           let type = json?["mediaType"]?.string
         else { return nil }
-        return Image.Layer(blob: digest, diffID: diffID, size: size, mediaType: type)
+        return Image.Layer(
+          blob: digest, diffID: diffID, size: size, mediaType: type,
+          tocDigest: json?["tocDigest"]?.string.flatMap { Digest($0) })
       }
       for item in json["records"]?.array ?? [] {
         guard let key = item["key"]?.string, let created = item["created"]?.string.flatMap({ Timestamp(rfc3339: $0) })
@@ -227,7 +231,7 @@ enum RemoteCache {
         }
         let manifest = Manifest(
           config: Descriptor(mediaType: configType, digest: config.digest, size: config.size),
-          layers: final.layers.map { Descriptor(mediaType: $0.mediaType, digest: $0.digest, size: $0.size) },
+          layers: final.layers.map(\.descriptor),
           artifactType: artifactType)
         return (manifest.json.serialized(), config)
       }

@@ -63,7 +63,7 @@ extension BuildSession {
       let config = try content.storeBlob(document, lease: lease)
       let manifest = Manifest(
         config: Descriptor(mediaType: MediaType.config, digest: config.digest, size: config.size),
-        layers: layers.map { Descriptor(mediaType: $0.mediaType, digest: $0.digest, size: $0.size) })
+        layers: layers.map(\.descriptor))
       return (config.digest, manifest.json.serialized())
     }
     for repository in repositories {

@@ -89,7 +89,7 @@ struct BaseImages: Sendable {
           return nil
         }
         let layers = zip(manifest.layers, document.diffIDs).map { layer, diffID in
-          Image.Layer(blob: layer.digest, diffID: diffID, size: layer.size, mediaType: layer.mediaType)
+          Image.Layer(layer, diffID: diffID)
         }
         return try? Self.base(key, digest: record.digest, document: document, layers: layers, session: session)
       }

@@ -98,11 +98,12 @@ final class BuildSession: Sendable {
     options.compression =
       switch request.compression {
       case .none: .none
-      case .gzip: .gzip
+      case .gzip, .estargz: .gzip
       case .zstd: .zstd
       }
+    options.isSeekable = request.compression == .estargz
     // Half the time of zlib's usual 6, for a twentieth more bytes.
-    if request.compression == .gzip { options.level = 4 }
+    if options.compression == .gzip { options.level = 4 }
     options.timeMax = epoch
     options.allowsDevices = allowsDevices
     return options
@@ -113,9 +114,7 @@ final class BuildSession: Sendable {
     do throws(OCIError) {
       let stored = try content.writeLayer(contents, options: options, lease: lease)
       guard stored.entries > 0 else { return nil }
-      return Image.Layer(
-        blob: stored.descriptor.digest, diffID: stored.diffID, size: stored.descriptor.size,
-        mediaType: stored.descriptor.mediaType)
+      return Image.Layer(stored.descriptor, diffID: stored.diffID)
     } catch {
       throw error.code == .changed ? BuildError(.contextChanged, error.message) : BuildError(error)
     }

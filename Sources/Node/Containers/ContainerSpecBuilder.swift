@@ -15,6 +15,8 @@ struct ContainerSpecBuilder: Sendable {
   static let stopSignalLabel = "io.kubernetes.container.stopSignal"
   /// The label with the digest of the manifest that a container was made from.
   static let imageLabel = "dev.apus.container.image"
+  /// The label with the same of a container whose image is fetched while it runs.
+  static let lazyImageLabel = "dev.apus.container.lazy-image"
   /// A pod's annotation; `none` leaves the health checks of its images alone.
   static let healthAnnotation = "apus.dev/healthcheck"
 
@@ -108,6 +110,7 @@ struct ContainerSpecBuilder: Sendable {
 
     let signal = container.lifecycle?.json["stopSignal"]?.string ?? image.config.stopSignal ?? "SIGTERM"
     spec.labels[Self.imageLabel] = image.digest.description
+    if prepared.isLazy { spec.labels[Self.lazyImageLabel] = image.digest.description }
     // Of one that runs to its end nobody asks whether it is ready.
     let isInitial = container.restartPolicy != "Always" && pod.spec.initContainers.contains { $0.name == name }
     if container.readinessProbe == nil, !isInitial, pod.metadata.annotations[Self.healthAnnotation] != "none",

@@ -10,6 +10,8 @@ struct FoundImage: Sendable {
   var reference: Reference
   /// What the name leads to: the image's manifest, or an index that has it.
   var target: Digest
+  /// How much of it is fetched while it runs already.
+  var bytesToCome: Int64 = 0
 
   /// `imageID` of a container's status: `docker.io/library/nginx@sha256:…`, as containerd's `RepoDigests` have it.
   var imageID: String { "\(reference.name)@\(target)" }
@@ -20,6 +22,8 @@ struct PreparedImage: Sendable {
   var image: OCI.Image
   /// The unpacked layers, top first.
   var lowerDirectories: [String]
+  /// Some of them are served while they are fetched.
+  var isLazy = false
   var imageID: String
   /// Keeps the image from being removed until its container holds it.
   var hold: ImageHold
@@ -37,6 +41,7 @@ final class ImageProvider: Sendable {
 
   let catalog: ImageCatalog
   let uses: ImageUses
+  let lazy: LazyImages
   private let pulls: Pulls
   private let credentialsPath: String?
 
@@ -44,11 +49,12 @@ final class ImageProvider: Sendable {
   ///   - puller: `nil` for a node without registries.
   ///   - credentialsPath: see `NodeConfiguration.imageCredentialsPath`.
   init(
-    catalog: ImageCatalog, puller: (any ImagePuller)?, uses: ImageUses, credentialsPath: String?,
+    catalog: ImageCatalog, puller: (any ImagePuller)?, uses: ImageUses, lazy: LazyImages, credentialsPath: String?,
     parallelPullsMax: Int, time: any TimeSource
   ) {
     self.catalog = catalog
     self.uses = uses
+    self.lazy = lazy
     self.credentialsPath = credentialsPath
     pulls = PullCoordinator(parallelMax: parallelPullsMax, time: time) { request in
       guard let puller else {
@@ -57,19 +63,56 @@ final class ImageProvider: Sendable {
           "image \"\(request.reference)\" is not on this node, and the node has no registry client: import it with "
             + "`apus image import FILE`")
       }
-      let digest = try await puller.pull(request)
-      return try await NIOThreadPool.singleton.runIfActive {
-        var exact = request.reference
-        exact.tag = nil
-        exact.digest = digest
-        guard var found = try catalog.find(exact.description) else {
-          throw NodeError(.errImagePull, "image \(request.reference) was pulled as \(digest) and is not in the store")
-        }
-        found.reference = request.reference
-        uses.pulled(found)
-        return found
-      }
+      if lazy.isOn, let found = try await Self.begin(request, puller, catalog, uses, lazy) { return found }
+      let (digest, _) = try await puller.pull(request)
+      let found = try await Self.pulled(request, digest, catalog)
+      lazy.mended(found.image.digest)
+      try await NIOThreadPool.singleton.runIfActive { uses.pulled(found) }
+      return found
     }
+  }
+
+  private static func pulled(
+    _ request: PullRequest, _ digest: Digest, _ catalog: ImageCatalog
+  ) async throws -> FoundImage {
+    try await NIOThreadPool.singleton.runIfActive {
+      var exact = request.reference
+      exact.tag = nil
+      exact.digest = digest
+      guard var found = try catalog.find(exact.description) else {
+        throw NodeError(.errImagePull, "image \(request.reference) was pulled as \(digest) and is not in the store")
+      }
+      found.reference = request.reference
+      return found
+    }
+  }
+
+  /// Pulls all but the layers that can be fetched while they are used, and has those served. `nil`: that is not possible,
+  /// and the image has to be pulled as a whole.
+  private static func begin(
+    _ request: PullRequest, _ puller: any ImagePuller, _ catalog: ImageCatalog, _ uses: ImageUses, _ lazy: LazyImages
+  ) async throws -> FoundImage? {
+    let (digest, credentials) = try await puller.pull(request) { lazy.isLazy($0) }
+    var found = try await pulled(request, digest, catalog)
+    let image = found.image
+    let missing = try await NIOThreadPool.singleton.runIfActive { try catalog.store.missingLayers(of: image) }
+    if !missing.isEmpty {
+      if lazy.isBroken(image.digest) { return nil }
+      let served = lazy.folders(of: image.digest)
+      if !missing.allSatisfy({ served[$0.digest] != nil }) {
+        do {
+          try await lazy.start(image, missing, from: request.reference, credentials: credentials)
+        } catch {
+          if Task.isCancelled { throw error }
+          lazy.refused(request.reference, error)
+          return nil
+        }
+      }
+      found.bytesToCome = missing.reduce(0) { $0 + $1.size }
+    }
+    let result = found
+    try await NIOThreadPool.singleton.runIfActive { uses.pulled(result) }
+    return result
   }
 
   // MARK: - Finding
@@ -86,8 +129,11 @@ final class ImageProvider: Sendable {
     let found: FoundImage?
     let isOwn: Bool
     do {
-      (found, isOwn) = try await NIOThreadPool.singleton.runIfActive { [catalog] in
-        (try catalog.find(name), try catalog.isOwn(reference))
+      (found, isOwn) = try await NIOThreadPool.singleton.runIfActive { [catalog, lazy] in
+        // One that was begun and broke off is not here.
+        var found = try catalog.find(name)
+        if let image = found?.image, try !lazy.isComplete(image) { found = nil }
+        return (found, try catalog.isOwn(reference))
       }
     } catch {
       throw NodeError(.errImagePull, "Failed to inspect image \"\(name)\": \(describe(error))")
@@ -146,8 +192,25 @@ final class ImageProvider: Sendable {
       guard let hold else {
         throw NodeError(.errImagePull, "image \(found.reference) was removed while it was being prepared")
       }
-      let folders = try await catalog.store.unpack(image)
-      return PreparedImage(image: image, lowerDirectories: folders, imageID: found.imageID, hold: hold)
+      let missing = try await NIOThreadPool.singleton.runIfActive { [catalog] in
+        Set(try catalog.store.missingLayers(of: image).map(\.digest))
+      }
+      let served = missing.isEmpty ? [:] : lazy.folders(of: image.digest)
+      var here = image
+      here.layers.removeAll { missing.contains($0.digest) }
+      var unpacked = try await catalog.store.unpack(here)[...]
+      var folders: [String] = []
+      for layer in image.layers.reversed() {
+        if !missing.contains(layer.digest), let folder = unpacked.popFirst() {
+          folders.append(folder)
+        } else if let folder = served[layer.digest] {
+          folders.append(folder)
+        } else {
+          throw NodeError(.errImagePull, "image \(found.reference) is not complete any more: it is pulled again")
+        }
+      }
+      return PreparedImage(
+        image: image, lowerDirectories: folders, isLazy: !missing.isEmpty, imageID: found.imageID, hold: hold)
     } catch let error as NodeError {
       throw error
     } catch {

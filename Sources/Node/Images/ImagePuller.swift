@@ -6,8 +6,11 @@ protocol ImagePuller: Sendable {
   /// Fetches the image that the name leads to now, without the parts that the store has. Ends soon when the task is
   /// cancelled, and keeps what was fetched for the next try.
   ///
+  /// - Parameter isLeftOut: which layers are not fetched.
   /// - Returns: the digest that the registry gave for the name: of an index, when it has one.
-  func pull(_ reference: Reference, credentials: Credentials?) async throws(DistributionError) -> Digest
+  func pull(
+    _ reference: Reference, credentials: Credentials?, leavingOut isLeftOut: @escaping @Sendable (Descriptor) -> Bool
+  ) async throws(DistributionError) -> Digest
 }
 
 /// What one pull is: asked for twice at the same time, it is made once. Pods with other credentials make one of their
@@ -20,12 +23,17 @@ struct PullRequest: Sendable, Hashable {
 
 extension ImagePuller {
   /// Tries the credentials one after the other, as kubelet does. Without success, the failures of all are told.
-  func pull(_ request: PullRequest) async throws(DistributionError) -> Digest {
-    guard !request.credentials.isEmpty else { return try await pull(request.reference, credentials: nil) }
+  /// - Returns: the digest, and the credentials that did.
+  func pull(
+    _ request: PullRequest, leavingOut isLeftOut: @escaping @Sendable (Descriptor) -> Bool = { _ in false }
+  ) async throws(DistributionError) -> (Digest, Credentials?) {
+    guard !request.credentials.isEmpty else {
+      return (try await pull(request.reference, credentials: nil, leavingOut: isLeftOut), nil)
+    }
     var failures: [DistributionError] = []
     for credentials in request.credentials {
       do {
-        return try await pull(request.reference, credentials: credentials)
+        return (try await pull(request.reference, credentials: credentials, leavingOut: isLeftOut), credentials)
       } catch {
         failures.append(error)
         switch error.code {
@@ -49,7 +57,9 @@ struct RegistryPuller: ImagePuller {
   let client: RegistryClient
   let content: ContentStore
 
-  func pull(_ reference: Reference, credentials: Credentials?) async throws(DistributionError) -> Digest {
-    try await client.pull(reference, into: content, credentials: credentials)
+  func pull(
+    _ reference: Reference, credentials: Credentials?, leavingOut isLeftOut: @escaping @Sendable (Descriptor) -> Bool
+  ) async throws(DistributionError) -> Digest {
+    try await client.pull(reference, into: content, credentials: credentials, leavingOut: isLeftOut)
   }
 }

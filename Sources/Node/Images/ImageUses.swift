@@ -46,10 +46,16 @@ final class ImageUses: Sendable {
   private let path: String
   private let time: any TimeSource
   private let log: Logger
+  /// Told when the last use of an image has ended.
+  private let unused: @Sendable (Digest) -> Void
   private let state = Mutex(State())
 
   /// - Parameter path: the file that remembers what was pulled.
-  init(pins: any ImagePins, path: String, time: any TimeSource, log: Logger) {
+  init(
+    pins: any ImagePins, path: String, time: any TimeSource, log: Logger,
+    unused: @escaping @Sendable (Digest) -> Void = { _ in }
+  ) {
+    self.unused = unused
     self.pins = pins
     self.path = path
     self.time = time
@@ -123,6 +129,8 @@ final class ImageUses: Sendable {
         // The next start of the node sees to it.
         log.warning("image stays pinned", metadata: ["digest": "\(digest)", "error": "\(error)"])
       }
+      // With the lock held: nobody begins to use it meanwhile.
+      unused(digest)
     }
   }
 

@@ -111,7 +111,9 @@ extension PodWorker {
       event(
         .normal, "Pulled",
         "Successfully pulled image \"\(image)\" in \(Self.milliseconds(outcome.duration)) "
-          + "(\(Self.milliseconds(waited)) including waiting). Image size: \(outcome.value.image.size) bytes.",
+          + "(\(Self.milliseconds(waited)) including waiting). Image size: \(outcome.value.image.size) bytes."
+          + (outcome.value.bytesToCome > 0
+            ? " The container starts while \(outcome.value.bytesToCome) of them are fetched." : ""),
         container: name)
       return try await context.images.prepare(outcome.value)
     }

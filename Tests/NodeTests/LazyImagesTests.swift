@@ -1,0 +1,166 @@
+import Distribution
+import Glibc
+import LinuxSystem
+import Logging
+import OCI
+import Testing
+import Wire
+
+@testable import Node
+
+/// The node's side, with shell scripts in place of the process that serves layers.
+@Suite(.timeLimit(.minutes(1))) struct LazyImagesTests {
+  private static let layer = Image.Layer(
+    blob: Digest(of: [1]), diffID: Digest(of: [2]), size: 10 << 20, mediaType: MediaType.layer(.gzip),
+    tocDigest: Digest(of: [3]))
+  private static let image = OCI.Image(layers: [layer], label: "test")
+
+  /// Writes its record as the real one does, with its own number, and says that it is ready.
+  private static let ready = """
+    folder=$(sed 's/.*"folder":"\\([^"]*\\)".*/\\1/')
+    printf '{"image":"\(image.digest)","process":{"pid":%d,"startTime":"%s"},"layers":{"\(layer.digest)":"/nowhere/0"}}' \
+      $$ $(cut -d' ' -f22 /proc/$$/stat) >$folder/record.json
+    echo '{"ready":true}'
+    """
+
+  private final class Machine: Sendable {
+    let base: String
+    let store: ImageStore
+
+    init() throws {
+      var template = Array("/tmp/apus-lazy-XXXXXX".utf8CString)
+      base = try #require(
+        template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap(mkdtemp).map { String(cString: $0) } })
+      store = try ImageStore.open(root: "\(base)/store")
+    }
+
+    deinit { try? Directory.removeTree(base) }
+
+    func images(_ script: String?, within limit: Duration = .seconds(60)) -> LazyImages {
+      var policy = script.map { LazyPullPolicy(command: ["/bin/sh", "-euc", $0], cgroup: "/apus-none/lazy") }
+      policy?.startDeadline = limit
+      return LazyImages(policy: policy, store: store, runDirectory: "\(base)/run", log: Logger(label: "test"))
+    }
+
+    func start(_ images: LazyImages) async throws {
+      try await images.start(
+        LazyImagesTests.image, [LazyImagesTests.layer], from: try Reference(parsing: "r.example/a:1"),
+        credentials: .basic(username: "u", password: "p"))
+    }
+
+    var folders: [String] { (try? Directory.list("\(base)/store/lazy")) ?? [] }
+
+    /// Of the process that has a record.
+    func process() throws -> RecordedProcess {
+      try #require(folders.first.flatMap { LazyRecord.read("\(base)/store/lazy/\($0)") }).process
+    }
+  }
+
+  private func until(_ check: () -> Bool) async {
+    while !check() { await Task.yield() }
+  }
+
+  @Test func onlyLargeLayersWithATableAreServed() throws {
+    let machine = try Machine()
+    let (on, off) = (machine.images("true"), machine.images(nil))
+    var descriptor = Self.layer.descriptor
+    #expect(on.isLazy(descriptor) && on.isOn && !off.isLazy(descriptor) && !off.isOn)
+    descriptor.size = 1 << 20
+    #expect(!on.isLazy(descriptor))
+    descriptor.size = 10 << 20
+    descriptor.annotations = [:]
+    #expect(!on.isLazy(descriptor))
+    descriptor.annotations = [Stargz.tocAnnotation: "sha256:1"]
+    #expect(!on.isLazy(descriptor))
+  }
+
+  @Test func whatCannotBeServedIsSaidAndLeavesNothing() async throws {
+    let machine = try Machine()
+    let refused = machine.images("cat >/dev/null; echo '{\"error\":\"no parts\"}'")
+    await #expect { try await machine.start(refused) } throws: { describe($0) == "no parts" }
+    for script in ["exit 3", "cat >/dev/null; echo '{\"ready\":true}'", "cat >/dev/null; yes | head -c 200000"] {
+      let images = machine.images(script)
+      await #expect(throws: (any Error).self) { try await machine.start(images) }
+      #expect(machine.folders.isEmpty && images.folders(of: Self.image.digest).isEmpty)
+    }
+    let silent = machine.images("exec sleep 1000", within: .milliseconds(50))
+    await #expect(throws: (any Error).self) { try await machine.start(silent) }
+    #expect(machine.folders.isEmpty)
+  }
+
+  @Test func aProcessThatDiesIsTold() async throws {
+    let machine = try Machine()
+    let images = machine.images(Self.ready + "\nexec sleep 1000")
+    try await machine.start(images)
+    #expect(images.folders(of: Self.image.digest) == [Self.layer.digest: "/nowhere/0/fs"])
+    #expect(try images.isComplete(Self.image))
+    #expect(!images.isBroken(Self.image.digest))
+    let process = try machine.process()
+    #expect(getsid(process.pid) == process.pid, "no signal of our terminal comes to it")
+    kill(process.pid, SIGKILL)
+    for await image in images.died {
+      #expect(image == Self.image.digest)
+      break
+    }
+    #expect(images.isBroken(Self.image.digest) && machine.folders.isEmpty)
+    #expect(images.folders(of: Self.image.digest).isEmpty)
+    #expect(try !images.isComplete(Self.image))
+    images.mended(Self.image.digest)
+    #expect(!images.isBroken(Self.image.digest))
+  }
+
+  /// One that ends because nobody needs it any more takes its record with it.
+  @Test func anEndInOrderIsNoDeath() async throws {
+    let machine = try Machine()
+    let images = machine.images(Self.ready + "\nrm -r $folder")
+    // The record may be gone before it is looked at.
+    try? await machine.start(images)
+    await until { images.folders(of: Self.image.digest).isEmpty && machine.folders.isEmpty }
+    #expect(!images.isBroken(Self.image.digest))
+  }
+
+  @Test func anotherServerFindsItAgain() async throws {
+    let machine = try Machine()
+    let first = machine.images(Self.ready + "\nexec sleep 1000")
+    try await machine.start(first)
+    let process = try machine.process()
+    // Without the option, too: what runs goes on.
+    let second = machine.images(nil)
+    await second.adopt(used: [Self.image.digest])
+    #expect(second.folders(of: Self.image.digest) == [Self.layer.digest: "/nowhere/0/fs"])
+    // Nobody uses it: its mounts are taken away, and it is not offered any more.
+    let third = machine.images(nil)
+    await third.adopt(used: [])
+    #expect(third.folders(of: Self.image.digest).isEmpty)
+    kill(process.pid, SIGKILL)
+    for await image in second.died {
+      #expect(image == Self.image.digest)
+      break
+    }
+    await until { machine.folders.isEmpty }
+    #expect(!third.isBroken(Self.image.digest), "it was let go before")
+  }
+
+  @Test func whatAKilledProcessLeftIsRemoved() async throws {
+    let machine = try Machine()
+    let folder = "\(machine.base)/store/lazy/left"
+    try Directory.create(folder)
+    try Directory.create("\(machine.base)/run/lazy/left/0")
+    try LazyRecord(
+      folder: folder, image: Self.image.digest, process: RecordedProcess(pid: getpid(), startTime: 1), layers: [:]
+    ).write()
+    try Directory.create("\(machine.base)/store/lazy/without-a-record")
+    let images = machine.images(nil)
+    await images.adopt(used: [])
+    #expect(machine.folders.isEmpty && access("\(machine.base)/run/lazy/left", F_OK) != 0)
+    #expect(images.isBroken(Self.image.digest))
+  }
+
+  @Test func aPurgeEndsAll() async throws {
+    let machine = try Machine()
+    try await machine.start(machine.images(Self.ready + "\nexec sleep 1000"))
+    let process = try machine.process()
+    try await LazyImages.removeAll(store: machine.store.root, runDirectory: "\(machine.base)/run")
+    #expect(ProcessWatch.startTime(of: process.pid) == nil)
+  }
+}
