@@ -29,7 +29,7 @@ import Wire
       "nameserver", " ", "\t", "\n", "127.0.0.1", "127.1", "::1", "0.0.0.0", "10.1.2.3", "search", "#", "\r", "\u{0}",
     ]
     let text = (0..<Int.random(in: 0..<40, using: &generator)).map { _ in words.randomElement(using: &generator) ?? "" }
-    for line in translated(text.joined()).split(separator: "\n") where line.hasPrefix("nameserver") {
+    for line in translated(text.joined()).split(separator: "\n") where line.hasPrefix("nameserver ") {
       let server = line.dropFirst("nameserver ".count)
       #expect(!server.hasPrefix("127.") && !server.contains(":") && !server.hasPrefix("0."), "\(text)")
     }
