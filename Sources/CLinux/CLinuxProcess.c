@@ -6,6 +6,8 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <net/if.h>
+#include <net/route.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -98,6 +101,11 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, int count, int timeout_millis
 
 int clinux_setns(int fd, int kind) { return setns(fd, kind); }
 
+int clinux_limit_file_size(pid_t pid, uint64_t bytes) {
+  struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
+  return prlimit(pid, RLIMIT_FSIZE, &limit, NULL);
+}
+
 int clinux_unshare(int flags) { return unshare(flags); }
 
 int clinux_loopback_up(void) {
@@ -111,6 +119,24 @@ int clinux_loopback_up(void) {
     request.ifr_flags |= IFF_UP;
     result = ioctl(fd, SIOCSIFFLAGS, &request);
   }
+  int error = errno;
+  close(fd);
+  errno = error;
+  return result;
+}
+
+int clinux_confine_loopback(void) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  struct rtentry route;
+  memset(&route, 0, sizeof route);
+  struct sockaddr_in *destination = (struct sockaddr_in *)&route.rt_dst;
+  struct sockaddr_in *mask = (struct sockaddr_in *)&route.rt_genmask;
+  destination->sin_family = mask->sin_family = AF_INET;
+  destination->sin_addr.s_addr = htonl(0x7F000000);
+  mask->sin_addr.s_addr = htonl(0xFF000000);
+  route.rt_flags = RTF_UP | RTF_REJECT;
+  int result = ioctl(fd, SIOCADDRT, &route);
   int error = errno;
   close(fd);
   errno = error;

@@ -117,6 +117,53 @@ public enum RemoteSource: Sendable, Equatable {
   }
 }
 
+extension RemoteSource {
+  /// A text without the users and passwords of the addresses in it: `https://user:password@host/` becomes
+  /// `https://host/`. The user of other schemes stays (`ssh://git@host`), a password goes.
+  public static func withoutCredentials(_ text: String) -> String {
+    let bytes = Array(text.utf8)
+    var result: [UInt8] = []
+    var at = 0
+    while at < bytes.count {
+      guard bytes[at...].starts(with: Array("://".utf8)) else {
+        result.append(bytes[at])
+        at += 1
+        continue
+      }
+      let isWeb = ["http", "https"].contains { scheme in
+        result.count >= scheme.utf8.count && result.suffix(scheme.utf8.count).text.lowercased() == scheme
+      }
+      let start = at + 3
+      // An authority ends there (RFC 3986, section 3.2), and an address in a sentence or a command with its word.
+      var end = bytes[start...].firstIndex { " \t\r\n/?#\"'<>`\\".utf8.contains($0) } ?? bytes.count
+      // Another address begins in it: its turn comes.
+      if end > start, bytes[(end - 1)...].starts(with: Array("://".utf8)) { end -= 1 }
+      result += bytes[at..<start]
+      let authority = bytes[start..<end]
+      if let sign = authority.lastIndex(of: UInt8(ascii: "@")) {
+        if !isWeb { result += authority[..<sign].prefix { $0 != UInt8(ascii: ":") } + [UInt8(ascii: "@")] }
+        result += authority[(sign + 1)...]
+      } else {
+        result += authority
+      }
+      at = end
+    }
+    return result.text
+  }
+}
+
+extension RemoteSource.GitReference {
+  /// The address for people.
+  public var shown: String { RemoteSource.withoutCredentials(remote) }
+
+  /// The address without user and password, and with them, when it is `http(s)` and has them.
+  public var credentials: (without: String, with: String)? {
+    guard remote.lowercased().hasPrefix("http") else { return nil }
+    let without = RemoteSource.withoutCredentials(remote)
+    return without == remote ? nil : (without, remote)
+  }
+}
+
 extension Dockerfile {
   /// The ports of `EXPOSE`.
   public enum ExposedPort {

@@ -1,3 +1,4 @@
+import Dockerfile
 import Wire
 
 /// What to build, from what, and where to put it: the flags of `docker build` as values.
@@ -5,16 +6,21 @@ public struct BuildRequest: Sendable {
   /// Where `COPY` without `--from` takes its files.
   public enum Context: Sendable, Equatable {
     case directory(String)
-    /// A tar archive, also compressed with gzip or zstd.
+    /// A tar archive, also compressed with gzip, zstd, xz or bzip2.
     case archive(String)
+    /// Fetched: a git repository, or a URL of an archive or of a Dockerfile alone.
+    case remote(RemoteSource)
     /// No files: a Dockerfile from standard input alone.
     case empty
+
+    /// Whether a file that begins so, with 512 bytes where it has them, is taken for an archive and not for a Dockerfile.
+    public static func isArchive(beginning: [UInt8]) -> Bool { Archive.looksLike(beginning) }
   }
 
   public enum DockerfileSource: Sendable, Equatable {
     /// `Dockerfile` in the context; without one, what the folder is decides (see `PlainFolder`).
     case standard
-    /// A path on this machine; with an archive as context, a path in it.
+    /// A path on this machine; with an archive or a fetched context, a path in it.
     case path(String)
     case text([UInt8], name: String)
   }
@@ -72,7 +78,7 @@ public struct BuildRequest: Sendable {
 
   public var context: Context
   public var dockerfile: DockerfileSource
-  /// `--build-context NAME=…`: a folder or an image (`docker-image://REF`).
+  /// `--build-context NAME=…`: a folder, an image (`docker-image://REF`), a git repository, or a URL of an archive.
   public var namedContexts: [String: String] = [:]
   public var target: String?
   public var buildArguments: [String: String] = [:]
@@ -87,6 +93,8 @@ public struct BuildRequest: Sendable {
   public var extraHosts: [(host: String, address: String)] = []
   /// For `RUN` without `--network`.
   public var network: Network = .default
+  /// Whether a Dockerfile that was fetched may ask for the machine's network (`RUN --network=host`).
+  public var allowsHostNetwork = false
   /// Whether nothing may come from the cache.
   public var ignoresCache = false
   /// Stages that may not come from the cache.
@@ -99,6 +107,8 @@ public struct BuildRequest: Sendable {
   /// SOURCE_DATE_EPOCH: the time of everything in the image, in seconds since 1970. The build argument of the same name
   /// counts when this is `nil`.
   public var sourceDateEpoch: Int64?
+  /// Whether the image tells what it was made of, and how much; `nil` for not at all.
+  public var provenance: ProvenanceRequest?
   /// How the layers are stored.
   public var compression: LayerCompression = .zstd
   /// Steps that run at the same time.

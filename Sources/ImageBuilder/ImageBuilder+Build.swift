@@ -42,9 +42,12 @@ extension ImageBuilder {
   private func build(
     _ request: BuildRequest, reporter: ProgressReporter, folder: BuildFolder, lease: Lease
   ) async throws(BuildError) -> BuildResult {
+    let start = time.now()
     let tags = try request.tags.map { tag throws(BuildError) in try Self.name(tag) }
     let targets = try Self.platforms(request)
-    let loaded = try await SourceLoader(request: request, reporter: reporter, folder: folder).load()
+    let loaded = try await SourceLoader(
+      request: request, reporter: reporter, folder: folder, client: client
+    ).load()
     let epochText = request.buildArguments["SOURCE_DATE_EPOCH"]
     var epoch = request.sourceDateEpoch
     if epoch == nil, let text = epochText, !text.isEmpty {
@@ -56,6 +59,7 @@ extension ImageBuilder {
     let session = BuildSession(
       self, request: request, folder: folder, lease: lease, reporter: reporter, epoch: epoch)
     if let context = loaded.context { session.setContext(context) }
+    if let material = loaded.material { session.noteContext(material) }
     for location in request.cacheSources { try await RemoteCache.load(location, session: session) }
     if Task.isCancelled { throw .cancelled }
 
@@ -67,19 +71,30 @@ extension ImageBuilder {
     }
     if let failure = DockerfileLint.failure(findings, in: loaded.dockerfile) { throw BuildError(failure) }
 
-    var built: [(plan: BuildPlan, results: [StepResult], platform: Platform)] = []
+    var built: [Exporter.Built] = []
     do throws(BuildError) {
       for platform in targets {
         let plan = try await plan(loaded.dockerfile, platform: platform, isSingle: targets.count == 1, session: session)
         session.begin(plan)
         let results = try await StepScheduler(session: session, plan: plan, dockerfile: loaded.dockerfile).run()
-        built.append((plan, results, platform))
+        built.append(
+          Exporter.Built(plan: plan, results: results, platform: platform, materials: session.materials))
       }
     } catch {
       await keepWhatWasMade(session)
       throw error
     }
-    let result = try await Exporter(session: session, tags: tags).export(built)
+    let provenance = request.provenance.map { wanted in
+      // With an epoch the same input gives the same statement.
+      let (start, end) = (epoch.map { Timestamp(seconds: $0) } ?? start, session.now)
+      return Provenance(
+        mode: wanted.mode, builderID: wanted.builderID, builderVersion: configuration.version, start: start, end: end,
+        source: loaded.material, dockerfileName: loaded.dockerfile.source.name, target: request.target,
+        network: request.network, buildArguments: request.buildArguments, labels: request.labels,
+        secretIDs: request.secrets.map(\.id), agentIDs: Array(request.agents.keys),
+        hidden: Provenance.hiddenValues(request, loaded.dockerfile))
+    }
+    let result = try await Exporter(session: session, tags: tags, provenance: provenance).export(built)
     for export in request.cacheExports {
       let layers = built.flatMap { $0.results[$0.plan.result].layers }
       try await RemoteCache.save(export, resultLayers: layers, session: session)
@@ -142,13 +157,12 @@ extension ImageBuilder {
     var options = BuildPlanner.Options(
       target: request.target, labels: request.labels, network: request.network, ignoresCache: request.ignoresCache,
       ignoredCacheStages: Set(request.ignoredCacheStages.map { $0.lowercased() }), showsPlatform: !isSingle)
+    if case .remote = request.context {
+      options.allowsHostNetwork = request.allowsHostNetwork || request.network == .host
+    }
     for (name, place) in request.namedContexts {
       if place.hasPrefix("docker-image://") {
         options.namedImages[name] = String(place.dropFirst("docker-image://".count))
-      } else if place.contains("://") {
-        throw BuildError(
-          .unsupported,
-          "--build-context \(name)=\(place): only folders and docker-image:// are built; fetch it into a folder first")
       } else {
         options.namedFolders.insert(name)
       }
@@ -198,7 +212,9 @@ extension ImageBuilder {
     let result: Result<SourceLoader.Loaded, BuildError>
     do throws(BuildError) {
       result = .success(
-        try await SourceLoader(request: request, reporter: ProgressReporter { _ in }, folder: folder).load())
+        try await SourceLoader(
+          request: request, reporter: ProgressReporter { _ in }, folder: folder, client: client
+        ).load())
     } catch {
       result = .failure(error)
     }

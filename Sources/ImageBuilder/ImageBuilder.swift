@@ -25,6 +25,9 @@ public final class ImageBuilder: Sendable {
     /// What the cache's layers may take; beyond it the records that were not used for the longest time go.
     public var cacheBytesMax: Int64 = 50 << 30
 
+    /// Of the program, for provenance.
+    public var version = ""
+
     public init(workDirectory: String) { self.workDirectory = workDirectory }
   }
 

@@ -18,7 +18,8 @@ struct BuildCommand: AsyncParsableCommand {
         apus build -t localhost/app:1 .
         kubectl create deployment app --image=localhost/app:1
 
-      The context is a folder, a tar archive, or `-`: an archive or a Dockerfile on standard input.
+      The context is a folder, a tar archive, `-` (an archive or a Dockerfile on standard input), a git repository \
+      (https://HOST/REPOSITORY.git#REF:FOLDER, git://, ssh://, USER@HOST:PATH), or a URL of an archive or a Dockerfile.
       """)
 
   @OptionGroup var options: DataOptions
@@ -34,7 +35,8 @@ struct BuildCommand: AsyncParsableCommand {
     name: .customLong("build-arg"), parsing: .singleValue, help: "NAME=VALUE, or NAME to take it from the environment.")
   var buildArguments: [String] = []
   @Option(
-    name: .customLong("build-context"), parsing: .singleValue, help: "NAME=FOLDER or NAME=docker-image://REFERENCE.")
+    name: .customLong("build-context"), parsing: .singleValue,
+    help: "NAME=FOLDER, NAME=docker-image://REFERENCE, NAME=URL.")
   var buildContexts: [String] = []
   @Option(name: .customLong("secret"), parsing: .singleValue, help: "id=ID[,src=FILE|,env=NAME].")
   var secrets: [String] = []
@@ -70,7 +72,12 @@ struct BuildCommand: AsyncParsableCommand {
   @Option(name: .customLong("add-host"), parsing: .singleValue, help: "HOST:IP or HOST=IP.") var addHosts: [String] = []
   @Option(help: "How layers are stored: gzip, zstd, estargz (gzip that can be started before it is here) or none.")
   var compression: String = "zstd"
-  @Argument(help: "The build context: a folder, a tar archive, or -.") var context: String
+  @Option(name: .customLong("allow"), parsing: .singleValue, help: "network.host: for a Dockerfile that was fetched.")
+  var allowed: [String] = []
+  @Option(help: "true, false, mode=min or mode=max[,builder-id=URI]: attach what the image was made of.")
+  var provenance: String?
+  @Option(help: "Accepted with false: lists of packages are not made.") var sbom: String?
+  @Argument(help: "The build context: a folder, a tar archive, -, or an address.") var context: String
 
   func run() async throws {
     do {
@@ -97,6 +104,7 @@ struct BuildCommand: AsyncParsableCommand {
     _ = try tags.first.map { try RegistryAccess.credentials(for: try Reference(parsing: $0)) }
     var configuration = ImageBuilder.Configuration(workDirectory: data.path + "/build")
     configuration.cgroupRoot = "\(data.cgroup)-build"
+    configuration.version = Version.apus
     let builder = ImageBuilder(
       content: content, images: images, client: try RegistryAccess.client(),
       credentials: { reference in try? RegistryAccess.credentials(for: reference) }, configuration: configuration)
@@ -145,15 +153,16 @@ struct BuildCommand: AsyncParsableCommand {
     if context == "-" {
       if file == "-" { throw Failure("invalid argument: can't use stdin for both build context and dockerfile") }
       request = try await fromStandardInput()
-    } else if let remote = RemoteSource(context) {
-      _ = remote
-      throw Failure("a build context from \(context) is not built: clone or fetch it into a folder, and build that")
     } else {
       var status = stat()
-      guard stat(context, &status) == 0 else {
+      // As docker: what is here is not fetched.
+      if stat(context, &status) == 0 {
+        request.context = status.st_mode & S_IFMT == S_IFDIR ? .directory(context) : .archive(context)
+      } else if let remote = RemoteSource(context) {
+        request.context = .remote(remote)
+      } else {
         throw Failure("unable to prepare context: path \"\(context)\" not found")
       }
-      request.context = status.st_mode & S_IFMT == S_IFDIR ? .directory(context) : .archive(context)
     }
     if let file {
       request.dockerfile = file == "-" ? .text(try await Self.readStandardInput(), name: "Dockerfile") : .path(file)
@@ -180,12 +189,17 @@ struct BuildCommand: AsyncParsableCommand {
       throw Failure("network mode \"\(network)\" not supported: use default, none or host")
     }
     request.network = network
-    request.extraHosts = try addHosts.map { text in
-      let separator: Character = text.contains("=") ? "=" : ":"
-      let parts = text.split(separator: separator, maxSplits: 1).map(String.init)
-      guard parts.count == 2 else { throw Failure("bad format for add-host: \"\(text)\"; write HOST:IP") }
-      return (host: parts[0], address: parts[1])
+    for entitlement in allowed.flatMap({ $0.split(separator: ",") }) {
+      guard entitlement == "network.host" else {
+        throw Failure("--allow \(entitlement) is not built: network.host is what can be allowed")
+      }
+      request.allowsHostNetwork = true
     }
+    request.provenance = try Self.provenanceRequest(provenance)
+    guard sbom == nil || sbom == "false" else {
+      throw Failure("--sbom is not built: make the list with a tool of your own, and attach it to the image's digest")
+    }
+    request.extraHosts = try addHosts.map(Self.extraHost)
     guard let compression = BuildRequest.LayerCompression(rawValue: compression) else {
       throw Failure("unknown compression \"\(compression)\": use gzip, zstd, estargz or none")
     }
@@ -239,6 +253,37 @@ struct BuildCommand: AsyncParsableCommand {
       fields[pair[0].lowercased()] = pair.count > 1 ? pair[1] : "true"
     }
     return fields
+  }
+
+  /// `HOST:IP`, `HOST=IP`; an IPv6 address also in brackets.
+  private static func extraHost(_ text: String) throws -> (host: String, address: String) {
+    let separator: Character = text.contains("=") ? "=" : ":"
+    let parts = text.split(separator: separator, maxSplits: 1).map(String.init)
+    var address = parts.count == 2 ? parts[1] : ""
+    if address.hasPrefix("["), address.hasSuffix("]") { address = String(address.dropFirst().dropLast()) }
+    var bytes = in6_addr()
+    guard inet_pton(AF_INET, address, &bytes) == 1 || inet_pton(AF_INET6, address, &bytes) == 1,
+      parts[0].utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "#") })
+    else { throw Failure("bad format for add-host: \"\(text)\"; write HOST:IP") }
+    return (host: parts[0], address: address)
+  }
+
+  private static func provenanceRequest(_ text: String?) throws -> ProvenanceRequest? {
+    guard let text, text != "false" else { return nil }
+    if text == "true" { return ProvenanceRequest(mode: .min) }
+    var fields = Self.fields(text)
+    if fields.removeValue(forKey: "disabled") == "true" { return nil }
+    let version = fields.removeValue(forKey: "version") ?? "v1"
+    guard version == "v1" else { throw Failure("--provenance: version \(version) is not built: v1 is") }
+    let name = fields.removeValue(forKey: "mode") ?? "min"
+    guard let mode = ProvenanceRequest.Mode(rawValue: name) else {
+      throw Failure("--provenance: unknown mode \"\(name)\": use min or max")
+    }
+    let builder = fields.removeValue(forKey: "builder-id") ?? ProvenanceRequest.defaultBuilderID
+    if let other = fields.keys.sorted().first {
+      throw Failure("--provenance: unknown \"\(other)\": use true, false, mode=min, mode=max or builder-id=URI")
+    }
+    return ProvenanceRequest(mode: mode, builderID: builder)
   }
 
   private func secret(_ text: String) throws -> BuildRequest.Secret {
@@ -333,8 +378,7 @@ struct BuildCommand: AsyncParsableCommand {
       }
     }
     let unnamed = "/proc/self/fd/\(file)"
-    let isCompressed = head.starts(with: [0x1F, 0x8B]) || head.starts(with: [0x28, 0xB5, 0x2F, 0xFD])
-    let isArchive = isCompressed || (head.count == 512 && Array(head[257..<262]) == Array("ustar".utf8))
+    let isArchive = BuildRequest.Context.isArchive(beginning: head)
     if isArchive {
       isKept = true
       return BuildRequest(context: .archive(unnamed))

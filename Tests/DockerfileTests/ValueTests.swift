@@ -170,6 +170,38 @@ import Testing
   }
 
   @Test(arguments: [
+    ("https://u:p@e.com/a.git#v1", "https://e.com/a.git#v1"), ("HTTPS://token@e.com", "HTTPS://e.com"),
+    ("http://u:p@x@e.com/", "http://e.com/"), ("https://e.com/@/a:b@c", "https://e.com/@/a:b@c"),
+    ("https://e.com?x=a@b", "https://e.com?x=a@b"), ("ssh://git@e.com:22/r", "ssh://git@e.com:22/r"),
+    ("ssh://git:p@e.com/r", "ssh://git@e.com/r"), ("git@e.com:u/r", "git@e.com:u/r"), ("://", "://"), ("", ""),
+    ("fatal: 'https://u:p@e.com/r' and http://v@f.org: no", "fatal: 'https://e.com/r' and http://f.org: no"),
+    ("https://u:p@", "https://"), ("http://a@https://b:p@c/", "http://https://c/"), ("a b@c", "a b@c"),
+  ])
+  func credentialsAreLeftOut(_ text: String, _ expected: String) {
+    #expect(RemoteSource.withoutCredentials(text) == expected)
+  }
+
+  @Test(arguments: 0..<300 as Range<UInt64>) func noPasswordIsLeftIn(_ seed: UInt64) {
+    var generator = SplitMix(state: seed)
+    let words = ["https://", "http://", "ssh://", "u", ":", "@", "/", "#", "?", " ", "é", "\"", "e.com", "\u{0}"]
+    let text = (0..<Int.random(in: 0..<20, using: &generator)).map { _ in words.randomElement(using: &generator) ?? "" }
+      .joined()
+    let once = RemoteSource.withoutCredentials("\(text) https://user:passw0rd@e.com/ \(text)")
+    #expect(!once.contains("passw0rd"), "\(text)")
+    #expect(RemoteSource.withoutCredentials(once) == once, "\(text)")
+  }
+
+  @Test func credentialsOfRepositories() {
+    func pair(_ text: String) -> [String]? {
+      guard case .git(let reference) = RemoteSource(text) else { return nil }
+      return reference.credentials.map { [$0.without, $0.with] }
+    }
+    #expect(pair("https://u:p@e.com/a.git#x") == ["https://e.com/a.git", "https://u:p@e.com/a.git"])
+    #expect(pair("https://e.com/a.git") == nil)
+    #expect(pair("ssh://git@e.com/a.git") == nil && pair("git@e.com:a") == nil)
+  }
+
+  @Test(arguments: [
     ("https://e.com/a/b.txt", "b.txt"), ("https://e.com/a%20b?x#y", "a b"), ("https://e.com", nil),
     ("https://e.com/", nil),
     ("https://e.com/a/", nil), ("https://e.com/..", nil), ("https://e.com/a%2Fb", nil), ("https://e.com/%00", nil),

@@ -1,3 +1,4 @@
+import Distribution
 import Dockerfile
 import Glibc
 import OCI
@@ -201,7 +202,8 @@ import Testing
   private func load(_ context: String) async throws -> SourceLoader.Loaded {
     let loader = SourceLoader(
       request: BuildRequest(context: .directory("\(folder.path)/\(context)")), reporter: ProgressReporter { _ in },
-      folder: try BuildFolder(work: "\(folder.path)/work", cgroupRoot: "apus-build-test"))
+      folder: try BuildFolder(work: "\(folder.path)/work", cgroupRoot: "apus-build-test"),
+      client: RegistryClient())
     return try await loader.load()
   }
 
@@ -229,14 +231,5 @@ import Testing
     }
     build.remove()
     #expect(access(build.path, F_OK) != 0)
-  }
-
-  @Test func gitTakesNothingOfWhoBuilds() {
-    let without = GitSource.environment(agent: nil)
-    #expect(without["SSH_AUTH_SOCK"] == nil && without["GIT_ALLOW_PROTOCOL"] == "http:https:git:ssh")
-    #expect(without["GIT_SSH_COMMAND"]?.hasSuffix(" -o IdentityAgent=none") == true)
-    let with = GitSource.environment(agent: "/run/agent")
-    #expect(with["SSH_AUTH_SOCK"] == "/run/agent")
-    #expect(with["GIT_SSH_COMMAND"]?.contains("IdentityAgent") == false)
   }
 }

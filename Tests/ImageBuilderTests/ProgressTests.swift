@@ -74,7 +74,7 @@ final class Collected: Sendable {
   @Test func parentsAreMountedBeforeWhatIsInThem() {
     var configuration = ContainerConfiguration(
       rootPath: "/r", arguments: ["x"], environment: [], workingDirectory: "", user: .init(uid: 1, gid: 2, groups: [3]),
-      cgroupPath: "/c", isCgroupV2: true, hasNetwork: false,
+      cgroupPath: "/c", isCgroupV2: true, network: .none,
       mounts: [
         .init(destination: "/a/b", kind: .bind(source: "/1", isReadOnly: true)),
         .init(destination: "/a", kind: .tmpfs(options: ["size=1"])),
@@ -92,7 +92,7 @@ final class Collected: Sendable {
     }
     #expect(bounding().contains("CAP_NET_RAW"))
     // The machine's network is not the step's to play with.
-    configuration.hasNetwork = true
+    configuration.network = .machine
     #expect(bounding().contains("CAP_CHOWN") && !bounding().contains { $0.hasPrefix("CAP_NET_") })
   }
 }

@@ -3,8 +3,12 @@
     APUS=.build/debug/apus Scripts/integration Tests/Integration/test_build.py
 """
 
+import base64
+import contextlib
+import functools
 import glob
 import hashlib
+import http.server
 import io
 import json
 import os
@@ -14,11 +18,11 @@ import signal
 import socket
 import subprocess
 import tarfile
-import time
+import threading
 
 import pytest
 
-from conftest import APUS, folder, wait_for
+from conftest import APUS, ROOT, folder, wait_for
 
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")
 
@@ -117,6 +121,8 @@ class Builder:
         assert str(self.data) not in pathlib.Path("/proc/self/mountinfo").read_text()
         assert glob.glob(str(self.data / "build/builds/*")) == []
         assert set(glob.glob("/sys/fs/cgroup/*/apus-*")) - self.cgroups == set()
+        # It ends by itself when the build does, in whatever way.
+        wait_for("no way out is left", lambda: subprocess.run(["pgrep", "-x", "slirp4netns"]).returncode == 1)
 
 
 @pytest.fixture(scope="module")
@@ -346,41 +352,364 @@ def test_add_unpacks_local_archives(builder):
     assert got["kept.tar"][1] == files["x.tar"] and got["plain.gz"][1] == files["plain.gz"]
 
 
-def test_add_git_and_url(builder):
-    source = builder.context(None, {"sub/f": "content"}, name="repository")
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(source)]
-    subprocess.run([*git[:1], "init", "-q", str(source)], check=True)
-    subprocess.run([*git, "add", "."], check=True)
-    subprocess.run([*git, "commit", "-qm", "first"], check=True)
-    bare = builder.path / "served.git"
-    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(bare)], check=True)
-    subprocess.run(["git", "-C", str(bare), "update-server-info"], check=True)
-    import functools
-    import http.server
-    import threading
+class Files(http.server.SimpleHTTPRequestHandler):
+    """Plain files; below /private/ only for user:t0ken-value; /moved/X leads to X."""
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
+    def log_message(self, *_):
+        pass
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(builder.path)))
+    def do_GET(self):
+        if self.path.startswith("/private/"):
+            wanted = "Basic " + base64.b64encode(b"user:t0ken-value").decode()
+            if self.headers.get("Authorization") != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="x"')
+                self.end_headers()
+                return
+            self.path = self.path[len("/private"):]
+        elif self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", self.path[len("/moved"):])
+            self.end_headers()
+            return
+        super().do_GET()
+
+
+@contextlib.contextmanager
+def serving(directory, address="127.0.0.1"):
+    server = http.server.ThreadingHTTPServer((address, 0), functools.partial(Files, directory=str(directory)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        url = f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{address}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def git(folder, *arguments):
+    return subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "protocol.file.allow=always",
+         "-C", str(folder), *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+class Repository:
+    """served.git with a branch, a tag, a folder, links that lead out, and a submodule by a relative address."""
+
+    def __init__(self, builder):
+        self.module = builder.context(None, {"inside": "module"}, name="module")
+        source = builder.context(
+            "FROM scratch\nCOPY . /\n", {"f": "first", "sub/Dockerfile": "FROM scratch\nCOPY . /\n", "sub/g": "in sub",
+                                        "other.Dockerfile": "FROM scratch\nCOPY f /other\n", "ignored": "x",
+                                        ".dockerignore": "ignored\n"}, name="repository")
+        os.symlink("/etc", source / "escape")
+        for folder, bare in ((self.module, "module.git"), (source, "served.git")):
+            git(folder, "init", "-q", "-b", "main")
+            git(folder, "add", ".")
+            git(folder, "commit", "-qm", "first")
+            if folder == source:
+                self.first = git(folder, "rev-parse", "HEAD")
+                git(folder, "tag", "-a", "v1", "-m", "v1")
+                (source / "f").write_text("second")
+                git(folder, "commit", "-qam", "second")
+                self.second = git(folder, "rev-parse", "HEAD")
+                git(folder, "checkout", "-qb", "with-module")
+                git(folder, "submodule", "add", "-q", str(builder.path / "module.git"), "mod")
+                git(folder, "config", "-f", ".gitmodules", "submodule.mod.url", "../module.git")
+                git(folder, "commit", "-qam", "module")
+                git(folder, "checkout", "-q", "main")
+            subprocess.run(["git", "clone", "-q", "--bare", str(folder), str(builder.path / bare)], check=True)
+            git(builder.path / bare, "update-server-info")
+
+
+@pytest.fixture(scope="module")
+def repository(builder):
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    return Repository(builder)
+
+
+@contextlib.contextmanager
+def git_daemon(builder):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        ["git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}", f"--base-path={builder.path}",
+         "--export-all"], start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        wait_for("git daemon", lambda: socket.create_connection(("127.0.0.1", port)).close() is None)
+        yield f"git://127.0.0.1:{port}"
+    finally:
+        # It starts others, in its group.
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def test_add_of_urls_and_repositories(builder, repository):
+    with serving(builder.path) as url, git_daemon(builder) as daemon:
         (builder.path / "download.txt").write_text("fetched")
         digest = hashlib.sha256(b"fetched").hexdigest()
-        builder.context(f"FROM scratch\nADD {url}/download.txt /d/\n"
-                        f"ADD --checksum=sha256:{digest} {url}/download.txt /checked\n")
+        builder.context(f"""
+FROM scratch
+ADD {url}/download.txt /d/
+ADD {url}/moved/download.txt /moved/
+ADD --checksum=sha256:{digest} {url}/download.txt /checked
+ADD {url}/served.git /plain/
+ADD {url}/served.git#v1:sub /sub/
+ADD {daemon}/served.git#{repository.first} /first/
+ADD --keep-git-dir --checksum={repository.second} {daemon}/served.git#main /kept/
+ADD {daemon}/served.git#with-module /with/
+ADD {daemon}/served.git?ref=with-module&submodules=false /without/
+""")
         got = builder.files()
-        assert got["d/download.txt"][1] == b"fetched" and got["checked"][1] == b"fetched"
+        assert got["d/download.txt"][1] == got["moved/download.txt"][1] == got["checked"][1] == b"fetched"
+        assert got["plain/f"][1] == b"second" and got["sub/g"][1] == b"in sub" and got["first/f"][1] == b"first"
+        assert "plain/.git" not in got and got["kept/.git/HEAD"][1].decode().strip() == repository.second
+        assert got["with/mod/inside"][1] == b"module" and "without/mod/inside" not in got
         text = builder.fails(f"FROM scratch\nADD --checksum=sha256:{'0' * 64} {url}/download.txt /checked\n")
         assert "digest mismatch" in text
         text = builder.fails(f"FROM scratch\nADD {url}/missing /x\n")
         assert "404" in text or "not found" in text
+        text = builder.fails(f"FROM scratch\nADD --checksum={repository.first} {daemon}/served.git /x/\n")
+        assert f"expected checksum to match {repository.first}, got {repository.second}" in text
+        # Where a redirect ends is no name that leads out of the destination.
+        text = builder.fails(f"FROM scratch\nADD {url}/moved/served.git/.. /x/\n")
+        assert "cannot tell a file name" in text, text
+
+
+def test_contexts_that_are_fetched(builder, repository):
+    def got(context, *arguments, **options):
+        return builder.files(*arguments, context=context, **options)
+
+    with serving(builder.path) as url, git_daemon(builder) as daemon:
+        for place in (f"{url}/served.git", f"{daemon}/served.git"):
+            assert got(place)["f"][1] == b"second"
+            assert got(f"{place}#v1")["f"][1] == b"first"
+            assert got(f"{place}#{repository.first}")["f"][1] == b"first"
+            assert set(got(f"{place}#main:sub")) == {"Dockerfile", "g"}
+            assert got(place, "-f", "other.Dockerfile")["other"][1] == b"second"
+            assert got(f"{place}#with-module")["mod/inside"][1] == b"module"
+            files = got(place)
+            assert "ignored" not in files and ".git" not in files and files["escape"][0].issym()
+            assert got(place, "--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1")[".git/HEAD"]
+            # The folder that the address names is looked up in the repository.
+            text = builder.run(context=f"{place}#main:escape", check=False).text
+            assert '"escape" is no folder in the repository' in text, text
+            assert '"nowhere" is no folder' in builder.run(context=f"{place}#main:nowhere", check=False).text
+            assert builder.run(context=f"{place}#no-such-branch", check=False).returncode == 1
+            text = builder.run(context=f"{place}?checksum={'0' * 40}", check=False).text
+            assert "expected checksum to match" in text
+            builder.assert_clean()
+        # Cached as any other context: by what is in it.
+        text = builder.run(context=f"{url}/served.git").text
+        assert [state for title, state in steps(text).items() if "COPY" in title] == ["CACHED"]
+
+        members = [("Dockerfile", b"FROM scratch\nCOPY f /\n"), ("f", b"1")]
+        for name, mode in (("c.tar", "w"), ("c.tar.gz", "w:gz"), ("c.tar.xz", "w:xz"), ("c.tar.bz2", "w:bz2")):
+            (builder.path / name).write_bytes(archive(members, mode))
+            assert got(f"{url}/{name}")["f"][1] == b"1"
+            assert got(builder.path / name)["f"][1] == b"1"
+        (builder.path / "alone").write_text("FROM scratch\nCOPY <<EOT /said\nhere\nEOT\n")
+        assert got(f"{url}/alone")["said"][1] == b"here\n"
+        assert got(f"{url}/c.tar", "-f", "-", stdin=b"FROM scratch\nCOPY f /g\n")["g"][1] == b"1"
+        text = builder.run("-f", "-", context=f"{url}/alone", check=False, stdin=b"FROM scratch\n").text
+        assert "-f names another one" in text
+        (builder.path / "noise").write_bytes(b"\x1f\x8b" + b"noise" * 200)
+        assert "no tar archive" in builder.run(context=f"{url}/noise", check=False).text
+        (builder.path / "long").write_bytes(b"# x\n" * (1 << 19))
+        assert builder.run(context=f"{url}/long", check=False).returncode == 1
+        assert "404" in builder.run(context=f"{url}/nothing.tar", check=False).text
+        climbing = archive([("../../climbed", b"x"), ("Dockerfile", b"FROM scratch\nCOPY . /\n")], "w")
+        (builder.path / "climbing.tar").write_bytes(climbing)
+        builder.run(context=f"{url}/climbing.tar", check=False)
+        assert not list(builder.path.rglob("climbed"))
+
+        # Named contexts are fetched in the same way, and only when something needs them.
+        builder.context("FROM scratch AS unneeded\nCOPY --from=away / /\nFROM scratch\nCOPY --from=code sub/g /g\n")
+        files = builder.files("--build-context", f"code={daemon}/served.git#v1", "--build-context", f"away={url}/missing.tar")
+        assert files["g"][1] == b"in sub"
+        # A Dockerfile that was fetched does not give itself this machine's network.
+        (builder.path / "wants").write_text("FROM localhost/base:1\nRUN --network=host true\n")
+        assert "network.host is not allowed" in builder.run(context=f"{url}/wants", check=False).text
+        builder.run("--allow", "network.host", context=f"{url}/wants")
+    builder.assert_clean()
+
+
+def test_who_builds_takes_no_part_in_fetching(builder, repository):
+    """Neither the user's git configuration, nor hooks, nor keys; what an address has of credentials goes nowhere else."""
+    home = builder.context(None, {"hooks/post-checkout": f"#!/bin/sh\ntouch {builder.path}/hooked\n"}, name="home")
+    (home / "hooks/post-checkout").chmod(0o755)
+    (home / ".gitconfig").write_text(
+        f"[core]\n\thooksPath = {home}/hooks\n[init]\n\ttemplateDir = {home}\n"
+        '[url "http://127.0.0.1:1/"]\n\tinsteadOf = http://127.0.0.1\n')
+    environment = {"HOME": str(home), "GIT_CONFIG_PARAMETERS": f"'core.hookspath={home}/hooks'", "GIT_DIR": "/nonexistent"}
+    with serving(builder.path) as url:
+        assert builder.files(context=f"{url}/served.git", env=environment)["f"][1] == b"second"
+        assert not (builder.path / "hooked").exists()
+        # Without the password there is nobody to ask for it.
+        text = builder.run(context=f"{url}/private/served.git", check=False).text
+        assert "Authentication failed" in text or "could not read Username" in text, text
+        secret = url.replace("http://", "http://user:t0ken-value@") + "/private/served.git"
+        builder.context(f"FROM scratch\nADD --keep-git-dir {secret}#main /r/\n")
+        result = builder.run("-t", "localhost/private:1", "--provenance=mode=max")
+        assert "t0ken" not in result.text
+        assert "t0ken" not in builder.run(context=f"{secret}#main").text
+        text = builder.run(context=f"{secret}#nowhere", check=False).text
+        assert "nowhere" in text and "t0ken" not in text
+        files = builder.files()
+        assert not [name for name, (_, content) in files.items() if content and b"t0ken" in content]
+        # A submodule of the same server gets none of it.
+        text = builder.run(context=f"{secret}#with-module", check=False).text
+        assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+    shutil.rmtree(builder.path / "ctx")
+    assert subprocess.run(["grep", "-rl", "t0ken", str(builder.data)], stdout=subprocess.PIPE).stdout == b""
+    builder.assert_clean()
+
+
+def test_a_build_that_is_killed_while_it_fetches(builder):
+    """The server takes the connection and says nothing. Neither git nor what it wrote stays."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"git://127.0.0.1:{silent.getsockname()[1]}/x.git"
+        for number in (signal.SIGINT, signal.SIGKILL):
+            process = subprocess.Popen(
+                [APUS, "build", "--data", str(builder.data), "--progress", "plain", place], stderr=subprocess.DEVNULL)
+            connection, _ = silent.accept()
+            with connection:
+                # It has begun to ask.
+                connection.recv(1)
+                process.send_signal(number)
+                assert process.wait(30) == (130 if number == signal.SIGINT else -signal.SIGKILL)
+                builder.build("FROM scratch\nLABEL a=b\n", name="next")
+                assert subprocess.run(["pgrep", "-x", "git"], stdout=subprocess.PIPE).stdout == b""
+            builder.assert_clean()
+
+
+def test_repositories_by_ssh_need_an_agent(builder, repository):
+    """A real sshd on the loopback, that lets one key in."""
+    sshd = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
+    if not sshd or not shutil.which("ssh-agent"):
+        pytest.skip("openssh-server or openssh-client is not installed")
+    keys = builder.path / "keys"
+    keys.mkdir(mode=0o700)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
+    shutil.copy(keys / "user.pub", keys / "authorized")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (keys / "config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {keys}/host\nAuthorizedKeysFile {keys}/authorized\nPidFile none\n"
+        "StrictModes no\nUsePAM no\nPermitRootLogin yes\n")
+    os.makedirs("/run/sshd", exist_ok=True)
+    server = subprocess.Popen([sshd, "-D", "-e", "-f", str(keys / "config")], stderr=subprocess.DEVNULL)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(keys / "agent")], stdout=subprocess.DEVNULL)
+    # OpenSSH takes the home of the password file, and nothing of the environment: root's own folder is covered up.
+    known = pathlib.Path(os.path.expanduser("~root/.ssh/known_hosts"))
+    is_new = not known.parent.exists()
+    known.parent.mkdir(mode=0o700, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(known.parent)], check=True)
+    place = f"ssh://root@127.0.0.1:{port}{builder.path}/served.git"
+    try:
+        wait_for("sshd", lambda: socket.create_connection(("127.0.0.1", port)).close() is None)
+        wait_for("the agent", lambda: os.path.exists(keys / "agent"))
+        subprocess.run(["ssh-add", "-q", str(keys / "user")], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(keys / "agent")})
+        environment = {"SSH_AUTH_SOCK": str(keys / "agent")}
+        text = builder.run("--ssh", "default", context=place, env=environment, check=False).text
+        assert "Host key verification failed" in text, text
+        kind, key = (keys / "host.pub").read_text().split()[:2]
+        with open(known, "a") as file:
+            file.write(f"[127.0.0.1]:{port} {kind} {key}\n")
+        text = builder.run(context=place, env=environment, check=False).text
+        assert "Permission denied" in text, text
+        assert builder.files("--ssh", "default", context=place, env=environment)["f"][1] == b"second"
     finally:
-        server.shutdown()
-        server.server_close()
+        for process in (server, agent):
+            process.terminate()
+            process.wait()
+        subprocess.run(["umount", str(known.parent)], check=True)
+        if is_new:
+            known.parent.rmdir()
+
+
+def test_provenance(builder, repository):
+    """What an image says of itself, where it is, and what it never says."""
+    with serving(builder.path) as url, git_daemon(builder) as daemon:
+        (builder.path / "download.txt").write_text("fetched")
+        secret = builder.path / "token"
+        secret.write_text("s3cr3t-content")
+        builder.context(f"""
+FROM localhost/base:1
+ARG API_TOKEN
+ARG VERSION
+ADD {url}/download.txt?sig=s3cr3t-query /d/
+ADD {daemon}/served.git#v1 /r/
+RUN --mount=type=secret,id=npm test -s /run/secrets/npm && echo "$VERSION" > /v
+""")
+        arguments = ["--build-arg", "API_TOKEN=s3cr3t-argument", "--build-arg", "VERSION=7", "--secret", f"id=npm,src={secret}",
+                     "--build-arg", "SOURCE_DATE_EPOCH=1700000000", "-t", "localhost/told:1"]
+        plain = builder.metadata(*arguments)
+        assert plain == builder.metadata("--provenance=false", *arguments)
+        told = builder.metadata("--provenance=mode=max", *arguments)
+        again = builder.metadata("--provenance=mode=max", *arguments)
+        small = builder.metadata("--provenance=true", *arguments)
+    # Without it a plain manifest; with it that same manifest, in an index.
+    assert plain["containerimage.descriptor"]["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+    assert told["containerimage.descriptor"]["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    assert told["containerimage.digest"] == again["containerimage.digest"] != small["containerimage.digest"]
+    statements = {}
+    for name, metadata in (("max", told), ("min", small)):
+        image, attestation = json.loads(builder.blob(metadata["containerimage.digest"]))["manifests"]
+        assert image["digest"] == plain["containerimage.digest"]
+        assert attestation["platform"] == {"architecture": "unknown", "os": "unknown"}
+        assert attestation["annotations"] == {"vnd.docker.reference.type": "attestation-manifest",
+                                              "vnd.docker.reference.digest": image["digest"]}
+        manifest = json.loads(builder.blob(attestation["digest"]))
+        layer, = manifest["layers"]
+        assert layer["mediaType"] == "application/vnd.in-toto+json"
+        assert layer["annotations"] == {"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1"}
+        assert json.loads(builder.blob(manifest["config"]["digest"]))["rootfs"]["diff_ids"] == [layer["digest"]]
+        statements[name] = json.loads(builder.blob(layer["digest"]))
+    statement = statements["max"]
+    assert statement["subject"] == [{"name": "pkg:docker/localhost/told@1?platform=linux%2F" + builder.config(plain)["architecture"],
+                                     "digest": {"sha256": plain["containerimage.digest"].split(":")[1]}}]
+    definition = statement["predicate"]["buildDefinition"]
+    materials = {item["uri"]: item["digest"] for item in definition["resolvedDependencies"]}
+    assert materials[f"{url}/download.txt"] == {"sha256": hashlib.sha256(b"fetched").hexdigest()}
+    assert materials[f"{daemon}/served.git#v1"] == {"sha1": repository.first}
+    assert [uri for uri in materials if uri.startswith("pkg:docker/localhost/base@1?")] and len(materials) == 3
+    request = definition["externalParameters"]["request"]
+    assert request["args"]["build-arg:VERSION"] == "7" and request["args"]["build-arg:API_TOKEN"] == "<redacted>"
+    assert request["secrets"] == [{"id": "npm"}]
+    assert statement["predicate"]["runDetails"]["metadata"] == {
+        "startedOn": "2023-11-14T22:13:20Z", "finishedOn": "2023-11-14T22:13:20Z"}
+    assert statements["min"]["predicate"]["buildDefinition"]["resolvedDependencies"] == definition["resolvedDependencies"]
+    assert "args" not in statements["min"]["predicate"]["buildDefinition"]["externalParameters"]["request"]
+    for word in ("s3cr3t", str(secret)):
+        assert word not in json.dumps(statements)
+    assert subprocess.run(["grep", "-rlE", "s3cr3t-(argument|content)", str(builder.data)], stdout=subprocess.PIPE).stdout == b""
+    text = builder.run("--provenance=mode=all", check=False).text
+    assert 'unknown mode "all"' in text
+    assert "--sbom is not built" in builder.run("--sbom=true", check=False).text
+    for wrong in ("db:host-gateway", "db:1.2.3", "db:1.2.3.4 evil", "d b:1.2.3.4"):
+        assert "bad format for add-host" in builder.run("--add-host", wrong, check=False).text
+
+
+def test_provenance_of_a_fetched_context(builder, repository):
+    with git_daemon(builder) as daemon:
+        path = builder.path / "metadata.json"
+        builder.run("--provenance=true", "--platform", "linux/amd64,linux/arm64", "--metadata-file", path,
+                    context=f"{daemon}/served.git#v1")
+    index = json.loads(builder.blob(json.loads(path.read_text())["containerimage.digest"]))
+    images = [item for item in index["manifests"] if "annotations" not in item]
+    attestations = [item for item in index["manifests"] if "annotations" in item]
+    assert [item["platform"]["architecture"] for item in images] == ["amd64", "arm64"]
+    assert [item["annotations"]["vnd.docker.reference.digest"] for item in attestations] == [item["digest"] for item in images]
+    for item in attestations:
+        layer, = json.loads(builder.blob(item["digest"]))["layers"]
+        definition = json.loads(builder.blob(layer["digest"]))["predicate"]["buildDefinition"]
+        expected = {"uri": f"{daemon}/served.git#v1", "digest": {"sha1": repository.first}}
+        assert definition["resolvedDependencies"] == [expected]
+        assert definition["externalParameters"]["configSource"] == {"path": "Dockerfile", **expected}
 
 
 # Running.
@@ -445,9 +774,166 @@ def test_agent_socket(builder):
 
 def test_network_and_hosts(builder):
     text = builder.build(
-        "FROM localhost/base:1\nRUN --network=none ! wget -T 2 -q -O- http://127.0.0.1:1/ && cat /proc/net/dev | wc -l\n"
+        "FROM localhost/base:1\nRUN --network=none test $(cat /proc/net/dev | wc -l) = 3\n"
         "RUN grep '10.1.2.3.*db' /etc/hosts && hostname\n", None, "--add-host", "db:10.1.2.3").text
     assert "apus-build" in text
+
+
+# Busybox's own clients are no use in an image without the C library: they die when they look a name up, and a test that
+# expects them to fail would always be content.
+PROBE = r"""
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int reach(int kind, const char *address, int port, int is_around) {
+  int fd = socket(AF_INET, kind, 0);
+  struct timeval patience = {2, 0};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  // By the interface that leads out: any process may bind a socket to an interface.
+  if (is_around && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "tap0", 4)) return perror("bind"), exit(3), -1;
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  inet_pton(AF_INET, address, &to.sin_addr);
+  if (connect(fd, (struct sockaddr *)&to, sizeof to)) return perror("connect"), -1;
+  return fd;
+}
+
+static int answer(int fd, const void *question, int count) {
+  unsigned char bytes[4096];
+  if (fd < 0 || write(fd, question, count) < 0) return 1;
+  int got = read(fd, bytes, sizeof bytes);
+  if (got <= 0) return perror("read"), 1;
+  for (int at = 0; at < got; at++) putchar(bytes[at]);
+  return 0;
+}
+
+// get ADDRESS PORT: what an HTTP server says. ask ADDRESS: what a name server says. around PORT: to the loopback by the
+// way out. raw: packets of its own making.
+int main(int count, char **words) {
+  if (!strcmp(words[1], "get")) {
+    const char *request = "GET /page HTTP/1.0\r\n\r\n";
+    int fd = reach(SOCK_STREAM, words[2], atoi(words[3]), 0);
+    // The header, and when it does not come with it, the page.
+    int failed = answer(fd, request, strlen(request));
+    if (!failed) answer(fd, "", 0);
+    return failed;
+  }
+  if (!strcmp(words[1], "ask"))
+    return answer(reach(SOCK_DGRAM, words[2], 53, 0), "\1\2\1\0\0\1\0\0\0\0\0\0\3any\7example\0\0\1\0\1", 29);
+  if (!strcmp(words[1], "around")) {
+    for (int kind = 0; kind < 2; kind++) {
+      int fd = reach(kind ? SOCK_STREAM : SOCK_DGRAM, "127.0.0.1", atoi(words[2]), 1);
+      if (fd >= 0) write(fd, "x", 1);
+    }
+    return 0;
+  }
+  return socket(AF_PACKET, SOCK_RAW, 0) >= 0 || socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) >= 0 ? 0 : 1;
+}
+"""
+
+
+@contextlib.contextmanager
+def outside():
+    """An address that is not this machine's loopback, in the namespace of the test."""
+    subprocess.run(["ip", "link", "add", "outside", "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", "192.0.2.10/24", "dev", "outside"], check=True)
+        subprocess.run(["ip", "link", "set", "outside", "up"], check=True)
+        yield "192.0.2.10"
+    finally:
+        subprocess.run(["ip", "link", "del", "outside"], check=True)
+
+
+class Resolver(threading.Thread):
+    """Answers every question for an IPv4 address with 192.0.2.10, on the loopback's port 53."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 53))
+
+    def run(self):
+        while True:
+            try:
+                question, sender = self.socket.recvfrom(512)
+            except OSError:
+                return
+            end = question.index(b"\0", 12) + 5
+            is_v4 = question[end - 4:end - 2] == b"\0\1"
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + bytes([192, 0, 2, 10]) if is_v4 else b""
+            self.socket.sendto(question[:2] + b"\x81\x80\0\1" + (b"\0\1" if is_v4 else b"\0\0") + b"\0\0\0\0" +
+                               question[12:end] + answer, sender)
+
+
+def test_a_step_gets_out_and_not_at_the_loopback(builder):
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if not compiler:
+        pytest.skip("no C compiler is installed")
+    source = builder.path / "probe.c"
+    source.write_text(PROBE)
+    subprocess.run([compiler, "-static", "-o", str(builder.path / "probe"), str(source)], check=True)
+    probe = (builder.path / "probe").read_bytes()
+    stream, packets = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    port = stream.getsockname()[1]
+    packets.bind(("127.0.0.1", port))
+    stream.setblocking(False)
+    packets.setblocking(False)
+    (builder.path / "page").write_text("from outside")
+    resolver = Resolver()
+    resolver.start()
+    configuration = builder.path / "resolv.conf"
+    configuration.write_text("nameserver 127.0.0.1\nsearch nowhere.example\n")
+    subprocess.run(["mount", "--bind", str(configuration), os.path.realpath("/etc/resolv.conf")], check=True)
+    try:
+        with outside() as address, serving(builder.path, address) as url, serving(builder.path) as inside:
+            outer, inner = url.rsplit(":", 1)[1], inside.rsplit(":", 1)[1]
+            mount = "--mount=type=bind,target=/m"
+
+            def build(steps, *arguments):
+                context = builder.context("FROM localhost/base:1\n" + steps, {"probe": probe})
+                (context / "probe").chmod(0o755)
+                return builder.run("--no-cache", *arguments, check=False)
+
+            result = build(f"""
+RUN {mount} /m/probe get {address} {outer} | grep -q 'from outside'
+RUN grep -q '^nameserver 10.0.2.3$' /etc/resolv.conf && grep -q '^search nowhere.example$' /etc/resolv.conf
+RUN {mount} /m/probe ask 10.0.2.3 | hexdump -C | grep -q 'c0 00 02 0a'
+RUN {mount} ! /m/probe get 127.0.0.1 {inner} && ! /m/probe get 10.0.2.2 {inner} && ! /m/probe get 10.0.2.2 {port}
+RUN {mount} /m/probe around {port} && ! /m/probe raw
+USER node
+RUN {mount} /m/probe around {port} && ! /m/probe raw
+RUN --network=none {mount} ! /m/probe get {address} {outer}
+""")
+            assert result.returncode == 0, result.text
+            for listener in (stream.accept, functools.partial(packets.recv, 1)):
+                with pytest.raises(BlockingIOError):
+                    listener()
+            # Who says so has the machine's, and then still makes no packets.
+            get = f"{mount} /m/probe get 127.0.0.1 {inner} | grep -q 'from outside' && ! /m/probe raw\n"
+            assert build(f"RUN --network=host {get}").returncode == 0
+            assert build(f"RUN {get}", "--network=host").returncode == 0
+            assert "exit code: 1" in build(f"RUN {get}").text
+    finally:
+        subprocess.run(["umount", os.path.realpath("/etc/resolv.conf")], check=True)
+        resolver.socket.close()
+        stream.close()
+        packets.close()
+
+
+def test_without_the_program_for_the_network(builder):
+    """Nothing weaker in its place: the build says what to install."""
+    program = shutil.which("slirp4netns")
+    subprocess.run(["mount", "--bind", "/dev/null", program], check=True)
+    try:
+        text = builder.fails("FROM localhost/base:1\nRUN echo never\n", None, "--no-cache")
+        assert "install the package slirp4netns" in text
+        builder.build("FROM localhost/base:1\nRUN --network=none true\n", None, "--no-cache")
+    finally:
+        subprocess.run(["umount", program], check=True)
 
 
 def test_user_arguments_and_shell(builder):
@@ -587,6 +1073,78 @@ def test_foreign_platform(builder):
     assert [item["platform"]["architecture"] for item in index["manifests"]] == ["amd64", "arm64"]
 
 
+ARM64 = os.environ.get("BUSYBOX_ARM64", str(ROOT / ".cache/arm64/busybox"))
+BINFMT = "/proc/sys/fs/binfmt_misc"
+
+
+@contextlib.contextmanager
+def emulator():
+    """The kernel's handler for arm64 programs. The test's mount namespace has the file system of handlers for itself, and
+    the handler goes with its last mount; where somebody has mounted it already, it is used as it is."""
+    if os.path.exists(f"{BINFMT}/qemu-aarch64"):
+        yield
+        return
+    configuration = "/usr/lib/binfmt.d/qemu-aarch64.conf"
+    if not os.path.exists(configuration):
+        pytest.skip("qemu-user-static is not installed")
+    if os.path.exists(f"{BINFMT}/register"):
+        pytest.skip("binfmt_misc is mounted, and nobody has registered qemu-aarch64: that is the machine's to change")
+    mounted = subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT], stderr=subprocess.PIPE, text=True)
+    if mounted.returncode:
+        pytest.skip(f"the kernel has no binfmt_misc: {mounted.stderr}")
+    try:
+        with open(f"{BINFMT}/register", "w") as file:
+            file.write(open(configuration).read().strip())
+        yield
+    finally:
+        if os.path.exists(f"{BINFMT}/qemu-aarch64"):
+            with open(f"{BINFMT}/qemu-aarch64", "w") as file:
+                file.write("-1")
+        subprocess.run(["umount", BINFMT], check=True)
+
+
+def test_run_for_another_processor(builder):
+    if os.uname().machine != "x86_64":
+        pytest.skip("the foreign processor of this test is arm64")
+    if not os.access(ARM64, os.X_OK):
+        pytest.skip(f"there is no static busybox for arm64 at {ARM64}: Scripts/setup tests fetches it")
+    builder.context("""
+FROM scratch
+ARG TARGETARCH
+COPY --chmod=755 busybox-$TARGETARCH /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ENV PATH=/bin
+RUN uname -m > /machine && echo "$TARGETARCH" > /target && mkdir /made && chown 1000:1000 /made
+USER 1000:1000
+RUN id -u > /made/user && cat /proc/self/status | grep -q Uid
+""", {"busybox-amd64": pathlib.Path(BUSYBOX).read_bytes(), "busybox-arm64": pathlib.Path(ARM64).read_bytes()})
+    with emulator():
+        metadata = builder.metadata("--platform", "linux/amd64,linux/arm64", "-t", "localhost/both:1")
+        index = json.loads(builder.blob(metadata["containerimage.digest"]))
+        assert [item["platform"]["architecture"] for item in index["manifests"]] == ["amd64", "arm64"]
+        files = builder.files("--platform", "linux/amd64,linux/arm64")
+        for folder, machine, target in (("linux_amd64", "x86_64", "amd64"), ("linux_arm64", "aarch64", "arm64")):
+            assert files[f"{folder}/machine"][1].decode().strip() == machine
+            assert files[f"{folder}/target"][1].decode().strip() == target
+            assert files[f"{folder}/made/user"][1] == b"1000\n"
+        # A cross build: the builder stage is this machine's, only the result is not.
+        got = builder.build(f"""
+FROM --platform=$BUILDPLATFORM localhost/both:1 AS build
+USER root
+RUN uname -m > /built-on
+FROM localhost/both:1
+COPY --from=build /built-on /
+USER root
+RUN cat /built-on && uname -m
+""", None, "--platform", "linux/arm64").text
+        assert "x86_64" in got and "aarch64" in got
+    # Without the handler the step says what is missing.
+    if not os.path.exists(f"{BINFMT}/qemu-aarch64"):
+        text = builder.run("--platform", "linux/arm64", "--no-cache", check=False).text
+        assert "qemu-aarch64" in text and "install qemu-user-static" in text
+    builder.assert_clean()
+
+
 # Outputs, cache, command line.
 
 def test_outputs(builder):
@@ -603,6 +1161,8 @@ def test_cache_goes_to_another_machine(builder):
     builder.context(PRODUCTION, PRODUCTION_FILES)
     cache = builder.path / "cache"
     builder.run("--target", "production", "--cache-to", f"type=local,dest={cache}")
+    # A folder of its own: nothing that is done to it is done to the store.
+    assert all(file.stat().st_nlink == 1 for file in cache.rglob("*") if file.is_file())
     other = builder.path / "other/data"
     base = builder.context(BASE, name="base-again")
     shutil.copy(BUSYBOX, base / "busybox")

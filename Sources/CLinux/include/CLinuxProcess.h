@@ -26,6 +26,8 @@ int clinux_spawn(
 
 /// A pidfd, close-on-exec.
 int clinux_pidfd_open(pid_t pid);
+/// Limits the size of every file that a child, and what it starts from then on, writes (RLIMIT_FSIZE).
+int clinux_limit_file_size(pid_t pid, uint64_t bytes);
 int clinux_pidfd_send_signal(int pidfd, int signal);
 
 /// Reaps the child behind `pidfd`. 1: reaped, `code` is a CLD_ value and `status` the exit code or signal; 0: it still runs.
@@ -47,6 +49,9 @@ int clinux_setns(int fd, int kind);
 int clinux_unshare(int flags);
 /// Sets the interface `lo` of the calling thread's network namespace up.
 int clinux_loopback_up(void);
+/// Makes 127.0.0.0/8 unreachable by any other interface than `lo` in the calling thread's network namespace: a socket
+/// bound to such an interface would else send packets for these addresses out by it.
+int clinux_confine_loopback(void);
 
 /// Whether a namespace is mounted at the path: 1 or 0.
 int clinux_is_namespace(const char *path);

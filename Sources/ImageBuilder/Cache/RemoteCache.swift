@@ -271,9 +271,8 @@ enum RemoteCache {
       for blob in blobs {
         let target = "\(path)/blobs/\(blob.algorithm.rawValue)/\(blob.hex)"
         if access(target, F_OK) == 0 { continue }
-        let source = session.content.blobPath(blob)
-        if link(source, target) == 0 { continue }
-        try copyFile(source, to: target)
+        // No link: whoever writes into that folder later must not write into the store.
+        try copyFile(session.content.blobPath(blob), to: target)
       }
       try DurableFile.write(manifest, to: "\(path)/blobs/sha256/\(digest.hex)")
       try DurableFile.write(Array("{\"imageLayoutVersion\":\"1.0.0\"}".utf8), to: "\(path)/oci-layout")

@@ -6,10 +6,18 @@ import Wire
 
 /// Puts what was built where the request says.
 struct Exporter: Sendable {
-  typealias Built = (plan: BuildPlan, results: [StepResult], platform: Platform)
+  struct Built: Sendable {
+    var plan: BuildPlan
+    var results: [StepResult]
+    var platform: Platform
+    /// What was fetched for it, its base images not among it.
+    var materials: Set<Material>
+  }
 
   let session: BuildSession
   let tags: [Reference]
+  /// `nil` when the image is to tell nothing.
+  let provenance: Provenance?
 
   /// For images without a name.
   private static let untagged = Repository(host: "cache.apus", path: "untagged")
@@ -90,8 +98,21 @@ struct Exporter: Sendable {
     }
     var top = images[0].manifest
     top.platform = nil
-    if images.count > 1 {
-      let index = Index(manifests: images.map(\.manifest))
+    var attestations: [Descriptor] = []
+    if let provenance {
+      for (item, image) in zip(built, images) {
+        let statement = provenance.statement(
+          about: Provenance.Subject(
+            names: tags.map { Material.packageURL($0, platform: item.platform.description) },
+            digest: image.manifest.digest, platform: item.platform.description),
+          of: item.materials.union(item.baseImages.compactMap(Material.image)))
+        attestations.append(try session.attach(statement, to: image.manifest, in: repositories))
+      }
+      vertex.status(
+        "exporting attestation manifests \(attestations.map(\.digest.description).joined(separator: " ")) done")
+    }
+    if images.count > 1 || !attestations.isEmpty {
+      let index = Index(manifests: images.map(\.manifest) + attestations)
       let bytes = index.json.serialized()
       top = Descriptor(mediaType: MediaType.index, digest: Digest(of: bytes), size: Int64(bytes.count))
       for repository in repositories {
@@ -222,6 +243,12 @@ struct Exporter: Sendable {
         }
       }
     }
+  }
+}
+
+extension Exporter.Built {
+  fileprivate var baseImages: [BaseImage] {
+    plan.steps.compactMap { step in if case .base(let image) = step.kind { image } else { nil } }
   }
 }
 

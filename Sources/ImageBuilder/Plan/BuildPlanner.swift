@@ -16,6 +16,8 @@ struct BuildPlanner {
     var target: String?
     var labels: [String: String] = [:]
     var network: BuildRequest.Network = .default
+    /// Whether `RUN --network=host` is granted.
+    var allowsHostNetwork = true
     var ignoresCache = false
     var ignoredCacheStages: Set<String> = []
     /// Names of `--build-context` that are folders.
@@ -238,8 +240,10 @@ struct BuildPlanner {
       state.history.append(HistoryEntry(createdBy: instruction.text, step: state.step))
     case .add(let item):
       step.kind = .copy(try addStep(item, configuration: state.configuration))
+      step.title = RemoteSource.withoutCredentials(step.title)
       state.step = add(step)
-      state.history.append(HistoryEntry(createdBy: instruction.text, step: state.step))
+      state.history.append(
+        HistoryEntry(createdBy: RemoteSource.withoutCredentials(instruction.text), step: state.step))
     default:
       if isConfiguration, !Self.isSilent(evaluated.body) {
         state.history.append(HistoryEntry(createdBy: evaluated.text, author: state.configuration.author))
@@ -348,6 +352,12 @@ struct BuildPlanner {
     case .script(let name, let content):
       arguments = ["/dev/pipes/\(name)"]
       script = (name, content)
+    }
+    guard run.network != .host || options.allowsHostNetwork else {
+      throw BuildError(
+        .invalid,
+        "network.host is not allowed: a Dockerfile that was fetched gets the machine's network only with "
+          + "--allow network.host")
     }
     let network: BuildRequest.Network =
       switch run.network {

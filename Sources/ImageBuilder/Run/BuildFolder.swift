@@ -76,6 +76,22 @@ final class BuildFolder: Sendable {
 
   func cgroupPath(_ number: Int) -> String { "/\(cgroupRoot)/\(id)/\(number)" }
 
+  /// Counts a helper program to the build, on a machine that has cgroups: when this process is killed, the next build ends
+  /// it. Blocks shortly.
+  func adopt(_ pid: Int32) {
+    guard let cgroups = try? CgroupLayout.current() else { return }
+    // One hierarchy that takes it is enough to find it by.
+    for root in cgroups.mountPoints {
+      let path = "\(root)/\(cgroupRoot)/\(id)/helpers"
+      guard (try? Directory.create(path)) != nil else { continue }
+      let fd = open("\(path)/cgroup.procs", O_WRONLY | O_CLOEXEC)
+      guard fd >= 0 else { continue }
+      defer { close(fd) }
+      let number = Array(String(pid).utf8)
+      if write(fd, number, number.count) == number.count { return }
+    }
+  }
+
   /// The layout, with what crun refuses to work with put right. Blocks shortly.
   func usableCgroups() throws(BuildError) -> CgroupLayout {
     try system { () throws(SystemError) in

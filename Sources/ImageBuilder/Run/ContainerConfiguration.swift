@@ -13,6 +13,14 @@ struct ContainerConfiguration: Sendable {
     var kind: Kind
   }
 
+  enum Network: Sendable, Equatable {
+    /// Nothing but `lo`.
+    case none
+    /// The namespace of this path.
+    case own(String)
+    case machine
+  }
+
   var rootPath: String
   var arguments: [String]
   /// `NAME=VALUE`.
@@ -21,8 +29,7 @@ struct ContainerConfiguration: Sendable {
   var user: ImageUsers.Identity
   var cgroupPath: String
   var isCgroupV2: Bool
-  /// Whether it shares the machine's network, or has none but `lo`.
-  var hasNetwork: Bool
+  var network: Network
   var mounts: [BindMount]
   var openFilesMax: Int64
 
@@ -35,10 +42,14 @@ struct ContainerConfiguration: Sendable {
     "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
   ]
 
-  /// In the machine's network a step neither makes packets of its own nor takes the ports of services.
+  /// Where there is a way out a step makes no packets of its own (see `StepNetwork`), and in the machine's network it
+  /// does not take the ports of services either.
   var capabilities: [String] {
-    guard hasNetwork else { return Self.allCapabilities }
-    return Self.allCapabilities.filter { $0 != "CAP_NET_RAW" && $0 != "CAP_NET_BIND_SERVICE" }
+    switch network {
+    case .none: Self.allCapabilities
+    case .own: Self.allCapabilities.filter { $0 != "CAP_NET_RAW" }
+    case .machine: Self.allCapabilities.filter { $0 != "CAP_NET_RAW" && $0 != "CAP_NET_BIND_SERVICE" }
+    }
   }
 
   /// The folders that every container mounts, which an image need not have.
@@ -50,7 +61,11 @@ struct ContainerConfiguration: Sendable {
     var namespaces: [JSON] = [["type": "mount"], ["type": "pid"], ["type": "ipc"], ["type": "uts"]]
     // In version 2 the container sees its own cgroup as the root.
     if isCgroupV2 { namespaces.append(["type": "cgroup"]) }
-    if !hasNetwork { namespaces.append(["type": "network"]) }
+    switch network {
+    case .none: namespaces.append(["type": "network"])
+    case .own(let path): namespaces.append(["type": "network", "path": .string(path)])
+    case .machine: break
+    }
     return [
       "ociVersion": "1.0.2", "hostname": .string(Self.hostname),
       "process": [

@@ -52,8 +52,14 @@ struct MountPreparer: Sendable {
   }
 
   private mutating func prepareNetworkFiles(_ step: RunStep) throws(BuildError) {
-    let resolver = (try? DurableFile.read(session.configuration.resolverConfiguration, limit: 1 << 20)) ?? []
-    try RunFiles.write(step.network == .none ? [] : resolver, to: "\(bundle)/resolv.conf", mode: 0o644)
+    let machine = (try? DurableFile.read(session.configuration.resolverConfiguration, limit: 1 << 20)) ?? []
+    let resolver: [UInt8] =
+      switch step.network {
+      case .none: []
+      case .default: StepNetwork.resolverConfiguration(machine)
+      case .host: machine
+      }
+    try RunFiles.write(resolver, to: "\(bundle)/resolv.conf", mode: 0o644)
     var hosts = "127.0.0.1\tlocalhost \(ContainerConfiguration.hostname)\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     for (host, address) in session.request.extraHosts { hosts += "\(address)\t\(host)\n" }
     try RunFiles.write(Array(hosts.utf8), to: "\(bundle)/hosts", mode: 0o644)

@@ -35,8 +35,12 @@ struct RunExecutor: Sendable {
     let (folder, number) = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder() }
     let paths = Paths(folder: folder)
     var mounts = MountPreparer(session: session, folder: folder, bundle: paths.bundle)
+    var opened: StepNetwork?
     do throws(BuildError) {
       try await blocking { () throws(BuildError) in try Self.mountRoot(paths, lower: lower) }
+      // It comes up while the rest is made ready.
+      if step.network == .default { opened = try await StepNetwork.start(in: folder, bundle: paths.bundle) }
+      let network = opened
       let lowerTree = try await blocking { () throws(BuildError) in
         try stored { () throws(OCIError) in try LowerTree(lower) }
       }
@@ -49,21 +53,29 @@ struct RunExecutor: Sendable {
         ContainerConfiguration.systemMounts.map { (path: $0, isFolder: true) }
         + prepared.mounts.map { (path: $0.mount.destination, isFolder: $0.isFolder) }
       let stubs = try await blocking { () throws(BuildError) in try MountStubs(root: paths.root, targets: targets) }
-      let configuration = try await configure(paths, user: user, number: number, mounts: prepared)
+      let configuration = try await configure(
+        paths, user: user, number: number, mounts: prepared, network: network?.path)
+      try await network?.waitUntilReady()
       try await start(configuration, paths, number: number, vertex: vertex)
       mounts.release()
-      return try await finish(paths, lowerTree: lowerTree, stubs: stubs)
+      async let closed: Void = Self.end(network)
+      let outcome = try await finish(paths, lowerTree: lowerTree, stubs: stubs)
+      await closed
+      return outcome
     } catch {
       mounts.release()
       let cleanup = session.folder
+      try? await blocking { () throws(BuildError) in cleanup.killStep(number) }
+      await opened?.end()
       try? await blocking { () throws(BuildError) in
-        cleanup.killStep(number)
         try? Mount.unmountTree(folder)
         try? Directory.removeTree(folder)
       }
       throw error
     }
   }
+
+  private static func end(_ network: StepNetwork?) async { await network?.end() }
 
   private func checkPlatform() throws(BuildError) {
     guard Platform.host.rank(of: platform) == nil else { return }
@@ -99,7 +111,7 @@ struct RunExecutor: Sendable {
   }
 
   private func configure(
-    _ paths: Paths, user: ImageUsers.Identity, number: Int, mounts: MountPreparer
+    _ paths: Paths, user: ImageUsers.Identity, number: Int, mounts: MountPreparer, network: String?
   ) async throws(BuildError) -> ContainerConfiguration {
     var environment = (step.environment + step.proxies).map { "\($0.name)=\($0.value)" }
     func addMissing(_ name: String, _ value: String) {
@@ -115,7 +127,8 @@ struct RunExecutor: Sendable {
     return ContainerConfiguration(
       rootPath: paths.root, arguments: step.arguments, environment: environment,
       workingDirectory: step.workingDirectory, user: user, cgroupPath: session.folder.cgroupPath(number),
-      isCgroupV2: layout.mode == .v2, hasNetwork: step.network != .none, mounts: mounts.mounts.map(\.mount),
+      isCgroupV2: layout.mode == .v2, network: step.network == .host ? .machine : network.map { .own($0) } ?? .none,
+      mounts: mounts.mounts.map(\.mount),
       openFilesMax: Int64(clamping: min(files.rlim_max, 1_048_576)))
   }
 

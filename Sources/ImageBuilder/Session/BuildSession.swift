@@ -35,6 +35,9 @@ final class BuildSession: Sendable {
     var importedMounts: [String: Image.Layer] = [:]
     var steps = 0
     var cachedSteps = 0
+    /// What was fetched for the plan that runs, and for all of them.
+    var materials: Set<Material> = []
+    var contextMaterials: Set<Material> = []
   }
 
   private let state = Mutex(State())
@@ -69,6 +72,7 @@ final class BuildSession: Sendable {
     state.withLock {
       $0.layers = [:]
       $0.labels = [:]
+      $0.materials = []
       $0.trees = $0.trees.filter { !$0.key.hasPrefix("step ") }
     }
   }
@@ -88,6 +92,14 @@ final class BuildSession: Sendable {
       if cached { $0.cachedSteps += 1 }
     }
   }
+
+  /// Remembers what was fetched for the plan that runs.
+  func note(_ material: Material) { state.withLock { _ = $0.materials.insert(material) } }
+
+  /// Remembers a context that was fetched, once for all plans.
+  func noteContext(_ material: Material) { state.withLock { _ = $0.contextMaterials.insert(material) } }
+
+  var materials: Set<Material> { state.withLock { $0.materials.union($0.contextMaterials) } }
 
   var counts: (steps: Int, cached: Int) { state.withLock { ($0.steps, $0.cachedSteps) } }
 
@@ -198,8 +210,9 @@ final class BuildSession: Sendable {
     case .context: return try await cachedTree("context") { () async throws(BuildError) in try self.openContext() }
     case .named(let name):
       return try await cachedTree("named \(name)") { () async throws(BuildError) in
-        try await blocking { () throws(BuildError) in
-          try FileTree(self.request.namedContexts[name] ?? "", origin: .context, label: "the build context \"\(name)\"")
+        let place = try await self.namedFolder(name)
+        return try await blocking { () throws(BuildError) in
+          try FileTree(place, origin: .context, label: "the build context \"\(name)\"")
         }
       }
     case .step(let id):
@@ -208,6 +221,24 @@ final class BuildSession: Sendable {
         try await self.mount(layers, label: label)
       }
     }
+  }
+
+  /// The folder of a `--build-context` that is no image.
+  private func namedFolder(_ name: String) async throws(BuildError) -> String {
+    let place = request.namedContexts[name] ?? ""
+    var status = stat()
+    if stat(place, &status) == 0 { return place }
+    guard let source = RemoteSource(place) else {
+      throw BuildError(
+        .notFound, "--build-context \(name)=\(place): there is no such folder; or write docker-image://, or an address")
+    }
+    let fetched = try await RemoteContext(client: client, folder: folder, request: request).fetch(
+      source, reporter: reporter)
+    noteContext(fetched.material)
+    guard case .folder(let path) = fetched.content else {
+      throw BuildError(.context, "--build-context \(name)=\(RemoteSource.withoutCredentials(place)) is no tar archive")
+    }
+    return path
   }
 
   private func cachedTree(

@@ -56,10 +56,11 @@ struct CopyExecutor: Sendable {
 
   /// Stands for content that need not be fetched to know it.
   private var knownContent: String? {
-    guard let checksum = copy.checksum, copy.sources.count == 1, case .http(let url) = copy.sources[0] else {
-      return nil
-    }
-    return "http \(checksum) \(Self.fileName(of: url))"
+    guard let checksum = copy.checksum, copy.sources.count == 1, case .http(let url) = copy.sources[0],
+      let digest = Digest(checksum)
+    else { return nil }
+    session.note(.download(url, digest))
+    return "http \(checksum) \(RemoteSource.fileName(of: url) ?? "")"
   }
 
   private func gather(_ vertex: ProgressVertex) async throws(BuildError) -> Gathered {
@@ -110,16 +111,14 @@ struct CopyExecutor: Sendable {
       items: [Selection.Item(path: "", entry: entry, content: .bytes(bytes))])
   }
 
-  private static func fileName(of url: String) -> String {
-    let path = url.prefix { $0 != "?" && $0 != "#" }
-    return path.split(separator: "/").dropFirst(2).last.map(String.init) ?? ""
-  }
-
   private func gatherDownload(_ url: String, into gathered: inout Gathered, _ vertex: ProgressVertex)
     async throws(BuildError)
   {
     let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
-    let (path, name) = try await Download.fetch(url, into: folder, checksum: copy.checksum, session: session, vertex)
+    let fetched = try await Download.fetch(
+      url, into: folder, checksum: copy.checksum, client: session.client, vertex)
+    session.note(fetched.material)
+    let (path, name) = (fetched.path, fetched.name)
     guard !name.isEmpty || !copy.destination.hasSuffix("/") else {
       throw BuildError(.dockerfile, "cannot tell a file name from \(url); name the file in the destination")
     }
@@ -147,13 +146,15 @@ struct CopyExecutor: Sendable {
     _ vertex: ProgressVertex
   ) async throws(BuildError) {
     let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
-    try await GitSource.fetch(
-      reference, into: "\(folder)/tree",
-      keepsGitDirectory: copy.keepsGitDirectory || reference.keepGitDirectory == true,
-      checksum: copy.checksum ?? reference.checksum, agent: session.request.agents["default"], vertex)
+    let material = try await GitSource(
+      reference: reference, agent: session.request.agents["default"], build: session.folder
+    ).fetch(
+      into: "\(folder)/tree", keepsGitDirectory: copy.keepsGitDirectory || reference.keepGitDirectory == true,
+      checksum: copy.checksum ?? reference.checksum, vertex)
+    session.note(material)
     let index = gathered.sources.trees.count
     let found = try await blocking { () throws(BuildError) -> (FileTree, [Selection]) in
-      let tree = try FileTree("\(folder)/tree", origin: .context, label: "the repository \(reference.remote)")
+      let tree = try FileTree("\(folder)/tree", origin: .context, label: "the repository \(reference.shown)")
       let selector = Selector(tree: tree, treeIndex: index, excluded: excluded, keepsParents: false)
       return (tree, try selector.select(reference.subdirectory ?? "/"))
     }
@@ -194,7 +195,12 @@ struct CopyExecutor: Sendable {
     guard let item = selection.items.first, case .tree(let treeIndex) = item.content else { return }
     let source = gathered.sources.trees[treeIndex]
     let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
-    guard let path = try await Archive.readable(item, of: source, folder: folder) else {
+    let head = try await blocking { () throws(BuildError) in try Archive.head(item, of: source) }
+    let host = source.hostPath(item.entry.path)
+    guard
+      let path = try await Archive.readable(
+        host, head: head, label: item.entry.path, folder: folder, of: session.folder)
+    else {
       gathered.selections[index].isArchive = false
       return
     }
@@ -212,18 +218,23 @@ struct CopyExecutor: Sendable {
   }
 }
 
-/// Archives that `ADD` unpacks.
+/// Archives that `ADD` unpacks, and that are build contexts.
 enum Archive {
+  /// How many bytes `looksLike` wants to see.
+  static let headSize = 512
+
   /// Whether the file begins as an archive or as something compressed. Blocks shortly.
   static func looksLike(_ item: Selection.Item, of tree: FileTree) -> Bool {
-    guard item.entry.kind == .file, let fd = try? tree.openFile(item.entry) else { return false }
-    defer { close(fd) }
-    var head = [UInt8](repeating: 0, count: 512)
-    let count = pread(fd, &head, head.count, 0)
-    guard count > 6 else { return false }
-    if program(head) != nil { return true }
-    if head.starts(with: [0x1F, 0x8B]) || head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) { return true }
-    return count == 512 && Array(head[257..<262]) == Array("ustar".utf8)
+    guard item.entry.kind == .file, let head = try? head(item, of: tree) else { return false }
+    return looksLike(head)
+  }
+
+  static func looksLike(_ head: [UInt8]) -> Bool {
+    guard head.count > 6 else { return false }
+    if program(head) != nil || head.starts(with: [0x1F, 0x8B]) || head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
+      return true
+    }
+    return head.count >= headSize && Array(head[257..<262]) == Array("ustar".utf8)
   }
 
   /// Compressions that we have a program for and no library.
@@ -233,24 +244,37 @@ enum Archive {
     return nil
   }
 
+  /// The beginning of a file. Blocks shortly.
+  static func head(_ item: Selection.Item, of tree: FileTree) throws(BuildError) -> [UInt8] {
+    let fd = try tree.openFile(item.entry)
+    defer { close(fd) }
+    return head(fd)
+  }
+
+  static func head(_ fd: Int32) -> [UInt8] {
+    var head = [UInt8](repeating: 0, count: headSize)
+    let count = pread(fd, &head, head.count, 0)
+    return Array(head[..<max(0, count)])
+  }
+
   /// The path of an archive that can be unpacked; `nil` when the file is compressed, but no archive.
-  static func readable(_ item: Selection.Item, of tree: FileTree, folder: String) async throws(BuildError) -> String? {
-    let host = tree.hostPath(item.entry.path)
-    let head = try await blocking { () throws(BuildError) -> [UInt8] in
-      let fd = try tree.openFile(item.entry)
-      defer { close(fd) }
-      var head = [UInt8](repeating: 0, count: 16)
-      _ = pread(fd, &head, head.count, 0)
-      return head
-    }
-    var path = host
+  ///
+  /// - Parameters:
+  ///   - path: on this machine.
+  ///   - head: how the file begins.
+  ///   - folder: where it is uncompressed when that takes a program.
+  static func readable(
+    _ path: String, head: [UInt8], label: String, folder: String, of build: BuildFolder
+  ) async throws(BuildError) -> String? {
+    var path = path
     if let program = program(head) {
-      path = "\(folder)/archive.tar"
+      let archive = "\(folder)/archive.tar"
       try await HelperProgram.run(
-        program, ["-dc", host], output: path,
+        program, ["-dc", "--", path], output: .file(archive), of: build,
         missing:
-          "\"\(item.entry.path)\" is compressed with \(program): install the package \(program)-utils or \(program), "
+          "\"\(label)\" is compressed with \(program): install the package \(program == "xz" ? "xz-utils" : program), "
           + "or compress it with gzip or zstd")
+      path = archive
     }
     let archive = path
     let isArchive = try await blocking { () throws(BuildError) in ArchiveExtractor.isArchive(archive) }

@@ -1,3 +1,4 @@
+import Distribution
 import Dockerfile
 import Glibc
 import LinuxSystem
@@ -5,27 +6,24 @@ import OCI
 
 /// Reads the Dockerfile and opens the context.
 struct SourceLoader: Sendable {
-  let request: BuildRequest
+  var request: BuildRequest
   let reporter: ProgressReporter
   let folder: BuildFolder
+  let client: RegistryClient
 
   struct Loaded: Sendable {
     var dockerfile: Dockerfile
     var context: FileTree?
     var ignore: DockerIgnore?
+    /// A context that was fetched.
+    var material: Material?
   }
 
   static let dockerfileMax = 1 << 20
 
   func load() async throws(BuildError) -> Loaded {
-    let context = try await contextFolder()
-    return try await blocking { [self] () throws(BuildError) in try load(context: context) }
-  }
-
-  /// The context as a folder of this machine; `nil` when there is none.
-  private func contextFolder() async throws(BuildError) -> String? {
     switch request.context {
-    case .empty: return nil
+    case .empty: return try await load(context: nil)
     case .directory(let path):
       var status = stat()
       guard stat(path, &status) == 0 else {
@@ -34,21 +32,43 @@ struct SourceLoader: Sendable {
       guard status.st_mode & S_IFMT == S_IFDIR else {
         throw BuildError(.invalid, "unable to prepare context: \"\(path)\" is no folder")
       }
-      return path
+      return try await load(context: path)
     case .archive(let path):
-      return try await reporter.vertex("[internal] load remote build context") { vertex throws(BuildError) in
-        try await blocking { [folder] () throws(BuildError) in
-          let target = try folder.newFolder().path
-          try stored { () throws(OCIError) in
-            try ArchiveExtractor.extract(path, into: target, label: "the build context")
-          }
-          return target
+      let files = try await reporter.vertex("[internal] load remote build context") { _ throws(BuildError) in
+        let target = try await blocking { [folder] () throws(BuildError) in try folder.newFolder().path }
+        guard
+          let files = try await RemoteContext.unpack(
+            path, into: target, label: "the build context", of: folder)
+        else {
+          throw BuildError(.context, "the build context is neither a folder nor a tar archive")
         }
+        return files
       }
+      return try await load(context: files)
+    case .remote(let source):
+      let fetched = try await RemoteContext(client: client, folder: folder, request: request).fetch(
+        source, reporter: reporter)
+      var loaded: Loaded
+      switch fetched.content {
+      case .folder(let path): loaded = try await load(context: path)
+      case .dockerfile(let bytes):
+        guard request.dockerfile == .standard else {
+          throw BuildError(.invalid, "the build context is a Dockerfile alone, and -f names another one")
+        }
+        var alone = self
+        alone.request.dockerfile = .text(bytes, name: "Dockerfile")
+        loaded = try await alone.load(context: nil)
+      }
+      loaded.material = fetched.material
+      return loaded
     }
   }
 
-  private func load(context: String?) throws(BuildError) -> Loaded {
+  private func load(context: String?) async throws(BuildError) -> Loaded {
+    try await blocking { [self] () throws(BuildError) in try read(context: context) }
+  }
+
+  private func read(context: String?) throws(BuildError) -> Loaded {
     let (bytes, name, sidecar) = try dockerfileBytes(context: context)
     let definition = reporter.start("[internal] load build definition from \(name)")
     let dockerfile: Dockerfile
@@ -88,8 +108,12 @@ struct SourceLoader: Sendable {
     switch request.dockerfile {
     case .text(let bytes, let name): return (bytes, name, nil)
     case .path(let path):
-      let isInArchive = if case .archive = request.context { true } else { false }
-      if isInArchive, let context { return try read(path, in: try contextTree(context)) }
+      let isInContext =
+        switch request.context {
+        case .archive, .remote: true
+        case .directory, .empty: false
+        }
+      if isInContext, let context { return try read(path, in: try contextTree(context)) }
       return try read(path, name: FilePath.name(path))
     case .standard:
       guard let context else { throw BuildError(.invalid, "there is neither a context nor a Dockerfile") }
@@ -157,18 +181,31 @@ struct PlainFolder: Sendable {
     if access("\(path)/Package.swift", F_OK) == 0 {
       name = "Swift package (Package.swift)"
       dockerfile = """
-        # A Swift package: every executable product, linked statically against the Swift runtime.
+        # A Swift package: its executables, linked statically against the Swift runtime, and their resources.
         ARG BUILDER=swift:6.2
         ARG BASE=debian:stable-slim
         FROM ${BUILDER} AS build
+        ARG EXECUTABLE
         WORKDIR /src
         COPY --exclude=.build --exclude=.git . .
-        RUN --mount=type=cache,target=/src/.build \\
-            swift build -c release --static-swift-stdlib && mkdir -p /out && \\
-            find .build/release/ -maxdepth 1 -type f -executable ! -name '*.so' -exec cp {} /out/ \\;
+        RUN --mount=type=cache,target=/src/.build <<'EOT'
+        set -eu
+        swift build -c release --static-swift-stdlib
+        mkdir /out
+        find .build/release/ -maxdepth 1 -type f -executable ! -name '*.so' -exec cp {} /out/ ';'
+        programs=$(ls /out)
+        find .build/release/ -maxdepth 1 -type d -name '*.resources' -exec cp -R {} /out/ ';'
+        start=${EXECUTABLE:-$programs}
+        if ! [ -x "/out/$start" ]; then
+          echo "which one does the image start? --build-arg EXECUTABLE= one of:" $programs >&2
+          exit 1
+        fi
+        [ "$start" = entrypoint ] || ln -s "$start" /out/entrypoint
+        EOT
         FROM ${BASE}
         COPY --from=build /out/ /usr/local/bin/
         USER 65534:65534
+        ENTRYPOINT ["/usr/local/bin/entrypoint"]
 
         """
       return

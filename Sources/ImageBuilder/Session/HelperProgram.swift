@@ -1,0 +1,122 @@
+import CLinux
+import Glibc
+import LinuxSystem
+import OCI
+
+/// Programs of the machine that do what we have no library for.
+enum HelperProgram {
+  /// Where the standard output of one goes.
+  enum Output {
+    case nowhere
+    case file(String)
+    /// Called with what comes, in order; when it throws, the program is killed.
+    case reader(([UInt8]) throws(BuildError) -> Void)
+  }
+
+  /// What one may take of the machine.
+  struct Limits: Sendable {
+    var time = Duration.seconds(1800)
+    /// Of every single file that it writes.
+    var fileBytes = UInt64(Download.bytesMax)
+  }
+
+  private struct Outcome {
+    /// `nil` when it had to be killed.
+    var status: ExitStatus?
+    var refusal: BuildError?
+    var tail: [String]
+  }
+
+  /// Runs one to its end. When that does not come in time, or the task is cancelled, it is killed with what it started.
+  ///
+  /// - Parameters:
+  ///   - build: whose it is.
+  ///   - missing: what to say when it is not installed.
+  static func run(
+    _ program: String, _ arguments: [String], output: Output = .nowhere, environment: [String: String] = [:],
+    limits: Limits = Limits(), of build: BuildFolder, missing: String
+  ) async throws(BuildError) {
+    let outcome: Outcome
+    do throws(SystemError) {
+      outcome = try await execute(program, arguments, output, environment, limits, build)
+    } catch {
+      if error.errno == ENOENT, error.operation.hasPrefix("find \(program) ") {
+        throw BuildError(.unsupported, missing)
+      }
+      throw BuildError(error)
+    }
+    if Task.isCancelled { throw .cancelled }
+    if let refusal = outcome.refusal { throw refusal }
+    guard let status = outcome.status else {
+      throw BuildError(.network, "\(program) did not end within \(limits.time) and was killed")
+    }
+    guard status.isSuccess else {
+      let said = outcome.tail.joined(separator: "\n")
+      throw BuildError(.network, "\(program): \(said.isEmpty ? status.description : said)")
+    }
+  }
+
+  private static func execute(
+    _ program: String, _ arguments: [String], _ output: Output, _ environment: [String: String], _ limits: Limits,
+    _ build: BuildFolder
+  ) async throws(SystemError) -> Outcome {
+    let deadline = ContinuousClock.now + limits.time
+    var ours: [Int32] = []
+    defer { for fd in ours { close(fd) } }
+    let errors = try Pipe()
+    ours.append(errors.writeEnd)
+    let errorReader = try AsyncDescriptor(owning: errors.readEnd)
+    var descriptors = [Subprocess.Mapping(from: errors.writeEnd, to: 2)]
+    var reader: AsyncDescriptor?
+    switch output {
+    case .nowhere: break
+    case .file(let path):
+      let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+      guard file >= 0 else { throw SystemError.last("create \(path)") }
+      ours.append(file)
+      descriptors.append(.init(from: file, to: 1))
+    case .reader:
+      let pipe = try Pipe()
+      ours.append(pipe.writeEnd)
+      reader = try AsyncDescriptor(owning: pipe.readEnd)
+      descriptors.append(.init(from: pipe.writeEnd, to: 1))
+    }
+    let process = try Subprocess.spawn(
+      program, arguments, environment: Subprocess.defaultEnvironment.merging(environment) { _, new in new },
+      descriptors: descriptors, newSession: true)
+    // It has hardly begun; what it starts inherits the limit.
+    _ = clinux_limit_file_size(process.pid, limits.fileBytes)
+    for fd in ours { close(fd) }
+    ours = []
+    try? await blocking { () throws(BuildError) in build.adopt(process.pid) }
+
+    let tail = OutputTail()
+    async let said: Void = collect(errorReader, into: tail, deadline: deadline)
+    var outcome = Outcome(status: nil, refusal: nil, tail: [])
+    if let reader, case .reader(let body) = output {
+      do throws(BuildError) {
+        while let bytes = try? await reader.read(deadline: deadline), !bytes.isEmpty { try body(bytes) }
+      } catch {
+        outcome.refusal = error
+      }
+    }
+    if outcome.refusal == nil { outcome.status = await process.wait(deadline: deadline) }
+    if outcome.status == nil {
+      kill(-process.pid, SIGKILL)
+      process.signal(SIGKILL)
+      // Cancelled or not: what it writes to must not go before it does.
+      _ = await Task { await process.wait(deadline: .now + .seconds(5)) }.value
+    }
+    // What it left behind may hold the pipe: what is in it is enough.
+    errorReader.drain()
+    await said
+    outcome.tail = tail.lines
+    return outcome
+  }
+
+  private static func collect(
+    _ reader: AsyncDescriptor, into tail: OutputTail, deadline: ContinuousClock.Instant
+  ) async {
+    while let bytes = try? await reader.read(deadline: deadline), !bytes.isEmpty { tail.append(bytes) }
+  }
+}
