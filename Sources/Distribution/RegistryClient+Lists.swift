@@ -92,15 +92,20 @@ extension RegistryClient {
   ) async throws(DistributionError) {
     var call = first
     var seen = Set<HTTPURL>()
+    var bytesTotal = 0
     for _ in 0..<max(1, configuration.limits.pages) {
-      let (json, next, context) = try await transport.perform(call, credentials: credentials) {
+      let (json, bytes, next, context) = try await transport.perform(call, credentials: credentials) {
         [configuration] (response, context) throws(DistributionError) in
         let bytes = try await Self.collect(response, configuration, context)
         guard let json = try? JSON.parse(bytes, depthMax: 32), json.object != nil else {
           throw context.invalid("what comes is no JSON object; is this a registry?")
         }
         let next = try Self.nextPage(response, context)
-        return (json, next, context)
+        return (json, bytes.count, next, context)
+      }
+      bytesTotal += bytes
+      guard bytesTotal <= configuration.limits.list else {
+        throw context.invalid("the list has more than \(configuration.limits.list) bytes", code: .limitExceeded)
       }
       try add(json, context)
       guard let next else { return }

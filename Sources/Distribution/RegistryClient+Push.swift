@@ -138,11 +138,15 @@ private final class PushTransfer: Sendable {
         }
         guard withReferrers else { continue }
         let (store, source) = (store, source)
-        let list = try await client.blocking.run(label) { () throws(OCIError) in
-          try store.referrers(to: record.digest, in: source)
-        }
-        for referrer in list where try count(referrer.digest) {
-          if let record = try await self.record(.digest(referrer.digest)) { referrers.append(record) }
+        var mark: Int64? = 0
+        while let after = mark {
+          let page = try await client.blocking.run(label) { () throws(OCIError) in
+            try store.referrers(to: record.digest, in: source, after: after)
+          }
+          for referrer in page.descriptors where try count(referrer.digest) {
+            if let record = try await self.record(.digest(referrer.digest)) { referrers.append(record) }
+          }
+          mark = page.next
         }
       }
       items += found.reversed()

@@ -13,7 +13,7 @@ public struct RegistryClientConfiguration: Sendable {
     public var tls: Duration = .seconds(15)
     /// From the end of the request to the answer's head. Registries verify a blob before they answer its upload.
     public var head: Duration = .seconds(120)
-    /// For a whole manifest, list, token or error. A blob has no such bound, only `idle`.
+    /// For a whole manifest, list, token or error. A blob has no such bound, only `idle` and `Limits.rateMin`.
     public var document: Duration = .seconds(120)
     /// Without a byte in either direction while one is waited for.
     public var idle: Duration = .seconds(60)
@@ -42,6 +42,11 @@ public struct RegistryClientConfiguration: Sendable {
     public var manifestsPerTransfer = 10_000
     /// What a stream keeps of an answer before it stops reading from the network. In bytes.
     public var streamBuffer = 512 << 10
+    /// Bytes per second that an answer's body has to bring while it is waited for, taken over `Deadlines.idle`: a peer
+    /// that sends a byte now and then is one that hangs.
+    public var rateMin = 1 << 10
+    /// Of all pages of one list together. In bytes.
+    public var list = 64 << 20
     /// `nil`: a blob is uploaded by one PUT; else by chunks of this many bytes.
     public var uploadChunk: Int?
 

@@ -31,6 +31,7 @@ struct RequestContext: Sendable {
         case .head: "no answer came"
         case .body: "the answer did not end"
         case .idle: "nothing moved"
+        case .pace: "next to nothing came"
         }
       return DistributionError(.timeout, "\(host): \(doing) within \(GoDuration.format(limit)) for \(subject)")
     case .closed(let isAnswered):

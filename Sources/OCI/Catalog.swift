@@ -123,6 +123,15 @@ final class Catalog: @unchecked Sendable {
     return result
   }
 
+  /// Rows one by one, as long as `read` wants more. The same statement must not be used inside of `read`.
+  func each(_ sql: String, _ values: Value..., read: (Statement) throws(OCIError) -> Bool) throws(OCIError) {
+    let statement = try prepared(sql, values)
+    defer { statement.reset() }
+    while try sqlite({ () throws(SQLiteError) in try statement.step() }) {
+      guard try read(statement) else { return }
+    }
+  }
+
   func execute(_ sql: String) throws(OCIError) { try sqlite { () throws(SQLiteError) in try connection.execute(sql) } }
 
   /// Several statements that see one state.
@@ -194,6 +203,7 @@ final class Catalog: @unchecked Sendable {
           .corrupt,
           "\(path) has the format \(format), this program reads \(Catalog.formatVersion); use a newer program")
       }
+      try execute(Catalog.additions)
       try execute("COMMIT")
     } catch {
       if connection.isInTransaction { try? execute("ROLLBACK") }

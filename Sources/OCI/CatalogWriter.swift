@@ -190,7 +190,10 @@ extension Catalog {
     ) { row in row.integer(0) } ?? 0
   }
 
-  func checkQuota(of repository: Repository, adding bytes: Int64) throws(OCIError) {
+  /// - Parameter unfinished: bytes below a prefix that are not stored yet.
+  func checkQuota(
+    of repository: Repository, adding bytes: Int64, unfinished: (_ prefix: String) -> Int64 = { _ in 0 }
+  ) throws(OCIError) {
     let quotas = try all(
       """
       SELECT prefix, bytes FROM quota WHERE host = ?1
@@ -198,12 +201,12 @@ extension Catalog {
       """, Value(repository.host), Value(repository.path)
     ) { row in (prefix: row.text(0), max: row.integer(1)) }
     for quota in quotas {
-      let used = try usage(host: repository.host, prefix: quota.prefix)
+      let used = try usage(host: repository.host, prefix: quota.prefix) + unfinished(quota.prefix)
       guard used + bytes <= quota.max else {
         let whose = quota.prefix.isEmpty ? "of all repositories" : "of \(quota.prefix)"
         throw OCIError(
           .quotaExceeded,
-          "\(repository) would have \(used + bytes) bytes, but the quota \(whose) allows \(quota.max); "
+          "there would be \(used + bytes) bytes, but the quota \(whose) allows \(quota.max); "
             + "delete tags that are not needed, or ask for a larger quota")
       }
     }

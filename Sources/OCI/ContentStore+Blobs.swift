@@ -15,6 +15,18 @@ extension ContentStore {
     }
   }
 
+  /// The one digest that is known and begins so; `nil` when there is none, or several.
+  /// - Parameter prefix: `sha512:` and hexadecimal digits.
+  public func digest(startingWith prefix: String) throws(OCIError) -> Digest? {
+    let found = try readers.read { (catalog: Catalog) throws(OCIError) in
+      // 'g' comes after all digits.
+      try catalog.all("SELECT digest FROM blob WHERE digest >= ?1 AND digest < ?1 || 'g' LIMIT 2", .init(prefix)) {
+        (row) throws(OCIError) in try catalog.digest(row, 0)
+      }
+    }
+    return found.count == 1 ? found[0] : nil
+  }
+
   /// Opens a blob; `nil` when it is not here.
   public func openBlob(_ digest: Digest) throws(OCIError) -> BlobFile? {
     guard let size = try blobSize(digest) else { return nil }

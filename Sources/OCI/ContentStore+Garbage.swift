@@ -13,8 +13,6 @@ public struct GarbageOptions: Sendable, Equatable {
   public var unreferencedGrace: Duration = .seconds(24 * 3600)
   /// How long what has been deleted or collected can be restored.
   public var trashPeriod: Duration = .seconds(24 * 3600)
-  /// How long an upload waits for its next piece.
-  public var uploadIdleMax: Duration = .seconds(24 * 3600)
 
   public init() {}
 }
@@ -63,7 +61,7 @@ extension ContentStore {
     try deleteBlobs(before: now - options.trashPeriod.microseconds, &report)
     try forgetRows()
     try sweepFiles()
-    report.uploadsRemoved = removeIdleUploads(before: now - options.uploadIdleMax.microseconds)
+    report.uploadsRemoved = removeIdleUploads()
     report.layersRemoved = try removeUnpacked()
     return report
   }
@@ -131,7 +129,8 @@ extension ContentStore {
 
   // MARK: Links
 
-  private static let isUnneededLink = """
+  /// Holds for a link that was not touched after `?1` and that no manifest of its repository needs.
+  static let isUnneededLink = """
     link.touched <= ?1
     AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.blob = link.blob)
     AND NOT EXISTS (

@@ -67,7 +67,10 @@ extension ContentStore {
           """, .init(blob)
         ) { row in (row.integer(0), row.text(1), row.integer(2)) }
       }
-      for name in names { try transaction.removeTag(name.tag, in: name.repository) }
+      for name in names {
+        try transaction.note(deletionOf: name.tag, in: name.repository)
+        try transaction.removeTag(name.tag, in: name.repository)
+      }
       var places = Set(names.map(\.repository))
       if only == nil {
         places.formUnion(

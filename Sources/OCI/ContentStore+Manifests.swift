@@ -126,27 +126,51 @@ extension ContentStore {
     return record
   }
 
-  /// Descriptors of the manifests whose `subject` is `digest` (distribution-spec, "Listing Referrers"), in the order of
-  /// their digests. The subject need not be there.
+  /// Some of the manifests about another one.
+  public struct ReferrerPage: Sendable, Equatable {
+    public var descriptors: [Descriptor] = []
+    /// After what the next page begins; `nil` when there is none.
+    public var next: Int64?
+
+    public init() {}
+  }
+
+  /// Descriptors of the manifests whose `subject` is `digest` (distribution-spec, "Listing Referrers"), in the order in
+  /// which they became known. The subject need not be there.
+  ///
+  /// No more is read than what is given back: the index has this order.
+  /// - Parameters:
+  ///   - after: `next` of the page before.
+  ///   - bytesMax: about how long the descriptors may be as JSON; the first one is given in any case.
   public func referrers(
-    to digest: Digest, in repository: Repository, artifactType: String? = nil
-  ) throws(OCIError) -> [Descriptor] {
+    to digest: Digest, in repository: Repository, artifactType: String? = nil, after: Int64 = 0,
+    bytesMax: Int = 3 << 20
+  ) throws(OCIError) -> ReferrerPage {
     try readers.read { (catalog: Catalog) throws(OCIError) in
-      guard let id = try catalog.repositoryID(repository), let subject = try catalog.blobID(digest) else { return [] }
-      return try catalog.all(
-        """
-        SELECT blob.digest, blob.size, media_type, artifact_type, annotations
-          FROM manifest JOIN blob ON blob.id = manifest.blob
-          WHERE subject = ?1 AND repository = ?2 AND manifest.trashed IS NULL
-            AND (?3 IS NULL OR artifact_type = ?3)
-          ORDER BY blob.digest
-        """, .init(subject), .init(id), .init(artifactType)
+      var page = ReferrerPage()
+      guard let id = try catalog.repositoryID(repository), let subject = try catalog.blobID(digest) else { return page }
+      var bytes = 0
+      var last = after
+      try catalog.each(
+        Catalog.referrersQuery, .init(subject), .init(id), .init(artifactType), .init(after)
       ) { (row) throws(OCIError) in
-        Descriptor(
-          mediaType: row.text(2), digest: try catalog.digest(row, 0), size: row.integer(1),
-          annotations: row.isNull(4) ? [:] : strings(try? JSON.parse(Array(row.text(4).utf8))),
-          artifactType: row.isNull(3) ? nil : row.text(3))
+        let (mediaType, annotations) = (row.text(2), row.isNull(4) ? "" : row.text(4))
+        let artifactType = row.isNull(3) ? nil : row.text(3)
+        // With the digest, the size, and the names of the members.
+        bytes += mediaType.utf8.count + annotations.utf8.count + (artifactType?.utf8.count ?? 0) + 256
+        guard bytes <= bytesMax || page.descriptors.isEmpty else {
+          page.next = last
+          return false
+        }
+        page.descriptors.append(
+          Descriptor(
+            mediaType: mediaType, digest: try catalog.digest(row, 0), size: row.integer(1),
+            annotations: annotations.isEmpty ? [:] : strings(try? JSON.parse(Array(annotations.utf8))),
+            artifactType: artifactType))
+        last = row.integer(5)
+        return true
       }
+      return page
     }
   }
 
@@ -166,10 +190,24 @@ extension ContentStore {
         "SELECT name FROM tag WHERE blob = ?1 AND repository = ?2", .init(row.blob), .init(row.repository)
       ) { row in row.text(0) }
       if let tag = tags.first(where: isImmutable) { throw Transaction.immutable(tag) }
+      for reference in tags + [digest.description] {
+        try transaction.note(deletionOf: reference, in: row.repository)
+      }
       try transaction.trash(row.blob, in: row.repository, tags: tags)
       return true
     }
   }
+}
+
+extension Catalog {
+  /// Walks along the index on subjects, which ends with the blob.
+  static let referrersQuery = """
+    SELECT blob.digest, blob.size, media_type, artifact_type, annotations, manifest.blob
+      FROM manifest INDEXED BY manifest_subject JOIN blob ON blob.id = manifest.blob
+      WHERE subject = ?1 AND repository = ?2 AND manifest.blob > ?4 AND manifest.trashed IS NULL
+        AND (?3 IS NULL OR artifact_type = ?3)
+      ORDER BY manifest.blob
+    """
 }
 
 /// A manifest as the catalog wants it.

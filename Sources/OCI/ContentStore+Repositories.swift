@@ -7,7 +7,7 @@ import Wire
 extension ContentStore {
   /// A blob of a repository that was asked for is kept for the collection's whole grace from then on; this is how often
   /// that is written down.
-  private static var touchInterval: Int64 { 300_000_000 }
+  static var touchInterval: Int64 { 300_000_000 }
 
   // MARK: Blobs of a repository
 
@@ -30,6 +30,28 @@ extension ContentStore {
       try transaction.link(blob, in: try transaction.repositoryID(repository))
       return true
     }
+  }
+
+  /// As `link(_:in:from:)`, from any repository of our own registry that may be read.
+  public func link(
+    _ digest: Digest, in repository: Repository, fromAny mayRead: (_ path: String) -> Bool
+  ) throws(OCIError) -> Bool {
+    var source: String?
+    try readers.read { (catalog: Catalog) throws(OCIError) in
+      try catalog.each(
+        """
+        SELECT path FROM blob JOIN link ON link.blob = blob.id JOIN repository ON repository.id = link.repository
+          WHERE blob.digest = ?1 AND blob.state = 1 AND repository.host = ''
+        """, .init(digest)
+      ) { row in
+        let path = row.text(0)
+        if mayRead(path) { source = path }
+        return source == nil
+      }
+    }
+    return try source.map { (path) throws(OCIError) in
+      try link(digest, in: repository, from: Repository(path: path))
+    } ?? false
   }
 
   /// Whether the repository has the blob. It is then kept for the collection's grace, so that a manifest can refer to it.
@@ -148,6 +170,7 @@ extension ContentStore {
         "SELECT 1 FROM tag WHERE repository = ?1 AND name = ?2", .init(id), .init(tag))
       guard isThere else { return false }
       guard !isImmutable(tag) else { throw Transaction.immutable(tag) }
+      try transaction.note(deletionOf: tag, in: id)
       return try transaction.removeTag(tag, in: id)
     }
   }
@@ -156,13 +179,8 @@ extension ContentStore {
   public func tags(in repository: Repository, after: String? = nil, limit: Int) throws(OCIError) -> [String] {
     try readers.read { (catalog: Catalog) throws(OCIError) in
       guard let id = try catalog.repositoryID(repository) else { return [] }
-      // The index has this order: a page costs the same wherever it is.
       return try catalog.all(
-        """
-        SELECT name FROM tag
-          WHERE repository = ?1 AND name COLLATE NOCASE >= ?2 AND (name COLLATE NOCASE > ?2 OR name > ?2)
-          ORDER BY name COLLATE NOCASE, name LIMIT ?3
-        """, .init(id), .init(after ?? ""), .init(Int64(limit))
+        Catalog.tagsQuery, .init(id), .init(after ?? ""), .init(Int64(limit))
       ) { row in row.text(0) }
     }
   }
@@ -232,6 +250,7 @@ extension ContentStore {
 
   /// Sets all quotas, for all processes. A quota that is exceeded already only refuses more.
   public func setQuotas(_ quotas: [RepositoryQuota]) throws(OCIError) {
+    hasQuotas.store(!quotas.isEmpty, ordering: .relaxed)
     guard Set(try self.quotas().map(\.description)) != Set(quotas.map(\.description)) else { return }
     try writer.perform { (transaction: Transaction) throws(OCIError) in
       try transaction.catalog.run("DELETE FROM quota")
@@ -243,13 +262,24 @@ extension ContentStore {
     }
   }
 
-  /// Throws `quotaExceeded` when the repository may not have that many bytes more: before they are sent. The exact check
-  /// is made when they are stored.
+  /// Throws `quotaExceeded` when the repository may not have that many bytes more, unfinished uploads included. What is
+  /// stored in the end is checked again with the change that stores it.
   public func checkQuota(of repository: Repository, adding bytes: Int64) throws(OCIError) {
     try readers.read { (catalog: Catalog) throws(OCIError) in
-      try catalog.checkQuota(of: repository, adding: bytes)
+      try catalog.checkQuota(of: repository, adding: bytes) { prefix in
+        unfinishedBytes(host: repository.host, prefix: prefix)
+      }
     }
   }
+}
+
+extension Catalog {
+  /// Walks along the index, which has this order: a page costs the same wherever it is.
+  static let tagsQuery = """
+    SELECT name FROM tag
+      WHERE repository = ?1 AND name COLLATE NOCASE >= ?2 AND (name COLLATE NOCASE > ?2 OR name > ?2)
+      ORDER BY name COLLATE NOCASE, name LIMIT ?3
+    """
 }
 
 extension RepositoryQuota: CustomStringConvertible {

@@ -11,7 +11,7 @@ import Wire
 /// ROOT/blobs/sha256/HEX      every blob, verified before it got its name
 /// ROOT/catalog.db            repositories, tags, manifests, leases (SQLite)
 /// ROOT/unpacked/HEX/fs       a layer's files, ready as an overlay's lower layer; HEX is its diffID
-/// ROOT/uploads/ID            uploads that are not finished; they survive a restart
+/// ROOT/uploads/ID-OWNER      uploads that are not finished; they survive a restart
 /// ROOT/work/                 what is being made; what a dead process left is removed by the next one
 /// ROOT/quarantine/           blobs whose bytes were found to be wrong
 /// ROOT/changes/names         replaced, by a rename, after tags or manifests came, went or moved
@@ -35,8 +35,10 @@ public final class ContentStore: Sendable {
   let readers: ReadPool
   let writer: CatalogWriter
   let manifests = ManifestCache(bytesMax: 32 << 20)
-  let uploads = Mutex<[String: Upload]>([:])
+  let uploads = Mutex(UploadTable())
   let needsSweep = Atomic<Bool>(true)
+  /// Whether there may be quotas: as long as nobody here has said that there are none.
+  let hasQuotas = Atomic<Bool>(true)
   private let workspace = Mutex<Workspace?>(nil)
   private let staged = Atomic<Int>(0)
 
@@ -94,7 +96,7 @@ public final class ContentStore: Sendable {
   public func close() {
     writer.close()
     readers.close()
-    uploads.withLock { $0 = [:] }
+    uploads.withLock { $0.open = [:] }
   }
 
   // MARK: Names

@@ -24,6 +24,8 @@ public struct OCIError: Error, Sendable, Equatable, CustomStringConvertible {
     case limitExceeded
     /// The repository's quota does not allow more bytes. Nothing was stored.
     case quotaExceeded
+    /// Unfinished uploads are too many, or have too many bytes. Nothing was stored.
+    case tooManyUploads
     /// The tag is there already, for another manifest, and may not move or go.
     case tagImmutable
     /// Bytes of an upload that do not begin where the upload ends.

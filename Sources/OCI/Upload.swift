@@ -6,7 +6,8 @@ import Wire
 /// A blob that comes into a repository piece by piece, over several requests and over restarts of the server.
 ///
 /// Thread safe; what two threads append at the same time is told apart by the offsets they give. The bytes in its file
-/// are all its state, so that nothing of it has to be made durable before it is finished.
+/// and the file's name are all its state, so that nothing of it has to be made durable before it is finished. One that
+/// was closed meanwhile is hashed at its end, once, and not each time that it is opened again.
 public final class Upload: Sendable {
   public let id: String
   public let repository: Repository
@@ -18,8 +19,9 @@ public final class Upload: Sendable {
   private let state: Mutex<State>
 
   private struct State {
-    var hasher: DigestHasher
-    var algorithm: Digest.Algorithm
+    /// `nil` when it does not know all the bytes.
+    var hasher: DigestHasher?
+    let algorithm: Digest.Algorithm
     var offset: Int64
     var isFinished = false
     /// Its file is on the way to become a blob, and must stay as it is.
@@ -46,10 +48,9 @@ public final class Upload: Sendable {
     // Whoever held the lock before may have removed it.
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_nlink > 0 else { return nil }
-    if !creating {
-      let hasher = try store.hasher(of: descriptor, path, algorithm)
+    if status.st_size > 0 {
       state.withLock { state in
-        state.hasher = hasher
+        state.hasher = nil
         state.offset = Int64(status.st_size)
       }
     }
@@ -62,22 +63,32 @@ public final class Upload: Sendable {
   public var offset: Int64 { state.withLock { $0.offset } }
 
   /// Appends bytes.
-  /// - Parameter at: where the sender says that they begin.
+  /// - Parameters:
+  ///   - at: where the sender says that they begin.
+  ///   - isFree: they are in the repository already, so that no quota has to have room for them.
   /// - Throws: `outOfOrder` when that is not where the upload ends; `notFound` when it has been finished or cancelled;
-  ///   `busy` while it is being finished. After `diskFull` the upload ends where it ended before.
-  public func append(_ bytes: UnsafeRawBufferPointer, at: Int64? = nil) throws(OCIError) {
+  ///   `busy` while it is being finished. After `diskFull`, `quotaExceeded` and `tooManyUploads` the upload ends where
+  ///   it ended before.
+  public func append(_ bytes: UnsafeRawBufferPointer, at: Int64? = nil, isFree: Bool = false) throws(OCIError) {
     let failure: OCIError? = state.withLock { state in
       if let refusal = refusal(state) { return refusal }
       if let at, at != state.offset {
         return OCIError(
           .outOfOrder, "the bytes begin at \(at), but the upload \(id) has \(state.offset) bytes so far")
       }
+      guard let store else { return OCIError(.closed, "the image store is closed") }
+      do throws(OCIError) {
+        try store.reserve(Int64(bytes.count), for: self, isFree: isFree)
+      } catch {
+        return error
+      }
       let code = DurableFile.writeAll(descriptor, bytes)
       guard code == 0 else {
+        store.giveBack(Int64(bytes.count), of: self)
         _ = ftruncate(descriptor, Int(state.offset))
         return OCIError(SystemError("write the upload \(id)", errno: code))
       }
-      state.hasher.update(bytes)
+      state.hasher?.update(bytes)
       state.offset += Int64(bytes.count)
       return nil
     }
@@ -104,11 +115,13 @@ public final class Upload: Sendable {
     var isDone = false
     defer { if !isDone { state.withLock { $0.isFinishing = false } } }
     guard let store else { throw OCIError(.closed, "the image store is closed") }
-    var staged = StagedFile(
-      path: path, descriptor: descriptor, digest: snapshot.hasher.finish(), size: snapshot.offset)
-    if snapshot.algorithm != digest.algorithm {
-      staged.digest = try store.hash(descriptor, path, digest.algorithm)
+    let content: Digest
+    if snapshot.algorithm == digest.algorithm, let hasher = snapshot.hasher {
+      content = hasher.finish()
+    } else {
+      content = try store.hash(descriptor, path, digest.algorithm)
     }
+    let staged = StagedFile(path: path, descriptor: descriptor, digest: content, size: snapshot.offset)
     guard staged.digest == digest else {
       isDone = true
       end()
@@ -153,7 +166,7 @@ public final class Upload: Sendable {
     forget()
   }
 
-  private func forget() { store?.uploads.withLock { $0[id] = nil } }
+  private func forget() { store?.forget(self) }
 
   /// Why nothing can be done with it; `nil` when something can.
   private func refusal(_ state: State) -> OCIError? {

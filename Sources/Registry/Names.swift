@@ -57,10 +57,15 @@ enum Names {
     return count > 0 && count <= tagBytesMax
   }
 
-  /// The subject of a referrers tag: `sha256-HEX` names `sha256:HEX` ("Referrers Tag Schema").
-  static func subject(ofReferrersTag tag: String) -> Digest? {
-    guard let dash = tag.firstIndex(of: "-") else { return nil }
-    return Digest(tag[..<dash] + ":" + tag[tag.index(after: dash)...])
+  /// The subject of a referrers tag, or the front of it: `sha256-HEX` names `sha256:HEX`, and `sha512-HEX` with the first
+  /// 64 digits a longer one ("Referrers Tag Schema").
+  static func subject(ofReferrersTag tag: String) -> String? {
+    guard let dash = tag.firstIndex(of: "-"), let algorithm = Digest.Algorithm(rawValue: String(tag[..<dash])) else {
+      return nil
+    }
+    let hex = tag[tag.index(after: dash)...]
+    let isHex = hex.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    return isHex && hex.utf8.count == 64 ? "\(algorithm.rawValue):\(hex)" : nil
   }
 }
 

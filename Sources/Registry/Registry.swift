@@ -28,7 +28,6 @@ public final class Registry: Sendable {
   let events: EventQueue
   let replicator: Replicator
   let pullThrough: PullThrough
-  let recent = RecentBlobs()
 
   private let group: any EventLoopGroup
   private let ownGroup: MultiThreadedEventLoopGroup?
@@ -136,6 +135,7 @@ public final class Registry: Sendable {
       return state.server
     }
     server?.setLimits(configuration.limits)
+    pullThrough.review()
     changes.continuation.yield()
     logger.notice("configuration reloaded")
   }
@@ -147,9 +147,13 @@ public final class Registry: Sendable {
     if ["127.0.0.1", "::1", "0.0.0.0", "::"].contains(configuration.host) { hosts = ["localhost", "127.0.0.1"] }
     for host in hosts { names.append("\(host):\(port)") }
     let quotas = configuration.quotas.map { RepositoryQuota(prefix: $0.prefix, bytesMax: $0.bytesMax) }
+    let limits = UploadLimits(configuration.limits)
+    let listeners = Set(configuration.replicas.filter(\.deletions).map(\.name))
     try await blocking { [content, names] () throws(OCIError) in
       try content.setRegistryHosts(names)
       try content.setQuotas(quotas)
+      try content.setDeletionListeners(listeners)
+      content.setUploadLimits(limits)
     }
   }
 
@@ -160,6 +164,7 @@ public final class Registry: Sendable {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await self.events.run() }
         group.addTask { try await self.replicator.run() }
+        group.addTask { try await self.pullThrough.evict { self.configuration.limits.upstreamBytesMax } }
         group.addTask { try await self.keepUp() }
         try await group.waitForAll()
       }
@@ -226,6 +231,15 @@ public final class Registry: Sendable {
     } catch {
       throw RegistryConfigurationError("the registry's token key: \(error)")
     }
+  }
+}
+
+extension UploadLimits {
+  fileprivate init(_ limits: RegistryConfiguration.Limits) {
+    self.init()
+    (countMax, repositoryCountMax) = (limits.uploadsMax, limits.repositoryUploadsMax)
+    (bytesMax, repositoryBytesMax) = (limits.uploadBytesMax, limits.repositoryUploadBytesMax)
+    idleMax = limits.uploadLifetime
   }
 }
 

@@ -151,6 +151,11 @@ extension RegistryConfiguration {
       limits.manifestBytesMax = Int(value)
     }
     if let value = try item.bytes("blobBytes") { limits.blobBytesMax = value }
+    if let value = try item.int("uploads") { limits.uploadsMax = Int(clamping: max(1, value)) }
+    if let value = try item.int("repositoryUploads") { limits.repositoryUploadsMax = Int(clamping: max(1, value)) }
+    if let value = try item.bytes("uploadBytes") { limits.uploadBytesMax = value }
+    if let value = try item.bytes("repositoryUploadBytes") { limits.repositoryUploadBytesMax = value }
+    if let value = try item.bytes("upstreamBytes") { limits.upstreamBytesMax = value }
     if let value = try item.duration("idle", 1...3600) { limits.idle = value }
     if let value = try item.duration("stall", 1...3600) { limits.stall = value }
     if let value = try item.duration("uploadLifetime", 60...31_536_000) { limits.uploadLifetime = value }
@@ -215,6 +220,7 @@ extension RegistryConfiguration {
     }
     if let globs = try item.globs("repositories") { replica.repositories = globs }
     if let globs = try item.globs("tags") { replica.tags = globs }
+    if let deletions = try item.bool("deletions") { replica.deletions = deletions }
     (replica.username, replica.password) = try credentials(&item, folder: folder)
     try item.finish()
     return replica

@@ -80,6 +80,8 @@ public struct RegistryConfiguration: Sendable, Equatable {
     public var path: String = ""
     public var repositories: [Glob] = [Glob("**")]
     public var tags: [Glob] = [Glob("*")]
+    /// What is deleted here is deleted there.
+    public var deletions = false
     public var username: String?
     public var password: String?
 
@@ -156,6 +158,13 @@ public struct RegistryConfiguration: Sendable, Equatable {
     /// 4 MiB, as the specification asks to accept.
     public var manifestBytesMax = 4 << 20
     public var blobBytesMax: Int64 = 1 << 40
+    /// Unfinished uploads: how many there may be in all and in one repository, and their bytes.
+    public var uploadsMax = 10_000
+    public var repositoryUploadsMax = 1000
+    public var uploadBytesMax: Int64 = 1 << 40
+    public var repositoryUploadBytesMax: Int64 = 1 << 40
+    /// What is kept of upstream registries.
+    public var upstreamBytesMax: Int64 = 100 << 30
     /// A connection without a complete request head for so long is closed.
     public var idle = Duration.seconds(75)
     /// A body that brings, or a client that takes, next to nothing for so long is given up.

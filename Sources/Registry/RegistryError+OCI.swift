@@ -19,6 +19,8 @@ extension RegistryError {
     case .unsupported: self.init(.manifestInvalid, "manifest not supported: \(error.message)")
     case .limitExceeded: self.init(.sizeInvalid, error.message, status: 413)
     case .quotaExceeded: self.init(.denied, "quota exceeded: \(error.message)")
+    case .tooManyUploads:
+      self.init(.tooManyRequests, error.message, headers: [RegistryError.Header("Retry-After", "60")])
     case .tagImmutable: self.init(.denied, "tag is immutable: \(error.message)")
     case .outOfOrder: self.init(.rangeInvalid, "the chunk does not begin where the upload ends")
     case .busy: self.init(.blobUploadInvalid, "another request is working on it; try again", status: 409)

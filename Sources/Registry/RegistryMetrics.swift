@@ -9,6 +9,7 @@ struct RegistryMetrics: Sendable {
   let sent: Counter
   let denied: Counter
   let upstreamHits: Counter
+  let evicted: Counter
   let events: Counter
   let replications: Counter
   let replicaQueue: Gauge
@@ -30,6 +31,9 @@ struct RegistryMetrics: Sendable {
     upstreamHits = metrics.counter(
       "apus_registry_upstream_requests_total", help: "Requests below a prefix of an upstream registry.",
       labels: ["result"])
+    evicted = metrics.counter(
+      "apus_registry_evicted_bytes_total", help: "Bytes of upstream registries' blobs deleted to keep within the bound."
+    )
     events = metrics.counter(
       "apus_registry_events_total", help: "Notifications by what became of them.", labels: ["result"])
     replications = metrics.counter(

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import OCI
 import Synchronization
 import Testing
 import Wire
@@ -172,6 +173,44 @@ func withServer(
       }
       #expect(body.code == .timeout)
     }
+  }
+
+  /// A peer that never falls silent, and never gets on: each attempt ends, and so does the whole.
+  @Test func tricklingServers() async throws {
+    let server = TestServer { _ in .trickle(length: 1 << 20) }
+    try await withServer(server) { port in
+      let client = makeClient {
+        $0.deadlines.idle = .milliseconds(200)
+        $0.limits.rateMin = 10_000
+        $0.retry.attempts = 2
+      }
+      let error = await failure { () throws(DistributionError) in
+        let stream = try await client.blob(Digest(of: [1]), in: repository(port))
+        while try await stream.next() != nil {}
+      }
+      #expect(error.code == .timeout)
+      #expect(error.message.contains("next to nothing came within 200ms"), "\(error)")
+      #expect(server.requests.withLock { $0.count } == 2)
+    }
+  }
+
+  @Test func pace() {
+    var pace = Pace()
+    func isFast(_ bytes: Int, _ waited: Duration) -> Bool {
+      pace.received(bytes)
+      return pace.waited(waited, window: .seconds(60), rateMin: 1000)
+    }
+    // A reader that takes its time: the peer was hardly waited for.
+    for _ in 0..<1000 {
+      let isFast = isFast(1, .milliseconds(1))
+      #expect(isFast)
+    }
+    pace = Pace()
+    // Each window by itself.
+    let windows = [
+      isFast(59_000, .seconds(59)), isFast(0, .seconds(1)), isFast(60_000, .seconds(60)), isFast(59_999, .seconds(60)),
+    ]
+    #expect(windows == [true, false, true, false])
   }
 
   /// A byte now and then keeps the connection alive, but not the request.

@@ -40,6 +40,8 @@ final class TestServer: Sendable {
     case hang
     /// A head and the first bytes, and then nothing more.
     case hangAfter(HTTPHeaders = [:], length: Int, [UInt8])
+    /// A byte every few milliseconds.
+    case trickle(length: Int)
     case close
     /// An answer after which the connection is closed without a warning.
     case respondThenClose(Int, HTTPHeaders = [:], [UInt8] = [])
@@ -189,6 +191,13 @@ final class TestServer: Sendable {
         context.channel.pipeline.context(handlerType: HTTPResponseEncoder.self).whenSuccess { encoder in
           encoder.writeAndFlush(NIOAny(ByteBuffer(string: text)), promise: nil)
           encoder.close(promise: nil)
+        }
+      case .trickle(let length):
+        start(200, [:], length, [7], channel)
+        channel.eventLoop.scheduleRepeatedTask(initialDelay: .milliseconds(5), delay: .milliseconds(5)) { task in
+          guard channel.isActive else { return task.cancel() }
+          channel.writeAndFlush(
+            HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(repeating: 7, count: 1))), promise: nil)
         }
       case .endless(let length, let sent):
         channel.write(

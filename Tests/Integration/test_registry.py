@@ -16,6 +16,7 @@ import subprocess
 import tarfile
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -198,8 +199,43 @@ def test_oras(registry, base):
         pulled = client.pull(target=f"{registry.host}/oras/artifact:1", outdir=out)
         assert open(pulled[0]).read() == "hello artifact"
         assert client.get_tags(f"{registry.host}/oras/artifact") == ["1"]
+        attach_and_discover(oras, client, registry, folder)
     finally:
         os.chdir(before)
+
+
+def attach_and_discover(oras, client, registry, folder):
+    """What `oras attach` and `oras discover` do, which this client has no commands for: a push with a subject, and the
+    list of referrers by the client's own requests."""
+    subject = digest(registry.get("/v2/oras/artifact/manifests/1", Accept=OCI)[2])
+    size = int(registry.request("HEAD", "/v2/oras/artifact/manifests/1", headers={"Accept": OCI})[1]["content-length"])
+    for kind in ("signature", "sbom"):
+        open(os.path.join(folder, f"{kind}.txt"), "w").write(f"a {kind}")
+        attached = client.push(
+            target=f"{registry.host}/oras/artifact:{kind}", files=[f"{kind}.txt:application/x-{kind}"],
+            subject=oras.oci.Subject(mediaType=OCI, digest=subject, size=size), manifest_annotations={"kind": kind})
+        assert attached.headers["OCI-Subject"] == subject
+
+    def discover(query=""):
+        answer = client.do_request(f"http://{registry.host}/v2/oras/artifact/referrers/{subject}{query}", "GET")
+        assert answer.status_code == 200 and answer.json()["mediaType"] == "application/vnd.oci.image.index.v1+json"
+        return answer
+
+    found = discover().json()["manifests"]
+    assert {entry["annotations"]["kind"] for entry in found} == {"signature", "sbom"}
+    kinds = {entry["artifactType"] for entry in found}
+    filtered = discover(f"?artifactType={urllib.parse.quote(kinds.pop(), safe='')}")
+    assert filtered.headers["OCI-Filters-Applied"] == "artifactType"
+    # What was discovered is pulled by its digest.
+    for entry in found:
+        kind = entry["annotations"]["kind"]
+        out = os.path.join(folder, f"out-{kind}")
+        os.makedirs(out)
+        pulled = client.pull(target=f"{registry.host}/oras/artifact@{entry['digest']}", outdir=out)
+        assert open(pulled[0]).read() == f"a {kind}"
+    # One that is deleted is in no list any more.
+    assert registry.request("DELETE", f"/v2/oras/artifact/manifests/{found[0]['digest']}")[0] == 202
+    assert [entry["digest"] for entry in discover().json()["manifests"]] == [found[1]["digest"]]
 
 
 def test_signing_in(base, archive):
@@ -268,7 +304,7 @@ def test_replica_and_notifications(base):
     target = Registry(os.path.join(base, "replica"), PORT + 4).start()
     source = Registry(os.path.join(base, "source"), PORT + 3, f"""
 replicas:
-  - {{registry: "{target.host}", path: mirror}}
+  - {{registry: "{target.host}", path: mirror, deletions: true}}
 notifications:
   - {{url: "http://127.0.0.1:{sink.server_port}/events", events: [push, delete]}}
 """).start()
@@ -285,6 +321,14 @@ notifications:
         target.start()
         source.start()
         wait_for("the replica catches up", lambda: target.get("/v2/mirror/prod/app/manifests/2", Accept=OCI)[0] == 200)
+        # Nor is a deletion.
+        target.stop()
+        assert source.request("DELETE", "/v2/prod/app/manifests/1")[0] == 202
+        source.kill()
+        target.start()
+        source.start()
+        wait_for("the replica deletes it", lambda: target.get("/v2/mirror/prod/app/manifests/1", Accept=OCI)[0] == 404)
+        assert target.get("/v2/mirror/prod/app/manifests/2", Accept=OCI)[0] == 200
     finally:
         source.stop()
         target.stop()
@@ -375,6 +419,66 @@ scrub: {interval: 1s}
             data = open(os.path.join(directory, name), "rb").read()
             assert digest(data, algorithm) == f"{algorithm}:{name}", "a blob that is not what its name says"
     print(f"{len(acknowledged)} pushes acknowledged")
+
+
+def test_full_disk(base):
+    """On a disk without space every push is refused as such and leaves nothing half stored; pulls go on; and with space
+    again, so do pushes."""
+    data = os.path.join(base, "small")
+    os.makedirs(data)
+    run("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", data)
+    registry = Registry(data, PORT + 8)
+    filler = os.path.join(data, "filler")
+    try:
+        registry.start()
+        kept = registry.push_image("full/app", "1", [os.urandom(1 << 20)])
+        uploads = os.path.join(data, "images/uploads")
+        large = os.urandom(80 << 20)
+        before = shutil.disk_usage(data).used
+        status, _, body = registry.request("POST", f"/v2/full/app/blobs/uploads/?digest={digest(large)}", large)
+        assert status == 507 and json.loads(body)["errors"][0]["code"] == "UNAVAILABLE", body
+        assert os.listdir(uploads) == [] and shutil.disk_usage(data).used < before + (1 << 20)
+        assert registry.request("HEAD", f"/v2/full/app/blobs/{digest(large)}")[0] == 404
+        # In pieces: what fitted is kept, and the client learns how much that is.
+        _, headers, _ = registry.request("POST", "/v2/full/app/blobs/uploads/", headers={"Content-Length": "0"})
+        location = headers["location"]
+        assert registry.request("PATCH", location, large)[0] == 507
+        status, headers, _ = registry.request("GET", location)
+        arrived = int(headers["range"].split("-")[1]) + 1
+        assert status == 204 and 0 < arrived < len(large)
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while file.write(bytes(1 << 12)):
+                    pass
+            except OSError:
+                pass
+        for _ in range(3):
+            small = os.urandom(5000)
+            status, _, body = registry.request("POST", f"/v2/full/app/blobs/uploads/?digest={digest(small)}", small)
+            assert status == 507, body
+            status, _, body = registry.request(
+                "PUT", "/v2/full/app/manifests/2", registry.get("/v2/full/app/manifests/1", Accept=OCI)[2] + b" " * 5000,
+                {"Content-Type": OCI})
+            assert status == 507, body
+        assert registry.get("/v2/full/app/manifests/2", Accept=OCI)[0] == 404
+        status, _, body = registry.get("/v2/full/app/manifests/1", Accept=OCI)
+        assert status == 200 and digest(body) == kept
+        for layer in json.loads(body)["layers"]:
+            assert digest(registry.get(f"/v2/full/app/blobs/{layer['digest']}")[2]) == layer["digest"]
+        # Space again.
+        os.remove(filler)
+        assert registry.request("DELETE", location)[0] == 204
+        registry.push_image("full/app", "2", [os.urandom(1 << 20)])
+        registry.kill()
+        registry.start()
+        for tag in ("1", "2"):
+            assert registry.get(f"/v2/full/app/manifests/{tag}", Accept=OCI)[0] == 200
+        directory = os.path.join(data, "images/blobs/sha256")
+        for name in os.listdir(directory):
+            assert digest(open(os.path.join(directory, name), "rb").read()) == f"sha256:{name}"
+    finally:
+        registry.stop()
+        run("umount", data)
 
 
 def test_memory_stays_flat(base):

@@ -403,17 +403,18 @@ extension ContentStore {
     let report = Content("sbom", layers: 1, subject: image.manifest, type: "application/sbom")
     // Before its subject.
     try store.push(signature, to: app)
-    #expect(try store.referrers(to: image.digest, in: app).map(\.digest) == [signature.digest])
+    #expect(try store.referrers(to: image.digest, in: app).descriptors.map(\.digest) == [signature.digest])
     try store.push(image, to: app, tags: ["1"])
     try store.push(report, to: app)
-    let all = try store.referrers(to: image.digest, in: app)
+    let all = try store.referrers(to: image.digest, in: app).descriptors
     #expect(Set(all.map(\.digest)) == [signature.digest, report.digest])
-    let found = try #require(try store.referrers(to: image.digest, in: app, artifactType: "application/sbom").first)
+    let found = try #require(
+      try store.referrers(to: image.digest, in: app, artifactType: "application/sbom").descriptors.first)
     #expect(found.digest == report.digest)
     #expect(found.artifactType == "application/sbom")
     #expect(found.annotations == ["seed": "sbom"])
     #expect(found.size == Int64(report.manifest.count))
-    #expect(try store.referrers(to: image.digest, in: Repository(path: "other")).isEmpty)
+    #expect(try store.referrers(to: image.digest, in: Repository(path: "other")).descriptors.isEmpty)
   }
 
   // MARK: Quotas
@@ -433,14 +434,22 @@ extension ContentStore {
     let upload = try store.beginUpload(in: next)
     try upload.append(big.layers[0])
     _ = try upload.finish(Digest(of: big.layers[0]))
+    // As many as there is room for; they are still there when there is more.
     let second = try store.beginUpload(in: next)
-    try second.append(big.layers[1])
+    try second.append(Array(big.layers[1][..<400]))
+    let early = #expect(throws: OCIError.self) { try second.append(Array(big.layers[1][400...])) }
+    #expect(early?.code == .quotaExceeded)
+    #expect(try store.upload(second.id, in: next)?.offset == 400)
+    // What was taken in without a look is looked at in the end.
+    try Array(big.layers[1][400...]).withUnsafeBytes { (rest) throws in
+      try second.append(UnsafeRawBufferPointer(rest), isFree: true)
+    }
     let error = #expect(throws: OCIError.self) { try second.finish(Digest(of: big.layers[1])) }
     #expect(error?.code == .quotaExceeded)
     #expect(try store.blobSize(Digest(of: big.layers[1])) == nil)
     #expect(!(try files()).contains(Digest(of: big.layers[1]).hex))
-    // The bytes are still there, for when there is room.
     #expect(try store.upload(second.id, in: next)?.offset == 1000)
+    try second.cancel()
     // What is there already may be put again, and other repositories are free.
     try store.putManifest(image.manifest, mediaType: MediaType.manifest, tags: ["2"], in: app)
     try store.push(big, to: Repository(path: "teams"), tags: ["1"])
@@ -592,7 +601,7 @@ extension ContentStore {
     #expect(try store.restoreFromTrash(image.digest) == false)
     #expect(try store.manifest(.tag("1"), in: app)?.digest == image.digest)
     #expect(try store.manifest(.tag("2"), in: app)?.digest == Content("new").digest)
-    #expect(try store.referrers(to: image.digest, in: app).map(\.digest) == [signature.digest])
+    #expect(try store.referrers(to: image.digest, in: app).descriptors.map(\.digest) == [signature.digest])
     for blob in image.blobs + signature.blobs { #expect(try store.isLinked(Digest(of: blob), in: app)) }
     _ = try store.deleteManifest(Content("new").digest, in: app)
     clock.advance(.seconds(100 * 3600))

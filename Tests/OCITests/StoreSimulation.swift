@@ -537,7 +537,7 @@ private final class StoreSimulation {
           other.manifest, mediaType: MediaType.manifest, digest: other.digest, limits: ImageLimits()
         ).record
         guard record.subject == digest, manifests[repository]?[other.digest] != nil else { continue }
-        let referrers = try store.referrers(to: digest, in: repository)
+        let referrers = try store.referrers(to: digest, in: repository).descriptors
         guard referrers.contains(where: { $0.digest == other.digest }) else {
           throw Violation(description: "\(repository) lost what is about \(digest)")
         }

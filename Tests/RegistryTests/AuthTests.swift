@@ -36,8 +36,6 @@ import Wire
     #expect(control.granted(asked, to: "alice")?.actions == ["pull", "push"])
     #expect(control.granted(asked, to: nil)?.actions == [])
     #expect(control.granted(Scope(type: "repository", name: "Bad", actions: ["pull"]), to: "alice") == nil)
-    #expect(control.allowsEverywhere("bob", .pull))
-    #expect(!control.allowsEverywhere(nil, .pull))
   }
 
   private let key = Array(repeating: UInt8(7), count: 32)

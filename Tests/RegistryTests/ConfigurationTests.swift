@@ -35,6 +35,7 @@ import Wire
         - registry: backup.example
           path: mirror
           repositories: ["prod/**"]
+          deletions: true
       immutableTags:
         - tags: ["v*"]
           except: ["v0*"]
@@ -47,7 +48,9 @@ import Wire
           headers: {Authorization: Bearer x}
       garbageCollection: {interval: 10m, untaggedGrace: 0s, trash: 1h}
       scrub: {enabled: false}
-      limits: {connections: 10, manifestBytes: 1Mi, stall: 5}
+      limits:
+        {connections: 10, manifestBytes: 1Mi, stall: 5, uploads: 9, repositoryUploads: 8, uploadBytes: 7Gi,
+        repositoryUploadBytes: 6Gi, upstreamBytes: 5Gi}
       """)
     #expect((configuration.host, configuration.port) == ("::1", 5001))
     #expect(configuration.users.hashes == ["alice": hash])
@@ -65,6 +68,10 @@ import Wire
     #expect(!configuration.scrub.isEnabled)
     #expect(configuration.limits.manifestBytesMax == 1 << 20)
     #expect(configuration.limits.stall == .seconds(5))
+    #expect((configuration.limits.uploadsMax, configuration.limits.repositoryUploadsMax) == (9, 8))
+    #expect(configuration.limits.uploadBytesMax == 7 << 30 && configuration.limits.repositoryUploadBytesMax == 6 << 30)
+    #expect(configuration.limits.upstreamBytesMax == 5 << 30)
+    #expect(configuration.replicas[0].deletions)
     #expect(!configuration.requiresContent)
   }
 

@@ -29,7 +29,11 @@ import Testing
 
   @Test func referrersTags() {
     let hex = String(repeating: "ab", count: 32)
-    #expect(Names.subject(ofReferrersTag: "sha256-\(hex)") == Digest("sha256:\(hex)"))
+    for algorithm in ["sha256", "sha512"] {
+      #expect(Names.subject(ofReferrersTag: "\(algorithm)-\(hex)") == "\(algorithm):\(hex)")
+    }
+    #expect(Names.subject(ofReferrersTag: "sha256-\(hex)ab") == nil)
+    #expect(Names.subject(ofReferrersTag: "md5-\(hex)") == nil)
     #expect(Names.subject(ofReferrersTag: "sha256-\(hex).sig") == nil)
     #expect(Names.subject(ofReferrersTag: "latest") == nil)
   }

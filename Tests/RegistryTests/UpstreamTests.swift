@@ -84,6 +84,93 @@ import Wire
     }
   }
 
+  /// What is deleted here goes there when the replica asks for it, also when it was deleted while nothing could be sent;
+  /// what only the replica has is left alone.
+  @Test func replicatedDeletions() async throws {
+    let kept = TestRegistry.temporaryFolder()
+    defer { try? Directory.removeTree(kept) }
+    try await TestRegistry.use { target in
+      func configure(_ configuration: inout RegistryConfiguration, deletions: Bool = true) {
+        var replica = RegistryConfiguration.Replica(name: "r", registry: "127.0.0.1:\(target.port)")
+        replica.deletions = deletions
+        replica.repositories = [Glob("prod/**")]
+        configuration.replicas = [replica]
+      }
+      func status(_ reference: String) async throws -> Int {
+        try await target.send("HEAD", "/v2/prod/app/manifests/\(reference)").status
+      }
+      func wait(_ reference: String, _ wanted: Int) async throws {
+        var found = try await status(reference)
+        for _ in 0..<3000 where found != wanted { found = try await status(reference) }
+        #expect(found == wanted, "\(reference)")
+      }
+      try await target.pushImage("prod/app", "own", seed: "own")
+      var digest = ""
+      try await TestRegistry.use({ configure(&$0) }, folder: kept) { source in
+        for tag in ["1", "2", "3", "4"] {
+          digest = try await source.pushImage("prod/app", tag, seed: tag).digest.description
+          try await wait(tag, 200)
+        }
+        #expect(try await source.send("DELETE", "/v2/prod/app/manifests/1").status == 202)
+        try await wait("1", 404)
+        #expect(try await source.send("DELETE", "/v2/prod/app/manifests/\(digest)").status == 202)
+        try await wait(digest, 404)
+        #expect(try await status("4") == 404)
+      }
+      // Nobody sends anything: two go, one of them comes back.
+      do {
+        let content = try ContentStore.open(root: "\(kept)/images")
+        defer { content.close() }
+        let repository = Repository(path: "prod/app")
+        let three = try #require(try content.manifest(.tag("3"), in: repository))
+        for tag in ["2", "3"] { #expect(try content.deleteTag(tag, in: repository)) }
+        #expect(try content.tag("3", three.digest, in: repository))
+      }
+      try await TestRegistry.use({ configure(&$0) }, folder: kept) { source in
+        try await wait("2", 404)
+        while try !source.content.deletions(for: "r", limit: 1).isEmpty { await Task.yield() }
+        #expect(try await status("3") == 200)
+        #expect(try await status("own") == 200)
+        // By default nothing is deleted there.
+        var configuration = source.registry.configuration
+        configure(&configuration, deletions: false)
+        try await source.registry.reload(configuration)
+        #expect(try await source.send("DELETE", "/v2/prod/app/manifests/3").status == 202)
+        try await source.pushImage("prod/app", "5", seed: "5")
+        try await wait("5", 200)
+        #expect(try await status("3") == 200)
+      }
+    }
+  }
+
+  /// A replica that is taken out of the configuration gets nothing more of what is waiting for it.
+  @Test func aRemovedReplicaStops() async throws {
+    try await TestRegistry.use { target in
+      // Its first blob is asked for and never answered: the copy is under way when the replica goes.
+      let silent = try SilentServer()
+      defer { silent.close() }
+      try await TestRegistry.use({
+        $0.replicas = [.init(name: "r", registry: "127.0.0.1:\(silent.port)")]
+      }) { source in
+        for index in 0..<20 { try await source.pushImage("app", "\(index)", seed: "\(index)") }
+        await silent.connected()
+        var configuration = source.registry.configuration
+        configuration.replicas = []
+        try await source.registry.reload(configuration)
+        #expect(source.registry.metrics.exposition().contains("apus_registry_replication_queue 0"))
+        // The connection is given up, long before any deadline.
+        await silent.disconnected()
+        configuration.replicas = [.init(name: "r", registry: "127.0.0.1:\(target.port)")]
+        try await source.registry.reload(configuration)
+        var status = 0
+        for _ in 0..<3000 where status != 200 {
+          status = try await target.send("HEAD", "/v2/app/manifests/19").status
+        }
+        #expect(status == 200)
+      }
+    }
+  }
+
   @Test func notifications() async throws {
     let subscriber = try Subscriber(statuses: [503, 202, 202])
     try await TestRegistry.use({
@@ -127,6 +214,50 @@ import Wire
   }
 }
 
+/// A server that takes connections and never answers.
+private final class SilentServer: Sendable {
+  let port: Int
+  private let descriptor: Int32
+  private let events: AsyncStream<Bool>
+
+  init() throws {
+    let (descriptor, port) = listeningSocket()
+    (self.descriptor, self.port) = (descriptor, port)
+    let (stream, continuation) = AsyncStream<Bool>.makeStream()
+    events = stream
+    DedicatedThread.start("test-silent") {
+      let client = accept(descriptor, nil, nil)
+      guard client >= 0 else { return continuation.finish() }
+      continuation.yield(true)
+      var piece = [UInt8](repeating: 0, count: 4096)
+      while recv(client, &piece, piece.count, 0) > 0 {}
+      _ = Glibc.close(client)
+      continuation.yield(false)
+    }
+  }
+
+  func connected() async { for await isOpen in events where isOpen { return } }
+  func disconnected() async { for await isOpen in events where !isOpen { return } }
+  func close() { _ = Glibc.close(descriptor) }
+}
+
+private func listeningSocket() -> (descriptor: Int32, port: Int) {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_addr = in_addr(s_addr: UInt32(0x7F00_0001).bigEndian)
+  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+  let size = length
+  let isBound = withUnsafeMutablePointer(to: &address) {
+    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+      bind(descriptor, pointer, size) == 0 && listen(descriptor, 8) == 0
+        && getsockname(descriptor, pointer, &length) == 0
+    }
+  }
+  #expect(isBound)
+  return (descriptor, Int(in_port_t(bigEndian: address.sin_port)))
+}
+
 /// A server that answers each request on a connection of its own with the next status.
 private final class Subscriber: Sendable {
   let port: Int
@@ -134,20 +265,8 @@ private final class Subscriber: Sendable {
   private let done: AsyncStream<Void>
 
   init(statuses: [Int]) throws {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr = in_addr(s_addr: UInt32(0x7F00_0001).bigEndian)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let size = length
-    let isBound = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-        bind(descriptor, pointer, size) == 0 && listen(descriptor, 8) == 0
-          && getsockname(descriptor, pointer, &length) == 0
-      }
-    }
-    #expect(isBound)
-    port = Int(in_port_t(bigEndian: address.sin_port))
+    let descriptor: Int32
+    (descriptor, port) = listeningSocket()
     let (stream, continuation) = AsyncStream<Void>.makeStream()
     done = stream
     DedicatedThread.start("test-subscriber") { [self] in

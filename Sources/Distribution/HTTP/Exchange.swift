@@ -20,6 +20,7 @@ final class Exchange: Sendable {
     var isReadingPaused = false
     var isReleased = false
     var failure: HTTPFailure?
+    var pace = Pace()
     var waiter: CheckedContinuation<Void, Never>?
 
     mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
@@ -130,11 +131,13 @@ final class Exchange: Sendable {
   }
 
   /// The next part of the body; `nil` at its end, when the connection has been given back.
-  func nextChunk(within limit: Duration) async throws(HTTPFailure) -> ByteBuffer? {
+  /// - Parameter rateMin: bytes per second, over `limit`.
+  func nextChunk(within limit: Duration, rateMin: Int) async throws(HTTPFailure) -> ByteBuffer? {
     while true {
       let (chunk, isAtEnd, resumes): (ByteBuffer?, Bool, Bool) = state.withLock { state in
         guard let chunk = state.chunks.popFirst() else { return (nil, state.isResponseComplete, false) }
         state.bufferedBytes -= chunk.readableBytes
+        state.pace.received(chunk.readableBytes)
         let resumes = state.isReadingPaused && state.bufferedBytes <= bufferMax / 2
         if resumes { state.isReadingPaused = false }
         return (chunk, false, resumes)
@@ -145,7 +148,18 @@ final class Exchange: Sendable {
         finish()
         return nil
       }
+      let began = NIODeadline.now()
       try await wait(.idle, limit) { !$0.chunks.isEmpty || $0.isResponseComplete }
+      let waited = Duration.nanoseconds((NIODeadline.now() - began).nanoseconds)
+      let isTooSlow = state.withLock {
+        !$0.isResponseComplete && !$0.pace.waited(waited, window: limit, rateMin: rateMin)
+      }
+      if isTooSlow {
+        let failure = HTTPFailure.timeout(.pace, limit)
+        abort(failure)
+        finish()
+        throw failure
+      }
     }
   }
 

@@ -36,19 +36,23 @@ final class HTTPResponse: Sendable {
   let url: HTTPURL
   private let exchange: Exchange
   private let idleLimit: Duration
+  private let rateMin: Int
 
-  init(_ head: HTTPResponseHead, url: HTTPURL, exchange: Exchange, idleLimit: Duration) {
+  init(_ head: HTTPResponseHead, url: HTTPURL, exchange: Exchange, idleLimit: Duration, rateMin: Int) {
     status = Int(head.status.code)
     headers = head.headers
     self.url = url
     self.exchange = exchange
     self.idleLimit = idleLimit
+    self.rateMin = rateMin
   }
 
   deinit { exchange.finish() }
 
   /// The next part of the body; `nil` at its end.
-  func next() async throws(HTTPFailure) -> ByteBuffer? { try await exchange.nextChunk(within: idleLimit) }
+  func next() async throws(HTTPFailure) -> ByteBuffer? {
+    try await exchange.nextChunk(within: idleLimit, rateMin: rateMin)
+  }
 
   /// The whole body, or `nil` when it is longer than `limit`.
   /// - Parameter deadline: for all of it, so that a server which sends a byte now and then does not keep us.
@@ -79,6 +83,7 @@ final class HTTPClient: Sendable {
   private let pool: ConnectionPool
   private let deadlines: RegistryClientConfiguration.Deadlines
   private let streamBuffer: Int
+  private let rateMin: Int
   private let proxy: ProxyConfiguration
   private let userAgent: String
 
@@ -88,6 +93,7 @@ final class HTTPClient: Sendable {
     pool = ConnectionPool(configuration: configuration, group: group)
     deadlines = configuration.deadlines
     streamBuffer = configuration.limits.streamBuffer
+    rateMin = configuration.limits.rateMin
     proxy = configuration.proxy
     userAgent = configuration.userAgent
   }
@@ -131,7 +137,8 @@ final class HTTPClient: Sendable {
         within: isHandshake ? deadlines.tls : deadlines.idle)
       if try await send(request.body, to: exchange) { exchange.sendEnd() }
       let head = try await exchange.head(within: deadlines.head)
-      return HTTPResponse(head, url: request.url, exchange: exchange, idleLimit: deadlines.idle)
+      return HTTPResponse(
+        head, url: request.url, exchange: exchange, idleLimit: deadlines.idle, rateMin: rateMin)
     } catch {
       exchange.finish()
       throw error

@@ -7,7 +7,7 @@ import NIOSSL
 /// Why an exchange did not give a whole answer.
 enum HTTPFailure: Error, Sendable, Equatable {
   enum Phase: Sendable, Equatable {
-    case queue, connect, proxy, tls, head, body, idle
+    case queue, connect, proxy, tls, head, body, idle, pace
   }
 
   case connect(String)

@@ -108,13 +108,6 @@ struct AccessControl: Sendable {
   /// Whether somebody may do something at all; without it `/v2/` asks for a sign-in.
   func allowsAnything(_ user: String?) -> Bool { rules.contains { Self.names($0, user) } }
 
-  /// Whether everything may be read, which a mount without a source repository needs to be answered quickly.
-  func allowsEverywhere(_ user: String?, _ action: Action) -> Bool {
-    rules.contains { rule in
-      rule.actions.contains(action) && Self.names(rule, user) && rule.repositories.contains { $0.pattern == "**" }
-    }
-  }
-
   /// Whether the list of repositories shows one to somebody. A token for the list (`registry:catalog:*`) shows what its
   /// user may read, another one only what it is for itself.
   func lists(_ repository: String, to identity: Identity) -> Bool {

@@ -1,7 +1,6 @@
 import NIOCore
 import NIOHTTP1
 import OCI
-import Synchronization
 import Telemetry
 import Wire
 
@@ -114,12 +113,12 @@ extension Registry {
     if let text = query["digest"] {
       guard let digest = Digest(text) else { throw RegistryError.digestInvalid(text) }
       try checkLength(call)
-      try await checkQuota(digest, after: 0, call)
+      let isFree = try await checkQuota(digest, call)
       let upload = try await blocking { [content] () throws(OCIError) in
         try content.beginUpload(in: call.repository, algorithm: digest.algorithm)
       }
       do {
-        try await receive(upload, call)
+        try await receive(upload, call, isFree: isFree)
         return try await finish(upload, digest, call)
       } catch {
         // A single request is all or nothing: nobody knows the upload's name.
@@ -156,35 +155,15 @@ extension Registry {
         try content.link(digest, in: call.repository, from: from)
       }
     } else {
-      isMounted = try await mountAnywhere(digest, call)
+      // From any repository of this registry that the client may read; not from images that only the node has.
+      isMounted = try await blocking { [content, authenticator] () throws(OCIError) in
+        try content.link(digest, in: call.repository) { name in
+          authenticator.mayPull(call.identity, name, call.request)
+        }
+      }
     }
     guard isMounted else { return nil }
     return Reply(status: 201, headers: Self.headers(digest, call))
-  }
-
-  /// From any repository of this registry that the client may read; not from images that only the node has.
-  private func mountAnywhere(_ digest: Digest, _ call: Call) async throws(RegistryError) -> Bool {
-    for name in recent.repositories(digest) where authenticator.mayPull(call.identity, name, call.request) {
-      let isMounted = try await blocking { [content] () throws(OCIError) in
-        try content.link(digest, in: call.repository, from: Repository(path: name))
-      }
-      if isMounted { return true }
-    }
-    // Looking through all is for those only who may read all. A token is for the repositories that it names.
-    let user: String? = if case .token = call.identity { nil } else { call.identity.user }
-    guard authenticator.control.allowsEverywhere(user, .pull) else { return false }
-    return try await blocking { [content] () throws(OCIError) in
-      var mark: String?
-      for _ in 0..<10 {
-        let repositories = try content.repositories(host: "", after: mark, limit: 1000)
-        for repository in repositories where try content.isLinked(digest, in: repository) {
-          return try content.link(digest, in: call.repository, from: repository)
-        }
-        guard repositories.count == 1000 else { return false }
-        mark = repositories.last?.path
-      }
-      return false
-    }
   }
 
   /// GET: how far the upload is (end-13).
@@ -198,6 +177,7 @@ extension Registry {
     let upload = try await find(id, call)
     try checkLength(call)
     let offset = try place(upload, call)
+    try await checkQuota(nil, call)
     try await receive(upload, call, at: offset)
     return Reply(status: 202, headers: Self.headers(upload, call))
   }
@@ -211,8 +191,8 @@ extension Registry {
     let upload = try await find(id, call)
     try checkLength(call)
     let offset = try place(upload, call)
-    try await checkQuota(digest, after: upload.offset, call)
-    try await receive(upload, call, at: offset)
+    let isFree = try await checkQuota(digest, call)
+    try await receive(upload, call, at: offset, isFree: isFree)
     return try await finish(upload, digest, call)
   }
 
@@ -235,13 +215,18 @@ extension Registry {
     throw Self.tooLarge(limit)
   }
 
-  /// Refuses early what the repository's quotas leave no room for. What it has already takes none.
-  private func checkQuota(_ digest: Digest, after offset: Int64, _ call: Call) async throws(RegistryError) {
+  /// Refuses early what the repository's quotas leave no room for.
+  ///
+  /// - Returns: whether the repository has the blob already, which then takes no room.
+  @discardableResult
+  private func checkQuota(_ digest: Digest?, _ call: Call) async throws(RegistryError) -> Bool {
+    guard !call.configuration.quotas.isEmpty else { return false }
     // Of no disk's size, so that sums fit.
-    let bytes = offset + min(call.request.contentLength ?? 0, 1 << 60)
-    try await blocking { [content] () throws(OCIError) in
-      if try content.isLinked(digest, in: call.repository) { return }
+    let bytes = min(max(call.request.contentLength ?? 0, 0), 1 << 60)
+    return try await blocking { [content] () throws(OCIError) in
+      if let digest, try content.isLinked(digest, in: call.repository) { return true }
       try content.checkQuota(of: call.repository, adding: bytes)
+      return false
     }
   }
 
@@ -272,7 +257,7 @@ extension Registry {
   }
 
   /// Takes the body into the upload, batch after batch, at the pace of the disk.
-  private func receive(_ upload: Upload, _ call: Call, at offset: Int64? = nil) async throws {
+  private func receive(_ upload: Upload, _ call: Call, at offset: Int64? = nil, isFree: Bool = false) async throws {
     guard call.request.hasBody else { return }
     let limit = call.configuration.limits.blobBytesMax
     var position = offset ?? upload.offset
@@ -282,20 +267,20 @@ extension Registry {
       if batch.isEmpty { return }
       let count = batch.reduce(0) { $0 + $1.readableBytes }
       guard position + Int64(count) <= limit else { throw Self.tooLarge(limit) }
-      try await append(batch, to: upload, at: position, call)
+      try await append(batch, to: upload, at: position, isFree: isFree, call)
       position += Int64(count)
       metrics.received.increment(by: Double(count))
     }
   }
 
   private func append(
-    _ batch: [ByteBuffer], to upload: Upload, at start: Int64, _ call: Call
+    _ batch: [ByteBuffer], to upload: Upload, at start: Int64, isFree: Bool, _ call: Call
   ) async throws(RegistryError) {
     do {
       try await blocking { () throws(OCIError) in
         var at = start
         for buffer in batch {
-          try upload.append(buffer, at: at)
+          try upload.append(buffer, at: at, isFree: isFree)
           at += Int64(buffer.readableBytes)
         }
       }
@@ -309,7 +294,6 @@ extension Registry {
 
   private func finish(_ upload: Upload, _ digest: Digest, _ call: Call) async throws(RegistryError) -> Reply {
     _ = try await blocking { () throws(OCIError) in try upload.finish(digest) }
-    recent.remember(digest, in: call.name)
     return Reply(status: 201, headers: Self.headers(digest, call))
   }
 
@@ -326,30 +310,9 @@ extension Registry {
 }
 
 extension Upload {
-  fileprivate func append(_ buffer: ByteBuffer, at offset: Int64) throws(OCIError) {
-    try buffer.withReadable { (bytes: UnsafeRawBufferPointer) throws(OCIError) in try append(bytes, at: offset) }
-  }
-}
-
-/// Where blobs were uploaded lately, for mounts that do not name a source.
-final class RecentBlobs: Sendable {
-  /// Of one generation; there are two, so that what was just remembered stays a while.
-  private static let blobsMax = 8192
-  private static let repositoriesMax = 4
-
-  private let generations = Mutex<(new: [Digest: [String]], old: [Digest: [String]])>(([:], [:]))
-
-  func remember(_ digest: Digest, in repository: String) {
-    generations.withLock { generations in
-      if generations.new.count >= Self.blobsMax { generations = ([:], generations.new) }
-      var names = generations.new[digest] ?? []
-      names.removeAll { $0 == repository }
-      names.append(repository)
-      generations.new[digest] = names.suffix(Self.repositoriesMax)
+  fileprivate func append(_ buffer: ByteBuffer, at offset: Int64, isFree: Bool) throws(OCIError) {
+    try buffer.withReadable { (bytes: UnsafeRawBufferPointer) throws(OCIError) in
+      try append(bytes, at: offset, isFree: isFree)
     }
-  }
-
-  func repositories(_ digest: Digest) -> [String] {
-    generations.withLock { ($0.new[digest] ?? []).reversed() + ($0.old[digest] ?? []).reversed() }
   }
 }

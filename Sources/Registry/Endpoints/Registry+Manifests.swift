@@ -18,11 +18,17 @@ extension Registry {
         try content.manifest(reference, in: call.repository)
       }
     }
-    if record == nil, case .tag(let tag) = reference, let subject = Names.subject(ofReferrersTag: tag) {
+    if record == nil, case .tag(let tag) = reference, let text = Names.subject(ofReferrersTag: tag),
+      let subject = try await blocking({ [content] () throws(OCIError) -> Digest? in
+        if let digest = Digest(text) { return digest }
+        return try content.digest(startingWith: text)
+      })
+    {
       // Clients without the referrers API look for its list under this tag. It is made from what is there.
-      if let list = try await referrersIndex(subject, nil, call) {
-        return Self.reply(
-          list.bytes, mediaType: MediaType.index, digest: Digest(of: list.bytes), call.request)
+      let list = try await referrers(to: subject, nil, call, bytesMax: call.configuration.limits.manifestBytesMax)
+      if !list.descriptors.isEmpty {
+        let bytes = Self.index(list.descriptors)
+        return Self.reply(bytes, mediaType: MediaType.index, digest: Digest(of: bytes), call.request)
       }
     }
     guard var found = record else { throw RegistryError.manifestUnknown(reference.description) }
@@ -166,17 +172,21 @@ extension Registry {
   func deleteManifest(_ reference: ManifestReference, _ call: Call) async throws -> Reply {
     let (rules, name, repository) = (call.configuration.immutability, call.name, call.repository)
     let isImmutable: @Sendable (String) -> Bool = { tag in rules.contains { $0.protects(tag, in: name) } }
-    let deleted = try await blocking { [content] () throws(OCIError) -> ManifestRecord? in
-      guard let record = try content.manifest(reference, in: repository) else { return nil }
-      let isDeleted =
-        switch reference {
-        case .tag(let tag): try content.deleteTag(tag, in: repository, isImmutable: isImmutable)
-        case .digest(let digest): try content.deleteManifest(digest, in: repository, isImmutable: isImmutable)
-        }
-      return isDeleted ? record : nil
+    let (isDeleted, record) = try await blocking { [content] () throws(OCIError) in
+      // One that is damaged can be deleted, too.
+      let record = try? content.manifest(reference, in: repository)
+      switch reference {
+      case .tag(let tag):
+        return (try content.deleteTag(tag, in: repository, isImmutable: isImmutable), record)
+      case .digest(let digest):
+        return (try content.deleteManifest(digest, in: repository, isImmutable: isImmutable), record)
+      }
     }
-    guard let deleted else { throw RegistryError.manifestUnknown(reference.description) }
-    if events.isWanted(.delete, call.name) { events.post(event(.delete, deleted, tags: reference.tags, call)) }
+    guard isDeleted else { throw RegistryError.manifestUnknown(reference.description) }
+    replicator.deleted()
+    if let record, events.isWanted(.delete, call.name) {
+      events.post(event(.delete, record, tags: reference.tags, call))
+    }
     return Reply(status: 202)
   }
 
@@ -196,56 +206,65 @@ extension Registry {
   /// GET: the manifests whose subject is the digest (end-12). Never 404: what is not known has none.
   func referrers(_ digest: Digest, _ call: Call) async throws -> Reply {
     let artifactType = call.request.query["artifactType"].flatMap { $0.isEmpty ? nil : $0 }
-    let last = call.request.query["last"]
-    let list = try await referrersIndex(digest, artifactType, call, after: last, isAlways: true)
+    var after: Int64 = 0
+    if let text = call.request.query["last"] {
+      guard let mark = Int64(text) else {
+        throw RegistryError(
+          .paginationInvalid, "last is what the Link header says",
+          detail: ["last": .string(String(text.prefix(100)))])
+      }
+      after = mark
+    }
+    let list = try await referrers(
+      to: digest, artifactType, call, after: after, bytesMax: Self.referrersBytesMax)
     var headers: [(name: String, value: String)] = [("Content-Type", MediaType.index)]
     if artifactType != nil { headers.append(("OCI-Filters-Applied", "artifactType")) }
-    if let next = list?.next {
-      var link = "/v2/\(call.name)/referrers/\(digest)?last=\(Query.percentEncoded(next))"
+    if let next = list.next {
+      var link = "/v2/\(call.name)/referrers/\(digest)?last=\(next)"
       if let artifactType { link += "&artifactType=\(Query.percentEncoded(artifactType))" }
       headers.append(("Link", "<\(link)>; rel=\"next\""))
     }
-    return Reply(status: 200, headers: headers, body: .buffer(ByteBuffer(bytes: list?.bytes ?? [])))
+    return Reply(status: 200, headers: headers, body: .buffer(ByteBuffer(bytes: Self.index(list.descriptors))))
   }
 
-  /// - Parameters:
-  ///   - after: the digest that the last page ended with.
-  ///   - isAlways: an empty list for none; otherwise `nil`.
-  private func referrersIndex(
-    _ digest: Digest, _ artifactType: String?, _ call: Call, after: String? = nil, isAlways: Bool = false
-  ) async throws -> (bytes: [UInt8], next: String?)? {
-    var descriptors: [JSON]
-    if let target = call.upstream {
-      do {
-        descriptors = try await client.referrers(
-          to: digest, in: target.remote, artifactType: artifactType, credentials: target.credentials
-        ).map(\.json)
-      } catch {
-        guard error.code == .notFound else { throw RegistryError(error) }
-        descriptors = []
-      }
-    } else {
-      descriptors = try await blocking { [content] () throws(OCIError) in
-        try content.referrers(to: digest, in: call.repository, artifactType: artifactType).map(\.json)
+  private func referrers(
+    to digest: Digest, _ artifactType: String?, _ call: Call, after: Int64 = 0, bytesMax: Int
+  ) async throws -> ContentStore.ReferrerPage {
+    guard let target = call.upstream else {
+      return try await blocking { [content] () throws(OCIError) in
+        try content.referrers(
+          to: digest, in: call.repository, artifactType: artifactType, after: after, bytesMax: bytesMax)
       }
     }
-    if descriptors.isEmpty, !isAlways { return nil }
-    if let after, let index = descriptors.firstIndex(where: { $0["digest"]?.string == after }) {
-      descriptors.removeFirst(index + 1)
+    let all: [Descriptor]
+    do {
+      all = try await client.referrers(
+        to: digest, in: target.remote, artifactType: artifactType, credentials: target.credentials)
+    } catch {
+      guard error.code == .notFound else { throw RegistryError(error) }
+      return ContentStore.ReferrerPage()
     }
-    var body = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.index)\",\"manifests\":[".utf8)
-    var next: String?
-    for (index, descriptor) in descriptors.enumerated() {
-      let piece = descriptor.serialized()
-      if isAlways, index > 0, body.count + piece.count > Self.referrersBytesMax {
-        next = descriptors[index - 1]["digest"]?.string
+    // The mark is how many have been given out.
+    var page = ContentStore.ReferrerPage()
+    var bytes = 0
+    for descriptor in all.dropFirst(Int(clamping: max(0, after))) {
+      bytes += descriptor.json.serialized().count + 1
+      guard bytes <= bytesMax || page.descriptors.isEmpty else {
+        page.next = max(0, after) + Int64(page.descriptors.count)
         break
       }
-      if index > 0 { body.append(UInt8(ascii: ",")) }
-      body += piece
+      page.descriptors.append(descriptor)
     }
-    body += Array("]}".utf8)
-    return (body, next)
+    return page
+  }
+
+  private static func index(_ descriptors: [Descriptor]) -> [UInt8] {
+    var body = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.index)\",\"manifests\":[".utf8)
+    for (index, descriptor) in descriptors.enumerated() {
+      if index > 0 { body.append(UInt8(ascii: ",")) }
+      body += descriptor.json.serialized()
+    }
+    return body + Array("]}".utf8)
   }
 }
 

@@ -28,12 +28,15 @@ final class EventQueue: Sendable {
     let target: EventTarget
     let stream: AsyncStream<RegistryEvent>
     let continuation: AsyncStream<RegistryEvent>.Continuation
+    /// Ends when the subscriber is not wanted any more.
+    let life: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
 
     init?(_ notification: RegistryConfiguration.Notification) {
       guard let target = EventTarget(notification.url) else { return nil }
       self.notification = notification
       self.target = target
       (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(EventQueue.waitingMax))
+      life = AsyncStream.makeStream()
     }
 
     func wants(_ kind: RegistryEvent.Kind, _ repository: String) -> Bool {
@@ -86,7 +89,7 @@ final class EventQueue: Sendable {
       }
       return (new, before)
     }
-    for lane in old { lane.continuation.finish() }
+    for lane in old { lane.life.continuation.finish() }
     for lane in new { started.continuation.yield(lane) }
   }
 
@@ -115,7 +118,7 @@ final class EventQueue: Sendable {
   func run() async throws {
     await withTaskGroup(of: Void.self) { group in
       for await lane in started.stream {
-        group.addTask { await self.serve(lane) }
+        group.addTask { await alive(as: lane.life.stream) { await self.serve(lane) } }
       }
       group.cancelAll()
     }
@@ -140,6 +143,7 @@ final class EventQueue: Sendable {
         } catch {
           problem = "\(error)"
         }
+        if Task.isCancelled { return }
         guard let delay = retry.delay(after: attempt) else {
           metrics.events.increment("failed")
           logger.warning(

@@ -21,8 +21,8 @@ final class HTTPConnection: ChannelDuplexHandler {
     /// What is left of a body after an early answer is read and dropped up to here; beyond it the connection ends.
     var discardBytesMax = 256 << 10
     /// Files are sent in pieces, so that a client that takes nothing is seen: small ones first, larger ones to a client
-    /// that takes them quickly.
-    var pieceBytes: ClosedRange<Int64> = 1 << 20...64 << 20
+    /// that takes them quickly. One that becomes slow in the middle of the largest has to take it within `stall`.
+    var pieceBytes: ClosedRange<Int64> = 1 << 20...16 << 20
     var quickPiece = TimeAmount.seconds(1)
   }
 

@@ -10,6 +10,7 @@ final class Upkeep: Sendable {
   private let time: any TimeSource
   private let logger: Logger
   private let metrics: RegistryMetrics
+  private let pullThrough: PullThrough
   private let configuration: @Sendable () -> RegistryConfiguration
   private let blocking: @Sendable (_ body: @escaping @Sendable () throws(OCIError) -> Void) async throws -> Void
   private let last: Mutex<(collection: Timestamp, scrub: Timestamp)>
@@ -19,6 +20,7 @@ final class Upkeep: Sendable {
     time = registry.time
     logger = registry.logger
     metrics = registry.metrics
+    pullThrough = registry.pullThrough
     configuration = { [registry] in registry.configuration }
     let pool = registry.pool
     blocking = { try await pool.calling($0) }
@@ -33,14 +35,15 @@ final class Upkeep: Sendable {
       let options = configuration().garbageCollection
       do {
         try await wait(until: last.withLock { $0.collection }.adding(options.interval))
+        pullThrough.review()
         guard options.isEnabled else {
+          try await blocking { [content] () throws(OCIError) in content.removeIdleUploads() }
           last.withLock { $0.collection = time.now() }
           continue
         }
         var garbage = GarbageOptions()
         garbage.untaggedGrace = options.untaggedGrace
         garbage.trashPeriod = options.trash
-        garbage.uploadIdleMax = configuration().limits.uploadLifetime
         try await blocking { [content, metrics, logger, garbage] () throws(OCIError) in
           let report = try content.collectGarbage(garbage)
           metrics.collected.increment(by: Double(report.bytesDeleted))

@@ -56,6 +56,11 @@ final class PullThrough: Sendable {
   private let logger: Logger
   private let metrics: RegistryMetrics
   private let state = Mutex(State())
+  /// Says that more is kept, or that less may be.
+  private let grown: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
+
+  /// What was asked for within this time is not evicted: its pull may still be going on.
+  private static let inUse = Duration.seconds(900)
 
   init(
     content: ContentStore, client: RegistryClient, time: any TimeSource, pool: NIOThreadPool, logger: Logger,
@@ -67,6 +72,7 @@ final class PullThrough: Sendable {
     self.pool = pool
     self.logger = logger
     self.metrics = metrics
+    grown = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
   /// The upstream with the longest prefix of the name.
@@ -90,7 +96,9 @@ final class PullThrough: Sendable {
   func manifest(_ reference: ManifestReference, _ target: Target) async throws(RegistryError) -> ManifestRecord? {
     let key = ManifestKey(repository: target.local, reference: reference)
     let local = try await pool.calling { [content] () throws(OCIError) in
-      try content.manifest(reference, in: target.local)
+      let record = try content.manifest(reference, in: target.local)
+      if let record { try content.touch(record.digest, in: target.local) }
+      return record
     }
     if let local {
       // A digest cannot change.
@@ -187,7 +195,8 @@ final class PullThrough: Sendable {
   /// A blob: one that is not here yet is fetched once, however many ask for it.
   func blob(_ digest: Digest, _ target: Target) async throws(RegistryError) -> Blob? {
     let local = try await pool.calling { [content] () throws(OCIError) in
-      try content.openBlob(digest, in: target.local)
+      // Asking for the size is using it.
+      try content.isLinked(digest, in: target.local) ? try content.openBlob(digest, in: target.local) : nil
     }
     if let local {
       metrics.upstreamHits.increment("hit")
@@ -247,6 +256,7 @@ final class PullThrough: Sendable {
           _ = try writer.commit(expecting: digest, lease: lease)
           _ = try content.link(digest, in: target.local)
         }
+        grown.continuation.yield()
       } catch {
         writer.cancel()
         logger.warning("a blob could not be fetched", metadata: ["digest": "\(digest)", "error": "\(error)"])
@@ -274,6 +284,26 @@ final class PullThrough: Sendable {
     guard let file else { throw RegistryError.blobUnknown(digest) }
     try await file.send(sent..<size, pool: pool, write: write)
   }
+
+  // MARK: The bound
+
+  /// Keeps what is kept within its bound until the task is cancelled: after each fetch, and when `review` is called.
+  func evict(bytesMax: @escaping @Sendable () -> Int64) async throws {
+    for await _ in grown.stream {
+      do {
+        let report = try await pool.calling { [content] () throws(OCIError) in
+          try content.evict(host: Self.host, bytesMax: bytesMax(), idle: Self.inUse)
+        }
+        metrics.evicted.increment(by: Double(report.bytes))
+      } catch {
+        logger.error("the cache of upstream registries could not be made smaller", metadata: ["error": "\(error)"])
+      }
+    }
+    try Task.checkCancellation()
+  }
+
+  /// Time has gone by, or the bound is another one.
+  func review() { grown.continuation.yield() }
 
   /// Ends what is being fetched.
   func cancelAll() {

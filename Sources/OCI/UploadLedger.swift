@@ -1,0 +1,102 @@
+/// What unfinished uploads may take together. Nobody may ever need their bytes.
+public struct UploadLimits: Sendable, Equatable {
+  /// How many there may be in the store, and in one repository.
+  public var countMax = Int.max
+  public var repositoryCountMax = Int.max
+  /// How many bytes they may have in the store, and in one repository.
+  public var bytesMax = Int64.max
+  public var repositoryBytesMax = Int64.max
+  /// How long one waits for its next piece before it is removed.
+  public var idleMax: Duration = .seconds(24 * 3600)
+
+  public init() {}
+}
+
+/// The unfinished uploads of a store, counted. Pure.
+struct UploadLedger {
+  struct Entry: Equatable {
+    /// What the file's name says of the repository: the same for all of its uploads.
+    var owner: String
+    var bytes: Int64
+    /// When it was last used, in microseconds since 1970.
+    var touched: Int64
+  }
+
+  struct Usage: Equatable {
+    var count = 0
+    var bytes: Int64 = 0
+  }
+
+  private(set) var entries: [String: Entry] = [:]
+  private(set) var total = Usage()
+  private var owners: [String: Usage] = [:]
+
+  func usage(of owner: String) -> Usage { owners[owner] ?? Usage() }
+
+  /// Counts one more upload.
+  mutating func begin(_ id: String, of owner: String, now: Int64, _ limits: UploadLimits) throws(OCIError) {
+    let own = usage(of: owner)
+    guard own.count < limits.repositoryCountMax else {
+      throw Self.tooMany("the repository has \(own.count) unfinished uploads, and may have no more")
+    }
+    guard total.count < limits.countMax else {
+      throw Self.tooMany("there are \(total.count) unfinished uploads, and may be no more")
+    }
+    put(id, Entry(owner: owner, bytes: 0, touched: now))
+  }
+
+  /// Counts bytes before they are written. An upload of another process is counted from here on.
+  mutating func grow(
+    _ id: String, of owner: String, by bytes: Int64, now: Int64, _ limits: UploadLimits
+  ) throws(OCIError) {
+    let own = usage(of: owner)
+    guard bytes <= limits.repositoryBytesMax, own.bytes <= limits.repositoryBytesMax - bytes else {
+      throw Self.tooMany(
+        "the repository's unfinished uploads have \(own.bytes) bytes, and may have \(limits.repositoryBytesMax)")
+    }
+    guard bytes <= limits.bytesMax, total.bytes <= limits.bytesMax - bytes else {
+      throw Self.tooMany("unfinished uploads have \(total.bytes) bytes, and may have \(limits.bytesMax)")
+    }
+    var entry = entries[id] ?? Entry(owner: owner, bytes: 0, touched: now)
+    entry.bytes += bytes
+    entry.touched = now
+    put(id, entry)
+  }
+
+  /// Takes back what was counted and then not written.
+  mutating func shrink(_ id: String, by bytes: Int64) {
+    guard var entry = entries[id] else { return }
+    entry.bytes -= bytes
+    put(id, entry)
+  }
+
+  mutating func put(_ id: String, _ entry: Entry) {
+    remove(id)
+    entries[id] = entry
+    total.count += 1
+    total.bytes += entry.bytes
+    owners[entry.owner, default: Usage()].count += 1
+    owners[entry.owner, default: Usage()].bytes += entry.bytes
+  }
+
+  mutating func remove(_ id: String) {
+    guard let entry = entries.removeValue(forKey: id) else { return }
+    total.count -= 1
+    total.bytes -= entry.bytes
+    var own = usage(of: entry.owner)
+    own.count -= 1
+    own.bytes -= entry.bytes
+    owners[entry.owner] = own.count == 0 ? nil : own
+  }
+
+  /// Bytes of the uploads into the repositories that `isMeant` holds for.
+  func bytes(where isMeant: (_ owner: String) -> Bool) -> Int64 {
+    owners.reduce(0) { isMeant($1.key) ? $0 + $1.value.bytes : $0 }
+  }
+
+  func hasIdle(before limit: Int64) -> Bool { entries.values.contains { $0.touched < limit } }
+
+  private static func tooMany(_ what: String) -> OCIError {
+    OCIError(.tooManyUploads, "\(what); finish or cancel some, or wait until they have expired")
+  }
+}
