@@ -87,6 +87,22 @@ import Wire
     }
   }
 
+  /// Many clients read only when they have sent everything: they get the refusal, and no reset.
+  @Test func refusalsInTheMiddleAreRead() async throws {
+    try await TestRegistry.use({ $0.limits.blobBytesMax = 1 << 20 }) { registry in
+      let location = try #require(try await registry.send("POST", "/v2/a/blobs/uploads/", body: [])["location"])
+      let size = 24 << 20
+      let (status, connection) = try await Connection.open(port: registry.port) { wire in
+        try wire.send("PATCH \(location) HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try wire.send(Array("\(String(size, radix: 16))\r\n".utf8) + [UInt8](repeating: 1, count: size))
+        try wire.send("\r\n0\r\n\r\n")
+        let response = try wire.response()
+        return (response.status, response["connection"])
+      }
+      #expect(status == 413 && connection == "close")
+    }
+  }
+
   @Test func idleConnectionsAreClosed() async throws {
     try await TestRegistry.use({ $0.limits.idle = .seconds(1) }) { registry in
       for text in ["", "GET /v2/ HT"] {

@@ -1,3 +1,4 @@
+import LinuxSystem
 import OCI
 import Testing
 import Wire
@@ -275,6 +276,24 @@ import Wire
         try await registry.send("GET", "/v2/a/referrers/\(missing.digest)").json["manifests"]?.array?.count == 1)
       #expect(try await registry.send("DELETE", "/v2/a/manifests/\(early.digest)").status == 202)
       #expect(try await registry.send("GET", "/v2/a/referrers/\(missing.digest)").json["manifests"] == [])
+    }
+  }
+
+  /// What the disk has spoiled can be taken away, or pushed again.
+  @Test func damagedManifests() async throws {
+    try await TestRegistry.use { registry in
+      let image = try await registry.pushImage("a", "1")
+      let other = try await registry.pushImage("a", "2", seed: "other")
+      for digest in [image.digest, other.digest] {
+        try DurableFile.write([1, 2, 3], to: registry.content.blobPath(digest))
+      }
+      #expect(try registry.content.scrub().count == 2)
+      for tag in ["1", "2"] { #expect(try await registry.send("GET", "/v2/a/manifests/\(tag)").status == 500) }
+      #expect(try await registry.send("DELETE", "/v2/a/manifests/1").status == 202)
+      #expect(try await registry.send("DELETE", "/v2/a/manifests/\(image.digest)").status == 202)
+      #expect(try await registry.send("GET", "/v2/a/manifests/1").status == 404)
+      #expect(try await registry.pushImage("a", "2", seed: "other").response.status == 201)
+      #expect(try await registry.send("GET", "/v2/a/manifests/2").body == other.bytes)
     }
   }
 

@@ -20,6 +20,10 @@ final class HTTPConnection: ChannelDuplexHandler {
     var stall: TimeAmount
     /// What is left of a body after an early answer is read and dropped up to here; beyond it the connection ends.
     var discardBytesMax = 256 << 10
+    /// It ends late: a client that reads only when it has sent everything would lose the answer. So much, and for so
+    /// long, is dropped.
+    var lingerBytesMax = 64 << 20
+    var linger = TimeAmount.seconds(5)
     /// Files are sent in pieces, so that a client that takes nothing is seen: small ones first, larger ones to a client
     /// that takes them quickly. One that becomes slow in the middle of the largest has to take it within `stall`.
     var pieceBytes: ClosedRange<Int64> = 1 << 20...16 << 20
@@ -135,7 +139,7 @@ final class HTTPConnection: ChannelDuplexHandler {
       if exchange.isReplying {
         exchange.discarded += part.readableBytes
         phase = .exchanging(exchange)
-        if exchange.discarded > limits.discardBytesMax { context.close(promise: nil) }
+        if exchange.discarded > limits.lingerBytesMax { context.close(promise: nil) }
         return
       }
       phase = .exchanging(exchange)
@@ -313,8 +317,9 @@ final class HTTPConnection: ChannelDuplexHandler {
       context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in bound.value.close(promise: nil) }
     } else {
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-      // A client that still writes would get a reset instead of the answer: it has a moment to read it.
-      context.eventLoop.scheduleTask(in: .milliseconds(500)) { bound.value.close(promise: nil) }
+      // A client that still writes would get a reset instead of the answer. One that waited for permission will not.
+      let linger = exchange.expectsContinue ? TimeAmount.milliseconds(500) : limits.linger
+      context.eventLoop.scheduleTask(in: linger) { bound.value.close(promise: nil) }
     }
   }
 
