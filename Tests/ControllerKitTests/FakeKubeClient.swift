@@ -20,6 +20,8 @@ final class FakeKubeClient: KubeClient {
     var history: [(GroupVersionResource, Int64, WatchEvent)] = []
     var watchers: [Watcher] = []
     var compacted: Int64 = 0
+    /// What is left of lists that were begun, by continue token.
+    var pages: [String: (revision: Int64, items: [Object])] = [:]
     var lists = 0
     var watches = 0
     var listFailures = 0
@@ -50,14 +52,19 @@ final class FakeKubeClient: KubeClient {
         state.listFailures -= 1
         throw KubeError(code: 503, reason: .serviceUnavailable, message: "not now")
       }
-      let items = (state.objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value)
-      // Two per page: the informer has to put them together.
-      let start = Int(options.continueToken) ?? 0
-      let page = items.dropFirst(start).prefix(2)
-      let next = start + page.count
-      return ObjectList(
-        items: Array(page), resourceVersion: String(state.revision),
-        continueToken: next < items.count ? String(next) : "")
+      // Two per page: the informer has to put them together. All pages are of the state that the first one was.
+      var rest =
+        state.pages.removeValue(forKey: options.continueToken)
+        ?? (state.revision, (state.objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value))
+      let page = rest.items.prefix(2)
+      rest.items.removeFirst(page.count)
+      var token = ""
+      if !rest.items.isEmpty {
+        state.lastID += 1
+        token = String(state.lastID)
+        state.pages[token] = rest
+      }
+      return ObjectList(items: Array(page), resourceVersion: String(rest.revision), continueToken: token)
     }
   }
 
