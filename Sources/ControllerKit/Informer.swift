@@ -118,16 +118,25 @@ public final class Informer: Sendable, Service {
       } catch {
         try Task.checkCancellation()
         failures += 1
-        if let error = error as? KubeError, error.reason == .expired || error.reason == .gone {
-          needsList = true
+        if let error = error as? KubeError {
+          needsList = needsList || Self.needsList(after: error)
           // The first time is the normal course of things after a long pause.
-          if failures == 1 { continue }
+          if failures == 1, error.reason == .expired || error.reason == .gone { continue }
         }
         log.log(
           level: failures > 3 ? .warning : .debug, "list or watch failed, will retry",
           metadata: ["error": "\(error)", "failures": "\(failures)"])
       }
       if failures > 0 { try await time.sleep(for: backoff.delay(failures: failures, using: &random)) }
+    }
+  }
+
+  /// Whether the watch cannot go on where it was. When the server went away, an older state may come back with it, from a
+  /// backup: then its revisions are not those that were seen.
+  private static func needsList(after error: KubeError) -> Bool {
+    switch error.reason {
+    case .expired, .gone, .serviceUnavailable: true
+    default: error.details?.causes.contains { $0.reason == "ResourceVersionTooLarge" } ?? false
     }
   }
 

@@ -37,13 +37,12 @@ public enum NameServer {
 /// Keeps one name server running: starts it, takes over the one of an earlier API server, replaces one that is out of
 /// date, and starts it again when it ends. When `run` is cancelled, the name server runs on.
 public final class NameServerProcess: ControllerKit.Service {
-  /// Beyond this the log is begun anew.
-  private static let logBytesMax = 1 << 20
   private static let stopDeadline = Duration.seconds(10)
 
   private let command: [String]
   private let identity: String
   private let stateDirectory: String
+  private let cgroup: String
   private let time: any TimeSource
   private let log = Logger(label: "apus.dns")
 
@@ -51,10 +50,12 @@ public final class NameServerProcess: ControllerKit.Service {
   ///   - command: the program that calls `NameServer.run` with this identity, and its arguments.
   ///   - identity: changes with whatever makes a running name server out of date.
   ///   - stateDirectory: that of the `PodNetworkConfiguration`.
-  public init(command: [String], identity: String, stateDirectory: String, time: any TimeSource) {
+  ///   - cgroup: of the process, from the root of the hierarchies.
+  public init(command: [String], identity: String, stateDirectory: String, cgroup: String, time: any TimeSource) {
     self.command = command
     self.identity = identity
     self.stateDirectory = stateDirectory
+    self.cgroup = cgroup
     self.time = time
   }
 
@@ -94,14 +95,15 @@ public final class NameServerProcess: ControllerKit.Service {
 
   private func start() throws -> ProcessHandle {
     guard let program = command.first else { throw PodNetworkError(.configuration, "the name server has no command") }
-    var status = stat()
-    let isLong = stat(logPath, &status) == 0 && status.st_size > Self.logBytesMax
     // Not our own standard error: whoever reads that waits for its end, and this process outlives us.
-    let output = open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (isLong ? O_TRUNC : 0), 0o600)
+    let output = open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
     guard output >= 0 else { throw SystemError.last("open \(logPath)") }
     defer { close(output) }
-    return try Subprocess.spawn(
+    let process = try Subprocess.spawn(
       program, Array(command.dropFirst()), descriptors: [Subprocess.Mapping(from: output, to: 2)], newSession: true)
+    // Not the server's: a service manager that ends the server leaves it alone.
+    if let layout = try? CgroupLayout.current() { try? Cgroup(layout, path: cgroup).adopt(process.pid) }
+    return process
   }
 
   /// Whether the process runs the file that this one runs: after an upgrade it does not.

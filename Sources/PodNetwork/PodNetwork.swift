@@ -74,10 +74,9 @@ public final class PodNetwork: ControllerKit.Service {
     try await proxy.run(base)
   }
 
-  /// Ends the name server and removes the table, the bridge with its addresses and routes, and the CNI configuration: for
-  /// `apus down --purge`, when no pod runs any more.
+  /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when
+  /// no pod and no name server runs any more.
   public static func cleanup(configuration: PodNetworkConfiguration) async throws {
-    try await NameServerProcess.stop(stateDirectory: configuration.stateDirectory)
     try await HostNetwork(configuration).cleanup()
   }
 }

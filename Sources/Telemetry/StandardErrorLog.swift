@@ -11,11 +11,15 @@ public struct StandardErrorLog: LogHandler {
 
   private let label: String
   private let time: any TimeSource
+  private let fileBytesMax: Int64?
 
-  public init(label: String, level: Logger.Level, time: any TimeSource) {
+  /// - Parameter fileBytesMax: when standard error is a file that has grown beyond this, it is begun anew: for a process
+  ///   whose log nobody rotates. The file must be open for appending.
+  public init(label: String, level: Logger.Level, time: any TimeSource, fileBytesMax: Int64? = nil) {
     self.label = label
     logLevel = level
     self.time = time
+    self.fileBytesMax = fileBytesMax
   }
 
   public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -34,6 +38,10 @@ public struct StandardErrorLog: LogHandler {
     // A message from outside must not be able to make up a line of its own.
     line = line.replacing("\n", with: "\\n")
     line += "\n"
+    if let fileBytesMax {
+      var status = stat()
+      if fstat(STDERR_FILENO, &status) == 0, Int64(status.st_size) > fileBytesMax { ftruncate(STDERR_FILENO, 0) }
+    }
     line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 }

@@ -76,6 +76,8 @@ struct Purge {
     let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
     if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
     try await NodeAgent.removeLazyImages(store: data.images, runDirectory: data.runtime)
+    // Before its cgroup goes.
+    try await NameServerProcess.stop(stateDirectory: data.network)
     try await runtime.removeEverything()
     if let network = record?.network(of: data) { try await PodNetwork.cleanup(configuration: network) }
     for path in [data.path, data.runtime] {

@@ -16,7 +16,7 @@ struct NameServerCommand: AsyncParsableCommand {
 
   func run() async throws {
     let time = SystemClock()
-    LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: .warning, time: time) }
+    LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: .warning, time: time, fileBytesMax: 1 << 20) }
     try await Terminal.reporting {
       let data = try options.data
       guard let network = ServerRecord.read(data.serverRecord)?.network(of: data) else {

@@ -236,15 +236,18 @@ struct Up: AsyncParsableCommand {
           + "\n  export KUBECONFIG=\(data.kubeconfig)")
       ServiceManager.notify("READY=1")
 
-      // Another address, certificate or range, and the name server of an earlier run has to go.
+      // Another cluster, address, certificate or range, and the name server of an earlier run has to go.
+      let cluster = try await server.client.get(
+        GroupVersionResource(group: "", version: "v1", resource: "namespaces"), namespace: nil, name: "kube-system")
       let identity = DataDirectory.shortHash(
-        of: [record.url, server.pki.admin.certificate, record.podCIDR, record.serviceCIDR].joined(separator: "\n"))
+        of: [cluster.header.uid, record.url, server.pki.admin.certificate, record.podCIDR, record.serviceCIDR]
+          .joined(separator: "\n"))
       let supervisor = Supervisor(time: time, logger: logger)
       await withTaskGroup(of: Void.self) { group in
         group.addTask { [server] in await supervisor.run("api", ServerService(server: server)) }
         let names = NameServerProcess(
           command: [Self.executable, NameServerCommand.name, "--data", data.path, "--identity", identity],
-          identity: identity, stateDirectory: data.network, time: time)
+          identity: identity, stateDirectory: data.network, cgroup: "/\(data.cgroup)/names", time: time)
         for (name, service) in services + [("names", names)] {
           group.addTask { await supervisor.run(name, service) }
         }
@@ -322,7 +325,7 @@ struct Up: AsyncParsableCommand {
       }
     }
 
-    /// This program; also when its file was replaced while it runs.
+    /// This program's file; when that was removed, what the kernel keeps of it.
     private static var executable: String {
       let link = "/proc/self/exe"
       var buffer = [CChar](repeating: 0, count: 4096)

@@ -110,6 +110,28 @@ private final class Mirror: Sendable {
     _ = await run.result
   }
 
+  /// A server that was away may come back with what a backup has: its revisions are lower, or mean other changes.
+  @Test func anOlderStateIsListed() async throws {
+    for name in ["a", "b"] { client.put(widgets, widget(name)) }
+    let informer = Informer(client: client, resource: widgets, time: clock)
+    let run = Task { try await informer.run() }
+    try await informer.waitUntilSynced()
+    client.state.withLock { state in
+      state.revision = 3
+      state.objects = [:]
+      state.history = []
+    }
+    client.endWatches(KubeError(code: 503, reason: .serviceUnavailable, message: "cannot reach the API server"))
+    client.put(widgets, widget("restored"))
+    while informer.get(ObjectKey(namespace: "a", name: "restored")) == nil {
+      clock.advance(by: .milliseconds(200))
+      await Task.yield()
+    }
+    #expect(informer.list().map(\.header.name) == ["restored"])
+    run.cancel()
+    _ = await run.result
+  }
+
   @Test func failingListIsRetried() async throws {
     client.put(widgets, widget("a"))
     client.state.withLock { $0.listFailures = 4 }
