@@ -190,6 +190,21 @@ private final class FakeLayer: Sendable {
     }
   }
 
+  /// Of two parts that somebody waits for, the one that was here turns out wrong.
+  @Test func whatIsForgottenIsFetchedForThoseWhoWait() async throws {
+    try await withBlob(1_000_000) { layer, blob, _ in
+      #expect(await blob.wait(for: [0..<10], within: .seconds(60)))
+      layer.close()
+      async let waited = blob.wait(for: [0..<10, 900_000..<900_010], within: .seconds(60))
+      await until { layer.waitingCount == 1 }
+      blob.forget(0..<10)
+      await until { layer.waitingCount == 2 }
+      layer.open()
+      #expect(await waited)
+      #expect(blob.has(0..<10))
+    }
+  }
+
   /// A background that ends leaves nobody waiting for what it had begun.
   @Test func whatACancelledBackgroundHadBegunIsFetched() async throws {
     try await withBlob(100_000) { layer, blob, _ in

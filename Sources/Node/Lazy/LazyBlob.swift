@@ -168,7 +168,11 @@ final class LazyBlob: Sendable {
         state.isHere[piece] = false
         state.missing += 1
       }
+      // Somebody may wait for it together with something else, and had no need to ask for it.
+      queue(
+        pieces.filter { !state.isHere[$0] && !state.isUnderway.contains($0) && state.isWanted($0...$0) }, &state)
     }
+    pump()
   }
 
   // MARK: Fetching

@@ -270,7 +270,15 @@ final class LazyImages: Sendable {
   ///   - lazy: those of them that began to run while they were fetched, and have not ended.
   func adopt(used: Set<Digest>, lazy: Set<Digest> = []) async {
     var dead: Set<Digest> = []
-    let names = (try? await NIOThreadPool.singleton.runIfActive { [folder] in try Directory.list(folder) }) ?? []
+    let names: [String]
+    do {
+      names = try await NIOThreadPool.singleton.runIfActive { [folder] in
+        access(folder, F_OK) == 0 ? try Directory.list(folder) : []
+      }
+    } catch {
+      // Nothing is known of what runs: nothing is ended.
+      return log.warning("lazy images are not found again", metadata: ["folder": "\(folder)", "error": "\(error)"])
+    }
     for name in names {
       let path = "\(folder)/\(name)"
       let record = try? await NIOThreadPool.singleton.runIfActive { LazyRecord.read(path) }
