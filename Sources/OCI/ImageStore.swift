@@ -221,7 +221,9 @@ public final class ImageStore: Sendable {
       names: [], digest: target.digest, id: manifest.config.digest, size: record.size + manifest.config.size,
       config: document.config, layers: [])
     for (layer, diffID) in zip(manifest.layers, document.diffIDs) {
-      image.size += layer.size
+      let (size, isTooLarge) = image.size.addingReportingOverflow(layer.size)
+      guard !isTooLarge else { throw OCIError(.limitExceeded, "\(label): its layers are too large") }
+      image.size = size
       image.layers.append(Image.Layer(layer, diffID: diffID))
     }
     let loaded = image

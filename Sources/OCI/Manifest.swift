@@ -2,6 +2,9 @@ import Wire
 
 /// A reference to a blob with its size (OCI image specification, "Content Descriptors").
 public struct Descriptor: Sendable, Equatable {
+  /// What a blob may have at most: the sum of all sizes that a document can name is a number.
+  static let sizeMax: Int64 = 1 << 50
+
   /// Empty when the document does not say.
   public var mediaType: String
   public var digest: Digest
@@ -33,7 +36,7 @@ public struct Descriptor: Sendable, Equatable {
         .invalidArchive,
         "\(label): a descriptor's digest must be \"sha256:\" or \"sha512:\" and lower-case hexadecimal digits")
     }
-    guard let size = json["size"]?.int, size >= 0 else {
+    guard let size = json["size"]?.int, (0...Self.sizeMax).contains(size) else {
       throw OCIError(.invalidArchive, "\(label): the descriptor of \(text) has no valid size")
     }
     mediaType = json["mediaType"]?.string ?? ""

@@ -25,6 +25,8 @@ public enum Stargz {
   public static let tocCompressedMax: Int64 = 16 << 20
   /// Of the table of contents. It is in memory while it is parsed.
   static let tocMax: Int64 = 64 << 20
+  /// Values in the table: what is parsed takes far more memory than its text. Real tables have 20 bytes for each and more.
+  static let tocValuesMax = Int(tocMax / 16)
   /// Decompressed bytes that one read may have to make for one chunk.
   static let chunkMax: Int64 = 16 << 20
 

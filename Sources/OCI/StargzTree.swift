@@ -66,6 +66,9 @@ public struct StargzTree: Sendable {
   ///   - toc: verified (`Stargz.tableOfContents`).
   ///   - tocOffset: where it is in the layer: the end of what has content.
   public init(_ toc: [UInt8], tocOffset: Int64) throws(OCIError) {
+    guard Self.valuesAtMost(toc) <= Stargz.tocValuesMax else {
+      throw OCIError(.limitExceeded, "the table of contents has more than \(Stargz.tocValuesMax) values")
+    }
     let json: JSON
     do throws(JSONError) { json = try JSON.parse(toc, depthMax: 16) } catch {
       throw OCIError(.invalidArchive, "the table of contents is not valid JSON: \(error)")
@@ -83,6 +86,23 @@ public struct StargzTree: Sendable {
     chunks = builder.chunks
     prefetchSize = builder.prefetchSize
     contentSize = builder.nodes.reduce(0) { $0 + $1.size }
+  }
+
+  /// The number of values of JSON, or more when it is no JSON: each but the first follows one of these.
+  private static func valuesAtMost(_ json: [UInt8]) -> Int {
+    var (count, isText, isEscaped) = (1, false, false)
+    for byte in json {
+      if isText {
+        if isEscaped { isEscaped = false } else if byte == 0x5C { isEscaped = true } else { isText = byte != 0x22 }
+      } else {
+        switch byte {
+        case 0x22: isText = true
+        case UInt8(ascii: ","), UInt8(ascii: "["), UInt8(ascii: "{"): count += 1
+        default: break
+        }
+      }
+    }
+    return count
   }
 
   /// What a folder has under that name.
@@ -103,6 +123,30 @@ public struct StargzTree: Sendable {
     for part in path.utf8.split(separator: UInt8(ascii: "/")) {
       guard let next = child(of: node, named: part) else { return nil }
       node = next
+    }
+    return node
+  }
+
+  /// What is at a path, as a process whose root is this tree finds it: symbolic links lead on within the tree.
+  public func node(following path: String) -> Int? {
+    var rest = Array(path.utf8.split(separator: UInt8(ascii: "/")).reversed())
+    var (node, links) = (0, 0)
+    while let part = rest.popLast() {
+      if part.elementsEqual(".".utf8) { continue }
+      if part.elementsEqual("..".utf8) {
+        node = nodes[node].parent
+        continue
+      }
+      guard let next = child(of: node, named: part) else { return nil }
+      if nodes[next].kind == .symbolicLink {
+        // As the kernel counts them.
+        guard links < 40 else { return nil }
+        links += 1
+        if nodes[next].target.utf8.first == UInt8(ascii: "/") { node = 0 }
+        rest += nodes[next].target.utf8.split(separator: UInt8(ascii: "/")).reversed()
+      } else {
+        node = next
+      }
     }
     return node
   }
@@ -193,7 +237,7 @@ private struct StargzTreeBuilder {
       setAttributes(of: old, from: node)
     } else {
       let isOpaque = old.map { isWhiteout(nodes[$0]) && node.kind == .directory } ?? false
-      let new = insert(node, leaf, in: folder)
+      let new = try insert(node, leaf, in: folder)
       if isOpaque { setOpaque(new) }
     }
     guard node.kind == .file, node.size > 0, let new = names[folder][leaf] else { return }
@@ -202,7 +246,13 @@ private struct StargzTreeBuilder {
     try addChunk(json, of: name)
   }
 
-  private mutating func insert(_ node: StargzTree.Node, _ leaf: [UInt8], in folder: Int) -> Int {
+  private mutating func insert(
+    _ node: StargzTree.Node, _ leaf: [UInt8], in folder: Int
+  ) throws(OCIError) -> Int {
+    // Folders without an entry of their own count, too.
+    guard nodes.count < StargzTree.entriesMax else {
+      throw OCIError(.limitExceeded, "the table of contents has more than \(StargzTree.entriesMax) files and folders")
+    }
     // What is not a folder any more leaves its nodes behind: no name leads there.
     if let old = names[folder][leaf], nodes[old].kind != .directory { nodes[old].links -= 1 }
     nodes.append(node)
@@ -248,7 +298,7 @@ private struct StargzTreeBuilder {
         }
         folder = next
       } else {
-        folder = insert(StargzTree.Node(kind: .directory, mode: 0o755), part, in: folder)
+        folder = try insert(StargzTree.Node(kind: .directory, mode: 0o755), part, in: folder)
       }
     }
     return folder
@@ -292,7 +342,7 @@ private struct StargzTreeBuilder {
       if nodes[old].kind == .directory { setOpaque(old) }
       return
     }
-    _ = insert(StargzTree.Node(kind: .characterDevice, mode: 0), hidden, in: folder)
+    _ = try insert(StargzTree.Node(kind: .characterDevice, mode: 0), hidden, in: folder)
   }
 
   private func node(_ json: JSON, type: String, name: String) throws(OCIError) -> StargzTree.Node {

@@ -50,6 +50,24 @@ import Wire
     #expect(index.image(for: .host)?.size == 1)
   }
 
+  /// Sizes are added up, also those of layers that are never fetched as a whole.
+  @Test func sizesThatCannotBeAreRefused() throws {
+    func manifest(_ size: Int64) throws(OCIError) -> Manifest {
+      let layer: JSON = ["digest": .string(other.description), "size": .int(size)]
+      return try Manifest(
+        [
+          "schemaVersion": 2, "config": ["digest": .string(digest.description), "size": 2],
+          "layers": .array([JSON](repeating: layer, count: ImageLimits().layersMax)),
+        ], label: "test")
+    }
+    for size in [-1, Descriptor.sizeMax + 1, Int64.max] {
+      let error = #expect(throws: OCIError.self) { try manifest(size) }
+      #expect(error?.code == .invalidArchive)
+    }
+    let largest = try manifest(Descriptor.sizeMax)
+    #expect(largest.layers.reduce(0) { $0.addingReportingOverflow($1.size).partialValue } == 500 << 50)
+  }
+
   @Test func manifestsComeBack() throws {
     var layer = Descriptor(
       mediaType: MediaType.layer(.zstd), digest: other, size: 5, annotations: ["b": "2", "a": "1"])

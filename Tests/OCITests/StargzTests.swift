@@ -253,6 +253,42 @@ import Wire
     #expect(error?.message.isEmpty == false)
   }
 
+  /// Small tables that would be large in memory: folders that no entry names, and values by the million.
+  @Test func refusesWhatDoesNotFitIntoMemory() throws {
+    let deep = String(repeating: "a/", count: 2000)
+    let names = (0..<600).map { #"{"name":"\#($0)/\#(deep)","type":"dir"}"# }.joined(separator: ",")
+    let values = String(repeating: "[],", count: Stargz.tocValuesMax)
+    for entries in [names, values + "[]"] {
+      let error = #expect(throws: OCIError.self) {
+        try StargzTree(Array(#"{"version":1,"entries":[\#(entries)]}"#.utf8), tocOffset: 10)
+      }
+      #expect(error?.code == .limitExceeded)
+    }
+    // What is within a name is no value.
+    let name = #"a\",[{"#
+    let tree = try StargzTree(Array(#"{"version":1,"entries":[{"name":"\#(name)","type":"dir"}]}"#.utf8), tocOffset: 10)
+    #expect(tree.nodes.count == 2)
+  }
+
+  @Test func linksAreFollowedWithinTheTree() throws {
+    func link(_ name: String, _ target: String) -> LayerEntry {
+      LayerEntry(path: name, content: .symbolicLink(target: target))
+    }
+    let tree = try Self.layer([
+      LayerEntry(path: "usr/lib/passwd", content: .bytes([1])), link("etc/passwd", "../usr/./lib/passwd"),
+      link("etc/group", "/etc2/../lib/passwd"), link("etc2", "usr/lib"),
+      link("up", "../../../../usr/lib/passwd"), link("loop", "loop"), link("none", "/missing"),
+    ]).tree()
+    let file = try #require(tree.node(at: "usr/lib/passwd"))
+    for path in ["usr/lib/passwd", "etc/passwd", "up", "etc/group", "/etc2/passwd"] {
+      #expect(tree.node(following: path) == file, "\(path)")
+    }
+    // `..` is of where a link leads, not of the link.
+    #expect(tree.node(following: "etc2/../passwd") == nil)
+    #expect(tree.node(following: "loop") == nil && tree.node(following: "none") == nil)
+    #expect(tree.node(following: "etc2") == tree.node(at: "usr/lib"))
+  }
+
   @Test func attributesOfTheOverlayAreNotTaken() throws {
     let toc = #"""
       {"version":1,"entries":[{"name":"a","type":"dir","mode":493,"xattrs":{"trusted.overlay.redirect":"L2V0Yw==",
