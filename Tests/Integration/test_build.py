@@ -45,6 +45,10 @@ CMD ["/bin/sh"]
 """
 
 
+# Those of builds: a server beside has its own.
+CGROUPS = "/sys/fs/cgroup/*/apus-*-build*"
+
+
 class Builder:
     """A data directory with the image localhost/base:1 and a folder for contexts."""
 
@@ -52,7 +56,7 @@ class Builder:
         self.path = pathlib.Path(path)
         self.data = self.path / "data"
         # Of other servers and builds of this machine.
-        self.cgroups = set(glob.glob("/sys/fs/cgroup/*/apus-*"))
+        self.cgroups = set(glob.glob(CGROUPS))
 
     def context(self, dockerfile, files=None, name="ctx"):
         root = self.path / name
@@ -120,7 +124,7 @@ class Builder:
         """No mount, no process, no cgroup and no file of a build is left."""
         assert str(self.data) not in pathlib.Path("/proc/self/mountinfo").read_text()
         assert glob.glob(str(self.data / "build/builds/*")) == []
-        assert set(glob.glob("/sys/fs/cgroup/*/apus-*")) - self.cgroups == set()
+        assert set(glob.glob(CGROUPS)) - self.cgroups == set()
         # It ends by itself when the build does, in whatever way.
         wait_for("no way out is left", lambda: subprocess.run(["pgrep", "-x", "slirp4netns"]).returncode == 1)
 
@@ -355,10 +359,15 @@ def test_add_unpacks_local_archives(builder):
 class Files(http.server.SimpleHTTPRequestHandler):
     """Plain files; below /private/ only for user:t0ken-value; /moved/X leads to X."""
 
+    # The paths that somebody told a password for.
+    authorized = []
+
     def log_message(self, *_):
         pass
 
     def do_GET(self):
+        if "Authorization" in self.headers:
+            Files.authorized.append(self.path)
         if self.path.startswith("/private/"):
             wanted = "Basic " + base64.b64encode(b"user:t0ken-value").decode()
             if self.headers.get("Authorization") != wanted:
@@ -419,6 +428,19 @@ class Repository:
                 git(folder, "checkout", "-q", "main")
             subprocess.run(["git", "clone", "-q", "--bare", str(folder), str(builder.path / bare)], check=True)
             git(builder.path / bare, "update-server-info")
+
+    def with_submodule(self, builder, branch, address):
+        """A branch whose submodule is at an address."""
+        source = builder.path / "repository"
+        git(source, "checkout", "-qb", branch, "main")
+        (source / ".gitmodules").write_text(f'[submodule "m"]\n\tpath = m\n\turl = {address}\n')
+        git(source, "add", ".gitmodules")
+        git(source, "update-index", "--add", "--cacheinfo", f"160000,{git(self.module, 'rev-parse', 'HEAD')},m")
+        git(source, "commit", "-qm", branch)
+        git(source, "push", "-q", str(builder.path / "served.git"), branch)
+        git(source, "checkout", "-q", "main")
+        git(builder.path / "served.git", "update-server-info")
+        return branch
 
 
 @pytest.fixture(scope="module")
@@ -561,6 +583,19 @@ def test_who_builds_takes_no_part_in_fetching(builder, repository):
         # A submodule of the same server gets none of it.
         text = builder.run(context=f"{secret}#with-module", check=False).text
         assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+        # Nor does one whose address begins as the repository's does.
+        for number, rest in enumerate(("/../module.git", "/../../private/module.git", "-other/x", "/below")):
+            branch = repository.with_submodule(builder, f"like-{number}", url + "/private/served.git" + rest)
+            Files.authorized.clear()
+            text = builder.run(context=f"{secret}#{branch}", check=False).text
+            assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+            assert Files.authorized and all(path.startswith("/private/served.git/") for path in Files.authorized)
+        # Nor what the repository's address leads to.
+        moved = url.replace("http://", "http://user:t0ken-value@") + "/moved/private/served.git"
+        Files.authorized.clear()
+        text = builder.run(context=f"{moved}#main", check=False).text
+        assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+        assert Files.authorized == []
     shutil.rmtree(builder.path / "ctx")
     assert subprocess.run(["grep", "-rl", "t0ken", str(builder.data)], stdout=subprocess.PIPE).stdout == b""
     builder.assert_clean()
