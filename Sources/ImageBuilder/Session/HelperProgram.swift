@@ -30,15 +30,17 @@ enum HelperProgram {
   /// Runs one to its end. When that does not come in time, or the task is cancelled, it is killed with what it started.
   ///
   /// - Parameters:
+  ///   - input: a file that is its standard input. Opened here: a path may mean another file to another process
+  ///     (`/proc/self/fd`).
   ///   - build: whose it is.
   ///   - missing: what to say when it is not installed.
   static func run(
-    _ program: String, _ arguments: [String], output: Output = .nowhere, environment: [String: String] = [:],
-    limits: Limits = Limits(), of build: BuildFolder, missing: String
+    _ program: String, _ arguments: [String], input: String? = nil, output: Output = .nowhere,
+    environment: [String: String] = [:], limits: Limits = Limits(), of build: BuildFolder, missing: String
   ) async throws(BuildError) {
     let outcome: Outcome
     do throws(SystemError) {
-      outcome = try await execute(program, arguments, output, environment, limits, build)
+      outcome = try await execute(program, arguments, input, output, environment, limits, build)
     } catch {
       if error.errno == ENOENT, error.operation.hasPrefix("find \(program) ") {
         throw BuildError(.unsupported, missing)
@@ -57,8 +59,8 @@ enum HelperProgram {
   }
 
   private static func execute(
-    _ program: String, _ arguments: [String], _ output: Output, _ environment: [String: String], _ limits: Limits,
-    _ build: BuildFolder
+    _ program: String, _ arguments: [String], _ input: String?, _ output: Output, _ environment: [String: String],
+    _ limits: Limits, _ build: BuildFolder
   ) async throws(SystemError) -> Outcome {
     let deadline = ContinuousClock.now + limits.time
     var ours: [Int32] = []
@@ -67,6 +69,12 @@ enum HelperProgram {
     ours.append(errors.writeEnd)
     let errorReader = try AsyncDescriptor(owning: errors.readEnd)
     var descriptors = [Subprocess.Mapping(from: errors.writeEnd, to: 2)]
+    if let input {
+      let file = open(input, O_RDONLY | O_CLOEXEC)
+      guard file >= 0 else { throw SystemError.last("open \(input)") }
+      ours.append(file)
+      descriptors.append(.init(from: file, to: 0))
+    }
     var reader: AsyncDescriptor?
     switch output {
     case .nowhere: break
