@@ -70,4 +70,18 @@ import Wire
     #expect(error?.message.contains("--allow network.host") == true)
     #expect(throws: Never.self) { try plan("FROM a\nRUN --network=none true\nRUN true\n", options: options) }
   }
+
+  @Test func aBaseImagesTriggerDoesNotGiveItselfTheMachinesNetwork() throws {
+    let base = baseImage("base") { $0.onBuild = ["RUN --network=host true"] }
+    var options = BuildPlanner.Options()
+    for text in ["FROM base\n", "FROM base AS a\nFROM scratch\nCOPY --from=a / /\n", "FROM base AS a\nFROM a\n"] {
+      let error = #expect(throws: BuildError.self, "\(text)") { try plan(text, options: options, images: [base]) }
+      #expect(error?.message.contains("--allow network.host") == true)
+    }
+    // What stands in the Dockerfile itself is the Dockerfile's.
+    let own = "FROM scratch AS a\nONBUILD RUN --network=host true\nFROM a\nRUN --network=host true\n"
+    #expect(throws: Never.self) { try plan(own, options: options) }
+    options.allowsHostNetworkInTriggers = true
+    #expect(throws: Never.self) { try plan("FROM base\n", options: options, images: [base]) }
+  }
 }
