@@ -601,6 +601,19 @@ def test_who_builds_takes_no_part_in_fetching(builder, repository):
     builder.assert_clean()
 
 
+def test_the_umask_is_in_no_image(builder, repository):
+    digests = set()
+    with serving(builder.path) as url:
+        for mask in (0o022, 0o077, 0):
+            before = os.umask(mask)
+            try:
+                told = builder.metadata("--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1", context=f"{url}/served.git#v1")
+            finally:
+                os.umask(before)
+            digests.add(told["containerimage.digest"])
+    assert len(digests) == 1
+
+
 def test_a_build_that_is_killed_while_it_fetches(builder):
     """The server takes the connection and says nothing. Neither git nor what it wrote stays."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -1192,6 +1205,33 @@ def test_outputs(builder):
     assert (builder.path / "iid").read_text() == identifier
 
 
+def test_archives_have_every_platform_and_the_provenance(builder):
+    builder.context("FROM scratch\nCOPY a /x/a\n", {"a": "content"})
+    path = builder.path / "image.tar"
+
+    def members():
+        with tarfile.open(path) as archive:
+            return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+
+    for tags in ([], ["-t", "localhost/several:1"]):
+        for arguments, count in ((["--platform", "linux/amd64,linux/arm64"], 2),
+                                 (["--platform", "linux/amd64,linux/arm64", "--provenance=true"], 4),
+                                 (["--platform", "linux/arm64", "--provenance=true"], 2)):
+            told = builder.metadata("-o", f"type=oci,dest={path}", *tags, *arguments)
+            files = members()
+            top, = json.loads(files["index.json"])["manifests"]
+            assert top["digest"] == told["containerimage.digest"]
+            assert ("org.opencontainers.image.ref.name" in top.get("annotations", {})) == bool(tags)
+            inner = json.loads(files["blobs/" + top["digest"].replace(":", "/")])["manifests"]
+            assert len(inner) == count and all("blobs/" + item["digest"].replace(":", "/") in files for item in inner)
+        told = builder.metadata("--platform", "linux/arm64", "--provenance=true", "-o", f"type=docker,dest={path}", *tags)
+        entry, = json.loads(members()["manifest.json"])
+        assert entry["Config"] == told["containerimage.config.digest"].split(":")[1] + ".json"
+        assert entry["RepoTags"] == tags[1:]
+    text = builder.run("--platform", "linux/amd64,linux/arm64", "-o", f"type=docker,dest={path}", check=False).text
+    assert "a docker archive holds one platform" in text
+
+
 def test_cache_goes_to_another_machine(builder):
     builder.context(PRODUCTION, PRODUCTION_FILES)
     cache = builder.path / "cache"
@@ -1263,8 +1303,13 @@ def test_plain_folder(builder):
 
 def test_dockerfile_from_standard_input(builder):
     builder.run(context="-", stdin=b"FROM localhost/base:1\nRUN true\n")
-    data = archive([("Dockerfile", b"FROM scratch\nCOPY f /\n"), ("f", b"1")])
-    builder.run(context="-", stdin=data)
+    members = [("Dockerfile", b"FROM scratch\nCOPY f /\n"), ("f", b"1")]
+    for mode, program in (("w", "sh"), ("w:gz", "sh"), ("w:xz", "xz"), ("w:bz2", "bzip2")):
+        if shutil.which(program):
+            assert builder.files(context="-", stdin=archive(members, mode))["f"][1] == b"1", mode
+    data = archive([("Dockerfile", b"FROM localhost/base:1\nRUN --network=host true\n")])
+    assert "network.host is not allowed" in builder.run(context="-", stdin=data, check=False).text
+    builder.run("--allow", "network.host", context="-", stdin=data)
     builder.context(None, {"f": "1"})
     builder.run("-f", "-", stdin=b"FROM scratch\nCOPY f /f\n")
 
