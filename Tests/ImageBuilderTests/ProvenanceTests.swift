@@ -1,4 +1,5 @@
 import Dockerfile
+import Glibc
 import OCI
 import Testing
 import Wire
@@ -178,6 +179,28 @@ import Wire
       #expect(GitSource.Credentials(address: "https://\(wrong)@h.example/r.git", of: "https://h.example/r.git") == nil)
     }
     #expect(GitSource.Credentials(address: "https://u%2:100%@h.example/", of: "")?.password == "100%")
+  }
+
+  @Test func aProgramThatFillsItsFolderIsEnded() async throws {
+    let work = Folder()
+    let build = try BuildFolder(work: work.path, cgroupRoot: "apus-test-build")
+    defer { build.remove() }
+    let (folder, _) = try build.newFolder()
+    var limits = HelperProgram.Limits()
+    limits.folder = HelperProgram.FolderLimit(path: folder, entriesMax: 100, bytesMax: 1 << 30)
+    let script = "mkdir $0/sub; i=0; while :; do i=$((i+1)); [ $i -gt 1000 ] || : > $0/sub/$i; done"
+    let error = await #expect(throws: BuildError.self) {
+      try await HelperProgram.run("sh", ["-c", script, folder], limits: limits, of: build, missing: "")
+    }
+    #expect(error?.code == .context && error?.message.contains("more than 100 files") == true)
+    let room = HelperProgram.FolderLimit(path: folder, entriesMax: 1001, bytesMax: 1 << 30)
+    #expect(!room.isExceeded())
+    Array(repeating: 1, count: 1 << 20).withUnsafeBytes { bytes in
+      let fd = open("\(folder)/sub/1", O_WRONLY)
+      defer { close(fd) }
+      #expect(write(fd, bytes.baseAddress, bytes.count) == 8 << 20 && fsync(fd) == 0)
+    }
+    #expect(HelperProgram.FolderLimit(path: folder, entriesMax: 1001, bytesMax: 4 << 20).isExceeded())
   }
 
   @Test func aRepositorysAddressInTheDockerfileLosesItsCredentials() throws {

@@ -965,6 +965,13 @@ RUN --network=none {mount} ! /m/probe get {address} {outer}
             assert build(f"RUN --network=host {get}").returncode == 0
             assert build(f"RUN {get}", "--network=host").returncode == 0
             assert "exit code: 1" in build(f"RUN {get}").text
+            # A name server with an IPv6 address is passed over; with those alone there is none, and it is said.
+            configuration.write_text("nameserver ::1\nnameserver 127.0.0.1\n")
+            result = build(f"RUN {mount} /m/probe ask 10.0.2.3 | hexdump -C | grep -q 'c0 00 02 0a'\n")
+            assert result.returncode == 0 and "no names can be looked up" not in result.text, result.text
+            configuration.write_text("nameserver 2001:db8::1\n")
+            result = build("RUN ! grep -q nameserver /etc/resolv.conf\n")
+            assert result.returncode == 0 and "no names can be looked up" in result.text, result.text
     finally:
         subprocess.run(["umount", os.path.realpath("/etc/resolv.conf")], check=True)
         resolver.socket.close()

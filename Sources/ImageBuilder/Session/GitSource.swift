@@ -6,8 +6,8 @@ import OCI
 /// The files of a git repository, for `ADD` and as the build context, by the `git` program.
 ///
 /// Nothing of who builds takes part: no configuration, no credential helpers, no keys but those of the agent that the
-/// request gives, no hooks. The files of the repository itself are bounded before they are written out; those of
-/// submodules only by `HelperProgram.Limits`, the time of `submodule update` and the size of each file.
+/// request gives, no hooks. The files of the repository itself are bounded before they are written out; with
+/// submodules, whose number nobody says beforehand, the folder is looked at while they come.
 struct GitSource: Sendable {
   let reference: RemoteSource.GitReference
   /// The socket of the SSH agent; `nil` is none.
@@ -36,7 +36,11 @@ struct GitSource: Sendable {
     try await git(["-C", folder, "checkout", "--quiet", "--detach", commit])
     if reference.submodules ?? true {
       let arguments = ["-C", folder, "submodule", "--quiet", "update", "--init", "--recursive"]
-      try await shallow { depth throws(BuildError) in try await git(arguments + depth) }
+      var limits = HelperProgram.Limits()
+      // Twice: what git keeps of them is in there, too.
+      limits.folder = HelperProgram.FolderLimit(
+        path: folder, entriesMax: 2 * Self.entriesMax, bytesMax: 2 * Self.bytesMax)
+      try await shallow { [limits] depth throws(BuildError) in try await git(arguments + depth, limits: limits) }
     }
     if !keepsGitDirectory {
       try await blocking { () throws(BuildError) in
@@ -123,12 +127,13 @@ struct GitSource: Sendable {
   }
 
   private func git(
-    _ arguments: [String], output: HelperProgram.Output = .nowhere, credentials: Credentials? = nil
+    _ arguments: [String], output: HelperProgram.Output = .nowhere, credentials: Credentials? = nil,
+    limits: HelperProgram.Limits = HelperProgram.Limits()
   ) async throws(BuildError) {
     do throws(BuildError) {
       try await HelperProgram.run(
         "git", arguments, output: output, environment: Self.environment(agent: agent, credentials: credentials),
-        of: build, missing: "\(shown): the program git is not installed; install the package git")
+        limits: limits, of: build, missing: "\(shown): the program git is not installed; install the package git")
     } catch {
       var error = error
       error.message = RemoteSource.withoutCredentials(error.message)

@@ -18,6 +18,39 @@ enum HelperProgram {
     var time = Duration.seconds(1800)
     /// Of every single file that it writes.
     var fileBytes = UInt64(Download.bytesMax)
+    /// Of everything in a folder, looked at while it runs; `nil` is without a limit.
+    var folder: FolderLimit?
+  }
+
+  /// What may be in a folder.
+  struct FolderLimit: Sendable {
+    var path: String
+    var entriesMax: Int
+    /// On the disk.
+    var bytesMax: Int64
+
+    /// Whether there is more. What comes and goes meanwhile is counted or not; no link is followed. Blocks.
+    func isExceeded() -> Bool {
+      var entries = 0
+      var bytes: Int64 = 0
+      var folders = [path]
+      while let folder = folders.popLast() {
+        guard let stream = opendir(folder) else { continue }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+          let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+          }
+          var status = stat()
+          guard name != ".", name != "..", lstat("\(folder)/\(name)", &status) == 0 else { continue }
+          entries += 1
+          bytes += Int64(status.st_blocks) * 512
+          if entries > entriesMax || bytes > bytesMax { return true }
+          if status.st_mode & S_IFMT == S_IFDIR { folders.append("\(folder)/\(name)") }
+        }
+      }
+      return false
+    }
   }
 
   private struct Outcome {
@@ -108,7 +141,11 @@ enum HelperProgram {
         outcome.refusal = error
       }
     }
-    if outcome.refusal == nil { outcome.status = await process.wait(deadline: deadline) }
+    if outcome.refusal == nil, let folder = limits.folder {
+      outcome.refusal = await watch(process, folder, deadline: deadline, &outcome.status)
+    } else if outcome.refusal == nil {
+      outcome.status = await process.wait(deadline: deadline)
+    }
     if outcome.status == nil {
       kill(-process.pid, SIGKILL)
       process.signal(SIGKILL)
@@ -120,6 +157,27 @@ enum HelperProgram {
     await said
     outcome.tail = tail.lines
     return outcome
+  }
+
+  /// Waits for the end, and looks at the folder meanwhile; a long look makes the next one later.
+  ///
+  /// - Returns: why it has to be killed.
+  private static func watch(
+    _ process: ProcessHandle, _ folder: FolderLimit, deadline: ContinuousClock.Instant, _ status: inout ExitStatus?
+  ) async -> BuildError? {
+    var pause = Duration.milliseconds(500)
+    while true {
+      let now = ContinuousClock.now
+      status = await process.wait(deadline: min(deadline, now + pause))
+      if status != nil || Task.isCancelled || ContinuousClock.now >= deadline { return nil }
+      let start = ContinuousClock.now
+      if (try? await blocking { () throws(BuildError) in folder.isExceeded() }) == true {
+        return BuildError(
+          .context,
+          "more than \(folder.entriesMax) files or \(SizeText.decimal(folder.bytesMax)) came, and it was ended")
+      }
+      pause = max(pause, (ContinuousClock.now - start) * 10)
+    }
   }
 
   private static func collect(
