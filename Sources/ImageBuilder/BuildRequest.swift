@@ -93,7 +93,8 @@ public struct BuildRequest: Sendable {
   public var extraHosts: [(host: String, address: String)] = []
   /// For `RUN` without `--network`.
   public var network: Network = .default
-  /// Whether a Dockerfile that was fetched may ask for the machine's network (`RUN --network=host`).
+  /// Whether the triggers of base images, and a Dockerfile that was fetched or came in an archive, may ask for the
+  /// machine's network (`RUN --network=host`).
   public var allowsHostNetwork = false
   /// Whether nothing may come from the cache.
   public var ignoresCache = false

@@ -45,6 +45,9 @@ extension ImageBuilder {
     let start = time.now()
     let tags = try request.tags.map { tag throws(BuildError) in try Self.name(tag) }
     let targets = try Self.platforms(request)
+    for case .dockerArchive in request.outputs where targets.count > 1 {
+      throw BuildError(.unsupported, "a docker archive holds one platform, and there are several: use type=oci")
+    }
     let loaded = try await SourceLoader(
       request: request, reporter: reporter, folder: folder, client: client
     ).load()
@@ -157,8 +160,11 @@ extension ImageBuilder {
     var options = BuildPlanner.Options(
       target: request.target, labels: request.labels, network: request.network, ignoresCache: request.ignoresCache,
       ignoredCacheStages: Set(request.ignoredCacheStages.map { $0.lowercased() }), showsPlatform: !isSingle)
-    if case .remote = request.context {
-      options.allowsHostNetwork = request.allowsHostNetwork || request.network == .host
+    let isHostWished = request.allowsHostNetwork || request.network == .host
+    options.allowsHostNetworkInTriggers = isHostWished
+    switch request.context {
+    case .remote, .archive: options.allowsHostNetwork = isHostWished
+    case .directory, .empty: options.allowsHostNetwork = true
     }
     for (name, place) in request.namedContexts {
       if place.hasPrefix("docker-image://") {

@@ -72,7 +72,9 @@ struct BuildCommand: AsyncParsableCommand {
   @Option(name: .customLong("add-host"), parsing: .singleValue, help: "HOST:IP or HOST=IP.") var addHosts: [String] = []
   @Option(help: "How layers are stored: gzip, zstd, estargz (gzip that can be started before it is here) or none.")
   var compression: String = "zstd"
-  @Option(name: .customLong("allow"), parsing: .singleValue, help: "network.host: for a Dockerfile that was fetched.")
+  @Option(
+    name: .customLong("allow"), parsing: .singleValue,
+    help: "network.host: for triggers, and a Dockerfile from elsewhere.")
   var allowed: [String] = []
   @Option(help: "true, false, mode=min or mode=max[,builder-id=URI]: attach what the image was made of.")
   var provenance: String?
@@ -97,6 +99,9 @@ struct BuildCommand: AsyncParsableCommand {
   }
 
   private func build() async throws {
+    // What git writes of a repository has modes by the umask, and they are in the layers: the same input must give the
+    // same digest whoever builds.
+    umask(0o022)
     let data = try options.data
     let content = try ContentStore.open(root: data.images)
     let images = ImageStore(content)

@@ -7,7 +7,7 @@ import Wire
 
 @Suite struct NetworkTests {
   private func translated(_ text: String) -> String {
-    String(decoding: StepNetwork.resolverConfiguration(Array(text.utf8)), as: UTF8.self)
+    String(decoding: StepNetwork.resolverConfiguration(Array(text.utf8)).text, as: UTF8.self)
   }
 
   @Test func aResolverOnTheLoopbackIsAskedThroughTheWayOut() {
@@ -16,11 +16,16 @@ import Wire
     #expect(
       translated("# told by DHCP\nsearch a.example b.example\nnameserver\t192.0.2.1 \nnameserver 127.0.0.1")
         == "nameserver 192.0.2.1\nnameserver 10.0.2.3\nsearch a.example b.example\n")
-    #expect(
-      translated("nameserver 2001:db8::1\nnameserver 192.0.2.1\n") == "nameserver 10.0.2.3\nnameserver 192.0.2.1\n")
-    #expect(translated("nameserver ::ffff:127.0.0.1\n") == "nameserver 10.0.2.3\n")
-    #expect(translated("") == "nameserver 10.0.2.3\n")
-    #expect(translated("nameserver\n;x\n") == "nameserver 10.0.2.3\n")
+    #expect(translated("nameserver 0.0.0.0\n") == "nameserver 10.0.2.3\n")
+    #expect(translated("nameserver 2001:db8::1\nnameserver 192.0.2.1\n") == "nameserver 192.0.2.1\n")
+  }
+
+  @Test(arguments: [
+    "nameserver 2001:db8::1\n", "nameserver fe80::1%eth0\nnameserver ::1\n", "nameserver ::ffff:127.0.0.1\n", "",
+    "nameserver\n;nameserver 192.0.2.1\n", "nameserver 127.1\n",
+  ]) func aMachineWithoutAnIPv4ResolverHasNone(_ text: String) {
+    let made = StepNetwork.resolverConfiguration(Array((text + "search a.example\n").utf8))
+    #expect(!made.hasServer && made.text == Array("search a.example\n".utf8))
   }
 
   @Test(arguments: 0..<200 as Range<UInt64>) func noTextGetsTheLoopbackThrough(_ seed: UInt64) {
@@ -69,5 +74,19 @@ import Wire
     let error = #expect(throws: BuildError.self) { try plan(text, options: options) }
     #expect(error?.message.contains("--allow network.host") == true)
     #expect(throws: Never.self) { try plan("FROM a\nRUN --network=none true\nRUN true\n", options: options) }
+  }
+
+  @Test func aBaseImagesTriggerDoesNotGiveItselfTheMachinesNetwork() throws {
+    let base = baseImage("base") { $0.onBuild = ["RUN --network=host true"] }
+    var options = BuildPlanner.Options()
+    for text in ["FROM base\n", "FROM base AS a\nFROM scratch\nCOPY --from=a / /\n", "FROM base AS a\nFROM a\n"] {
+      let error = #expect(throws: BuildError.self, "\(text)") { try plan(text, options: options, images: [base]) }
+      #expect(error?.message.contains("--allow network.host") == true)
+    }
+    // What stands in the Dockerfile itself is the Dockerfile's.
+    let own = "FROM scratch AS a\nONBUILD RUN --network=host true\nFROM a\nRUN --network=host true\n"
+    #expect(throws: Never.self) { try plan(own, options: options) }
+    options.allowsHostNetworkInTriggers = true
+    #expect(throws: Never.self) { try plan("FROM base\n", options: options, images: [base]) }
   }
 }

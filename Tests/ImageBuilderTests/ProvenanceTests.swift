@@ -1,4 +1,5 @@
 import Dockerfile
+import Glibc
 import OCI
 import Testing
 import Wire
@@ -155,16 +156,51 @@ import Wire
     #expect(size.entries <= ends && size.bytes >= 0)
   }
 
-  @Test func credentialsGoToOneAddressAndNowhereElse() throws {
-    guard case .git(let reference) = RemoteSource("https://user:t0ken@h.example/team/r.git#main") else { return }
-    let environment = GitSource.environment(reference, agent: nil)
-    let key = try #require(
-      environment.first { $0.value == "url.https://user:t0ken@h.example/team/r.git.insteadOf" }?.key)
-    #expect(environment["GIT_CONFIG_VALUE_" + key.dropFirst("GIT_CONFIG_KEY_".count)] == "https://h.example/team/r.git")
+  @Test func credentialsAreForOneAddressAndOnlyWhereTheyAreGiven() throws {
+    guard case .git(let reference) = RemoteSource("https://user:t0%40ken%3a@h.example/team/r.git#main") else {
+      throw BuildError.cancelled
+    }
+    let pair = try #require(reference.credentials)
+    let credentials = try #require(GitSource.Credentials(address: pair.with, of: pair.without))
+    #expect(credentials.user == "user" && credentials.password == "t0@ken:")
+    let environment = GitSource.environment(agent: nil, credentials: credentials)
+    let key = try #require(environment.first { $0.value == "credential.https://h.example/team/r.git.helper" }?.key)
+    let helper = try #require(environment["GIT_CONFIG_VALUE_" + key.dropFirst("GIT_CONFIG_KEY_".count)])
+    #expect(!helper.contains("t0@ken:") && environment["APUS_GIT_PASSWORD"] == "t0@ken:")
     #expect(environment["GIT_SSH_COMMAND"]?.contains("IdentityAgent=none") == true)
     #expect(environment["SSH_AUTH_SOCK"] == nil && environment["GIT_ALLOW_PROTOCOL"] == "http:https:git:ssh")
-    let withAgent = GitSource.environment(reference, agent: "/agent")
+    let withAgent = GitSource.environment(agent: "/agent")
     #expect(withAgent["SSH_AUTH_SOCK"] == "/agent" && withAgent["GIT_SSH_COMMAND"]?.contains("IdentityAgent") == false)
+    #expect(!withAgent.values.contains { $0.contains("t0") } && withAgent["APUS_GIT_USER"] == nil)
+  }
+
+  @Test func noCredentialEndsALineOfTheProtocol() {
+    for wrong in ["u%0ahost=evil:p", "u:p%0D", "u:%00"] {
+      #expect(GitSource.Credentials(address: "https://\(wrong)@h.example/r.git", of: "https://h.example/r.git") == nil)
+    }
+    #expect(GitSource.Credentials(address: "https://u%2:100%@h.example/", of: "")?.password == "100%")
+  }
+
+  @Test func aProgramThatFillsItsFolderIsEnded() async throws {
+    let work = Folder()
+    let build = try BuildFolder(work: work.path, cgroupRoot: "apus-test-build")
+    defer { build.remove() }
+    let (folder, _) = try build.newFolder()
+    var limits = HelperProgram.Limits()
+    limits.folder = HelperProgram.FolderLimit(path: folder, entriesMax: 100, bytesMax: 1 << 30)
+    let script = "mkdir $0/sub; i=0; while :; do i=$((i+1)); [ $i -gt 1000 ] || : > $0/sub/$i; done"
+    let error = await #expect(throws: BuildError.self) {
+      try await HelperProgram.run("sh", ["-c", script, folder], limits: limits, of: build, missing: "")
+    }
+    #expect(error?.code == .context && error?.message.contains("more than 100 files") == true)
+    let room = HelperProgram.FolderLimit(path: folder, entriesMax: 1001, bytesMax: 1 << 30)
+    #expect(!room.isExceeded())
+    Array(repeating: 1, count: 1 << 20).withUnsafeBytes { bytes in
+      let fd = open("\(folder)/sub/1", O_WRONLY)
+      defer { close(fd) }
+      #expect(write(fd, bytes.baseAddress, bytes.count) == 8 << 20 && fsync(fd) == 0)
+    }
+    #expect(HelperProgram.FolderLimit(path: folder, entriesMax: 1001, bytesMax: 4 << 20).isExceeded())
   }
 
   @Test func aRepositorysAddressInTheDockerfileLosesItsCredentials() throws {

@@ -45,6 +45,10 @@ CMD ["/bin/sh"]
 """
 
 
+# Those of builds: a server beside has its own.
+CGROUPS = "/sys/fs/cgroup/*/apus-*-build*"
+
+
 class Builder:
     """A data directory with the image localhost/base:1 and a folder for contexts."""
 
@@ -52,7 +56,7 @@ class Builder:
         self.path = pathlib.Path(path)
         self.data = self.path / "data"
         # Of other servers and builds of this machine.
-        self.cgroups = set(glob.glob("/sys/fs/cgroup/*/apus-*"))
+        self.cgroups = set(glob.glob(CGROUPS))
 
     def context(self, dockerfile, files=None, name="ctx"):
         root = self.path / name
@@ -120,7 +124,7 @@ class Builder:
         """No mount, no process, no cgroup and no file of a build is left."""
         assert str(self.data) not in pathlib.Path("/proc/self/mountinfo").read_text()
         assert glob.glob(str(self.data / "build/builds/*")) == []
-        assert set(glob.glob("/sys/fs/cgroup/*/apus-*")) - self.cgroups == set()
+        assert set(glob.glob(CGROUPS)) - self.cgroups == set()
         # It ends by itself when the build does, in whatever way.
         wait_for("no way out is left", lambda: subprocess.run(["pgrep", "-x", "slirp4netns"]).returncode == 1)
 
@@ -355,10 +359,15 @@ def test_add_unpacks_local_archives(builder):
 class Files(http.server.SimpleHTTPRequestHandler):
     """Plain files; below /private/ only for user:t0ken-value; /moved/X leads to X."""
 
+    # The paths that somebody told a password for.
+    authorized = []
+
     def log_message(self, *_):
         pass
 
     def do_GET(self):
+        if "Authorization" in self.headers:
+            Files.authorized.append(self.path)
         if self.path.startswith("/private/"):
             wanted = "Basic " + base64.b64encode(b"user:t0ken-value").decode()
             if self.headers.get("Authorization") != wanted:
@@ -419,6 +428,19 @@ class Repository:
                 git(folder, "checkout", "-q", "main")
             subprocess.run(["git", "clone", "-q", "--bare", str(folder), str(builder.path / bare)], check=True)
             git(builder.path / bare, "update-server-info")
+
+    def with_submodule(self, builder, branch, address):
+        """A branch whose submodule is at an address."""
+        source = builder.path / "repository"
+        git(source, "checkout", "-qb", branch, "main")
+        (source / ".gitmodules").write_text(f'[submodule "m"]\n\tpath = m\n\turl = {address}\n')
+        git(source, "add", ".gitmodules")
+        git(source, "update-index", "--add", "--cacheinfo", f"160000,{git(self.module, 'rev-parse', 'HEAD')},m")
+        git(source, "commit", "-qm", branch)
+        git(source, "push", "-q", str(builder.path / "served.git"), branch)
+        git(source, "checkout", "-q", "main")
+        git(builder.path / "served.git", "update-server-info")
+        return branch
 
 
 @pytest.fixture(scope="module")
@@ -561,9 +583,35 @@ def test_who_builds_takes_no_part_in_fetching(builder, repository):
         # A submodule of the same server gets none of it.
         text = builder.run(context=f"{secret}#with-module", check=False).text
         assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+        # Nor does one whose address begins as the repository's does.
+        for number, rest in enumerate(("/../module.git", "/../../private/module.git", "-other/x", "/below")):
+            branch = repository.with_submodule(builder, f"like-{number}", url + "/private/served.git" + rest)
+            Files.authorized.clear()
+            text = builder.run(context=f"{secret}#{branch}", check=False).text
+            assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+            assert Files.authorized and all(path.startswith("/private/served.git/") for path in Files.authorized)
+        # Nor what the repository's address leads to.
+        moved = url.replace("http://", "http://user:t0ken-value@") + "/moved/private/served.git"
+        Files.authorized.clear()
+        text = builder.run(context=f"{moved}#main", check=False).text
+        assert ("Authentication failed" in text or "could not read Username" in text) and "t0ken" not in text, text
+        assert Files.authorized == []
     shutil.rmtree(builder.path / "ctx")
     assert subprocess.run(["grep", "-rl", "t0ken", str(builder.data)], stdout=subprocess.PIPE).stdout == b""
     builder.assert_clean()
+
+
+def test_the_umask_is_in_no_image(builder, repository):
+    digests = set()
+    with serving(builder.path) as url:
+        for mask in (0o022, 0o077, 0):
+            before = os.umask(mask)
+            try:
+                told = builder.metadata("--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1", context=f"{url}/served.git#v1")
+            finally:
+                os.umask(before)
+            digests.add(told["containerimage.digest"])
+    assert len(digests) == 1
 
 
 def test_a_build_that_is_killed_while_it_fetches(builder):
@@ -862,6 +910,8 @@ class Resolver(threading.Thread):
                 question, sender = self.socket.recvfrom(512)
             except OSError:
                 return
+            if not question:  # The socket was shut down.
+                return
             end = question.index(b"\0", 12) + 5
             is_v4 = question[end - 4:end - 2] == b"\0\1"
             answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + bytes([192, 0, 2, 10]) if is_v4 else b""
@@ -917,6 +967,13 @@ RUN --network=none {mount} ! /m/probe get {address} {outer}
             assert build(f"RUN --network=host {get}").returncode == 0
             assert build(f"RUN {get}", "--network=host").returncode == 0
             assert "exit code: 1" in build(f"RUN {get}").text
+            # A name server with an IPv6 address is passed over; with those alone there is none, and it is said.
+            configuration.write_text("nameserver ::1\nnameserver 127.0.0.1\n")
+            result = build(f"RUN {mount} /m/probe ask 10.0.2.3 | hexdump -C | grep -q 'c0 00 02 0a'\n")
+            assert result.returncode == 0 and "no names can be looked up" not in result.text, result.text
+            configuration.write_text("nameserver 2001:db8::1\n")
+            result = build("RUN ! grep -q nameserver /etc/resolv.conf\n")
+            assert result.returncode == 0 and "no names can be looked up" in result.text, result.text
     finally:
         subprocess.run(["umount", os.path.realpath("/etc/resolv.conf")], check=True)
         resolver.socket.close()
@@ -1157,6 +1214,33 @@ def test_outputs(builder):
     assert (builder.path / "iid").read_text() == identifier
 
 
+def test_archives_have_every_platform_and_the_provenance(builder):
+    builder.context("FROM scratch\nCOPY a /x/a\n", {"a": "content"})
+    path = builder.path / "image.tar"
+
+    def members():
+        with tarfile.open(path) as archive:
+            return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+
+    for tags in ([], ["-t", "localhost/several:1"]):
+        for arguments, count in ((["--platform", "linux/amd64,linux/arm64"], 2),
+                                 (["--platform", "linux/amd64,linux/arm64", "--provenance=true"], 4),
+                                 (["--platform", "linux/arm64", "--provenance=true"], 2)):
+            told = builder.metadata("-o", f"type=oci,dest={path}", *tags, *arguments)
+            files = members()
+            top, = json.loads(files["index.json"])["manifests"]
+            assert top["digest"] == told["containerimage.digest"]
+            assert ("org.opencontainers.image.ref.name" in top.get("annotations", {})) == bool(tags)
+            inner = json.loads(files["blobs/" + top["digest"].replace(":", "/")])["manifests"]
+            assert len(inner) == count and all("blobs/" + item["digest"].replace(":", "/") in files for item in inner)
+        told = builder.metadata("--platform", "linux/arm64", "--provenance=true", "-o", f"type=docker,dest={path}", *tags)
+        entry, = json.loads(members()["manifest.json"])
+        assert entry["Config"] == told["containerimage.config.digest"].split(":")[1] + ".json"
+        assert entry["RepoTags"] == tags[1:]
+    text = builder.run("--platform", "linux/amd64,linux/arm64", "-o", f"type=docker,dest={path}", check=False).text
+    assert "a docker archive holds one platform" in text
+
+
 def test_cache_goes_to_another_machine(builder):
     builder.context(PRODUCTION, PRODUCTION_FILES)
     cache = builder.path / "cache"
@@ -1228,8 +1312,13 @@ def test_plain_folder(builder):
 
 def test_dockerfile_from_standard_input(builder):
     builder.run(context="-", stdin=b"FROM localhost/base:1\nRUN true\n")
-    data = archive([("Dockerfile", b"FROM scratch\nCOPY f /\n"), ("f", b"1")])
-    builder.run(context="-", stdin=data)
+    members = [("Dockerfile", b"FROM scratch\nCOPY f /\n"), ("f", b"1")]
+    for mode, program in (("w", "sh"), ("w:gz", "sh"), ("w:xz", "xz"), ("w:bz2", "bzip2")):
+        if shutil.which(program):
+            assert builder.files(context="-", stdin=archive(members, mode))["f"][1] == b"1", mode
+    data = archive([("Dockerfile", b"FROM localhost/base:1\nRUN --network=host true\n")])
+    assert "network.host is not allowed" in builder.run(context="-", stdin=data, check=False).text
+    builder.run("--allow", "network.host", context="-", stdin=data)
     builder.context(None, {"f": "1"})
     builder.run("-f", "-", stdin=b"FROM scratch\nCOPY f /f\n")
 

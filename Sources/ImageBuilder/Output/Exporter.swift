@@ -67,7 +67,9 @@ struct Exporter: Sendable {
       switch output {
       case .image(let push) where push: try await self.push(made.top.digest, made.repositories)
       case .ociArchive(let path): try await exportArchive(made.top.digest, to: path, format: .ociArchive)
-      case .dockerArchive(let path): try await exportArchive(made.top.digest, to: path, format: .dockerArchive)
+      case .dockerArchive(let path):
+        // It knows no indexes, and so neither statements.
+        try await exportArchive(made.images[0].manifest.digest, to: path, format: .dockerArchive)
       default: break
       }
     }
@@ -152,11 +154,13 @@ struct Exporter: Sendable {
   }
 
   private func exportArchive(_ digest: Digest, to path: String, format: ArchiveFormat) async throws(BuildError) {
-    let names = tags.isEmpty ? [digest.description] : tags.map(\.description)
+    // The digest says which one exactly, also when somebody else has moved the tag.
+    let names = tags.isEmpty ? ["\(Self.untagged)@\(digest)"] : tags.map { "\($0)@\(digest)" }
     try await session.reporter.vertex("exporting to \(format.rawValue)") { vertex throws(BuildError) in
       let target = path == "-" ? "\(session.folder.path)/export.tar" : path
       do throws(OCIError) {
-        try await session.images.exportArchive(names, to: target, format: format)
+        try await session.images.exportArchive(
+          names, to: target, format: format, allPlatforms: format == .ociArchive)
       } catch {
         throw BuildError(error)
       }

@@ -16,8 +16,10 @@ struct BuildPlanner {
     var target: String?
     var labels: [String: String] = [:]
     var network: BuildRequest.Network = .default
-    /// Whether `RUN --network=host` is granted.
+    /// Whether the Dockerfile's `RUN --network=host` is granted.
     var allowsHostNetwork = true
+    /// The same for the triggers (`ONBUILD`) of base images, which others wrote.
+    var allowsHostNetworkInTriggers = false
     var ignoresCache = false
     var ignoredCacheStages: Set<String> = []
     /// Names of `--build-context` that are folders.
@@ -171,6 +173,9 @@ struct BuildPlanner {
     }
     let triggers = state.configuration.config.onBuild
     state.configuration.config.onBuild = []
+    // Those of a stage stand in this Dockerfile.
+    let allowsHostInTriggers =
+      if case .image = node.base { options.allowsHostNetworkInTriggers } else { options.allowsHostNetwork }
     var instructions = stage.instructions.map { (instruction: $0, range: Optional($0.range)) }
     if !triggers.isEmpty {
       var parsedTriggers: [(instruction: Dockerfile.Instruction, range: SourceRange?)] = []
@@ -187,13 +192,15 @@ struct BuildPlanner {
     var number = 1
     let ignoresCache =
       options.ignoresCache || (stage.name.map { options.ignoredCacheStages.contains($0) } ?? false)
-    for (instruction, range) in instructions {
+    for (position, (instruction, range)) in instructions.enumerated() {
+      let allowsHost = position < triggers.count ? allowsHostInTriggers : options.allowsHostNetwork
       if Self.isShown(instruction.body) { number += 1 }
       let shown = title(stage, number, instruction.text, total: total)
       let before = missing.count
       do throws(BuildError) {
         try perform(
-          instruction, range: range, title: shown, stage: index, ignoresCache: ignoresCache, state: &state)
+          instruction, range: range, title: shown, stage: index, ignoresCache: ignoresCache, allowsHost: allowsHost,
+          state: &state)
       } catch {
         guard let range else { throw error }
         throw error.at(range, in: dockerfile.source, step: shown)
@@ -207,7 +214,7 @@ struct BuildPlanner {
 
   private mutating func perform(
     _ instruction: Dockerfile.Instruction, range: SourceRange?, title: String, stage: Int, ignoresCache: Bool,
-    state: inout StageState
+    allowsHost: Bool, state: inout StageState
   ) throws(BuildError) {
     let evaluated = try parsed { () throws(DockerfileError) in try state.scope.evaluate(instruction) }
     let isConfiguration = try parsed { () throws(DockerfileError) in try state.configuration.apply(evaluated.body) }
@@ -226,7 +233,8 @@ struct BuildPlanner {
       state.history.append(HistoryEntry(createdBy: "WORKDIR \(path)", step: state.step))
     case .run(let run):
       let plan = try runStep(
-        run, scope: state.scope, configuration: state.configuration, stage: stage, sources: &step.sources)
+        run, scope: state.scope, configuration: state.configuration, stage: stage, allowsHost: allowsHost,
+        sources: &step.sources)
       guard let plan else { return }
       step.kind = .run(plan)
       state.step = add(step)
@@ -316,7 +324,8 @@ struct BuildPlanner {
   }
 
   private mutating func runStep(
-    _ run: Dockerfile.Run, scope: StageScope, configuration: ImageConfiguration, stage: Int, sources: inout [Int]
+    _ run: Dockerfile.Run, scope: StageScope, configuration: ImageConfiguration, stage: Int, allowsHost: Bool,
+    sources: inout [Int]
   ) throws(BuildError) -> RunStep? {
     guard run.security == .sandbox else {
       throw BuildError(
@@ -353,11 +362,11 @@ struct BuildPlanner {
       arguments = ["/dev/pipes/\(name)"]
       script = (name, content)
     }
-    guard run.network != .host || options.allowsHostNetwork else {
+    guard run.network != .host || allowsHost else {
       throw BuildError(
         .invalid,
-        "network.host is not allowed: a Dockerfile that was fetched gets the machine's network only with "
-          + "--allow network.host")
+        "network.host is not allowed: a base image's trigger, and a Dockerfile that was fetched or came in an archive, "
+          + "get the machine's network only with --allow network.host")
     }
     let network: BuildRequest.Network =
       switch run.network {

@@ -13,6 +13,8 @@ struct MountPreparer: Sendable {
   private(set) var mounts: [(mount: ContainerConfiguration.BindMount, isFolder: Bool)] = []
   /// From secrets: only for the process.
   private(set) var environment: [(name: String, value: String)] = []
+  /// `false` for a step that has a network, and nobody in it to ask for names.
+  private(set) var hasNameServer = true
   private var locks: [Int32] = []
 
   init(session: BuildSession, folder: String, bundle: String) {
@@ -53,12 +55,12 @@ struct MountPreparer: Sendable {
 
   private mutating func prepareNetworkFiles(_ step: RunStep) throws(BuildError) {
     let machine = (try? DurableFile.read(session.configuration.resolverConfiguration, limit: 1 << 20)) ?? []
-    let resolver: [UInt8] =
-      switch step.network {
-      case .none: []
-      case .default: StepNetwork.resolverConfiguration(machine)
-      case .host: machine
-      }
+    let resolver: [UInt8]
+    switch step.network {
+    case .none: resolver = []
+    case .default: (resolver, hasNameServer) = StepNetwork.resolverConfiguration(machine)
+    case .host: resolver = machine
+    }
     try RunFiles.write(resolver, to: "\(bundle)/resolv.conf", mode: 0o644)
     var hosts = "127.0.0.1\tlocalhost \(ContainerConfiguration.hostname)\n::1\tlocalhost ip6-localhost ip6-loopback\n"
     for (host, address) in session.request.extraHosts { hosts += "\(address)\t\(host)\n" }

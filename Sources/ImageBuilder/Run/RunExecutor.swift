@@ -49,6 +49,11 @@ struct RunExecutor: Sendable {
       }
       try await mounts.prepare(step)
       let prepared = mounts
+      if !prepared.hasNameServer {
+        vertex.status(
+          "warning: no names can be looked up: \(session.configuration.resolverConfiguration) has no name server with an "
+            + "IPv4 address, and the step's network is IPv4 only; --network=host uses the machine's")
+      }
       let targets =
         ContainerConfiguration.systemMounts.map { (path: $0, isFolder: true) }
         + prepared.mounts.map { (path: $0.mount.destination, isFolder: $0.isFolder) }

@@ -20,7 +20,8 @@ final class StepNetwork: Sendable {
   private let ready: AsyncDescriptor
   private let hold: AsyncDescriptor
 
-  /// Where the machine's resolver answers in there, also one that listens on the machine's loopback.
+  /// Where the machine's resolver answers in there, also one that listens on the machine's loopback: the first one with
+  /// an IPv4 address.
   static let resolver = "10.0.2.3"
   static let program = "slirp4netns"
 
@@ -124,9 +125,12 @@ final class StepNetwork: Sendable {
     try? await Namespaces.remove(folder: folder)
   }
 
-  /// A step's `/etc/resolv.conf` made of the machine's: name servers on its loopback, and those that only IPv6 leads to,
-  /// are asked for by `resolver`. Pure.
-  static func resolverConfiguration(_ machine: [UInt8]) -> [UInt8] {
+  /// A step's `/etc/resolv.conf` made of the machine's. Pure.
+  ///
+  /// Name servers on its loopback are asked by `resolver`, which asks the machine's first one that has an IPv4 address.
+  /// Those with an IPv6 address are out of reach. When there are no others, the step has none: the C library asks
+  /// 127.0.0.1 then, which is the step's own and refuses at once, instead of waiting for an answer that never comes.
+  static func resolverConfiguration(_ machine: [UInt8]) -> (text: [UInt8], hasServer: Bool) {
     var lines: [String] = []
     var servers: [String] = []
     for line in String(decoding: machine, as: UTF8.self).split(separator: "\n") {
@@ -137,21 +141,15 @@ final class StepNetwork: Sendable {
         continue
       }
       guard words.count > 1 else { continue }
-      let address = words[1]
-      let isOutside = Self.isOutsideAddress(String(address))
-      let server = isOutside ? String(address) : resolver
+      var address = in_addr()
+      guard inet_pton(AF_INET, String(words[1]), &address) == 1 else { continue }
+      let highest = UInt32(bigEndian: address.s_addr) >> 24
+      // The machine's own, whatever machine asks.
+      let isInside = highest == 127 || highest == 0
+      let server = isInside ? resolver : String(words[1])
       if !servers.contains(server) { servers.append(server) }
     }
-    // Without one the C library asks 127.0.0.1, which is the step's own.
-    if servers.isEmpty { servers = [resolver] }
-    return Array((servers.map { "nameserver \($0)" } + lines).joined(separator: "\n").utf8) + [0x0a]
-  }
-
-  /// Whether it is an IPv4 address that is not the machine's own, whatever machine asks.
-  private static func isOutsideAddress(_ text: String) -> Bool {
-    var address = in_addr()
-    guard inet_pton(AF_INET, text, &address) == 1 else { return false }
-    let first = UInt32(bigEndian: address.s_addr) >> 24
-    return first != 127 && first != 0
+    let text = (servers.map { "nameserver \($0)" } + lines).joined(separator: "\n")
+    return (Array(text.utf8) + [0x0a], !servers.isEmpty)
   }
 }

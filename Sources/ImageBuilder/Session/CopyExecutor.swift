@@ -270,7 +270,7 @@ enum Archive {
     if let program = program(head) {
       let archive = "\(folder)/archive.tar"
       try await HelperProgram.run(
-        program, ["-dc", "--", path], output: .file(archive), of: build,
+        program, ["-dc"], input: path, output: .file(archive), of: build,
         missing:
           "\"\(label)\" is compressed with \(program): install the package \(program == "xz" ? "xz-utils" : program), "
           + "or compress it with gzip or zstd")

@@ -6,7 +6,8 @@ import OCI
 /// The files of a git repository, for `ADD` and as the build context, by the `git` program.
 ///
 /// Nothing of who builds takes part: no configuration, no credential helpers, no keys but those of the agent that the
-/// request gives, no hooks. What comes is bounded before it is written out.
+/// request gives, no hooks. The files of the repository itself are bounded before they are written out; with
+/// submodules, whose number nobody says beforehand, the folder is looked at while they come.
 struct GitSource: Sendable {
   let reference: RemoteSource.GitReference
   /// The socket of the SSH agent; `nil` is none.
@@ -35,7 +36,11 @@ struct GitSource: Sendable {
     try await git(["-C", folder, "checkout", "--quiet", "--detach", commit])
     if reference.submodules ?? true {
       let arguments = ["-C", folder, "submodule", "--quiet", "update", "--init", "--recursive"]
-      try await shallow { depth throws(BuildError) in try await git(arguments + depth) }
+      var limits = HelperProgram.Limits()
+      // Twice: what git keeps of them is in there, too.
+      limits.folder = HelperProgram.FolderLimit(
+        path: folder, entriesMax: 2 * Self.entriesMax, bytesMax: 2 * Self.bytesMax)
+      try await shallow { [limits] depth throws(BuildError) in try await git(arguments + depth, limits: limits) }
     }
     if !keepsGitDirectory {
       try await blocking { () throws(BuildError) in
@@ -50,16 +55,14 @@ struct GitSource: Sendable {
     let ref = reference.ref ?? "HEAD"
     do throws(BuildError) {
       try await shallow { depth throws(BuildError) in
-        try await git(["-C", folder, "fetch", "--quiet", "--no-tags"] + depth + ["--", "origin", ref])
+        try await gitFetch(folder, ["--no-tags"] + depth + ["--", "origin", ref])
       }
       return "FETCH_HEAD"
     } catch {
       guard error.code == .network, Self.isCommit(ref) else { throw error }
       // A server that gives no commit by its name gives the branches and tags, and one of them may lead to it.
-      try await git([
-        "-C", folder, "fetch", "--quiet", "--", "origin", "+refs/heads/*:refs/remotes/origin/*",
-        "+refs/tags/*:refs/tags/*",
-      ])
+      try await gitFetch(
+        folder, ["--", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"])
       return ref
     }
   }
@@ -111,11 +114,26 @@ struct GitSource: Sendable {
       && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
   }
 
-  private func git(_ arguments: [String], output: HelperProgram.Output = .nowhere) async throws(BuildError) {
+  /// The only call that has the credentials: what a repository's files name is asked for without them.
+  private func gitFetch(_ folder: String, _ arguments: [String]) async throws(BuildError) {
+    let credentials = try reference.credentials.map { pair throws(BuildError) in
+      guard let credentials = Credentials(address: pair.with, of: pair.without) else {
+        throw BuildError(.invalid, "\(shown): the user or password in the address has a control character in it")
+      }
+      return credentials
+    }
+    try await git(
+      ["-C", folder, "fetch", "--quiet", "--no-recurse-submodules"] + arguments, credentials: credentials)
+  }
+
+  private func git(
+    _ arguments: [String], output: HelperProgram.Output = .nowhere, credentials: Credentials? = nil,
+    limits: HelperProgram.Limits = HelperProgram.Limits()
+  ) async throws(BuildError) {
     do throws(BuildError) {
       try await HelperProgram.run(
-        "git", arguments, output: output, environment: Self.environment(reference, agent: agent), of: build,
-        missing: "\(shown): the program git is not installed; install the package git")
+        "git", arguments, output: output, environment: Self.environment(agent: agent, credentials: credentials),
+        limits: limits, of: build, missing: "\(shown): the program git is not installed; install the package git")
     } catch {
       var error = error
       error.message = RemoteSource.withoutCredentials(error.message)
@@ -123,7 +141,44 @@ struct GitSource: Sendable {
     }
   }
 
-  static func environment(_ reference: RemoteSource.GitReference, agent: String?) -> [String: String] {
+  /// User and password of an address, as they are meant.
+  struct Credentials: Equatable {
+    /// Without them.
+    var address: String
+    var user: String
+    var password: String
+
+    /// `nil` when they cannot be told to git.
+    init?(address: String, of plain: String) {
+      guard let start = address.firstRange(of: "://")?.upperBound else { return nil }
+      let authority = address[start...].prefix { !"/?#".contains($0) }
+      guard let sign = authority.lastIndex(of: "@") else { return nil }
+      let parts = authority[..<sign].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      guard let user = Self.decoded(parts[0]), let password = Self.decoded(parts.count > 1 ? parts[1] : "") else {
+        return nil
+      }
+      (self.address, self.user, self.password) = (plain, user, password)
+    }
+
+    /// Percent-decoding (RFC 3986, section 2.1). A line's end or a zero byte would end a line of git's protocol.
+    private static func decoded(_ text: Substring) -> String? {
+      var bytes: [UInt8] = []
+      var rest = Array(text.utf8)[...]
+      while let byte = rest.popFirst() {
+        if byte == UInt8(ascii: "%"), rest.count > 1,
+          let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+        {
+          bytes.append(value)
+          rest = rest.dropFirst(2)
+        } else {
+          bytes.append(byte)
+        }
+      }
+      return bytes.contains { $0 < 0x20 || $0 == 0x7F } ? nil : String(decoding: bytes, as: UTF8.self)
+    }
+  }
+
+  static func environment(agent: String?, credentials: Credentials? = nil) -> [String: String] {
     var configuration = [
       ("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"), ("credential.helper", ""),
       // No process in the background, and always one pack, whose size is limited.
@@ -131,14 +186,24 @@ struct GitSource: Sendable {
       // Less than 1 kB a second for a minute is a server that has stopped.
       ("http.lowSpeedLimit", "1000"), ("http.lowSpeedTime", "60"), ("advice.detachedHead", "false"),
     ]
-    // For this address alone: neither submodules nor what is written down get them.
-    if let credentials = reference.credentials {
-      configuration.append(("url.\(credentials.with).insteadOf", credentials.without))
+    // git compares whole addresses, up to a slash in the path, after it has folded `..`: a redirect to another place is
+    // asked without them, too. They are in the environment and not in an argument, which every process can read.
+    if let credentials {
+      configuration.append(("credential.useHttpPath", "true"))
+      configuration.append(
+        (
+          "credential.\(credentials.address).helper",
+          #"!f() { printf 'username=%s\npassword=%s\n' "$APUS_GIT_USER" "$APUS_GIT_PASSWORD"; }; f"#
+        ))
     }
     var environment = [
       "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent",
       "GIT_ALLOW_PROTOCOL": "http:https:git:ssh", "GIT_CONFIG_COUNT": "\(configuration.count)",
     ]
+    if let credentials {
+      environment["APUS_GIT_USER"] = credentials.user
+      environment["APUS_GIT_PASSWORD"] = credentials.password
+    }
     for (index, (name, value)) in configuration.enumerated() {
       environment["GIT_CONFIG_KEY_\(index)"] = name
       environment["GIT_CONFIG_VALUE_\(index)"] = value

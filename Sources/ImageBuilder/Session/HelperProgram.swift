@@ -18,6 +18,39 @@ enum HelperProgram {
     var time = Duration.seconds(1800)
     /// Of every single file that it writes.
     var fileBytes = UInt64(Download.bytesMax)
+    /// Of everything in a folder, looked at while it runs; `nil` is without a limit.
+    var folder: FolderLimit?
+  }
+
+  /// What may be in a folder.
+  struct FolderLimit: Sendable {
+    var path: String
+    var entriesMax: Int
+    /// On the disk.
+    var bytesMax: Int64
+
+    /// Whether there is more. What comes and goes meanwhile is counted or not; no link is followed. Blocks.
+    func isExceeded() -> Bool {
+      var entries = 0
+      var bytes: Int64 = 0
+      var folders = [path]
+      while let folder = folders.popLast() {
+        guard let stream = opendir(folder) else { continue }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+          let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+          }
+          var status = stat()
+          guard name != ".", name != "..", lstat("\(folder)/\(name)", &status) == 0 else { continue }
+          entries += 1
+          bytes += Int64(status.st_blocks) * 512
+          if entries > entriesMax || bytes > bytesMax { return true }
+          if status.st_mode & S_IFMT == S_IFDIR { folders.append("\(folder)/\(name)") }
+        }
+      }
+      return false
+    }
   }
 
   private struct Outcome {
@@ -30,15 +63,17 @@ enum HelperProgram {
   /// Runs one to its end. When that does not come in time, or the task is cancelled, it is killed with what it started.
   ///
   /// - Parameters:
+  ///   - input: a file that is its standard input. Opened here: a path may mean another file to another process
+  ///     (`/proc/self/fd`).
   ///   - build: whose it is.
   ///   - missing: what to say when it is not installed.
   static func run(
-    _ program: String, _ arguments: [String], output: Output = .nowhere, environment: [String: String] = [:],
-    limits: Limits = Limits(), of build: BuildFolder, missing: String
+    _ program: String, _ arguments: [String], input: String? = nil, output: Output = .nowhere,
+    environment: [String: String] = [:], limits: Limits = Limits(), of build: BuildFolder, missing: String
   ) async throws(BuildError) {
     let outcome: Outcome
     do throws(SystemError) {
-      outcome = try await execute(program, arguments, output, environment, limits, build)
+      outcome = try await execute(program, arguments, input, output, environment, limits, build)
     } catch {
       if error.errno == ENOENT, error.operation.hasPrefix("find \(program) ") {
         throw BuildError(.unsupported, missing)
@@ -57,8 +92,8 @@ enum HelperProgram {
   }
 
   private static func execute(
-    _ program: String, _ arguments: [String], _ output: Output, _ environment: [String: String], _ limits: Limits,
-    _ build: BuildFolder
+    _ program: String, _ arguments: [String], _ input: String?, _ output: Output, _ environment: [String: String],
+    _ limits: Limits, _ build: BuildFolder
   ) async throws(SystemError) -> Outcome {
     let deadline = ContinuousClock.now + limits.time
     var ours: [Int32] = []
@@ -67,6 +102,12 @@ enum HelperProgram {
     ours.append(errors.writeEnd)
     let errorReader = try AsyncDescriptor(owning: errors.readEnd)
     var descriptors = [Subprocess.Mapping(from: errors.writeEnd, to: 2)]
+    if let input {
+      let file = open(input, O_RDONLY | O_CLOEXEC)
+      guard file >= 0 else { throw SystemError.last("open \(input)") }
+      ours.append(file)
+      descriptors.append(.init(from: file, to: 0))
+    }
     var reader: AsyncDescriptor?
     switch output {
     case .nowhere: break
@@ -100,7 +141,11 @@ enum HelperProgram {
         outcome.refusal = error
       }
     }
-    if outcome.refusal == nil { outcome.status = await process.wait(deadline: deadline) }
+    if outcome.refusal == nil, let folder = limits.folder {
+      outcome.refusal = await watch(process, folder, deadline: deadline, &outcome.status)
+    } else if outcome.refusal == nil {
+      outcome.status = await process.wait(deadline: deadline)
+    }
     if outcome.status == nil {
       kill(-process.pid, SIGKILL)
       process.signal(SIGKILL)
@@ -112,6 +157,27 @@ enum HelperProgram {
     await said
     outcome.tail = tail.lines
     return outcome
+  }
+
+  /// Waits for the end, and looks at the folder meanwhile; a long look makes the next one later.
+  ///
+  /// - Returns: why it has to be killed.
+  private static func watch(
+    _ process: ProcessHandle, _ folder: FolderLimit, deadline: ContinuousClock.Instant, _ status: inout ExitStatus?
+  ) async -> BuildError? {
+    var pause = Duration.milliseconds(500)
+    while true {
+      let now = ContinuousClock.now
+      status = await process.wait(deadline: min(deadline, now + pause))
+      if status != nil || Task.isCancelled || ContinuousClock.now >= deadline { return nil }
+      let start = ContinuousClock.now
+      if (try? await blocking { () throws(BuildError) in folder.isExceeded() }) == true {
+        return BuildError(
+          .context,
+          "more than \(folder.entriesMax) files or \(SizeText.decimal(folder.bytesMax)) came, and it was ended")
+      }
+      pause = max(pause, (ContinuousClock.now - start) * 10)
+    }
   }
 
   private static func collect(
