@@ -30,11 +30,14 @@ extension ContentStore {
   }
 
   /// What a listener has not acknowledged, oldest first.
-  public func deletions(for listener: String, limit: Int) throws(OCIError) -> [Deletion] {
+  /// - Parameter after: only what was deleted later.
+  public func deletions(
+    for listener: String, after: Deletion? = nil, limit: Int
+  ) throws(OCIError) -> [Deletion] {
     try readers.read { (catalog: Catalog) throws(OCIError) in
       try catalog.all(
-        "SELECT id, path, reference FROM deletion WHERE listener = ?1 ORDER BY id LIMIT ?2", .init(listener),
-        .init(Int64(limit))
+        "SELECT id, path, reference FROM deletion WHERE listener = ?1 AND id > ?3 ORDER BY id LIMIT ?2",
+        .init(listener), .init(Int64(limit)), .init(after?.id ?? 0)
       ) { row in
         let text = row.text(2)
         return Deletion(

@@ -51,12 +51,15 @@ extension ContentStore {
   ) throws(OCIError) -> Upload {
     let id = ContentStore.newUploadID()
     let owner = ContentStore.owner(repository)
-    do throws(OCIError) {
-      try count(id, owner)
-    } catch {
-      // Those whose time is over make room.
-      guard error.code == .tooManyUploads, hasIdleUploads(), removeIdleUploads() > 0 else { throw error }
-      try count(id, owner)
+    var attempts = 0
+    while true {
+      do throws(OCIError) {
+        try count(id, owner)
+        break
+      } catch {
+        attempts += 1
+        guard error.code == .tooManyUploads, attempts <= Self.attemptsMax, makeRoom(for: owner) else { throw error }
+      }
     }
     do throws(OCIError) {
       guard
@@ -72,20 +75,68 @@ extension ContentStore {
     }
   }
 
+  /// Others may take what room was made, or use what was to be removed.
+  private static let attemptsMax = 16
+
+  /// Removes uploads whose time is over, or one in which nothing is lost: beginning many must not lock others out.
+  /// - Returns: whether it is worth to try again.
+  private func makeRoom(for owner: String) -> Bool {
+    if hasIdleUploads(), removeIdleUploads() > 0 { return true }
+    guard let (id, itsOwner) = withLedger({ (ledger, limits) in ledger.dispensable(for: owner, limits) }) else {
+      return false
+    }
+    if let open = uploads.withLock({ $0.open[id]?.upload }) {
+      if !open.cancelIfEmpty() { touchEntry(id) }
+    } else if removeEmpty(uploadPath(id, itsOwner)) {
+      uploads.withLock { $0.ledger?.remove(id) }
+    } else {
+      // It is used after all: another one is next.
+      touchEntry(id)
+    }
+    return true
+  }
+
+  private func touchEntry(_ id: String) {
+    let now = time.now().microseconds
+    uploads.withLock { $0.ledger?.touch(id, now: now) }
+  }
+
+  /// Removes the file of an upload that has no bytes and that nobody has open; returns whether it is gone.
+  private func removeEmpty(_ path: String) -> Bool {
+    let fd = Glibc.open(path, O_RDWR | O_CLOEXEC)
+    guard fd >= 0 else { return errno == ENOENT }
+    defer { _ = Glibc.close(fd) }
+    var status = stat()
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &status) == 0 && status.st_size == 0
+      && Glibc.unlink(path) == 0
+  }
+
   /// An upload that has been begun in the repository; `nil` when there is none of that id, or no more.
   /// - Throws: `busy` when another process or request has it.
   public func upload(_ id: String, in repository: Repository) throws(OCIError) -> Upload? {
     guard id.utf8.count == 32, Digest.isHex(id) else { return nil }
     let upload = try uploads.withLock { (table) throws(OCIError) -> Upload? in
       if let upload = table.use(id) { return upload.repository == repository ? upload : nil }
+      let path = uploadPath(id, ContentStore.owner(repository))
+      if access(path, F_OK) != 0 { takeOver(id, repository, as: path, &table) }
       let upload = try Upload(
-        store: self, id: id, repository: repository, path: uploadPath(id, ContentStore.owner(repository)),
-        creating: false, algorithm: .sha256)
+        store: self, id: id, repository: repository, path: path, creating: false, algorithm: .sha256)
       if let upload { table.keep(upload) }
       return upload
     }
-    upload?.touch()
+    if let upload {
+      upload.touch()
+      touchEntry(id)
+    }
     return upload
+  }
+
+  /// Gives an upload that an older program began its new name.
+  private func takeOver(_ id: String, _ repository: Repository, as path: String, _ table: inout UploadTable) {
+    let owner = String(Digest(of: Array("\(repository.host)/\(repository.path)".utf8)).hex.prefix(16))
+    guard rename(uploadPath(id, owner), path) == 0, var entry = table.ledger?.entries[id] else { return }
+    entry.owner = ContentStore.owner(repository)
+    table.ledger?.put(id, entry)
   }
 
   private func uploadPath(_ id: String, _ owner: String) -> String { "\(root)/uploads/\(id)-\(owner)" }
@@ -150,6 +201,11 @@ extension ContentStore {
     uploads.withLock { $0.ledger?.shrink(upload.id, by: bytes) }
   }
 
+  /// Whether the repository has the upload's bytes.
+  func setStored(_ upload: Upload, _ isStored: Bool) {
+    uploads.withLock { $0.ledger?.setStored(upload.id, isStored) }
+  }
+
   func forget(_ upload: Upload) {
     uploads.withLock { table in
       table.open[upload.id] = nil
@@ -191,7 +247,8 @@ extension ContentStore {
         id,
         UploadLedger.Entry(
           owner: String(name.dropFirst(33)), bytes: max(Int64(status.st_size), before?.bytes ?? 0),
-          touched: max(Int64(status.st_mtim.tv_sec) * 1_000_000, before?.touched ?? 0)))
+          touched: max(Int64(status.st_mtim.tv_sec) * 1_000_000, before?.touched ?? 0),
+          isStored: before?.isStored ?? false))
     }
     return ledger
   }

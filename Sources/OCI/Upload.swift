@@ -65,11 +65,12 @@ public final class Upload: Sendable {
   /// Appends bytes.
   /// - Parameters:
   ///   - at: where the sender says that they begin.
-  ///   - isFree: they are in the repository already, so that no quota has to have room for them.
+  ///   - stored: the size of the blob when the repository has it already. Up to there the upload takes no room in a
+  ///     quota; a longer one is something else.
   /// - Throws: `outOfOrder` when that is not where the upload ends; `notFound` when it has been finished or cancelled;
   ///   `busy` while it is being finished. After `diskFull`, `quotaExceeded` and `tooManyUploads` the upload ends where
   ///   it ended before.
-  public func append(_ bytes: UnsafeRawBufferPointer, at: Int64? = nil, isFree: Bool = false) throws(OCIError) {
+  public func append(_ bytes: UnsafeRawBufferPointer, at: Int64? = nil, stored: Int64 = 0) throws(OCIError) {
     let failure: OCIError? = state.withLock { state in
       if let refusal = refusal(state) { return refusal }
       if let at, at != state.offset {
@@ -78,7 +79,8 @@ public final class Upload: Sendable {
       }
       guard let store else { return OCIError(.closed, "the image store is closed") }
       do throws(OCIError) {
-        try store.reserve(Int64(bytes.count), for: self, isFree: isFree)
+        try store.reserve(
+          Int64(bytes.count), for: self, isFree: state.offset + Int64(bytes.count) <= stored)
       } catch {
         return error
       }
@@ -112,9 +114,17 @@ public final class Upload: Sendable {
       return (state, failure)
     }
     if let failure { throw failure }
+    guard let store else {
+      state.withLock { $0.isFinishing = false }
+      throw OCIError(.closed, "the image store is closed")
+    }
     var isDone = false
-    defer { if !isDone { state.withLock { $0.isFinishing = false } } }
-    guard let store else { throw OCIError(.closed, "the image store is closed") }
+    defer {
+      if !isDone {
+        store.setStored(self, false)
+        state.withLock { $0.isFinishing = false }
+      }
+    }
     let content: Digest
     if snapshot.algorithm == digest.algorithm, let hasher = snapshot.hasher {
       content = hasher.finish()
@@ -130,9 +140,10 @@ public final class Upload: Sendable {
         .digestMismatch, "the content has the digest \(staged.digest), but \(digest) was given; nothing was stored",
         digests: [digest])
     }
-    let repository = repository
-    try store.store(staged) { (transaction: Transaction, blob: Int64) throws(OCIError) in
+    try store.store(staged) { [self, store] (transaction: Transaction, blob: Int64) throws(OCIError) in
       try transaction.link(blob, in: try transaction.repositoryID(repository))
+      // Before anybody can see the change: a parallel upload would find the bytes twice.
+      store.setStored(self, true)
     }
     isDone = true
     end()
@@ -141,9 +152,17 @@ public final class Upload: Sendable {
 
   /// Ends the upload and removes its bytes. Without effect when it has ended.
   /// - Throws: `busy` while it is being finished.
-  public func cancel() throws(OCIError) {
+  public func cancel() throws(OCIError) { try cancel(onlyEmpty: false) }
+
+  /// Ends an upload that has no bytes; returns whether it has ended.
+  func cancelIfEmpty() -> Bool {
+    try? cancel(onlyEmpty: true)
+    return state.withLock { $0.isFinished }
+  }
+
+  private func cancel(onlyEmpty: Bool) throws(OCIError) {
     let (isFirst, failure) = state.withLock { state -> (Bool, OCIError?) in
-      guard !state.isFinished else { return (false, nil) }
+      guard !state.isFinished, !onlyEmpty || state.offset == 0 else { return (false, nil) }
       let failure = refusal(state)
       if failure == nil { state.isFinished = true }
       return (failure == nil, failure)

@@ -20,11 +20,15 @@ struct UploadLedger {
     var bytes: Int64
     /// When it was last used, in microseconds since 1970.
     var touched: Int64
+    /// Its bytes are about to be, or are already, those of a repository's blob.
+    var isStored = false
   }
 
   struct Usage: Equatable {
     var count = 0
     var bytes: Int64 = 0
+    /// Of them, those of uploads that are being stored.
+    var storedBytes: Int64 = 0
   }
 
   private(set) var entries: [String: Entry] = [:]
@@ -70,33 +74,56 @@ struct UploadLedger {
     put(id, entry)
   }
 
+  /// Says whether the repository has the upload's bytes from now on, so that they are not counted twice.
+  mutating func setStored(_ id: String, _ isStored: Bool) {
+    guard var entry = entries[id] else { return }
+    entry.isStored = isStored
+    put(id, entry)
+  }
+
+  /// Somebody has looked at it.
+  mutating func touch(_ id: String, now: Int64) { entries[id]?.touched = now }
+
   mutating func put(_ id: String, _ entry: Entry) {
     remove(id)
     entries[id] = entry
-    total.count += 1
-    total.bytes += entry.bytes
-    owners[entry.owner, default: Usage()].count += 1
-    owners[entry.owner, default: Usage()].bytes += entry.bytes
+    total.add(entry, 1)
+    owners[entry.owner, default: Usage()].add(entry, 1)
   }
 
   mutating func remove(_ id: String) {
     guard let entry = entries.removeValue(forKey: id) else { return }
-    total.count -= 1
-    total.bytes -= entry.bytes
+    total.add(entry, -1)
     var own = usage(of: entry.owner)
-    own.count -= 1
-    own.bytes -= entry.bytes
+    own.add(entry, -1)
     owners[entry.owner] = own.count == 0 ? nil : own
   }
 
-  /// Bytes of the uploads into the repositories that `isMeant` holds for.
+  /// Bytes of the uploads into the repositories that `isMeant` holds for, without what is being stored.
   func bytes(where isMeant: (_ owner: String) -> Bool) -> Int64 {
-    owners.reduce(0) { isMeant($1.key) ? $0 + $1.value.bytes : $0 }
+    owners.reduce(0) { isMeant($1.key) ? $0 + $1.value.bytes - $1.value.storedBytes : $0 }
+  }
+
+  /// The upload that has to go so that `owner` can begin another one: the longest idle one without a byte, of the owner
+  /// when its number is the limit. `nil` when all have bytes.
+  func dispensable(for owner: String, _ limits: UploadLimits) -> (id: String, owner: String)? {
+    let isOwnLimit = usage(of: owner).count >= limits.repositoryCountMax
+    let found = entries.lazy.filter { $0.value.bytes == 0 && (!isOwnLimit || $0.value.owner == owner) }
+      .min { $0.value.touched < $1.value.touched }
+    return found.map { ($0.key, $0.value.owner) }
   }
 
   func hasIdle(before limit: Int64) -> Bool { entries.values.contains { $0.touched < limit } }
 
   private static func tooMany(_ what: String) -> OCIError {
     OCIError(.tooManyUploads, "\(what); finish or cancel some, or wait until they have expired")
+  }
+}
+
+extension UploadLedger.Usage {
+  fileprivate mutating func add(_ entry: UploadLedger.Entry, _ sign: Int) {
+    count += sign
+    bytes += Int64(sign) * entry.bytes
+    if entry.isStored { storedBytes += Int64(sign) * entry.bytes }
   }
 }

@@ -162,7 +162,7 @@ public struct RegistryConfiguration: Sendable, Equatable {
     public var uploadsMax = 10_000
     public var repositoryUploadsMax = 1000
     public var uploadBytesMax: Int64 = 1 << 40
-    public var repositoryUploadBytesMax: Int64 = 1 << 40
+    public var repositoryUploadBytesMax: Int64 = 128 << 30
     /// What is kept of upstream registries.
     public var upstreamBytesMax: Int64 = 100 << 30
     /// A connection without a complete request head for so long is closed.

@@ -188,8 +188,8 @@ func withServer(
         let stream = try await client.blob(Digest(of: [1]), in: repository(port))
         while try await stream.next() != nil {}
       }
-      #expect(error.code == .timeout)
-      #expect(error.message.contains("next to nothing came within 200ms"), "\(error)")
+      // On a machine that stands still for the window it fell silent instead.
+      #expect(error.code == .timeout, "\(error)")
       #expect(server.requests.withLock { $0.count } == 2)
     }
   }

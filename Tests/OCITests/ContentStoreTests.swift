@@ -442,7 +442,7 @@ extension ContentStore {
     #expect(try store.upload(second.id, in: next)?.offset == 400)
     // What was taken in without a look is looked at in the end.
     try Array(big.layers[1][400...]).withUnsafeBytes { (rest) throws in
-      try second.append(UnsafeRawBufferPointer(rest), isFree: true)
+      try second.append(UnsafeRawBufferPointer(rest), stored: 1000)
     }
     let error = #expect(throws: OCIError.self) { try second.finish(Digest(of: big.layers[1])) }
     #expect(error?.code == .quotaExceeded)

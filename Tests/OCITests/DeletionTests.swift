@@ -39,6 +39,8 @@ import Wire
     #expect(try waiting(store, "s").count == 3)
     let first = try #require(try store.deletions(for: "r", limit: 1).first)
     #expect(first.reference == .tag("2"))
+    let behind = try store.deletions(for: "r", after: first, limit: 1)
+    #expect(behind.map(\.reference) == [.tag("1")])
     // Deleted again meanwhile: that one is to be made as well.
     try store.push(image, to: app, tags: ["2"])
     #expect(try store.deleteTag("2", in: app))

@@ -143,6 +143,86 @@ import Wire
     }
   }
 
+  /// A replica that lets nobody delete yet still gets its copies, and the deletions as soon as it lets us.
+  @Test func refusedDeletionsHoldUpNothing() async throws {
+    func rule(_ actions: Set<Action>) -> AccessRule {
+      AccessRule(repositories: [Glob("**")], subjects: ["anonymous"], actions: actions)
+    }
+    try await TestRegistry.use({ $0.access = [rule([.pull, .push])] }) { target in
+      func status(_ tag: String) async throws -> Int {
+        try await target.send("HEAD", "/v2/app/manifests/\(tag)").status
+      }
+      func wait(_ tag: String, _ wanted: Int) async throws {
+        while try await status(tag) != wanted { await Task.yield() }
+      }
+      try await TestRegistry.use({
+        var replica = RegistryConfiguration.Replica(name: "r", registry: "127.0.0.1:\(target.port)")
+        replica.deletions = true
+        $0.replicas = [replica]
+      }) { source in
+        for tag in ["1", "2"] {
+          try await source.pushImage("app", tag, seed: tag)
+          try await wait(tag, 200)
+        }
+        for tag in ["1", "2"] {
+          #expect(try await source.send("DELETE", "/v2/app/manifests/\(tag)").status == 202)
+        }
+        func failed() -> Bool {
+          source.registry.metrics.exposition().split(separator: "\n").contains {
+            $0.hasPrefix("apus_registry_replications") && $0.contains("failed")
+          }
+        }
+        while !failed() { await Task.yield() }
+        try await source.pushImage("app", "3", seed: "3")
+        try await wait("3", 200)
+        #expect(try await status("1") == 200)
+        #expect(try source.content.deletions(for: "r", limit: 10).count == 2)
+        var configuration = target.registry.configuration
+        configuration.access = [rule([.pull, .push, .delete])]
+        try await target.registry.reload(configuration)
+        for tag in ["1", "2"] { try await wait(tag, 404) }
+        while try !source.content.deletions(for: "r", limit: 1).isEmpty { await Task.yield() }
+      }
+    }
+  }
+
+  /// A tag that is back, and names what the disk has damaged, is back: nothing is deleted, and others are not held up.
+  @Test func damagedManifestsAreNotDeletedThere() async throws {
+    let kept = TestRegistry.temporaryFolder()
+    defer { try? Directory.removeTree(kept) }
+    try await TestRegistry.use { target in
+      func configure(_ configuration: inout RegistryConfiguration) {
+        var replica = RegistryConfiguration.Replica(name: "r", registry: "127.0.0.1:\(target.port)")
+        replica.deletions = true
+        configuration.replicas = [replica]
+      }
+      func wait(_ tag: String, _ wanted: Int) async throws {
+        while try await target.send("HEAD", "/v2/app/manifests/\(tag)").status != wanted { await Task.yield() }
+      }
+      try await TestRegistry.use(configure, folder: kept) { source in
+        for tag in ["1", "2"] {
+          try await source.pushImage("app", tag, seed: tag)
+          try await wait(tag, 200)
+        }
+      }
+      do {
+        let content = try ContentStore.open(root: "\(kept)/images")
+        defer { content.close() }
+        let repository = Repository(path: "app")
+        let one = try #require(try content.manifest(.tag("1"), in: repository))
+        for tag in ["1", "2"] { #expect(try content.deleteTag(tag, in: repository)) }
+        #expect(try content.tag("1", one.digest, in: repository))
+        try DurableFile.write([0], to: content.blobPath(one.digest))
+        #expect(try content.scrub(olderThan: .zero).map(\.digest) == [one.digest])
+      }
+      try await TestRegistry.use(configure, folder: kept) { source in
+        try await wait("2", 404)
+        while try !source.content.deletions(for: "r", limit: 1).isEmpty { await Task.yield() }
+        #expect(try await target.send("HEAD", "/v2/app/manifests/1").status == 200)
+      }
+    }
+  }
+
   /// A replica that is taken out of the configuration gets nothing more of what is waiting for it.
   @Test func aRemovedReplicaStops() async throws {
     try await TestRegistry.use { target in

@@ -51,6 +51,8 @@ final class Exchange: Sendable {
     update { state in
       state.chunks.append(chunk)
       state.bufferedBytes += chunk.readableBytes
+      // Not when they are taken out: what waits for a slow reader has come all the same.
+      state.pace.received(chunk.readableBytes)
     }
   }
 
@@ -137,7 +139,6 @@ final class Exchange: Sendable {
       let (chunk, isAtEnd, resumes): (ByteBuffer?, Bool, Bool) = state.withLock { state in
         guard let chunk = state.chunks.popFirst() else { return (nil, state.isResponseComplete, false) }
         state.bufferedBytes -= chunk.readableBytes
-        state.pace.received(chunk.readableBytes)
         let resumes = state.isReadingPaused && state.bufferedBytes <= bufferMax / 2
         if resumes { state.isReadingPaused = false }
         return (chunk, false, resumes)

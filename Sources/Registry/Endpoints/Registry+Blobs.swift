@@ -113,12 +113,12 @@ extension Registry {
     if let text = query["digest"] {
       guard let digest = Digest(text) else { throw RegistryError.digestInvalid(text) }
       try checkLength(call)
-      let isFree = try await checkQuota(digest, call)
+      let stored = try await checkQuota(digest, call)
       let upload = try await blocking { [content] () throws(OCIError) in
         try content.beginUpload(in: call.repository, algorithm: digest.algorithm)
       }
       do {
-        try await receive(upload, call, isFree: isFree)
+        try await receive(upload, call, stored: stored)
         return try await finish(upload, digest, call)
       } catch {
         // A single request is all or nothing: nobody knows the upload's name.
@@ -191,8 +191,8 @@ extension Registry {
     let upload = try await find(id, call)
     try checkLength(call)
     let offset = try place(upload, call)
-    let isFree = try await checkQuota(digest, call)
-    try await receive(upload, call, at: offset, isFree: isFree)
+    let stored = try await checkQuota(digest, call, at: upload.offset)
+    try await receive(upload, call, at: offset, stored: stored)
     return try await finish(upload, digest, call)
   }
 
@@ -217,16 +217,21 @@ extension Registry {
 
   /// Refuses early what the repository's quotas leave no room for.
   ///
-  /// - Returns: whether the repository has the blob already, which then takes no room.
+  /// - Parameter offset: how many bytes have come already.
+  /// - Returns: how many bytes the repository has of the blob already; so many take no room.
   @discardableResult
-  private func checkQuota(_ digest: Digest?, _ call: Call) async throws(RegistryError) -> Bool {
-    guard !call.configuration.quotas.isEmpty else { return false }
+  private func checkQuota(
+    _ digest: Digest?, _ call: Call, at offset: Int64 = 0
+  ) async throws(RegistryError) -> Int64 {
+    guard !call.configuration.quotas.isEmpty else { return 0 }
     // Of no disk's size, so that sums fit.
     let bytes = min(max(call.request.contentLength ?? 0, 0), 1 << 60)
     return try await blocking { [content] () throws(OCIError) in
-      if let digest, try content.isLinked(digest, in: call.repository) { return true }
+      if let digest, let size = try content.blobSize(digest, in: call.repository), offset + bytes <= size {
+        return size
+      }
       try content.checkQuota(of: call.repository, adding: bytes)
-      return false
+      return 0
     }
   }
 
@@ -257,7 +262,7 @@ extension Registry {
   }
 
   /// Takes the body into the upload, batch after batch, at the pace of the disk.
-  private func receive(_ upload: Upload, _ call: Call, at offset: Int64? = nil, isFree: Bool = false) async throws {
+  private func receive(_ upload: Upload, _ call: Call, at offset: Int64? = nil, stored: Int64 = 0) async throws {
     guard call.request.hasBody else { return }
     let limit = call.configuration.limits.blobBytesMax
     var position = offset ?? upload.offset
@@ -267,20 +272,20 @@ extension Registry {
       if batch.isEmpty { return }
       let count = batch.reduce(0) { $0 + $1.readableBytes }
       guard position + Int64(count) <= limit else { throw Self.tooLarge(limit) }
-      try await append(batch, to: upload, at: position, isFree: isFree, call)
+      try await append(batch, to: upload, at: position, stored: stored, call)
       position += Int64(count)
       metrics.received.increment(by: Double(count))
     }
   }
 
   private func append(
-    _ batch: [ByteBuffer], to upload: Upload, at start: Int64, isFree: Bool, _ call: Call
+    _ batch: [ByteBuffer], to upload: Upload, at start: Int64, stored: Int64, _ call: Call
   ) async throws(RegistryError) {
     do {
       try await blocking { () throws(OCIError) in
         var at = start
         for buffer in batch {
-          try upload.append(buffer, at: at, isFree: isFree)
+          try upload.append(buffer, at: at, stored: stored)
           at += Int64(buffer.readableBytes)
         }
       }
@@ -310,9 +315,9 @@ extension Registry {
 }
 
 extension Upload {
-  fileprivate func append(_ buffer: ByteBuffer, at offset: Int64, isFree: Bool) throws(OCIError) {
+  fileprivate func append(_ buffer: ByteBuffer, at offset: Int64, stored: Int64) throws(OCIError) {
     try buffer.withReadable { (bytes: UnsafeRawBufferPointer) throws(OCIError) in
-      try append(bytes, at: offset, isFree: isFree)
+      try append(bytes, at: offset, stored: stored)
     }
   }
 }

@@ -56,6 +56,7 @@ final class PullThrough: Sendable {
   private let logger: Logger
   private let metrics: RegistryMetrics
   private let state = Mutex(State())
+  private let reviewCount = Atomic(0)
   /// Says that more is kept, or that less may be.
   private let grown: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
 
@@ -298,9 +299,13 @@ final class PullThrough: Sendable {
       } catch {
         logger.error("the cache of upstream registries could not be made smaller", metadata: ["error": "\(error)"])
       }
+      reviewCount.add(1, ordering: .relaxed)
     }
     try Task.checkCancellation()
   }
+
+  /// How often the bound has been looked at.
+  var reviews: Int { reviewCount.load(ordering: .relaxed) }
 
   /// Time has gone by, or the bound is another one.
   func review() { grown.continuation.yield() }

@@ -27,9 +27,20 @@ final class Replicator: Sendable {
     var needsAll = true
   }
 
+  /// How far a lane is with the deletions.
+  private struct Deletions {
+    /// The last one that failed: those behind it come first, so that one that cannot be made holds up no other.
+    var failed: Deletion?
+    /// Failures since one was made.
+    var failures = 0
+    /// After a failure none is tried for a time; copies go on.
+    var isPaused = false
+  }
+
   private final class Lane: Sendable {
     let replica: RegistryConfiguration.Replica
     let backlog = Mutex(Backlog())
+    let deletions = Mutex(Deletions())
     /// Says that there is something in the backlog.
     let wake: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
     /// Ends when the replica is not wanted any more.
@@ -140,41 +151,68 @@ final class Replicator: Sendable {
   }
 
   private func serve(_ lane: Lane) async {
-    var failures = 0
-    for await _ in lane.wake.stream {
-      while !Task.isCancelled {
-        do {
-          guard try await step(lane) else { break }
-          failures = 0
-        } catch {
-          if Task.isCancelled { return }
-          failures += 1
-          metrics.replications.increment("failed")
-          let delay = min(Duration.seconds(300), .seconds(1) * (1 << min(failures - 1, 10)))
-          logger.warning(
-            "replication failed; it is tried again",
-            metadata: ["replica": "\(lane.replica.name)", "error": "\(error)", "delay": "\(delay)"])
-          try? await time.sleep(for: delay)
+    await withDiscardingTaskGroup { group in
+      var failures = 0
+      for await _ in lane.wake.stream {
+        while !Task.isCancelled {
+          do {
+            try await compareAll(lane)
+            // Before the copies: an image that cannot be copied must not hold them up, nor they the images.
+            switch await delete(lane) {
+            case .made: continue
+            case .failed(let delay):
+              group.addTask { [time] in
+                guard (try? await time.sleep(for: delay)) != nil else { return }
+                lane.deletions.withLock { $0.isPaused = false }
+                lane.wake.continuation.yield()
+              }
+            case .none: break
+            }
+            guard try await copy(lane) else { break }
+            failures = 0
+          } catch {
+            if Task.isCancelled { break }
+            failures += 1
+            let delay = delay(after: failures)
+            noteFailure(of: "replication", lane, error, delay)
+            try? await time.sleep(for: delay)
+          }
+          observe()
         }
-        observe()
+        if Task.isCancelled { break }
       }
-      if Task.isCancelled { return }
+      group.cancelAll()
     }
   }
 
-  /// Does one thing; returns whether there was one.
-  private func step(_ lane: Lane) async throws -> Bool {
-    if lane.backlog.withLock({ $0.needsAll }) {
-      lane.backlog.withLock { $0.needsAll = false }
-      do {
-        try await markEverything(lane)
-      } catch {
-        lane.backlog.withLock { $0.needsAll = true }
-        throw error
-      }
+  private func delay(after failures: Int) -> Duration {
+    min(Duration.seconds(300), .seconds(1) * (1 << min(failures - 1, 10)))
+  }
+
+  private func noteFailure(of what: String, _ lane: Lane, _ error: any Error, _ delay: Duration) {
+    metrics.replications.increment("failed")
+    logger.warning(
+      "\(what) failed; it is tried again",
+      metadata: ["replica": "\(lane.replica.name)", "error": "\(error)", "delay": "\(delay)"])
+  }
+
+  /// Marks everything, when that is due.
+  private func compareAll(_ lane: Lane) async throws {
+    let isDue = lane.backlog.withLock { backlog in
+      defer { backlog.needsAll = false }
+      return backlog.needsAll
     }
-    // Before the copies: an image that cannot be copied must not hold them up.
-    if lane.replica.deletions, try await delete(lane) { return true }
+    guard isDue else { return }
+    do {
+      try await markEverything(lane)
+    } catch {
+      lane.backlog.withLock { $0.needsAll = true }
+      throw error
+    }
+  }
+
+  /// Copies the next thing that is marked; returns whether there was one.
+  private func copy(_ lane: Lane) async throws -> Bool {
     // Taken out before the copy: a push meanwhile marks it again.
     let next = lane.backlog.withLock { backlog -> Key? in
       guard let key = backlog.order.popFirst() else { return nil }
@@ -192,17 +230,59 @@ final class Replicator: Sendable {
     return true
   }
 
-  /// Makes the oldest deletion at the replica; returns whether there was one.
-  private func delete(_ lane: Lane) async throws -> Bool {
-    let name = lane.replica.name
-    let found = try await pool.calling { [content] () throws(OCIError) -> (deletion: Deletion, isBack: Bool)? in
-      guard let deletion = try content.deletions(for: name, limit: 1).first else { return nil }
-      let record = try content.manifest(deletion.reference, in: Repository(path: deletion.repository))
-      return (deletion, record != nil)
+  // MARK: Deletions
+
+  private enum Deleted {
+    case none, made
+    /// Deletions wait for so long.
+    case failed(Duration)
+  }
+
+  /// Makes the next deletion at the replica.
+  private func delete(_ lane: Lane) async -> Deleted {
+    let (failed, isPaused) = lane.deletions.withLock { ($0.failed, $0.isPaused) }
+    guard lane.replica.deletions, !isPaused else { return .none }
+    var tried: Deletion?
+    do {
+      guard let deletion = try await nextDeletion(lane.replica.name, after: failed) else { return .none }
+      tried = deletion
+      try await delete(deletion, lane)
+      lane.deletions.withLock { $0.failures = 0 }
+      return .made
+    } catch {
+      if Task.isCancelled { return .none }
+      let failures = lane.deletions.withLock { state in
+        if let tried { state.failed = tried }
+        state.failures += 1
+        state.isPaused = true
+        return state.failures
+      }
+      let delay = delay(after: failures)
+      noteFailure(of: "the replication of a deletion", lane, error, delay)
+      return .failed(delay)
     }
-    guard let (deletion, isBack) = found else { return false }
+  }
+
+  /// The first one behind the one that failed; from the beginning again after the last.
+  private func nextDeletion(_ name: String, after failed: Deletion?) async throws -> Deletion? {
+    try await pool.calling { [content] () throws(OCIError) in
+      if let failed, let next = try content.deletions(for: name, after: failed, limit: 1).first { return next }
+      return try content.deletions(for: name, limit: 1).first
+    }
+  }
+
+  private func delete(_ deletion: Deletion, _ lane: Lane) async throws {
     let key = Key(repository: deletion.repository, reference: deletion.reference)
     if lane.wants(key) {
+      let isBack = try await pool.calling { [content] () throws(OCIError) in
+        do throws(OCIError) {
+          return try content.manifest(key.reference, in: Repository(path: key.repository)) != nil
+        } catch {
+          // Damaged, but there.
+          guard error.code == .corrupt || error.code == .digestMismatch else { throw error }
+          return true
+        }
+      }
       if isBack {
         lane.mark(key)
       } else {
@@ -210,7 +290,6 @@ final class Replicator: Sendable {
       }
     }
     try await pool.calling { [content] () throws(OCIError) in try content.acknowledge(deletion) }
-    return true
   }
 
   private func delete(_ key: Key, _ replica: RegistryConfiguration.Replica) async throws {
@@ -231,6 +310,8 @@ final class Replicator: Sendable {
         ])
     }
   }
+
+  // MARK: Copies
 
   /// Every tag of every repository that the replica wants, and the referrers of what they name.
   private func markEverything(_ lane: Lane) async throws {
