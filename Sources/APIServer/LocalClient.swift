@@ -68,12 +68,11 @@ public struct LocalClient: KubeClient {
       WatchSource.Options(
         namespace: kind.isNamespaced ? namespace ?? "" : "", selector: selector,
         resourceVersion: options.resourceVersion, allowBookmarks: options.allowWatchBookmarks),
-      wake: { relay.drain() })
+      wake: { [weak relay] in relay?.drain() })
     relay.attach(source)
-    continuation.onTermination = { _ in
-      source.cancel()
-      relay.detach()
-    }
+    // It must not wait for the relay's lock: who cancels a task holds that task's own lock meanwhile, which the relay needs
+    // to hand it an event. The relay lives as long as the stream.
+    continuation.onTermination = { [relay] _ in withExtendedLifetime(relay) { source.cancel() } }
     try source.start()
     relay.drain()
     return stream
@@ -88,12 +87,9 @@ public struct LocalClient: KubeClient {
 
     func attach(_ source: WatchSource) { self.source.withLock { $0 = source } }
 
-    /// Lets the source go, which holds this relay.
-    func detach() { source.withLock { $0 = nil } }
-
     func drain() {
       // Taking and yielding under one lock keeps the order when two threads drain. Finishing runs the termination
-      // handler at once, which takes the lock too, and so comes after it.
+      // handler at once, and so comes after it.
       let end = source.withLock { source -> End in
         guard let (notices, isEnded) = source?.take() else { return .no }
         for notice in notices {

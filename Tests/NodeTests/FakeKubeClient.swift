@@ -88,12 +88,16 @@ final class FakeKubeClient: KubeClient {
         if new?.at("metadata", "uid") == nil { new?["metadata"]?["uid"] = .string("uid-\(state.revision)") }
       }
       state.objects[key] = new
-      for watcher in state.watchers.values where key.hasPrefix(watcher.prefix) {
+      for (id, watcher) in state.watchers where key.hasPrefix(watcher.prefix) {
         if var last = new ?? old {
           guard Self.matches(last, watcher.fieldSelector) else { continue }
           last["metadata"]?["resourceVersion"] = .string("\(state.revision)")
           let object = Object(last)
-          watcher.continuation.yield(new == nil ? .deleted(object) : old == nil ? .added(object) : .modified(object))
+          let sent = watcher.continuation.yield(
+            new == nil ? .deleted(object) : old == nil ? .added(object) : .modified(object))
+          // Not by a termination handler, which would take this lock while the watcher's task is locked; sending does the
+          // reverse.
+          if case .terminated = sent { state.watchers[id] = nil }
         }
       }
       var ready: [CheckedContinuation<Void, Never>] = []
@@ -146,9 +150,8 @@ final class FakeKubeClient: KubeClient {
   func watch(_ resource: GroupVersionResource, namespace: String?, options: ListOptions) async throws -> WatchStream {
     try check()
     let (stream, continuation) = WatchStream.makeStream()
-    let id = state.withLock { state in
+    state.withLock { state in
       state.nextWatcher += 1
-      let id = state.nextWatcher
       let prefix = "\(resource.groupResource)/" + (namespace.map { "\($0)/" } ?? "")
       // What was written between the list and this watch.
       let since = Int64(options.resourceVersion) ?? 0
@@ -156,10 +159,8 @@ final class FakeKubeClient: KubeClient {
         let object = Object(value)
         if object.header.resourceVersion > since { continuation.yield(.modified(object)) }
       }
-      state.watchers[id] = (prefix, resource, options.fieldSelector, continuation)
-      return id
+      state.watchers[state.nextWatcher] = (prefix, resource, options.fieldSelector, continuation)
     }
-    continuation.onTermination = { [weak self] _ in self?.state.withLock { $0.watchers[id] = nil } }
     return stream
   }
 

@@ -106,6 +106,37 @@ import Wire
     _ = try again.finish(Digest(of: blob))
   }
 
+  /// Looks at the quota when a change is committed and its upload has not ended yet.
+  private final class Look: Sendable {
+    let store = Mutex<ContentStore?>(nil)
+    let codes = Mutex<[OCIError.Code?]>([])
+
+    func take(_ repository: Repository) {
+      guard let store = store.withLock({ $0 }) else { return }
+      do throws(OCIError) {
+        try store.checkQuota(of: repository, adding: 0)
+        codes.withLock { $0.append(nil) }
+      } catch {
+        codes.withLock { $0.append(error.code) }
+      }
+    }
+  }
+
+  @Test func nobodySeesBytesTwice() throws {
+    let (look, app) = (Look(), app)
+    var faults = Faults()
+    faults.reach = { (point: Faults.Point) throws(OCIError) in if point == .afterCommit { look.take(app) } }
+    let store = try ContentStore.open(root: "\(folder.path)/images", time: clock, isDurable: false, faults: faults)
+    defer { look.store.withLock { $0 = nil } }
+    try store.setQuotas([RepositoryQuota(prefix: "team", bytesMax: 60)])
+    let bytes = [UInt8](repeating: 1, count: 60)
+    let upload = try store.beginUpload(in: app)
+    try upload.append(bytes)
+    look.store.withLock { $0 = store }
+    _ = try upload.finish(Digest(of: bytes))
+    #expect(look.codes.withLock { $0 } == [nil])
+  }
+
   /// One that becomes a blob is counted once at each moment: what fits together is never refused.
   @Test func finishedOnesCountOnce() async throws {
     let store = try open()

@@ -14,19 +14,15 @@ final class LazyBlob: Sendable {
   static let pieceSize: Int64 = 256 << 10
   /// What is fetched at once, at most.
   private static let requestMax: Int64 = 1 << 20
-  /// Of a layer. What is known of its pieces is in memory.
-  static let sizeMax = ImageLimits().uncompressedMax
   /// Requests for what somebody waits for.
   private static let requestsMax = 8
 
   typealias Fetch = @Sendable (Range<Int64>) async throws -> [UInt8]
 
   private struct Waiter {
-    var pieces: [ClosedRange<Int>]
+    var pieces: ClosedRange<Int>
     var continuation: CheckedContinuation<Bool, Never>
     var timer: ReadinessMonitor.Token?
-
-    func wants(_ other: ClosedRange<Int>) -> Bool { pieces.contains { $0.overlaps(other) } }
   }
 
   private struct State {
@@ -43,8 +39,6 @@ final class LazyBlob: Sendable {
     var bytesFetched: Int64 = 0
     /// The file is, or is about to become, a blob of the store: nothing is written to it any more.
     var isSealed = false
-
-    func isWanted(_ pieces: ClosedRange<Int>) -> Bool { waiters.values.contains { $0.wants(pieces) } }
   }
 
   let path: String
@@ -65,7 +59,6 @@ final class LazyBlob: Sendable {
     self.time = time
     self.noted = noted
     self.fetch = fetch
-    guard (1...Self.sizeMax).contains(size) else { throw SystemError("fetch \(size) bytes in parts", errno: EFBIG) }
     descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     let count = Int((size + Self.pieceSize - 1) / Self.pieceSize)
     state = Mutex(State(isHere: [Bool](repeating: false, count: count), missing: count))
@@ -87,9 +80,6 @@ final class LazyBlob: Sendable {
     }
   }
 
-  /// It did not become a blob after all.
-  func unseal() { state.withLock { $0.isSealed = false } }
-
   private func pieces(_ range: Range<Int64>) -> ClosedRange<Int>? {
     guard range.lowerBound >= 0, range.lowerBound < range.upperBound, range.upperBound <= size else { return nil }
     return Int(range.lowerBound / Self.pieceSize)...Int((range.upperBound - 1) / Self.pieceSize)
@@ -106,25 +96,16 @@ final class LazyBlob: Sendable {
     return state.withLock { state in pieces.allSatisfy { state.isHere[$0] } }
   }
 
-  /// Returns when the ranges are there; `false` when that is not so within the time.
-  func wait(for ranges: [Range<Int64>], within limit: Duration) async -> Bool {
-    var wanted: [ClosedRange<Int>] = []
-    for range in ranges where !range.isEmpty {
-      guard let next = pieces(range) else { return false }
-      if let last = wanted.last, (last.lowerBound...last.upperBound + 1).contains(next.lowerBound) {
-        wanted[wanted.count - 1] = last.lowerBound...max(last.upperBound, next.upperBound)
-      } else {
-        wanted.append(next)
-      }
-    }
-    let pieces = wanted
+  /// Returns when the range is there; `false` when that is not so within the time.
+  func wait(for range: Range<Int64>, within limit: Duration) async -> Bool {
+    guard let pieces = pieces(range) else { return range.isEmpty }
     return await withCheckedContinuation { continuation in
       let (isHere, waiter) = state.withLock { state -> (Bool, Int) in
-        let missing = Set(pieces.joined().filter { !state.isHere[$0] })
+        let missing = pieces.filter { !state.isHere[$0] }
         if missing.isEmpty { return (true, 0) }
         state.lastWaiter += 1
         state.waiters[state.lastWaiter] = Waiter(pieces: pieces, continuation: continuation)
-        queue(missing.subtracting(state.isUnderway).sorted(), &state)
+        queue(missing.filter { !state.isUnderway.contains($0) }, &state)
         return (false, state.lastWaiter)
       }
       if isHere { return continuation.resume(returning: true) }
@@ -168,11 +149,7 @@ final class LazyBlob: Sendable {
         state.isHere[piece] = false
         state.missing += 1
       }
-      // Somebody may wait for it together with something else, and had no need to ask for it.
-      queue(
-        pieces.filter { !state.isHere[$0] && !state.isUnderway.contains($0) && state.isWanted($0...$0) }, &state)
     }
-    pump()
   }
 
   // MARK: Fetching
@@ -194,12 +171,12 @@ final class LazyBlob: Sendable {
         return first...last
       }
       if let next {
-        try await load(next, isForWaiters: false)
+        try await load(next, isWanted: { true })
       } else {
         // Somebody else fetches what is still missing.
         let isThere = state.withLock { state in all.allSatisfy { state.isHere[$0] } }
         if isThere { return }
-        _ = await wait(for: [bytes(all)], within: .seconds(60))
+        _ = await wait(for: bytes(all), within: .seconds(60))
       }
     }
   }
@@ -243,15 +220,17 @@ final class LazyBlob: Sendable {
     }
     for pieces in next {
       Task {
-        try? await load(pieces, isForWaiters: true)
+        try? await load(pieces) { [self] in
+          state.withLock { state in state.waiters.values.contains { $0.pieces.overlaps(pieces) } }
+        }
         state.withLock { $0.running -= 1 }
         pump()
       }
     }
   }
 
-  /// Fetches until it succeeds; what was asked for by those who wait, until none of them does any more.
-  private func load(_ pieces: ClosedRange<Int>, isForWaiters: Bool) async throws {
+  /// Fetches until it succeeds, or nobody wants it any more.
+  private func load(_ pieces: ClosedRange<Int>, isWanted: @Sendable () -> Bool) async throws {
     let range = bytes(pieces)
     var pause = Duration.milliseconds(250)
     do {
@@ -262,27 +241,18 @@ final class LazyBlob: Sendable {
           noted(nil)
           return arrived(pieces, Int64(bytes.count))
         } catch {
-          if Task.isCancelled { throw error }
+          if error is CancellationError { throw error }
           noted(error)
         }
-        // Decided and done at once: who comes later finds that nobody fetches it, and asks for it.
-        let isOver = state.withLock { state in
-          guard isForWaiters, !state.isWanted(pieces) else { return false }
-          state.isUnderway.subtract(pieces)
-          return true
-        }
-        if isOver { return }
+        guard isWanted() else { break }
         try await time.sleep(for: pause)
         pause = min(pause * 2, .seconds(15))
       }
     } catch {
-      // Who waits for it meanwhile has not asked for it himself.
-      state.withLock { state in
-        if state.isWanted(pieces) { state.queue.append(pieces) } else { state.isUnderway.subtract(pieces) }
-      }
-      pump()
+      state.withLock { $0.isUnderway.subtract(pieces) }
       throw error
     }
+    state.withLock { $0.isUnderway.subtract(pieces) }
   }
 
   private func write(_ bytes: [UInt8], at offset: Int64) throws(SystemError) {
@@ -308,8 +278,8 @@ final class LazyBlob: Sendable {
         state.missing -= 1
       }
       var ready: [Waiter] = []
-      for (id, waiter) in state.waiters where waiter.wants(pieces) {
-        guard waiter.pieces.joined().allSatisfy({ state.isHere[$0] }) else { continue }
+      for (id, waiter) in state.waiters where waiter.pieces.overlaps(pieces) {
+        guard waiter.pieces.allSatisfy({ state.isHere[$0] }) else { continue }
         state.waiters[id] = nil
         ready.append(waiter)
       }

@@ -98,7 +98,7 @@ final class LazyLayer: FuseFileSystem {
     let wanted = tree.chunks(of: index, offset: offset, count: count)
     let end = min(offset + Int64(count), tree.nodes[index].size)
     guard !wanted.isEmpty, offset < end else { return answer.send([]) }
-    let part = Part(chunks: wanted, range: offset..<end, end: .now + deadline)
+    let part = Part(chunks: wanted, range: offset..<end)
     NIOThreadPool.singleton.submit { [self] state in
       guard case .active = state else { return answer.fail(EIO) }
       serve(part, answer)
@@ -109,8 +109,6 @@ final class LazyLayer: FuseFileSystem {
     var chunks: Range<Int>
     /// Of the file.
     var range: Range<Int64>
-    /// When the read fails.
-    var end: ContinuousClock.Instant
   }
 
   /// Answers when everything is here; otherwise it is fetched first. Blocks for as long as decompression takes.
@@ -143,10 +141,12 @@ final class LazyLayer: FuseFileSystem {
 
   private func fetch(_ part: Part, _ answer: FuseAnswer, _ isSecondTime: Bool) {
     Task {
-      let ranges = tree.chunks[part.chunks].map { $0.offset..<$0.end }
-      guard await blob.wait(for: ranges, within: max(.zero, part.end - .now)) else {
-        failed("what is read did not come within \(deadline)")
-        return answer.fail(EIO)
+      for number in part.chunks {
+        let chunk = tree.chunks[number]
+        guard await blob.wait(for: chunk.offset..<chunk.end, within: deadline) else {
+          failed("what is read did not come within \(deadline)")
+          return answer.fail(EIO)
+        }
       }
       NIOThreadPool.singleton.submit { [self] state in
         guard case .active = state else { return answer.fail(EIO) }
@@ -157,7 +157,7 @@ final class LazyLayer: FuseFileSystem {
 }
 
 /// A part of a blob as a source.
-final class BlobPart: ByteSource {
+private final class BlobPart: ByteSource {
   private let blob: LazyBlob
   private var range: Range<Int64>
 
