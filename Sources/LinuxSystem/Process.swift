@@ -277,7 +277,9 @@ public enum Subprocess {
     writer?.close()
   }
 
-  private static func find(_ executable: String, _ environment: [String: String]) throws(SystemError) -> String {
+  /// The path of a program: its name when that is one, or else where the environment's `PATH` leads to.
+  /// - Throws: `ENOENT`.
+  public static func find(_ executable: String, _ environment: [String: String]) throws(SystemError) -> String {
     if executable.contains("/") { return executable }
     for folder in (environment["PATH"] ?? "").split(separator: ":") {
       let path = "\(folder)/\(executable)"

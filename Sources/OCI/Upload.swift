@@ -135,7 +135,7 @@ public final class Upload: Sendable {
     guard staged.digest == digest else {
       isDone = true
       end()
-      _ = unlink(path)
+      discard()
       throw OCIError(
         .digestMismatch, "the content has the digest \(staged.digest), but \(digest) was given; nothing was stored",
         digests: [digest])
@@ -170,7 +170,13 @@ public final class Upload: Sendable {
     if let failure { throw failure }
     guard isFirst else { return }
     forget()
+    discard()
+  }
+
+  /// Removes the bytes. The room that they took is free when it returns, whoever still has the file open.
+  private func discard() {
     _ = unlink(path)
+    _ = ftruncate(descriptor, 0)
   }
 
   /// Remembers when it was used, for the collection of those that nobody goes on with.

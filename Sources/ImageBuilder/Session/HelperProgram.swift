@@ -53,6 +53,10 @@ enum HelperProgram {
     }
   }
 
+  /// A program begins only when it counts to the build and has its limits, which are then those of all that it starts:
+  /// the shell waits for a line. When we are killed before, its end comes instead, and the program never begins.
+  private static let gated = #"read -r _ <&3 && exec "$0" "$@" 3<&-"#
+
   private struct Outcome {
     /// `nil` when it had to be killed.
     var status: ExitStatus?
@@ -122,14 +126,20 @@ enum HelperProgram {
       reader = try AsyncDescriptor(owning: pipe.readEnd)
       descriptors.append(.init(from: pipe.writeEnd, to: 1))
     }
+    let variables = Subprocess.defaultEnvironment.merging(environment) { _, new in new }
+    let gate = try Pipe()
+    ours.append(gate.readEnd)
+    let opener = try AsyncDescriptor(owning: gate.writeEnd)
+    descriptors.append(.init(from: gate.readEnd, to: 3))
     let process = try Subprocess.spawn(
-      program, arguments, environment: Subprocess.defaultEnvironment.merging(environment) { _, new in new },
+      "/bin/sh", ["-c", gated, try Subprocess.find(program, variables)] + arguments, environment: variables,
       descriptors: descriptors, newSession: true)
-    // It has hardly begun; what it starts inherits the limit.
     _ = clinux_limit_file_size(process.pid, limits.fileBytes)
     for fd in ours { close(fd) }
     ours = []
     try? await blocking { () throws(BuildError) in build.adopt(process.pid) }
+    try? await opener.write([0x0A])
+    opener.close()
 
     let tail = OutputTail()
     async let said: Void = collect(errorReader, into: tail, deadline: deadline)
