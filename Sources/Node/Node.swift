@@ -100,7 +100,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
     let lazy = LazyImages(
-      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, log: log)
+      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, time: time, log: log)
     let uses = ImageUses(pins: pins, path: configuration.pulledImagesPath, time: time, log: log) { lazy.release($0) }
     let images = ImageProvider(
       catalog: catalog, puller: puller, uses: uses, lazy: lazy, credentialsPath: configuration.imageCredentialsPath,
@@ -232,23 +232,48 @@ public final class Node: ControllerKit.Service, NodeStreams {
       if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
     }
     try await NIOThreadPool.singleton.runIfActive { [context, images] in try context.images.uses.adopt(images) }
-    await context.images.lazy.adopt(used: Set(images.map(\.digest)))
+    let lazy = containers.filter { $0.status != .exited }.compactMap { $0.labels[ContainerSpecBuilder.lazyImageLabel] }
+    await context.images.lazy.adopt(used: Set(images.map(\.digest)), lazy: Set(lazy.compactMap { Digest($0) }))
   }
 
   /// What runs on files that nobody serves any more reads errors or stale pages: it is ended, and started again by its
   /// restart policy, on the image as a whole.
   private func followLazyImages() async {
-    for await image in context.images.lazy.died {
-      for container in (try? await runtime.containers()) ?? [] {
-        guard container.status == .running, container.labels[ContainerSpecBuilder.lazyImageLabel] == image.description
-        else { continue }
-        log.warning(
-          "a container is ended whose image was not fetched to the end",
-          metadata: ["pod": "\(container.podNamespace)/\(container.podName)", "container": "\(container.name)"])
-        do throws(RuntimeError) { try await runtime.signal(container.id, SIGKILL) } catch {
-          log.warning("a container is not ended", metadata: ["id": "\(container.id)", "error": "\(error)"])
+    await withDiscardingTaskGroup { group in
+      for await death in context.images.lazy.died {
+        group.addTask { [context] in
+          // The record last: a server that is killed before leaves it to the next one.
+          if await self.endContainers(of: death.image) { await context.images.lazy.buried(death) }
         }
       }
+    }
+  }
+
+  /// - Returns: whether all are ended; `false` only when the server ends before.
+  private func endContainers(of image: Digest) async -> Bool {
+    var pause = Duration.milliseconds(250)
+    while true {
+      var failure: (any Error)?
+      do {
+        for container in try await runtime.containers() {
+          // One that is only created would start without its files.
+          guard container.status != .exited,
+            container.labels[ContainerSpecBuilder.lazyImageLabel] == image.description
+          else { continue }
+          log.warning(
+            "a container is ended whose image was not fetched to the end",
+            metadata: ["pod": "\(container.podNamespace)/\(container.podName)", "container": "\(container.name)"])
+          do { try await runtime.signal(container.id, SIGKILL) } catch { failure = error }
+        }
+      } catch {
+        failure = error
+      }
+      guard let failure else { return true }
+      log.warning(
+        "the containers of an image that is not fetched any more are not ended, trying again",
+        metadata: ["image": "\(image)", "error": "\(describe(failure))"])
+      do { try await time.sleep(for: pause) } catch { return false }
+      pause = min(pause * 2, .seconds(30))
     }
   }
 

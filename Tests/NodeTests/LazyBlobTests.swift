@@ -25,9 +25,11 @@ private final class FakeLayer: Sendable {
   let bytes: [UInt8]
   private let state = Mutex(State())
 
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
   init(_ count: Int) { bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 12) } }
 
   var requests: [Range<Int64>] { state.withLock { $0.requests } }
+  var running: Int { state.withLock { $0.running } }
   var runningMax: Int { state.withLock { $0.runningMax } }
   var waitingCount: Int { state.withLock { $0.waiting.count } }
   /// Answers come with a failure, or not at all until `open`.
@@ -89,31 +91,31 @@ private final class FakeLayer: Sendable {
   @Test func fetchesWhatIsWantedOnce() async throws {
     try await withBlob(3_000_001) { layer, blob, _ in
       #expect(!blob.has(0..<1))
-      #expect(await blob.wait(for: 300_000..<300_010, within: .seconds(60)))
+      #expect(await blob.wait(for: [300_000..<300_010], within: .seconds(60)))
       #expect(layer.requests == [Self.piece..<2 * Self.piece])
       #expect(blob.has(Self.piece..<2 * Self.piece) && !blob.has(0..<300_000))
       #expect(read(blob, 300_000..<300_010) == Array(layer.bytes[300_000..<300_010]))
       // Twice at once, and what is there already: one request.
-      async let first = blob.wait(for: 0..<10, within: .seconds(60))
-      async let second = blob.wait(for: 5..<Self.piece + 5, within: .seconds(60))
+      async let first = blob.wait(for: [0..<10], within: .seconds(60))
+      async let second = blob.wait(for: [5..<Self.piece + 5], within: .seconds(60))
       #expect(await first)
       #expect(await second)
       #expect(layer.requests.count == 2)
       // The end, which is no whole piece.
-      #expect(await blob.wait(for: 3_000_000..<3_000_001, within: .seconds(60)))
+      #expect(await blob.wait(for: [3_000_000..<3_000_001], within: .seconds(60)))
       #expect(read(blob, 2_999_999..<3_000_001) == Array(layer.bytes[2_999_999...]))
-      #expect(await !blob.wait(for: 0..<3_000_002, within: .seconds(60)))
-      #expect(await blob.wait(for: 5..<5, within: .seconds(60)))
+      #expect(await !blob.wait(for: [0..<3_000_002], within: .seconds(60)))
+      #expect(await blob.wait(for: [5..<5], within: .seconds(60)))
     }
   }
 
   @Test func largeRangesAreAskedForInParts() async throws {
     try await withBlob(40 * 1024 * 1024) { layer, blob, _ in
       layer.close()
-      async let all = blob.wait(for: 0..<30 * 1024 * 1024, within: .seconds(60))
+      async let all = blob.wait(for: [0..<30 * 1024 * 1024], within: .seconds(60))
       await until { layer.waitingCount == 8 }
       // Nothing stands behind one answer that does not come; but there are never too many.
-      async let other = blob.wait(for: 35 * 1024 * 1024..<36 * 1024 * 1024, within: .seconds(60))
+      async let other = blob.wait(for: [35 * 1024 * 1024..<36 * 1024 * 1024], within: .seconds(60))
       layer.open()
       #expect(await all)
       #expect(await other)
@@ -127,14 +129,14 @@ private final class FakeLayer: Sendable {
   @Test func aReadThatCannotBeHadFailsInTime() async throws {
     try await withBlob(1_000_000) { layer, blob, clock in
       layer.close()
-      #expect(await !blob.wait(for: 0..<10, within: .milliseconds(20)))
+      #expect(await !blob.wait(for: [0..<10], within: .milliseconds(20)))
       layer.open()
       layer.set(isAway: true)
       await until { blob.has(0..<1) || layer.requests.count >= 1 }
-      #expect(await !blob.wait(for: 300_000..<300_010, within: .milliseconds(20)))
+      #expect(await !blob.wait(for: [300_000..<300_010], within: .milliseconds(20)))
       // Once the registry is there again, so is what is read.
       layer.set(isAway: false)
-      async let waited = blob.wait(for: 300_000..<300_010, within: .seconds(60))
+      async let waited = blob.wait(for: [300_000..<300_010], within: .seconds(60))
       await until {
         clock.advance(by: .seconds(20))
         return blob.has(300_000..<300_010)
@@ -169,8 +171,137 @@ private final class FakeLayer: Sendable {
       #expect(!blob.has(0..<10) && !blob.seal())
       try await blob.fetchRest()
       #expect(blob.seal())
+      blob.kept()
       blob.forget(0..<10)
       #expect(blob.has(0..<10))
+    }
+  }
+
+  /// While the file is compared with its digest nothing of it changes, and who reads what is wrong waits for the end.
+  @Test(arguments: [false, true]) func whatIsForgottenMeanwhileWaits(isRight: Bool) async throws {
+    try await withBlob(1_000_000) { layer, blob, _ in
+      try await blob.fetchRest()
+      #expect(blob.seal())
+      let count = layer.requests.count
+      blob.forget(0..<10)
+      let isOver = Mutex(false)
+      async let waited = {
+        defer { isOver.withLock { $0 = true } }
+        return await blob.wait(for: [0..<10, 900_000..<900_001], within: .seconds(60))
+      }()
+      for _ in 0..<1000 { await Task.yield() }
+      #expect(layer.requests.count == count && !isOver.withLock { $0 })
+      if isRight { blob.kept() } else { blob.unseal() }
+      #expect(await waited)
+      #expect(layer.requests.count == (isRight ? count : count + 1) && blob.has(0..<blob.size))
+    }
+  }
+
+  /// All that a read needs is asked for at once, each piece once.
+  @Test func severalRangesAreOneWait() async throws {
+    try await withBlob(8 * 1024 * 1024) { layer, blob, _ in
+      layer.close()
+      let ranges: [Range<Int64>] = [0..<10, 5..<20, 3_000_000..<3_000_010, 0..<5, 6_000_000..<6_000_001, 7..<7]
+      async let waited = blob.wait(for: ranges, within: .seconds(60))
+      await until { layer.waitingCount == 3 }
+      layer.open()
+      #expect(await waited)
+      #expect(layer.requests.count == 3)
+      #expect(await !blob.wait(for: [0..<1, 0..<blob.size + 1], within: .seconds(60)))
+      #expect(await blob.wait(for: [], within: .seconds(60)))
+    }
+  }
+
+  /// Of two parts that somebody waits for, the one that was here turns out wrong.
+  @Test func whatIsForgottenIsFetchedForThoseWhoWait() async throws {
+    try await withBlob(1_000_000) { layer, blob, _ in
+      #expect(await blob.wait(for: [0..<10], within: .seconds(60)))
+      layer.close()
+      async let waited = blob.wait(for: [0..<10, 900_000..<900_010], within: .seconds(60))
+      await until { layer.waitingCount == 1 }
+      blob.forget(0..<10)
+      await until { layer.waitingCount == 2 }
+      layer.open()
+      #expect(await waited)
+      #expect(blob.has(0..<10))
+    }
+  }
+
+  /// A background that ends leaves nobody waiting for what it had begun.
+  @Test func whatACancelledBackgroundHadBegunIsFetched() async throws {
+    try await withBlob(100_000) { layer, blob, _ in
+      layer.set(isAway: true)
+      let rest = Task { try await blob.fetchRest() }
+      await until { layer.requests.count == 1 && layer.running == 0 }
+      async let waited = blob.wait(for: [0..<10], within: .seconds(60))
+      layer.set(isAway: false)
+      rest.cancel()
+      #expect(await waited)
+      await #expect(throws: (any Error).self) { try await rest.value }
+    }
+  }
+
+  @Test func aSizeThatCannotBeIsRefused() throws {
+    for size in [0, LazyBlob.sizeMax + 1, Int64.max] {
+      #expect(throws: SystemError.self) {
+        try LazyBlob(path: "/nowhere/0", size: size, time: VirtualClock()) { _ in [] }
+      }
+    }
+  }
+
+  // MARK: Keeping
+
+  /// A layer in a store, the fetched copy of it, and what an empty store makes of that.
+  private func withLayer(
+    _ body: (_ bytes: [UInt8], StargzTree, _ keep: (FakeLayer) async throws -> (LazyBlob, LazyServer.Keeping))
+      async throws
+      -> Void
+  ) async throws {
+    var template = Array("/var/tmp/apus-lazy-XXXXXX".utf8CString)
+    let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap(mkdtemp).map { String(cString: $0) } }
+    let base = try #require(made)
+    defer { try? Directory.removeTree(base) }
+    let source = try ContentStore.open(root: "\(base)/source")
+    var options = LayerOptions()
+    options.compression = .gzip
+    options.isSeekable = true
+    let content = FakeLayer(3_000_000).bytes
+    let layer = try source.writeLayer(
+      .entries([LayerEntry(path: "a", content: .bytes(content))], lowers: nil), options: options,
+      lease: try source.lease(for: .seconds(600)))
+    let digest = layer.descriptor.digest
+    let bytes = try DurableFile.read(source.blobPath(digest), limit: 64 << 20)
+    let offset = try Stargz.tocOffset(footer: Array(bytes.suffix(Stargz.footerSize)), size: Int64(bytes.count))
+    let toc = try Stargz.tableOfContents(
+      Array(bytes[Int(offset)..<bytes.count - Stargz.footerSize]), digest: try #require(layer.descriptor.tocDigest))
+    let tree = try StargzTree(toc, tocOffset: offset)
+    let store = try ContentStore.open(root: "\(base)/store")
+    try await body(bytes, tree) { layer in
+      let blob = try LazyBlob(path: "\(base)/store/part", size: Int64(layer.bytes.count), time: VirtualClock()) {
+        try await layer.fetch($0)
+      }
+      try await blob.fetchRest()
+      let kept = await LazyServer.keep(digest, blob, tree, in: store) { _ in }
+      #expect((try store.blobSize(digest) != nil) == (kept == .kept))
+      return (blob, kept)
+    }
+  }
+
+  @Test func whatCameWrongIsForgottenAndNotKept() async throws {
+    try await withLayer { bytes, tree, keep in
+      let chunk = tree.chunks[1]
+      var damaged = bytes
+      damaged[Int(chunk.offset) + 100] ^= 1
+      let (blob, answer) = try await keep(FakeLayer(damaged))
+      #expect(answer == .wrong)
+      #expect(!blob.has(chunk.offset..<chunk.end) && !blob.seal())
+      // Nothing that can be read is wrong: the last bytes of the footer.
+      damaged = bytes
+      damaged[damaged.count - 1] ^= 1
+      let (other, all) = try await keep(FakeLayer(damaged))
+      #expect(all == .wrong && !other.has(0..<1) && !other.has(other.size - 1..<other.size))
+      let (_, kept) = try await keep(FakeLayer(bytes))
+      #expect(kept == .kept)
     }
   }
 
@@ -201,6 +332,8 @@ private final class FakeLayer: Sendable {
       #expect(LazyOrder(json: try JSON.parse(order.json.serialized())) == order)
     }
     #expect(LazyOrder(json: ["image": "x"]) == nil)
+    order.layers[0].size = LazyBlob.sizeMax + 1
+    #expect(LazyOrder(json: order.json) == nil)
     var json = order.json
     json["layers"] = [["digest": "sha256:1"]]
     #expect(LazyOrder(json: json) == nil)

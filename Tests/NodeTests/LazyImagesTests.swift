@@ -18,7 +18,7 @@ import Wire
   /// Writes its record as the real one does, with its own number, and says that it is ready.
   private static let ready = """
     folder=$(sed 's/.*"folder":"\\([^"]*\\)".*/\\1/')
-    printf '{"image":"\(image.digest)","process":{"pid":%d,"startTime":"%s"},"layers":{"\(layer.digest)":"/nowhere/0"}}' \
+    printf '{"image":"\(image.digest)","process":{"pid":%d,"startTime":"%s"},"layers":{"\(layer.digest)":"/nowhere/0"},"ready":true}' \
       $$ $(cut -d' ' -f22 /proc/$$/stat) >$folder/record.json
     echo '{"ready":true}'
     """
@@ -98,8 +98,11 @@ import Wire
     let process = try machine.process()
     #expect(getsid(process.pid) == process.pid, "no signal of our terminal comes to it")
     kill(process.pid, SIGKILL)
-    for await image in images.died {
-      #expect(image == Self.image.digest)
+    for await death in images.died {
+      #expect(death.image == Self.image.digest && death.name == machine.folders.first)
+      // A server that is killed now finds it again.
+      #expect(machine.folders.count == 1)
+      await images.buried(death)
       break
     }
     #expect(images.isBroken(Self.image.digest) && machine.folders.isEmpty)
@@ -133,8 +136,9 @@ import Wire
     await third.adopt(used: [])
     #expect(third.folders(of: Self.image.digest).isEmpty)
     kill(process.pid, SIGKILL)
-    for await image in second.died {
-      #expect(image == Self.image.digest)
+    for await death in second.died {
+      #expect(death.image == Self.image.digest)
+      await second.buried(death)
       break
     }
     await until { machine.folders.isEmpty }
@@ -143,17 +147,91 @@ import Wire
 
   @Test func whatAKilledProcessLeftIsRemoved() async throws {
     let machine = try Machine()
-    let folder = "\(machine.base)/store/lazy/left"
-    try Directory.create(folder)
-    try Directory.create("\(machine.base)/run/lazy/left/0")
-    try LazyRecord(
-      folder: folder, image: Self.image.digest, process: RecordedProcess(pid: getpid(), startTime: 1), layers: [:]
-    ).write()
+    // One that never was ready has no containers.
+    for (name, isReady) in [("left", true), ("begun", false)] {
+      let folder = "\(machine.base)/store/lazy/\(name)"
+      try Directory.create(folder)
+      try Directory.create("\(machine.base)/run/lazy/\(name)/0")
+      try LazyRecord(
+        folder: folder, image: Self.image.digest, process: RecordedProcess(pid: getpid(), startTime: 1), layers: [:],
+        isReady: isReady
+      ).write()
+    }
     try Directory.create("\(machine.base)/store/lazy/without-a-record")
     let images = machine.images(nil)
     await images.adopt(used: [])
-    #expect(machine.folders.isEmpty && access("\(machine.base)/run/lazy/left", F_OK) != 0)
+    #expect(machine.folders == ["left"], "as long as its containers may run")
     #expect(images.isBroken(Self.image.digest))
+    for await death in images.died {
+      #expect(death == LazyImages.Death(image: Self.image.digest, name: "left"))
+      await images.buried(death)
+      break
+    }
+    #expect(machine.folders.isEmpty && access("\(machine.base)/run/lazy/left", F_OK) != 0)
+  }
+
+  /// The record is gone, but what ran of the image is here.
+  @Test func containersWithoutAProcessAreTold() async throws {
+    let machine = try Machine()
+    try await machine.start(machine.images(Self.ready + "\nexec sleep 1000"))
+    let process = try machine.process()
+    let images = machine.images(nil)
+    let other = Digest(of: [9])
+    await images.adopt(used: [Self.image.digest, other], lazy: [Self.image.digest, other])
+    for await death in images.died {
+      #expect(death == LazyImages.Death(image: other, name: nil))
+      break
+    }
+    #expect(!images.isBroken(Self.image.digest))
+    kill(process.pid, SIGKILL)
+    for await death in images.died {
+      await images.buried(death)
+      break
+    }
+  }
+
+  /// Its server was killed before it was ready: nobody knows of its mounts.
+  @Test func aProcessThatIsNotReadyIsEnded() async throws {
+    let machine = try Machine()
+    try await machine.start(
+      machine.images(Self.ready.replacing("\"ready\":true}' ", with: "\"ready\":false}' ") + "\nexec sleep 1000"))
+    let process = try machine.process()
+    let images = machine.images(nil)
+    await images.adopt(used: [Self.image.digest])
+    #expect(ProcessWatch.startTime(of: process.pid) == nil && machine.folders.isEmpty)
+    #expect(images.folders(of: Self.image.digest).isEmpty && !images.isBroken(Self.image.digest))
+  }
+
+  @Test func aStartThatIsCancelledLeavesNothing() async throws {
+    let machine = try Machine()
+    let images = machine.images(Self.ready.replacing("echo", with: "exec sleep 1000; echo"))
+    let start = Task { try await machine.start(images) }
+    await until { machine.folders.first.flatMap { LazyRecord.read("\(machine.base)/store/lazy/\($0)") } != nil }
+    let process = try machine.process()
+    start.cancel()
+    await #expect(throws: (any Error).self) { try await start.value }
+    await until { machine.folders.isEmpty }
+    // Not even a zombie.
+    await until { kill(process.pid, 0) != 0 }
+    #expect((try? Directory.list("\(machine.base)/run/lazy"))?.isEmpty == true)
+  }
+
+  @Test func twoNamesOfAnImageAreOneStart() async throws {
+    let machine = try Machine()
+    let images = machine.images(Self.ready + "\nexec sleep 1000")
+    async let first: Void = machine.start(images)
+    async let second: Void = machine.start(images)
+    try await first
+    try await second
+    try await machine.start(images)
+    #expect(machine.folders.count == 1)
+    var status = stat()
+    #expect(stat("\(machine.base)/run/lazy", &status) == 0 && status.st_mode & 0o777 == 0o700)
+    kill(try machine.process().pid, SIGKILL)
+    for await death in images.died {
+      await images.buried(death)
+      break
+    }
   }
 
   @Test func aPurgeEndsAll() async throws {

@@ -48,6 +48,43 @@ struct NodeImageTests {
     harness.pod(pod)?.containerStatus("web")?.at("state", "waiting", "message")?.string ?? ""
   }
 
+  /// What served the image's layers ended while no server ran.
+  @Test("containers whose files went with a lazy image are started again, and no others")
+  func lazyOrphans() async throws {
+    try await withHarness { harness in
+      let image = try #require(try harness.images.image("localhost/web:1"))
+      let lazy = ContainerSpecBuilder.lazyImageLabel
+      try await harness.withNode { _ in
+        for name in ["lost", "other", "whole"] { createPod(harness, name, "localhost/web:1") }
+        for name in ["lost", "other", "whole"] { await harness.client.waitForPod(name) { $0.isPodReady } }
+      }
+      harness.fake.model.withLock { model in
+        for (id, container) in model.containers {
+          if container.podName == "lost" { model.containers[id]?.labels[lazy] = image.digest.description }
+          if container.podName == "other" { model.containers[id]?.labels[lazy] = Digest(of: [9]).description }
+        }
+      }
+      let folders = LazyImages.folder(in: harness.images.root)
+      for (name, digest) in [("a-dead-one", image.digest), ("nobody-s", Digest(of: [8]))] {
+        try Directory.create("\(folders)/\(name)")
+        try LazyRecord(
+          folder: "\(folders)/\(name)", image: digest, process: RecordedProcess(pid: 1, startTime: 1), layers: [:],
+          isReady: true
+        ).write()
+      }
+      try await harness.withNode { _ in
+        await clock.running {
+          for name in ["lost", "other"] {
+            await harness.client.waitForPod(name) { $0.restarts() == 1 && $0.isPodReady }
+          }
+          while (try? Directory.list(folders)) != [] { await Task.yield() }
+        }
+        #expect(harness.pod("whole")?.restarts() == 0)
+        #expect(harness.fake.model.withLock { $0.signals.map(\.signal) } == [9, 9])
+      }
+    }
+  }
+
   @Test("an image that is not here is pulled, told in events, and pinned by its digest")
   func pull() async throws {
     try await withHarness { harness in

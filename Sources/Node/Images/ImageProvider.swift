@@ -12,6 +12,8 @@ struct FoundImage: Sendable {
   var target: Digest
   /// How much of it is fetched while it runs already.
   var bytesToCome: Int64 = 0
+  /// Keeps what serves it meanwhile.
+  var hold: ImageHold?
 
   /// `imageID` of a container's status: `docker.io/library/nginx@sha256:…`, as containerd's `RepoDigests` have it.
   var imageID: String { "\(reference.name)@\(target)" }
@@ -22,11 +24,13 @@ struct PreparedImage: Sendable {
   var image: OCI.Image
   /// The unpacked layers, top first.
   var lowerDirectories: [String]
-  /// Some of them are served while they are fetched.
-  var isLazy = false
+  /// Those of them that are served while they are fetched.
+  var servedDirectories: [String] = []
   var imageID: String
   /// Keeps the image from being removed until its container holds it.
   var hold: ImageHold
+
+  var isLazy: Bool { !servedDirectories.isEmpty }
 }
 
 /// Finds the images of containers by their pull policies, and pulls those that are not here.
@@ -98,6 +102,7 @@ final class ImageProvider: Sendable {
     let missing = try await NIOThreadPool.singleton.runIfActive { try catalog.store.missingLayers(of: image) }
     if !missing.isEmpty {
       if lazy.isBroken(image.digest) { return nil }
+      found.hold = try await NIOThreadPool.singleton.runIfActive { try uses.hold(image.digest) }
       let served = lazy.folders(of: image.digest)
       if !missing.allSatisfy({ served[$0.digest] != nil }) {
         do {
@@ -200,17 +205,19 @@ final class ImageProvider: Sendable {
       here.layers.removeAll { missing.contains($0.digest) }
       var unpacked = try await catalog.store.unpack(here)[...]
       var folders: [String] = []
+      var servedFolders: [String] = []
       for layer in image.layers.reversed() {
         if !missing.contains(layer.digest), let folder = unpacked.popFirst() {
           folders.append(folder)
         } else if let folder = served[layer.digest] {
           folders.append(folder)
+          servedFolders.append(folder)
         } else {
           throw NodeError(.errImagePull, "image \(found.reference) is not complete any more: it is pulled again")
         }
       }
       return PreparedImage(
-        image: image, lowerDirectories: folders, isLazy: !missing.isEmpty, imageID: found.imageID, hold: hold)
+        image: image, lowerDirectories: folders, servedDirectories: servedFolders, imageID: found.imageID, hold: hold)
     } catch let error as NodeError {
       throw error
     } catch {

@@ -14,15 +14,19 @@ final class LazyBlob: Sendable {
   static let pieceSize: Int64 = 256 << 10
   /// What is fetched at once, at most.
   private static let requestMax: Int64 = 1 << 20
+  /// Of a layer. What is known of its pieces is in memory.
+  static let sizeMax = ImageLimits().uncompressedMax
   /// Requests for what somebody waits for.
   private static let requestsMax = 8
 
   typealias Fetch = @Sendable (Range<Int64>) async throws -> [UInt8]
 
   private struct Waiter {
-    var pieces: ClosedRange<Int>
+    var pieces: [ClosedRange<Int>]
     var continuation: CheckedContinuation<Bool, Never>
     var timer: ReadinessMonitor.Token?
+
+    func wants(_ other: ClosedRange<Int>) -> Bool { pieces.contains { $0.overlaps(other) } }
   }
 
   private struct State {
@@ -37,8 +41,12 @@ final class LazyBlob: Sendable {
     /// The background waits until nobody else does.
     var idle: [CheckedContinuation<Void, Never>] = []
     var bytesFetched: Int64 = 0
-    /// The file is, or is about to become, a blob of the store: nothing is written to it any more.
+    /// The file is about to become a blob of the store: nothing is written to it meanwhile.
     var isSealed = false
+    /// It has: what it holds is right.
+    var isKept = false
+
+    func isWanted(_ pieces: ClosedRange<Int>) -> Bool { waiters.values.contains { $0.wants(pieces) } }
   }
 
   let path: String
@@ -59,6 +67,7 @@ final class LazyBlob: Sendable {
     self.time = time
     self.noted = noted
     self.fetch = fetch
+    guard (1...Self.sizeMax).contains(size) else { throw SystemError("fetch \(size) bytes in parts", errno: EFBIG) }
     descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     let count = Int((size + Self.pieceSize - 1) / Self.pieceSize)
     state = Mutex(State(isHere: [Bool](repeating: false, count: count), missing: count))
@@ -71,13 +80,34 @@ final class LazyBlob: Sendable {
   /// Bytes that came so far.
   var bytesFetched: Int64 { state.withLock { $0.bytesFetched } }
 
-  /// Ends all changes of the file; `false` when something of it is still missing.
+  /// Holds back all changes of the file, until `unseal`; `false` when something of it is still missing.
   func seal() -> Bool {
     state.withLock { state in
       guard state.missing == 0 else { return false }
       state.isSealed = true
       return true
     }
+  }
+
+  /// It did not become a blob after all: what was forgotten meanwhile is fetched.
+  func unseal() {
+    state.withLock { $0.isSealed = false }
+    pump()
+  }
+
+  /// It has become a blob: nothing of it was wrong, and nothing changes any more.
+  func kept() {
+    let (waiters, idle) = state.withLock { state in
+      state.isKept = true
+      state.queue = []
+      state.isUnderway = []
+      state.missing = 0
+      for piece in state.isHere.indices { state.isHere[piece] = true }
+      let waiters = Array(state.waiters.values)
+      state.waiters = [:]
+      return (waiters, takeIdle(&state))
+    }
+    resume(waiters, idle)
   }
 
   private func pieces(_ range: Range<Int64>) -> ClosedRange<Int>? {
@@ -96,16 +126,25 @@ final class LazyBlob: Sendable {
     return state.withLock { state in pieces.allSatisfy { state.isHere[$0] } }
   }
 
-  /// Returns when the range is there; `false` when that is not so within the time.
-  func wait(for range: Range<Int64>, within limit: Duration) async -> Bool {
-    guard let pieces = pieces(range) else { return range.isEmpty }
+  /// Returns when the ranges are there; `false` when that is not so within the time.
+  func wait(for ranges: [Range<Int64>], within limit: Duration) async -> Bool {
+    var wanted: [ClosedRange<Int>] = []
+    for range in ranges where !range.isEmpty {
+      guard let next = pieces(range) else { return false }
+      if let last = wanted.last, (last.lowerBound...last.upperBound + 1).contains(next.lowerBound) {
+        wanted[wanted.count - 1] = last.lowerBound...max(last.upperBound, next.upperBound)
+      } else {
+        wanted.append(next)
+      }
+    }
+    let pieces = wanted
     return await withCheckedContinuation { continuation in
       let (isHere, waiter) = state.withLock { state -> (Bool, Int) in
-        let missing = pieces.filter { !state.isHere[$0] }
+        let missing = Set(pieces.joined().filter { !state.isHere[$0] })
         if missing.isEmpty { return (true, 0) }
         state.lastWaiter += 1
         state.waiters[state.lastWaiter] = Waiter(pieces: pieces, continuation: continuation)
-        queue(missing.filter { !state.isUnderway.contains($0) }, &state)
+        queue(missing.subtracting(state.isUnderway).sorted(), &state)
         return (false, state.lastWaiter)
       }
       if isHere { return continuation.resume(returning: true) }
@@ -144,12 +183,16 @@ final class LazyBlob: Sendable {
   func forget(_ range: Range<Int64>) {
     guard let pieces = pieces(range) else { return }
     state.withLock { state in
-      guard !state.isSealed else { return }
+      guard !state.isKept else { return }
       for piece in pieces where state.isHere[piece] {
         state.isHere[piece] = false
         state.missing += 1
       }
+      // Somebody may wait for it together with something else, and had no need to ask for it.
+      queue(
+        pieces.filter { !state.isHere[$0] && !state.isUnderway.contains($0) && state.isWanted($0...$0) }, &state)
     }
+    pump()
   }
 
   // MARK: Fetching
@@ -171,12 +214,12 @@ final class LazyBlob: Sendable {
         return first...last
       }
       if let next {
-        try await load(next, isWanted: { true })
+        try await load(next, isForWaiters: false)
       } else {
         // Somebody else fetches what is still missing.
         let isThere = state.withLock { state in all.allSatisfy { state.isHere[$0] } }
         if isThere { return }
-        _ = await wait(for: bytes(all), within: .seconds(60))
+        _ = await wait(for: [bytes(all)], within: .seconds(60))
       }
     }
   }
@@ -212,6 +255,7 @@ final class LazyBlob: Sendable {
 
   private func pump() {
     let next: [ClosedRange<Int>] = state.withLock { state in
+      guard !state.isSealed else { return [] }
       let count = min(Self.requestsMax - state.running, state.queue.count)
       guard count > 0 else { return [] }
       defer { state.queue.removeFirst(count) }
@@ -220,17 +264,15 @@ final class LazyBlob: Sendable {
     }
     for pieces in next {
       Task {
-        try? await load(pieces) { [self] in
-          state.withLock { state in state.waiters.values.contains { $0.pieces.overlaps(pieces) } }
-        }
+        try? await load(pieces, isForWaiters: true)
         state.withLock { $0.running -= 1 }
         pump()
       }
     }
   }
 
-  /// Fetches until it succeeds, or nobody wants it any more.
-  private func load(_ pieces: ClosedRange<Int>, isWanted: @Sendable () -> Bool) async throws {
+  /// Fetches until it succeeds; what was asked for by those who wait, until none of them does any more.
+  private func load(_ pieces: ClosedRange<Int>, isForWaiters: Bool) async throws {
     let range = bytes(pieces)
     var pause = Duration.milliseconds(250)
     do {
@@ -241,18 +283,27 @@ final class LazyBlob: Sendable {
           noted(nil)
           return arrived(pieces, Int64(bytes.count))
         } catch {
-          if error is CancellationError { throw error }
+          if Task.isCancelled { throw error }
           noted(error)
         }
-        guard isWanted() else { break }
+        // Decided and done at once: who comes later finds that nobody fetches it, and asks for it.
+        let isOver = state.withLock { state in
+          guard isForWaiters, !state.isWanted(pieces) else { return false }
+          state.isUnderway.subtract(pieces)
+          return true
+        }
+        if isOver { return }
         try await time.sleep(for: pause)
         pause = min(pause * 2, .seconds(15))
       }
     } catch {
-      state.withLock { $0.isUnderway.subtract(pieces) }
+      // Who waits for it meanwhile has not asked for it himself.
+      state.withLock { state in
+        if state.isWanted(pieces) { state.queue.append(pieces) } else { state.isUnderway.subtract(pieces) }
+      }
+      pump()
       throw error
     }
-    state.withLock { $0.isUnderway.subtract(pieces) }
   }
 
   private func write(_ bytes: [UInt8], at offset: Int64) throws(SystemError) {
@@ -278,13 +329,17 @@ final class LazyBlob: Sendable {
         state.missing -= 1
       }
       var ready: [Waiter] = []
-      for (id, waiter) in state.waiters where waiter.pieces.overlaps(pieces) {
-        guard waiter.pieces.allSatisfy({ state.isHere[$0] }) else { continue }
+      for (id, waiter) in state.waiters where waiter.wants(pieces) {
+        guard waiter.pieces.joined().allSatisfy({ state.isHere[$0] }) else { continue }
         state.waiters[id] = nil
         ready.append(waiter)
       }
       return (ready, takeIdle(&state))
     }
+    resume(ready, idle)
+  }
+
+  private func resume(_ ready: [Waiter], _ idle: [CheckedContinuation<Void, Never>]) {
     for waiter in ready {
       if let timer = waiter.timer { ReadinessMonitor.shared.cancel(timer) }
       waiter.continuation.resume(returning: true)

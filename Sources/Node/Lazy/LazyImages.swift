@@ -47,27 +47,36 @@ final class LazyImages: Sendable {
   private let store: ImageStore
   private let folder: String
   private let mounts: String
+  private let time: any TimeSource
   private let log: Logger
   private let state = Mutex(State())
 
-  /// Images whose process died before its time: what runs of them has lost its files.
-  let died: AsyncStream<Digest>
-  private let dies: AsyncStream<Digest>.Continuation
+  /// A process that died before its time: what runs of its image has lost its files.
+  struct Death: Sendable, Equatable {
+    var image: Digest
+    /// Of its folder, when that is still here: until `buried` another server finds it, too.
+    var name: String?
+  }
 
-  /// A larger layer is pulled as a whole: which pieces are here is kept in memory.
-  private static let layerBytesMax: Int64 = 256 << 30
+  let died: AsyncStream<Death>
+  private let dies: AsyncStream<Death>.Continuation
+  private let starts: PullCoordinator<LazyStart, Void>
 
   /// Parts of layers become blobs by a second name, which needs one file system.
   static func folder(in store: String) -> String { "\(store)/lazy" }
   static func mounts(in runDirectory: String) -> String { "\(runDirectory)/lazy" }
 
-  init(policy: LazyPullPolicy?, store: ImageStore, runDirectory: String, log: Logger) {
+  init(
+    policy: LazyPullPolicy?, store: ImageStore, runDirectory: String, time: any TimeSource = SystemClock(), log: Logger
+  ) {
     self.policy = policy
     self.store = store
     folder = Self.folder(in: store.root)
     mounts = Self.mounts(in: runDirectory)
+    self.time = time
     self.log = log
     (died, dies) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
+    starts = PullCoordinator(parallelMax: .max, time: time) { try await $0.images.begin($0) }
   }
 
   // MARK: Looking up
@@ -75,7 +84,7 @@ final class LazyImages: Sendable {
   /// Whether such a layer can be fetched while it is used.
   func isLazy(_ layer: Descriptor) -> Bool {
     guard let policy else { return false }
-    return layer.tocDigest != nil && (policy.layerBytesMin...Self.layerBytesMax).contains(layer.size)
+    return layer.tocDigest != nil && layer.size >= policy.layerBytesMin && layer.size <= LazyBlob.sizeMax
   }
 
   var isOn: Bool { policy != nil }
@@ -98,6 +107,15 @@ final class LazyImages: Sendable {
     return record?.layers.mapValues { "\($0)/\(LazyLayer.folder)" } ?? [:]
   }
 
+  /// Whether folders of layers, as `folders(of:)` gave them, still have somebody who serves them.
+  func serves(_ folders: [String]) -> Bool {
+    if folders.isEmpty { return true }
+    let served = state.withLock { state in
+      Set(state.entries.values.flatMap(\.record.layers.values).map { "\($0)/\(LazyLayer.folder)" })
+    }
+    return folders.allSatisfy { served.contains($0) }
+  }
+
   /// Whether the image can be run: what of it is not in the store is served.
   func isComplete(_ image: Image) throws(OCIError) -> Bool {
     let missing = try store.missingLayers(of: image)
@@ -108,32 +126,48 @@ final class LazyImages: Sendable {
 
   // MARK: Starting
 
-  /// Serves layers; returns when they are mounted.
+  /// Serves layers; returns when they are mounted. Asked for twice at the same time, by two names of an image, it is
+  /// done once.
   /// - Throws: when that cannot be done: the layers have to be pulled.
   func start(
     _ image: Image, _ layers: [Image.Layer], from reference: Reference, credentials: Credentials?
   ) async throws {
+    _ = try await starts.pull(
+      LazyStart(images: self, image: image, layers: layers, reference: reference, credentials: credentials))
+  }
+
+  fileprivate func begin(_ start: LazyStart) async throws {
     guard let policy, let program = policy.command.first else { return }
+    let image = start.image.digest
+    let served = folders(of: image)
+    if start.layers.allSatisfy({ served[$0.digest] != nil }) { return }
     var wanted: [LazyOrder.Layer] = []
-    for layer in layers where !wanted.contains(where: { $0.digest == layer.digest }) {
+    for layer in start.layers where !wanted.contains(where: { $0.digest == layer.digest }) {
       guard let toc = layer.tocDigest else { throw NodeError(.errImagePull, "layer \(layer.digest) is no eStargz") }
       wanted.append(LazyOrder.Layer(digest: layer.digest, size: layer.size, tocDigest: toc))
     }
     // A name of its own: an earlier process of this image may still be needed.
-    let name = "\(image.digest.hex.prefix(16))-\(String(UInt32.random(in: .min ... .max), radix: 16))"
+    let name = "\(image.hex.prefix(16))-\(String(UInt32.random(in: .min ... .max), radix: 16))"
     let order = LazyOrder(
-      image: image.digest, registry: reference.registry, repository: reference.repository, credentials: credentials,
-      store: store.root, folder: "\(folder)/\(name)", mounts: "\(mounts)/\(name)", deadline: policy.readDeadline,
-      layers: wanted)
-    try await NIOThreadPool.singleton.runIfActive {
-      try Directory.create(order.folder, mode: 0o700)
-      try Directory.create(order.mounts, mode: 0o700)
-    }
-    let (process, input, output) = try Self.spawn(program, policy)
-    defer { output.close() }
+      image: image, registry: start.reference.registry, repository: start.reference.repository,
+      credentials: start.credentials, store: store.root, folder: "\(folder)/\(name)", mounts: "\(mounts)/\(name)",
+      deadline: policy.readDeadline, layers: wanted)
+    var child: ProcessHandle?
     do {
+      try await NIOThreadPool.singleton.runIfActive { [mounts] in
+        try Directory.create(order.folder, mode: 0o700)
+        // Who mounts the overlays is root: nobody else has to see the layers here.
+        try Directory.create(mounts, mode: 0o700)
+        guard chmod(mounts, 0o700) == 0 else { throw SystemError.last("chmod \(mounts)") }
+        try Directory.create(order.mounts, mode: 0o700)
+      }
+      let (process, input, output) = try Self.spawn(program, policy)
+      child = process
+      defer {
+        input.close()
+        output.close()
+      }
       let deadline = ContinuousClock.now + policy.startDeadline
-      defer { input.close() }
       try await input.write(order.json.serialized(), deadline: deadline)
       input.close()
       var answer: [UInt8] = []
@@ -146,16 +180,21 @@ final class LazyImages: Sendable {
       guard json?["ready"]?.bool == true, let record = LazyRecord.read(order.folder) else {
         throw NodeError(.errImagePull, json?["error"]?.string ?? "the process that serves its layers ended")
       }
+      // Whoever asked may have gone while the answer came.
+      try Task.checkCancellation()
       state.withLock { $0.entries[order.folder] = Entry(record: record) }
     } catch {
-      process.signal(SIGKILL)
-      _ = await process.wait(deadline: .now + .seconds(5))
-      await cleanUp(name)
+      // When this task was cancelled nothing in it waits any more.
+      await Task { [child] in
+        child?.signal(SIGKILL)
+        if let child, await child.wait(deadline: .now + .seconds(5)) == nil { Task { _ = await child.wait() } }
+        await cleanUp(name)
+      }.value
       throw error
     }
-    Task { [weak self] in
-      // It is our child: somebody has to take its end.
-      _ = await process.wait()
+    Task { [weak self, child, time] in
+      // It is our child: somebody has to take its end. `nil` is no end: there was no descriptor to wait with.
+      while await child?.wait() == nil { try? await time.sleep(for: .seconds(1)) }
       await self?.ended(order.folder)
     }
   }
@@ -208,14 +247,19 @@ final class LazyImages: Sendable {
     // A process that ends because nobody needs it takes its record with it.
     let isClean = access(folder, F_OK) != 0
     guard !isClean else { return }
-    await cleanUp(String(folder.dropFirst(self.folder.count + 1)))
-    if !entry.isReleased { broke(entry.record.image) }
+    let name = String(folder.dropFirst(self.folder.count + 1))
+    if entry.isReleased { await cleanUp(name) } else { broke(entry.record.image, name) }
   }
 
-  private func broke(_ image: Digest) {
+  private func broke(_ image: Digest, _ name: String?) {
     log.warning("the process that served an image's layers died", metadata: ["image": "\(image)"])
     state.withLock { _ = $0.broken.insert(image) }
-    dies.yield(image)
+    dies.yield(Death(image: image, name: name))
+  }
+
+  /// What ran of the image was ended.
+  func buried(_ death: Death) async {
+    if let name = death.name { await cleanUp(name) }
   }
 
   private func cleanUp(_ name: String) async {
@@ -234,25 +278,47 @@ final class LazyImages: Sendable {
   // MARK: Earlier servers
 
   /// Takes up what runs, and cleans up what does not run any more.
-  /// - Parameter used: the images of the containers that are here.
-  func adopt(used: Set<Digest>) async {
-    let names = (try? await NIOThreadPool.singleton.runIfActive { [folder] in try Directory.list(folder) }) ?? []
+  /// - Parameters:
+  ///   - used: the images of the containers that are here.
+  ///   - lazy: those of them that began to run while they were fetched, and have not ended.
+  func adopt(used: Set<Digest>, lazy: Set<Digest> = []) async {
+    var dead: Set<Digest> = []
+    let names: [String]
+    do {
+      names = try await NIOThreadPool.singleton.runIfActive { [folder] in
+        access(folder, F_OK) == 0 ? try Directory.list(folder) : []
+      }
+    } catch {
+      // Nothing is known of what runs: nothing is ended.
+      return log.warning("lazy images are not found again", metadata: ["folder": "\(folder)", "error": "\(error)"])
+    }
     for name in names {
       let path = "\(folder)/\(name)"
       let record = try? await NIOThreadPool.singleton.runIfActive { LazyRecord.read(path) }
       if let record, let process = ProcessWatch.open(pid: record.process.pid, startTime: record.process.startTime) {
+        guard record.isReady else {
+          // Its server is gone, and it was told to nobody else.
+          try? ProcessWatch.signal(process, SIGKILL)
+          try? await process.ready(.readable, .now + .seconds(10))
+          await cleanUp(name)
+          continue
+        }
         state.withLock { $0.entries[path] = Entry(record: record) }
-        Task { [weak self] in
-          do throws(SystemError) { try await process.ready(.readable) } catch { return }
+        Task { [weak self, time] in
+          while (try? await process.ready(.readable)) == nil { try? await time.sleep(for: .seconds(1)) }
           await self?.ended(path)
         }
         // It was begun for a container that was never made.
         if !used.contains(record.image) { release(record.image) }
+      } else if let record, record.isReady {
+        dead.insert(record.image)
+        broke(record.image, name)
       } else {
         await cleanUp(name)
-        if let record { broke(record.image) }
       }
     }
+    let served = state.withLock { state in Set(state.entries.values.map(\.record.image)) }
+    for image in lazy.subtracting(served).subtracting(dead) { broke(image, nil) }
   }
 
   /// Ends all such processes and takes their mounts away, for a purge.
@@ -272,4 +338,16 @@ final class LazyImages: Sendable {
     let mounts = Self.mounts(in: runDirectory)
     try await DedicatedThread.run { () throws(SystemError) in try Mount.unmountTree(mounts) }
   }
+}
+
+/// What is started once for an image, whoever asks. Each has pulled the manifest with the own rights before.
+private struct LazyStart: Sendable, Hashable {
+  var images: LazyImages
+  var image: Image
+  var layers: [Image.Layer]
+  var reference: Reference
+  var credentials: Credentials?
+
+  static func == (left: Self, right: Self) -> Bool { left.image.digest == right.image.digest }
+  func hash(into hasher: inout Hasher) { hasher.combine(image.digest) }
 }

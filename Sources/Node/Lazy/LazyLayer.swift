@@ -98,7 +98,7 @@ final class LazyLayer: FuseFileSystem {
     let wanted = tree.chunks(of: index, offset: offset, count: count)
     let end = min(offset + Int64(count), tree.nodes[index].size)
     guard !wanted.isEmpty, offset < end else { return answer.send([]) }
-    let part = Part(chunks: wanted, range: offset..<end)
+    let part = Part(chunks: wanted, range: offset..<end, end: .now + deadline)
     NIOThreadPool.singleton.submit { [self] state in
       guard case .active = state else { return answer.fail(EIO) }
       serve(part, answer)
@@ -109,6 +109,8 @@ final class LazyLayer: FuseFileSystem {
     var chunks: Range<Int>
     /// Of the file.
     var range: Range<Int64>
+    /// When the read fails.
+    var end: ContinuousClock.Instant
   }
 
   /// Answers when everything is here; otherwise it is fetched first. Blocks for as long as decompression takes.
@@ -141,12 +143,10 @@ final class LazyLayer: FuseFileSystem {
 
   private func fetch(_ part: Part, _ answer: FuseAnswer, _ isSecondTime: Bool) {
     Task {
-      for number in part.chunks {
-        let chunk = tree.chunks[number]
-        guard await blob.wait(for: chunk.offset..<chunk.end, within: deadline) else {
-          failed("what is read did not come within \(deadline)")
-          return answer.fail(EIO)
-        }
+      let ranges = tree.chunks[part.chunks].map { $0.offset..<$0.end }
+      guard await blob.wait(for: ranges, within: max(.zero, part.end - .now)) else {
+        failed("what is read did not come within \(deadline)")
+        return answer.fail(EIO)
       }
       NIOThreadPool.singleton.submit { [self] state in
         guard case .active = state else { return answer.fail(EIO) }
@@ -157,7 +157,7 @@ final class LazyLayer: FuseFileSystem {
 }
 
 /// A part of a blob as a source.
-private final class BlobPart: ByteSource {
+final class BlobPart: ByteSource {
   private let blob: LazyBlob
   private var range: Range<Int64>
 

@@ -65,7 +65,8 @@ extension LazyOrder {
     else { return nil }
     var layers: [Layer] = []
     for entry in list {
-      guard let digest = entry["digest"]?.string.flatMap({ Digest($0) }), let size = entry["size"]?.int, size > 0,
+      guard let digest = entry["digest"]?.string.flatMap({ Digest($0) }), let size = entry["size"]?.int,
+        (1...LazyBlob.sizeMax).contains(size),
         let toc = entry["tocDigest"]?.string.flatMap({ Digest($0) })
       else { return nil }
       layers.append(Layer(digest: digest, size: size, tocDigest: toc))
@@ -93,6 +94,8 @@ struct LazyRecord: Sendable, Equatable {
   var process: RecordedProcess
   /// Layers and where they are mounted.
   var layers: [Digest: String]
+  /// They are. Until then nobody uses them.
+  var isReady = false
 
   private static func path(in folder: String) -> String { "\(folder)/record.json" }
 
@@ -107,13 +110,15 @@ struct LazyRecord: Sendable, Equatable {
     for (digest, path) in RuntimeFiles.strings(json["layers"]) {
       if let digest = Digest(digest) { layers[digest] = path }
     }
-    return LazyRecord(folder: folder, image: image, process: process, layers: layers)
+    return LazyRecord(
+      folder: folder, image: image, process: process, layers: layers, isReady: json["ready"]?.bool != false)
   }
 
   func write() throws(SystemError) {
     let layers = Dictionary(uniqueKeysWithValues: layers.map { ($0.key.description, $0.value) })
     let json: JSON = [
       "image": .string(image.description), "process": RuntimeFiles.json(process), "layers": RuntimeFiles.json(layers),
+      "ready": .bool(isReady),
     ]
     try RuntimeFiles.write(json.serialized(), to: Self.path(in: folder))
   }

@@ -33,12 +33,6 @@ public final class LazyServer: Sendable {
   /// - Returns: whether the layers could be mounted.
   public static func run(client: RegistryClient, time: any TimeSource) async -> Bool {
     signal(SIGPIPE, SIG_IGN)
-    // One of few processes without which containers cannot go on: the last to be killed when memory runs out.
-    let score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)
-    if score >= 0 {
-      _ = write(score, "-900", 4)
-      _ = close(score)
-    }
     let server: LazyServer
     do {
       let bytes = try await DedicatedThread.run { () throws(SystemError) in try LazyServer.readAll(STDIN_FILENO) }
@@ -50,7 +44,15 @@ public final class LazyServer: Sendable {
     }
     do {
       let blobs = try await server.mount()
-      say(["ready": true])
+      // One of few processes without which containers cannot go on: the last to be killed when memory runs out. Not
+      // before: what a registry has sent is in memory in its final form only now.
+      let score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)
+      if score >= 0 {
+        _ = write(score, "-900", 4)
+        _ = close(score)
+      }
+      // A node that is gone has nobody who will use the mounts. Who does all the same keeps them.
+      if !say(["ready": true]) { server.unmount() }
       await server.serve(blobs)
       server.unmount()
       try? Directory.removeTree(server.order.folder)
@@ -78,15 +80,16 @@ public final class LazyServer: Sendable {
     throw SystemError("read the order", errno: EFBIG)
   }
 
-  /// The node may be gone already: then nobody reads it.
-  private static func say(_ json: JSON) {
+  /// - Returns: whether there is somebody who can read it.
+  @discardableResult private static func say(_ json: JSON) -> Bool {
     let line = json.serialized() + [0x0A]
-    _ = line.withUnsafeBytes { DurableFile.writeAll(STDOUT_FILENO, $0) }
+    let failure = line.withUnsafeBytes { DurableFile.writeAll(STDOUT_FILENO, $0) }
     let null = open("/dev/null", O_RDWR)
     if null >= 0 {
       _ = dup2(null, STDOUT_FILENO)
       _ = close(null)
     }
+    return failure == 0
   }
 
   // MARK: Mounting
@@ -103,7 +106,8 @@ public final class LazyServer: Sendable {
     for (index, layer) in order.layers.enumerated() { layers[layer.digest] = order.mountPoint(index) }
     // From here on this process is found again, whatever becomes of the server.
     let process = RecordedProcess(pid: getpid(), startTime: start)
-    try LazyRecord(folder: order.folder, image: order.image, process: process, layers: layers).write()
+    var record = LazyRecord(folder: order.folder, image: order.image, process: process, layers: layers)
+    try record.write()
     var served: [Served] = []
     for (index, layer) in order.layers.enumerated() { served.append(try await prepare(layer, index)) }
     for item in served { try await fetchUsers(item) }
@@ -112,7 +116,7 @@ public final class LazyServer: Sendable {
       let layer = LazyLayer(tree: item.tree, blob: item.blob, chunks: chunks, deadline: order.deadline) { [log] why in
         log.note("\(item.layer.digest): \(why)")
       }
-      try Directory.create(order.mountPoint(index), mode: 0o755)
+      try Directory.create(order.mountPoint(index), mode: 0o700)
       let server = try FuseServer(layer, at: order.mountPoint(index), source: "apus-lazy")
       DedicatedThread.start("apus-fuse") { [log, ended] in
         do throws(SystemError) { try server.run() } catch {
@@ -123,6 +127,8 @@ public final class LazyServer: Sendable {
         ended.yield()
       }
     }
+    record.isReady = true
+    try record.write()
     return served
   }
 
@@ -157,11 +163,10 @@ public final class LazyServer: Sendable {
   /// The node looks up users before it starts a container, on a thread that must not wait for a network.
   private func fetchUsers(_ item: Served) async throws {
     for path in ["etc/passwd", "etc/group"] {
-      guard let node = item.tree.node(at: path) else { continue }
-      for chunk in item.tree.chunks[item.tree.nodes[node].chunks] {
-        guard await item.blob.wait(for: chunk.offset..<chunk.end, within: order.deadline) else {
-          throw OCIError(.notFound, "\(path) of \(item.layer.digest) does not come")
-        }
+      guard let node = item.tree.node(following: path) else { continue }
+      let ranges = item.tree.chunks[item.tree.nodes[node].chunks].map { $0.offset..<$0.end }
+      guard await item.blob.wait(for: ranges, within: order.deadline) else {
+        throw OCIError(.notFound, "\(path) of \(item.layer.digest) does not come")
       }
     }
   }
@@ -184,11 +189,33 @@ public final class LazyServer: Sendable {
         try await item.blob.fetchRest(of: 0..<min(item.tree.prefetchSize, item.layer.size))
       }
       var isComplete = true
-      for item in layers {
-        async let other: Void = item.blob.fetchRest()
-        try await item.blob.fetchRest()
-        try await other
-        isComplete = await keep(item) && isComplete
+      var left = layers
+      var mismatches: [Digest: Int] = [:]
+      var pause = Duration.seconds(1)
+      while !left.isEmpty {
+        var again: [Served] = []
+        for item in left {
+          async let other: Void = item.blob.fetchRest()
+          try await item.blob.fetchRest()
+          try await other
+          switch await Self.keep(item.layer.digest, item.blob, item.tree, in: store, note: { [log] in log.note($0) }) {
+          case .kept: log.note("\(item.layer.digest) of \(order.repository) is complete and in the store")
+          case .later: again.append(item)
+          case .wrong:
+            mismatches[item.layer.digest, default: 0] += 1
+            if mismatches[item.layer.digest] ?? 0 < Self.mismatchesMax {
+              again.append(item)
+            } else {
+              // All that is read of it is compared; a container that starts later pulls the image as a whole.
+              log.note("\(item.layer.digest) came wrong \(Self.mismatchesMax) times and is given up")
+              isComplete = false
+            }
+          }
+        }
+        left = again
+        if left.isEmpty { break }
+        try await time.sleep(for: pause)
+        pause = min(pause * 2, .seconds(600))
       }
       // From now on the layers are unpacked from the store; those who use the mounts keep them.
       if isComplete { unmount() }
@@ -197,25 +224,58 @@ public final class LazyServer: Sendable {
     }
   }
 
-  /// Puts a complete layer into the store.
-  private func keep(_ item: Served) async -> Bool {
-    guard item.blob.seal() else { return false }
-    let (store, order) = (store, order)
+  enum Keeping: Equatable {
+    case kept
+    /// It is not what the manifest names: what of it is wrong, or all, has to be fetched once more.
+    case wrong
+    /// Something is missing, or the store cannot take it now.
+    case later
+  }
+
+  /// Each costs the transfer of what was wrong and a look at all the rest.
+  private static let mismatchesMax = 4
+
+  /// Puts a complete layer into the store. What of it turns out wrong is forgotten.
+  static func keep(
+    _ digest: Digest, _ blob: LazyBlob, _ tree: StargzTree, in store: ContentStore,
+    note: @escaping @Sendable (String) -> Void
+  ) async -> Keeping {
+    guard blob.seal() else { return .later }
     do {
       try await NIOThreadPool.singleton.runIfActive {
         // Only for the moment: the image's manifest refers to it.
         let lease = try store.lease(for: .seconds(600))
-        _ = try store.storeBlob(file: item.blob.path, expecting: item.layer.digest, lease: lease)
-        lease.release()
-        unlink(item.blob.path)
+        defer { lease.release() }
+        _ = try store.storeBlob(file: blob.path, expecting: digest, lease: lease)
+        unlink(blob.path)
       }
-      log.note("\(item.layer.digest) of \(order.repository) is complete and in the store")
-      return true
+      blob.kept()
+      return .kept
     } catch {
-      // Each chunk that was read was right all the same. A container that starts later pulls the image as a whole.
-      log.note("\(item.layer.digest) is not kept: \(describe(error))")
-      return false
+      blob.unseal()
+      note("\(digest) is not kept: \(describe(error))")
+      guard (error as? OCIError)?.code == .digestMismatch else { return .later }
     }
+    var wrong = 0
+    for chunk in tree.chunks {
+      let range = chunk.offset..<chunk.end
+      // What is away meanwhile is fetched again in any case.
+      guard blob.has(range) else {
+        wrong += 1
+        continue
+      }
+      do {
+        try await NIOThreadPool.singleton.runIfActive { _ = try chunk.content(of: BlobPart(blob, range)) }
+      } catch {
+        if Task.isCancelled { return .later }
+        blob.forget(range)
+        wrong += 1
+      }
+    }
+    // Headers between the chunks, then, or the table.
+    if wrong == 0 { blob.forget(0..<blob.size) }
+    note("\(wrong == 0 ? "all" : "\(wrong) parts") of \(digest) \(wrong == 1 ? "is" : "are") fetched again")
+    return .wrong
   }
 
   private func unmount() {

@@ -182,13 +182,22 @@ extension PodWorker {
     runs[name, default: []].removeAll { $0.isRemembered }
     runs[name, default: []].append(run)
     event(.normal, "Created", "Created container: \(name)", container: name)
-    do {
-      try await context.runtime.startContainer(handle.id)
+    do throws(NodeError) {
+      // Who ends the containers of an image whose files went did not see one that was still being made. From here on
+      // they do.
+      guard context.images.lazy.serves(prepared.servedDirectories) else {
+        throw NodeError(.createContainerError, "its image is not served any more, and is pulled as a whole")
+      }
+      do {
+        try await context.runtime.startContainer(handle.id)
+      } catch {
+        throw NodeError(.runContainerError, error.message)
+      }
     } catch {
       try? await context.runtime.removeContainer(handle.id)
       await imageUnused(by: [handle.id])
       runs[name]?.removeAll { $0.id == handle.id }
-      throw NodeError(.runContainerError, error.message)
+      throw error
     }
     let startedAt = context.time.now()
     if var started = self.run(id: handle.id)?.run {

@@ -40,20 +40,30 @@ struct UserLookup {
   }
 
   /// Reads the two files without leaving `root`, whatever symbolic links the image holds. A missing file is empty.
-  init(root: String) {
-    func read(_ path: String) -> [UInt8] {
-      let folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-      guard folder >= 0 else { return [] }
-      defer { close(folder) }
-      let inRoot: UInt64 = 0x10  // RESOLVE_IN_ROOT
-      let fd = clinux_openat2(folder, path, UInt64(O_RDONLY | O_CLOEXEC | O_NONBLOCK), inRoot)
-      guard fd >= 0 else { return [] }
-      defer { close(fd) }
-      var info = stat()
-      guard fstat(fd, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { return [] }
-      return (try? DurableFile.read("/proc/self/fd/\(fd)", limit: 1 << 20)) ?? []
+  ///
+  /// - Throws: when there is one that cannot be read: a user that is not looked up would have the group 0.
+  init(root: String) throws(RuntimeError) {
+    func read(_ path: String) throws(RuntimeError) -> [UInt8] {
+      do throws(SystemError) {
+        let folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw .last("open \(root)") }
+        defer { close(folder) }
+        let inRoot: UInt64 = 0x10  // RESOLVE_IN_ROOT
+        let fd = clinux_openat2(folder, path, UInt64(O_RDONLY | O_CLOEXEC | O_NONBLOCK), inRoot)
+        guard fd >= 0 else {
+          if errno == ENOENT || errno == ENOTDIR { return [] }
+          throw .last("open it")
+        }
+        defer { close(fd) }
+        var info = stat()
+        guard fstat(fd, &info) == 0 else { throw .last("look at it") }
+        guard info.st_mode & S_IFMT == S_IFREG else { throw SystemError("read what is no file", errno: EINVAL) }
+        return try DurableFile.read("/proc/self/fd/\(fd)", limit: 1 << 20)
+      } catch {
+        throw RuntimeError(.system, "the image's /\(path) cannot be read: \(error)")
+      }
     }
-    self.init(passwd: read("etc/passwd"), group: read("etc/group"))
+    self.init(passwd: try read("etc/passwd"), group: try read("etc/group"))
   }
 
   func resolve(
