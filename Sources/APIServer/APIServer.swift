@@ -223,6 +223,13 @@ public final class APIServer: Sendable {
   ///
   /// - Parameter server: the URL, such as `https://127.0.0.1:6443`.
   public func kubeconfig(server: String) -> String {
-    AdminKubeconfig.render(server: server, authority: pki.authority.certificate, identity: pki.admin)
+    Kubeconfig.render(
+      server: server, authority: pki.authority.certificate, identity: pki.admin, user: "kubernetes-admin")
+  }
+
+  /// The name server's kubeconfig, with its private key. It may do nothing but follow what has a name.
+  public func nameServerKubeconfig(server: String) -> String {
+    Kubeconfig.render(
+      server: server, authority: pki.authority.certificate, identity: pki.nameServer, user: BootstrapPolicy.nameServer)
   }
 }

@@ -14,6 +14,7 @@ struct DataDirectory: Sendable {
   var containers: String { path + "/containers" }
   var node: String { path + "/node" }
   var network: String { path + "/network" }
+  var nameServerKubeconfig: String { network + "/name-server.kubeconfig" }
   var cni: String { path + "/cni" }
   /// The registry's own secrets.
   var registry: String { path + "/registry" }

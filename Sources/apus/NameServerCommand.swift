@@ -24,7 +24,8 @@ struct NameServerCommand: AsyncParsableCommand {
       }
       do {
         try await NameServer.run(
-          configuration: network, identity: identity, client: HTTPSClient(.load(path: data.kubeconfig)), time: time)
+          configuration: network, identity: identity,
+          client: HTTPSClient(.load(path: data.nameServerKubeconfig)), time: time)
       } catch let error as FileLockError where error.isHeld {
         throw Failure("\(error)", code: .dataInUse)
       }

@@ -226,6 +226,8 @@ struct Up: AsyncParsableCommand {
       }
       record.url = url(port: port)
       try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
+      try DurableFile.write(
+        Array(server.nameServerKubeconfig(server: record.url).utf8), to: data.nameServerKubeconfig, mode: 0o600)
       let elapsed = ContinuousClock.now - began
       record.readyAfterMilliseconds =
         elapsed.components.seconds * 1000 + elapsed.components.attoseconds / 1_000_000_000_000_000
@@ -240,7 +242,7 @@ struct Up: AsyncParsableCommand {
       let cluster = try await server.client.get(
         GroupVersionResource(group: "", version: "v1", resource: "namespaces"), namespace: nil, name: "kube-system")
       let identity = DataDirectory.shortHash(
-        of: [cluster.header.uid, record.url, server.pki.admin.certificate, record.podCIDR, record.serviceCIDR]
+        of: [cluster.header.uid, record.url, server.pki.nameServer.certificate, record.podCIDR, record.serviceCIDR]
           .joined(separator: "\n"))
       let supervisor = Supervisor(time: time, logger: logger)
       await withTaskGroup(of: Void.self) { group in

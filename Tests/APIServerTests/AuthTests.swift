@@ -78,6 +78,7 @@ import Wire
     let renamed = try load(now, "other")
     #expect(renamed.serving.certificate != first.serving.certificate)
     #expect(renamed.admin.certificate == first.admin.certificate)
+    #expect(renamed.nameServer.certificate == first.nameServer.certificate)
     // Near the end: both leaves, under the same authority.
     let late = try load(now.adding(.seconds(350 * 86_400)))
     #expect(late.admin.certificate != first.admin.certificate)

@@ -120,6 +120,15 @@ def test_names_are_answered_while_the_server_is_away(server):
     server.kubectl("delete", "service", "later")
 
 
+def test_the_name_server_may_only_follow_what_has_a_name(server):
+    config = server.data + "/network/name-server.kubeconfig"
+    assert os.stat(config).st_mode & 0o777 == 0o600
+    assert "kubernetes" in server.kubectl("--kubeconfig", config, "get", "services,endpointslices,namespaces", "-A")
+    for words in (["get", "secrets", "-A"], ["get", "pods", "-A"], ["create", "namespace", "more"]):
+        result = server.kubectl("--kubeconfig", config, *words, check=False)
+        assert result.returncode and 'User "system:apus:name-server" cannot' in result.stderr, result.stderr
+
+
 def test_a_killed_name_server_is_started_again(server):
     address = server.json("get", "service", "kubernetes")["spec"]["clusterIP"]
     for server_runs in (True, False):

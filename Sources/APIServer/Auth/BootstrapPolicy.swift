@@ -25,14 +25,20 @@ enum BootstrapPolicy {
     ]
   }
 
-  private static func binding(_ name: String, groups: [String]) -> JSON {
-    [
+  private static func binding(_ name: String, users: [String] = [], groups: [String] = []) -> JSON {
+    let subjects = users.map { ("User", $0) } + groups.map { ("Group", $0) }
+    return [
       "apiVersion": .string(api), "kind": "ClusterRoleBinding", "metadata": ["name": .string(name), "labels": labels],
       "subjects": .array(
-        groups.map { ["kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": .string($0)] }),
+        subjects.map { kind, name in
+          ["kind": .string(kind), "apiGroup": "rbac.authorization.k8s.io", "name": .string(name)]
+        }),
       "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(name)],
     ]
   }
+
+  /// The user that the cluster's name server is, and the name of its role.
+  static let nameServer = "system:apus:name-server"
 
   private static let read = ["get", "list", "watch"]
   private static let write = ["create", "delete", "deletecollection", "patch", "update"]
@@ -142,6 +148,16 @@ enum BootstrapPolicy {
             rule(["create"], "authorization.k8s.io", ["subjectaccessreviews"]),
           ])
       ),
+      (
+        roles,
+        role(
+          nameServer,
+          [
+            rule(["list", "watch"], "", ["namespaces", "services"]),
+            rule(["list", "watch"], "discovery.k8s.io", ["endpointslices"]),
+          ])
+      ),
+      (bindings, binding(nameServer, users: [nameServer])),
       (bindings, binding("cluster-admin", groups: ["system:masters"])),
       (bindings, binding("system:discovery", groups: ["system:authenticated"])),
       (bindings, binding("system:public-info-viewer", groups: everyone)),

@@ -12,6 +12,7 @@ import X509
 /// | `ca.crt`, `ca.key` | the authority that signs the others and client certificates |
 /// | `apiserver.crt`, `apiserver.key` | the serving certificate |
 /// | `admin.crt`, `admin.key` | `CN=kubernetes-admin, O=system:masters` |
+/// | `name-server.crt`, `name-server.key` | `CN=system:apus:name-server`, which may follow what has a name |
 /// | `sa.key` | signs service account tokens (ES256) |
 public struct PKI: Sendable {
   /// A certificate and its private key in PEM.
@@ -23,6 +24,7 @@ public struct PKI: Sendable {
   public let authority: Identity
   public let serving: Identity
   public let admin: Identity
+  public let nameServer: Identity
   let tokenKey: P256.Signing.PrivateKey
 
   /// What a certificate is for.
@@ -90,6 +92,8 @@ public struct PKI: Sendable {
           OrganizationName("system:masters")
           CommonName("kubernetes-admin")
         }, usage: .client)
+      let nameServer = try leaf(
+        "name-server", subject: try DistinguishedName { CommonName(BootstrapPolicy.nameServer) }, usage: .client)
 
       let tokenKey: P256.Signing.PrivateKey
       if let pem = try? DurableFile.read("\(directory)/sa.key", limit: 1 << 16),
@@ -102,7 +106,7 @@ public struct PKI: Sendable {
       }
       return PKI(
         authority: try identity(authority.certificate, authority.key), serving: serving, admin: admin,
-        tokenKey: tokenKey)
+        nameServer: nameServer, tokenKey: tokenKey)
     } catch let error as APIServerError {
       throw error
     } catch {

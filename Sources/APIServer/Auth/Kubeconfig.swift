@@ -1,15 +1,14 @@
 import Wire
 
 /// The file with which `kubectl` and every client library finds and trusts a server.
-public enum AdminKubeconfig {
+public enum Kubeconfig {
   /// - Parameters:
   ///   - server: the URL, such as `https://127.0.0.1:6443`.
   ///   - authority: the CA certificate in PEM.
   ///   - identity: the client certificate and key in PEM.
   /// - Returns: YAML with everything embedded. It holds a private key: write it with mode 0600.
   public static func render(
-    server: String, authority: String, identity: PKI.Identity, cluster: String = "apus",
-    user: String = "kubernetes-admin"
+    server: String, authority: String, identity: PKI.Identity, cluster: String = "apus", user: String
   ) -> String {
     """
     apiVersion: v1
