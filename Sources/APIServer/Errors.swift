@@ -90,6 +90,10 @@ extension KubeError {
       message: "Request entity too large: limit is \(limit)")
   }
 
+  static let requestTimeout = KubeError(
+    code: 504, reason: .timeout, message: "Timeout: request did not complete within the allowed duration",
+    details: Details())
+
   static func unavailable(_ message: String) -> KubeError {
     KubeError(code: 503, reason: .serviceUnavailable, message: message, details: Details(retryAfterSeconds: 1))
   }

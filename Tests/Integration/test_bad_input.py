@@ -92,9 +92,18 @@ def test_unknown_fields(raw, server):
     assert result.returncode == 1 and "dat" in result.stderr
 
 
-def test_large_bodies(raw):
+def counted(server, code):
+    """How many creates of ConfigMaps the server says that it has answered so."""
+    line = f'apiserver_request_total{{verb="create",resource="configmaps",code="{code}"}} '
+    found = [each for each in server.kubectl("get", "--raw", "/metrics").splitlines() if each.startswith(line)]
+    return float(found[0].split()[-1]) if found else 0
+
+
+def test_large_bodies(raw, server):
+    before = counted(server, 413)
     status, answer, _ = raw("POST", MAPS, config_map("large", data={"a": "x" * (3 << 20)}))
     assert status == 413 and answer["reason"] == "RequestEntityTooLarge"
+    assert counted(server, 413) == before + 1
     status, answer, _ = raw("POST", MAPS, config_map("large", data={"a": "x" * (1 << 20) + "y"}))
     assert status == 422 and "Too long" in answer["message"]
 
@@ -156,6 +165,7 @@ def test_strangers(server):
 
 def test_nobody_sends_a_body_before_it_is_known_who_asks(server):
     """A stranger who asks for permission to send gets the refusal, and one who just sends gets it too."""
+    before = counted(server, 401)
     context = ssl._create_unverified_context()
     for expect in (b"Expect: 100-continue\r\n", b""):
         with context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as connection:
@@ -165,6 +175,7 @@ def test_nobody_sends_a_body_before_it_is_known_who_asks(server):
             if not expect:
                 connection.sendall(b"x" * 1_000_000)
             assert int(connection.recv(4096).split()[1]) == 401
+    assert counted(server, 401) == before + 2
 
 
 @pytest.mark.parametrize("content, message", [

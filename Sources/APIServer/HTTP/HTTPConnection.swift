@@ -76,13 +76,13 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     case .head(let head):
       // The pipeline hands out what it holds back when it is torn down: that is not to be answered.
       guard case .idle = phase, context.channel.isActive else { return }
-      let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-      if length > limits.bodyBytesMax { return refuse(.tooLarge(limit: limits.bodyBytesMax), context) }
       let info = RequestInfo(method: head.method.rawValue, uri: head.uri)
+      let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
+      if length > limits.bodyBytesMax { return refuse(info, .tooLarge(limit: limits.bodyBytesMax), context) }
       let caller = caller(head, info, context)
       // curl and Go wait for permission before they send a large body.
       if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-        if case .failure(let error) = caller { return refuse(error, context) }
+        if case .failure(let error) = caller { return refuse(info, error, context) }
         context.writeAndFlush(
           wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
       }
@@ -92,7 +92,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       guard case .receiving(var incoming) = phase else { return }
       incoming.bodyBytes += part.readableBytes
       if incoming.bodyBytes > limits.bodyBytesMax {
-        return refuse(.tooLarge(limit: limits.bodyBytesMax), context)
+        return refuse(incoming.info, .tooLarge(limit: limits.bodyBytesMax), context)
       }
       phase = .idle
       if case .success = incoming.caller { incoming.body.setOrWriteBuffer(&part) }
@@ -170,19 +170,19 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
   private func timeOut(_ context: ChannelHandlerContext) {
     switch phase {
-    case .receiving, .responding:
-      refuse(
-        KubeError(
-          code: 504, reason: .timeout,
-          message: "Timeout: request did not complete within the allowed duration", details: KubeError.Details()),
-        context)
+    // The router counts what it has, with its own answer.
+    case .responding: refuse(nil, .requestTimeout, context)
+    case .receiving(let incoming): refuse(incoming.info, .requestTimeout, context)
     case .listing: context.close(promise: nil)
     default: break
     }
   }
 
   /// Answers before the request is complete, and closes: what follows on the connection cannot be told apart.
-  private func refuse(_ error: KubeError, _ context: ChannelHandlerContext) {
+  ///
+  /// - Parameter info: of a request that the router does not get.
+  private func refuse(_ info: RequestInfo?, _ error: KubeError, _ context: ChannelHandlerContext) {
+    if let info { router.count(info, error.code) }
     phase = .discarding
     deadline = nil
     let body = error.status.serialized()

@@ -59,9 +59,7 @@ final class Router: Sendable {
     _ request: APIRequest, _ info: RequestInfo, by caller: Result<UserInfo, KubeError>, respond: @escaping Respond
   ) {
     let start = ContinuousClock.now
-    // Only names that are served: a label's values are kept for ever, and a URL can hold any.
-    let resource =
-      info.isResourceRequest && rest.service.schemas.resource(info.groupVersionResource) != nil ? info.resource : ""
+    let resource = label(info)
     let finish: Respond = { [requests, durations] reply in
       requests.increment(info.verb, resource, String(reply.code))
       if info.verb != "watch" {
@@ -79,6 +77,14 @@ final class Router: Sendable {
     } catch {
       finish(Reply(error))
     }
+  }
+
+  /// Counts a request that was answered without `handle`.
+  func count(_ info: RequestInfo, _ code: Int) { requests.increment(info.verb, label(info), String(code)) }
+
+  /// Only names that are served: a label's values are kept for ever, and a URL can hold any.
+  private func label(_ info: RequestInfo) -> String {
+    info.isResourceRequest && rest.service.schemas.resource(info.groupVersionResource) != nil ? info.resource : ""
   }
 
   /// The user that the `Impersonate-…` headers name, when the client may act as them.
