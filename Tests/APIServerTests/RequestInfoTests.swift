@@ -1,4 +1,5 @@
 import Testing
+import Wire
 
 @testable import APIServer
 
@@ -46,7 +47,6 @@ import Testing
     #expect(info.query.all("command") == ["sh", "-c", "echo \"x\" y"])
     #expect(info.query.flag("stdout"))
     #expect(RequestInfo(method: "GET", uri: "/apis/rbac.authorization.k8s.io/v1/clusterroles/a%2Fb").name == "a/b")
-    #expect(percentDecoded("%zz%4") == "%zz%4")
   }
 
   @Test func survivesAnyBytes() {

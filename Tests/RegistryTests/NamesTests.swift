@@ -76,14 +76,4 @@ import Testing
       #expect(Route(path: path) == nil, "\(path)")
     }
   }
-
-  @Test func queries() {
-    let query = Query("n=10&last=a%2Fb+c&x&=y&tag=1&tag=2")
-    #expect(query["n"] == "10")
-    #expect(query["last"] == "a/b c")
-    #expect(query["x"] == "")
-    #expect(query.all("tag") == ["1", "2"])
-    #expect(Query.percentDecoded("%zz%4") == "%zz%4")
-    #expect(Query.percentEncoded("a b/é") == "a%20b%2F%C3%A9")
-  }
 }

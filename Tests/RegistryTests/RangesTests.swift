@@ -72,7 +72,6 @@ import Testing
       }
       if let chunk = ChunkRange(text) { #expect(chunk.start >= 0 && chunk.count > 0) }
       _ = Route(path: "/v2/" + text)
-      _ = Query(text)
       _ = Preconditions.accepts("a/b", accept: [text])
       _ = Preconditions.matches(ifNoneMatch: text, entityTag: "x")
       if let scope = Scope(text) { #expect(Scope(scope.description) == scope) }

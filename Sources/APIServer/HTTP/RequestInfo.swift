@@ -1,4 +1,5 @@
 import Schema
+import Wire
 
 /// What a request asks for, read from method and URL (`k8s.io/apiserver/pkg/endpoints/request.RequestInfo`).
 struct RequestInfo: Sendable, Equatable {
@@ -28,12 +29,12 @@ struct RequestInfo: Sendable, Equatable {
     let split = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     let rawPath = split.first ?? ""
     query = split.count > 1 ? Query(split[1]) : Query()
-    let decodedPath = percentDecoded(rawPath)
+    let decodedPath = Query.percentDecoded(rawPath)
     path = decodedPath.isEmpty ? "/" : decodedPath
     verb = method.lowercased()
 
     // Segments are decoded one by one: a name may hold an encoded slash.
-    var parts = rawPath.split(separator: "/").map { percentDecoded($0) }
+    var parts = rawPath.split(separator: "/").map { Query.percentDecoded($0) }
     guard parts.count >= 3 else { return }
     switch parts[0] {
     case "api":

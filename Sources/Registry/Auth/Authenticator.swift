@@ -264,7 +264,7 @@ final class Authenticator: Sendable {
       guard let body = await Self.form(request) else {
         throw RegistryError(.unsupported, "the form is not complete or too large", status: 400)
       }
-      parameters = Query(String(decoding: body, as: UTF8.self))
+      parameters = Query(Substring(decoding: body, as: UTF8.self))
       guard parameters["grant_type"] == "password", let name = parameters["username"],
         let password = parameters["password"]
       else {

@@ -22,7 +22,7 @@ struct Request: Sendable {
       path = Query.percentDecoded(uri[..<mark])
       query = Query(uri[uri.index(after: mark)...])
     } else {
-      path = Query.percentDecoded(uri)
+      path = Query.percentDecoded(uri[...])
       query = Query()
     }
     headers = head.headers

@@ -1,19 +1,20 @@
 /// The query of a URL or a form body: names and values in order, percent-decoded, `+` read as a space
 /// (`application/x-www-form-urlencoded`).
-struct Query: Sendable, Equatable {
-  struct Item: Sendable, Equatable {
-    var name: String
-    var value: String
+public struct Query: Sendable, Equatable {
+  public struct Item: Sendable, Equatable {
+    public var name: String
+    public var value: String
   }
 
-  private(set) var items: [Item] = []
+  public private(set) var items: [Item] = []
 
-  /// More parameters than this no client has a reason to send.
-  static let itemsMax = 256
+  /// More parameters than this no client has a reason to send; what follows is left out.
+  public static let itemsMax = 256
 
-  init() {}
+  public init() {}
 
-  init(_ text: some StringProtocol) {
+  /// - Parameter text: what follows the `?`. Never fails: what is malformed is taken as it stands.
+  public init(_ text: Substring) {
     guard !text.isEmpty else { return }
     for pair in text.split(separator: "&").prefix(Self.itemsMax) {
       let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -23,12 +24,22 @@ struct Query: Sendable, Equatable {
   }
 
   /// The first value of `name`.
-  subscript(name: String) -> String? { items.first { $0.name == name }?.value }
+  public subscript(name: String) -> String? { items.first { $0.name == name }?.value }
 
-  func all(_ name: String) -> [String] { items.filter { $0.name == name }.map(\.value) }
+  /// Every value of `name`, in order.
+  public func all(_ name: String) -> [String] { items.filter { $0.name == name }.map(\.value) }
+
+  /// A Go boolean as `strconv.ParseBool` reads it; an empty value counts as true, as in `?watch`.
+  public func flag(_ name: String) -> Bool {
+    guard let value = self[name] else { return false }
+    return !["0", "f", "F", "false", "FALSE", "False"].contains(value)
+  }
+
+  /// `nil` when there is none, or when it is no decimal number.
+  public func int(_ name: String) -> Int64? { self[name].flatMap { Int64($0) } }
 
   /// Decodes `%XX`; a `%` that no two hexadecimal digits follow stays as it is. Invalid UTF-8 is repaired.
-  static func percentDecoded(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String {
+  public static func percentDecoded(_ text: Substring, plusIsSpace: Bool = false) -> String {
     guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || (plusIsSpace && $0 == UInt8(ascii: "+")) }) else {
       return String(text)
     }
@@ -52,7 +63,7 @@ struct Query: Sendable, Equatable {
   }
 
   /// Encodes everything but unreserved characters (RFC 3986, section 2.3).
-  static func percentEncoded(_ text: some StringProtocol) -> String {
+  public static func percentEncoded(_ text: String) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var encoded: [UInt8] = []
     for byte in text.utf8 {
