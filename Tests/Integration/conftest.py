@@ -138,6 +138,29 @@ def leftovers(bridge="apus0"):
     return found
 
 
+@contextlib.contextmanager
+def fresh_server(base, *options):
+    """A server on a data directory below the folder, with its node ready. At the end everything is purged and nothing may
+    be left."""
+    assert leftovers() == [], "the run must start clean"
+    directory = os.path.join(base, "data")
+    os.mkdir(directory)
+    server = Server(directory, options=options)
+    try:
+        server.start()
+        wait_for("the node is ready", lambda: "True" in server.kubectl(
+            "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
+        yield server
+    finally:
+        purge = server.run("down", "--purge", check=False)
+        if server.process.poll() is None:
+            server.process.kill()
+        print(open(os.path.join(base, "server.log"), errors="replace").read()[-20000:])
+    assert purge.returncode == 0, purge.stdout + purge.stderr
+    assert leftovers() == []
+    assert not os.path.exists(directory)
+
+
 @pytest.fixture(scope="session")
 def kubectls():
     """Every kubectl of the machine: the one on the path and those that Debian's package puts beside it."""
@@ -159,25 +182,8 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(images):
-    """A fresh server with the example's images. At the end everything is purged and nothing may be left."""
-    assert leftovers() == [], "the run must start clean"
-    with folder("it-") as base:
-        directory = os.path.join(base, "data")
-        os.mkdir(directory)
-        server = Server(directory)
-        try:
-            server.start()
-            for version in ("1", "2"):
-                server.run("image", "import", str(images / f"web-app-{version}.tar"))
-            wait_for("the node is ready", lambda: "True" in server.kubectl(
-                "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
-            yield server
-        finally:
-            purge = server.run("down", "--purge", check=False)
-            if server.process.poll() is None:
-                server.process.kill()
-            log = open(os.path.join(base, "server.log"), errors="replace").read()
-            print(log[-20000:])
-        assert purge.returncode == 0, purge.stdout + purge.stderr
-        assert leftovers() == []
-        assert not os.path.exists(directory)
+    """A fresh server with the example's images."""
+    with folder("it-") as base, fresh_server(base) as server:
+        for version in ("1", "2"):
+            server.run("image", "import", str(images / f"web-app-{version}.tar"))
+        yield server

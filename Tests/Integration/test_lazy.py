@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from conftest import APUS, Server, folder, leftovers, wait_for
+from conftest import APUS, folder, fresh_server, wait_for
 from test_pull import PASSWORD, USER, Registry, events, pod, running, secret, status
 
 pytestmark = pytest.mark.skipif(
@@ -145,25 +145,9 @@ def world():
 @pytest.fixture
 def lazy(world):
     """A fresh server that starts images lazily; at its end nothing may be left."""
-    assert leftovers() == [], "the run must start clean"
     world.line.rate = world.private_line.rate = 6 * MIB
-    with folder("it-") as base:
-        directory = os.path.join(base, "data")
-        os.mkdir(directory)
-        server = Server(directory, options=("--lazy-pull", "--registry", "none"))
-        try:
-            server.start()
-            wait_for("the node is ready", lambda: "True" in server.kubectl(
-                "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
-            yield server
-        finally:
-            purge = server.run("down", "--purge", check=False)
-            if server.process.poll() is None:
-                server.process.kill()
-            print(open(os.path.join(base, "server.log"), errors="replace").read()[-20000:])
-        assert purge.returncode == 0, purge.stdout + purge.stderr
-        assert leftovers() == []
-        assert not os.path.exists(directory)
+    with folder("it-") as base, fresh_server(base, "--lazy-pull", "--registry", "none") as server:
+        yield server
 
 
 def start(server, name, image, **container):

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import APUS, Server, folder, leftovers, wait_for
+from conftest import APUS, folder, fresh_server
 
 BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")
 PORT = 5057
@@ -50,7 +50,6 @@ def base():
     global DEVICE
     if not os.access(BUSYBOX, os.X_OK):
         pytest.skip("busybox-static is not installed")
-    assert leftovers() == [], "the run must start clean"
     with folder("it-store-") as path:
         DEVICE = os.lstat(path).st_dev
         yield path
@@ -58,21 +57,8 @@ def base():
 
 @pytest.fixture(scope="module")
 def server(base):
-    data = os.path.join(base, "data")
-    os.mkdir(data)
-    server = Server(data, options=("--registry", f"127.0.0.1:{PORT}"))
-    try:
-        server.start()
-        wait_for("the node is ready", lambda: "True" in server.kubectl(
-            "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
+    with fresh_server(base, "--registry", f"127.0.0.1:{PORT}") as server:
         yield server
-    finally:
-        purge = server.run("down", "--purge", check=False)
-        if server.process.poll() is None:
-            server.process.kill()
-        print(open(os.path.join(base, "server.log"), errors="replace").read()[-20000:])
-    assert purge.returncode == 0, purge.stdout + purge.stderr
-    assert leftovers() == []
 
 
 def build(server, context, *arguments):

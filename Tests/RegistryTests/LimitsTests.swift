@@ -7,7 +7,7 @@ import Wire
 @testable import Registry
 
 /// What one client, or all together, may take: unfinished uploads, long lists, what is kept of others.
-@Suite struct LimitsTests {
+@Suite(.timeLimit(.minutes(1))) struct LimitsTests {
   private func begin(_ registry: TestRegistry, _ name: String) async throws -> Response {
     try await registry.send("POST", "/v2/\(name)/blobs/uploads/", body: [])
   }
@@ -135,16 +135,16 @@ import Wire
         func usage() throws -> Int64 { try cache.content.usage(host: PullThrough.host, prefix: "") }
         for index in 0..<4 { try await pull(index) }
         // All of it is in use; the last one's bytes come before its row.
-        while try usage() < 400_000 { await Task.yield() }
+        try await until { try usage() >= 400_000 }
         clock.advance(.seconds(600))
         try await pull(1)
         let reviews = cache.registry.pullThrough.reviews
         cache.registry.pullThrough.review()
-        while cache.registry.pullThrough.reviews == reviews { await Task.yield() }
+        try await until { cache.registry.pullThrough.reviews != reviews }
         #expect(try usage() > 400_000)
         clock.advance(.seconds(400))
         cache.registry.pullThrough.review()
-        while try usage() > 250_000 { await Task.yield() }
+        try await until { try usage() <= 250_000 }
         let kept = try cache.content.blobSize(
           Digest(of: layers[1]), in: Repository(host: PullThrough.host, path: "up/app1"))
         #expect(kept == 100_000, "what was used last stays")

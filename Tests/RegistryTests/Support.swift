@@ -220,3 +220,11 @@ final class Connection: @unchecked Sendable {
     return response
   }
 }
+
+/// Waits for something that comes by itself; the time limit of a suite ends it.
+func until(_ isSo: () async throws -> Bool) async throws {
+  while try await !isSo() {
+    try Task.checkCancellation()
+    await Task.yield()
+  }
+}

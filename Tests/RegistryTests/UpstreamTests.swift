@@ -9,7 +9,7 @@ import Wire
 @testable import Registry
 
 /// Two registries that speak to each other, and a subscriber.
-@Suite struct UpstreamTests {
+@Suite(.timeLimit(.minutes(1))) struct UpstreamTests {
   @Test func pullThrough() async throws {
     let kept = TestRegistry.temporaryFolder()
     defer { try? Directory.removeTree(kept) }
@@ -128,7 +128,7 @@ import Wire
       }
       try await TestRegistry.use({ configure(&$0) }, folder: kept) { source in
         try await wait("2", 404)
-        while try !source.content.deletions(for: "r", limit: 1).isEmpty { await Task.yield() }
+        try await until { try source.content.deletions(for: "r", limit: 1).isEmpty }
         #expect(try await status("3") == 200)
         #expect(try await status("own") == 200)
         // By default nothing is deleted there.
@@ -153,7 +153,7 @@ import Wire
         try await target.send("HEAD", "/v2/app/manifests/\(tag)").status
       }
       func wait(_ tag: String, _ wanted: Int) async throws {
-        while try await status(tag) != wanted { await Task.yield() }
+        try await until { try await status(tag) == wanted }
       }
       try await TestRegistry.use({
         var replica = RegistryConfiguration.Replica(name: "r", registry: "127.0.0.1:\(target.port)")
@@ -172,7 +172,7 @@ import Wire
             $0.hasPrefix("apus_registry_replications") && $0.contains("failed")
           }
         }
-        while !failed() { await Task.yield() }
+        try await until { failed() }
         try await source.pushImage("app", "3", seed: "3")
         try await wait("3", 200)
         #expect(try await status("1") == 200)
@@ -181,7 +181,7 @@ import Wire
         configuration.access = [rule([.pull, .push, .delete])]
         try await target.registry.reload(configuration)
         for tag in ["1", "2"] { try await wait(tag, 404) }
-        while try !source.content.deletions(for: "r", limit: 1).isEmpty { await Task.yield() }
+        try await until { try source.content.deletions(for: "r", limit: 1).isEmpty }
       }
     }
   }
@@ -197,7 +197,7 @@ import Wire
         configuration.replicas = [replica]
       }
       func wait(_ tag: String, _ wanted: Int) async throws {
-        while try await target.send("HEAD", "/v2/app/manifests/\(tag)").status != wanted { await Task.yield() }
+        try await until { try await target.send("HEAD", "/v2/app/manifests/\(tag)").status == wanted }
       }
       try await TestRegistry.use(configure, folder: kept) { source in
         for tag in ["1", "2"] {
@@ -217,7 +217,7 @@ import Wire
       }
       try await TestRegistry.use(configure, folder: kept) { source in
         try await wait("2", 404)
-        while try !source.content.deletions(for: "r", limit: 1).isEmpty { await Task.yield() }
+        try await until { try source.content.deletions(for: "r", limit: 1).isEmpty }
         #expect(try await target.send("HEAD", "/v2/app/manifests/1").status == 200)
       }
     }
@@ -282,11 +282,11 @@ import Wire
       let base = registry.registry.configuration
       let following = Task { try await registry.registry.follow(configurationFile: path, over: base) }
       try DurableFile.write(Array("immutableTags: [{tags: [v1]}]\n".utf8), to: path)
-      while registry.registry.configuration.immutability.isEmpty { await Task.yield() }
+      try await until { !registry.registry.configuration.immutability.isEmpty }
       // A mistake changes nothing; the next good file counts.
       try DurableFile.write(Array("nonsense: 1\n".utf8), to: path)
       try DurableFile.write(Array("requireContent: false\n".utf8), to: path)
-      while registry.registry.configuration.requiresContent { await Task.yield() }
+      try await until { !registry.registry.configuration.requiresContent }
       #expect(registry.registry.configuration.immutability.isEmpty)
       following.cancel()
       _ = await following.result
