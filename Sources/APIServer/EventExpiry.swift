@@ -39,8 +39,8 @@ struct EventExpiry: Sendable {
 
   private static func lastSeen(_ entry: Entry) -> Timestamp {
     let texts = [
-      FieldScanner.value(["series", "lastObservedTime"], in: entry.value),
-      FieldScanner.value(["lastTimestamp"], in: entry.value), FieldScanner.value(["eventTime"], in: entry.value),
+      JSON.scalar(at: ["series", "lastObservedTime"], of: entry.value),
+      JSON.scalar(at: ["lastTimestamp"], of: entry.value), JSON.scalar(at: ["eventTime"], of: entry.value),
       entry.header.creationTimestamp,
     ]
     return texts.compactMap { $0.flatMap(Timestamp.init(rfc3339:)) }.max() ?? Timestamp(microseconds: 0)

@@ -1,4 +1,5 @@
 import Schema
+import Wire
 
 /// A server's URL: `https://HOST[:PORT][/PREFIX]`.
 struct ServerAddress: Sendable, CustomStringConvertible {
@@ -60,14 +61,14 @@ struct RequestPath: Sendable {
 
   init(_ resource: GroupVersionResource, namespace: String?, name: String? = nil, subresource: String? = nil) {
     text = resource.groupVersion.path
-    if let namespace, !namespace.isEmpty { text += "/namespaces/\(Self.escape(namespace))" }
+    if let namespace, !namespace.isEmpty { text += "/namespaces/\(Query.percentEncoded(namespace))" }
     text += "/\(resource.resource)"
-    if let name { text += "/\(Self.escape(name))" }
+    if let name { text += "/\(Query.percentEncoded(name))" }
     if let subresource { text += "/\(subresource)" }
   }
 
   mutating func add(_ name: String, _ value: String) {
-    text += "\(hasQuery ? "&" : "?")\(name)=\(Self.escape(value))"
+    text += "\(hasQuery ? "&" : "?")\(name)=\(Query.percentEncoded(value))"
     hasQuery = true
   }
 
@@ -83,21 +84,5 @@ struct RequestPath: Sendable {
   mutating func add(_ options: WriteOptions) {
     if !options.fieldManager.isEmpty { add("fieldManager", options.fieldManager) }
     if options.dryRun { add("dryRun", "All") }
-  }
-
-  /// Percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
-  private static func escape(_ text: String) -> String {
-    let digits = Array("0123456789ABCDEF".utf8)
-    var bytes: [UInt8] = []
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-        UInt8(ascii: "~"):
-        bytes.append(byte)
-      default: bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
 }

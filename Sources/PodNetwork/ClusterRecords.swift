@@ -10,7 +10,7 @@ final class ClusterRecords: Sendable {
 
   private struct State {
     var zone: DNSZone
-    var slices: [ObjectKey: [ObjectKey: EndpointSlice]] = [:]
+    var slices = ServiceSlices()
     var rotation = 0
   }
 
@@ -38,29 +38,15 @@ final class ClusterRecords: Sendable {
   }
 
   private func sliceChanged(_ old: Object?, _ new: Object?) {
-    func owner(_ object: Object) -> ObjectKey? {
-      object.header.labels[ServiceProxy.serviceNameLabel].map {
-        ObjectKey(namespace: object.header.namespace, name: $0)
-      }
-    }
-    let before = old.flatMap(owner)
-    let after = new.flatMap(owner)
-    let slice = after == nil ? nil : new?.decode(EndpointSlice.self)
-    state.withLock { state in
-      if let before, let key = old?.header.key {
-        state.slices[before]?[key] = nil
-        if state.slices[before]?.isEmpty == true { state.slices[before] = nil }
-      }
-      if let after, let key = new?.header.key, let slice { state.slices[after, default: [:]][key] = slice }
-    }
-    for key in Set([before, after].compactMap { $0 }) { rebuild(key) }
+    let change = ServiceSlices.Change(old, new)
+    state.withLock { $0.slices.apply(change) }
+    for key in change.services { rebuild(key) }
   }
 
   private func rebuild(_ key: ObjectKey) {
     let service = services.get(key)?.decode(KubeTypes.Service.self)
     state.withLock { state in
-      let slices = state.slices[key]?.sorted { $0.key < $1.key }.map(\.value) ?? []
-      state.zone.set(key, service.map { ServiceRecords($0, slices: slices) })
+      state.zone.set(key, service.map { ServiceRecords($0, slices: state.slices[key]) })
     }
   }
 

@@ -22,8 +22,7 @@ final class ServiceProxy: Sendable {
 
   private struct State {
     var dirty: Set<ObjectKey> = []
-    /// EndpointSlices by the service that they belong to: the informer has no such index.
-    var slices: [ObjectKey: [ObjectKey: EndpointSlice]] = [:]
+    var slices = ServiceSlices()
   }
 
   private let state = Mutex(State())
@@ -48,27 +47,14 @@ final class ServiceProxy: Sendable {
   }
 
   private func sliceChanged(_ old: Object?, _ new: Object?) {
-    func owner(_ object: Object) -> ObjectKey? {
-      object.header.labels[ServiceProxy.serviceNameLabel].map {
-        ObjectKey(namespace: object.header.namespace, name: $0)
-      }
-    }
-    let before = old.flatMap(owner)
-    let after = new.flatMap(owner)
-    let slice = after == nil ? nil : new?.decode(EndpointSlice.self)
-    state.withLock { state in
-      if let before, let key = old?.header.key {
-        state.slices[before]?[key] = nil
-        if state.slices[before]?.isEmpty == true { state.slices[before] = nil }
-      }
-      if let after, let key = new?.header.key, let slice { state.slices[after, default: [:]][key] = slice }
-    }
-    mark(Set([before, after].compactMap { $0 }))
+    let change = ServiceSlices.Change(old, new)
+    state.withLock { $0.slices.apply(change) }
+    mark(change.services)
   }
 
   private func compile(_ key: ObjectKey) -> RuleSet {
     guard let service = services.get(key)?.decode(KubeTypes.Service.self) else { return RuleSet() }
-    let slices = state.withLock { $0.slices[key]?.sorted { $0.key < $1.key }.map(\.value) ?? [] }
+    let slices = state.withLock { $0.slices[key] }
     return rules.compile(service, slices: slices)
   }
 

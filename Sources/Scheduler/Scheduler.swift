@@ -107,6 +107,8 @@ public final class Scheduler: ControllerKit.Service {
       wakeUp.fire()
       return
     }
+    if let old, Self.isReportOfPlaced(old, new) { return }
+    if Self.isForeign(new) { return state.withLock { $0.queue.remove(new.header.uid) } }
     let json = new.json()
     let pod = PodInfo(Pod(json: json))
     let now = time.now()
@@ -128,6 +130,24 @@ public final class Scheduler: ControllerKit.Service {
       state.queue.wake(changes, now: now)
     }
     wakeUp.fire()
+  }
+
+  /// Whether only the status changed of a pod that has its node: it tells nothing here until the pod has ended.
+  private static func isReportOfPlaced(_ old: Object, _ new: Object) -> Bool {
+    guard new.header.generation > 0, old.header.generation == new.header.generation,
+      old.header.labels == new.header.labels, old.header.deletionTimestamp == new.header.deletionTimestamp,
+      let node = JSON.scalar(at: ["spec", "nodeName"], of: new.bytes), !node.isEmpty
+    else { return false }
+    return JSON.scalar(at: ["spec", "nodeName"], of: old.bytes) == node
+      && JSON.scalar(at: ["status", "phase"], of: old.bytes) == JSON.scalar(at: ["status", "phase"], of: new.bytes)
+  }
+
+  /// Whether the pod has no node and waits for another scheduler to give it one.
+  private static func isForeign(_ pod: Object) -> Bool {
+    guard let scheduler = JSON.scalar(at: ["spec", "schedulerName"], of: pod.bytes), scheduler != name else {
+      return false
+    }
+    return (JSON.scalar(at: ["spec", "nodeName"], of: pod.bytes) ?? "").isEmpty
   }
 
   private static func isScheduledAnew(_ old: Object?, _ new: Object, _ json: JSON) -> Bool {

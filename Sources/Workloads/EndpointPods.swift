@@ -1,5 +1,6 @@
 import KubeTypes
 import Synchronization
+import Wire
 
 /// What endpoints need to know of a pod.
 struct EndpointPod: Sendable, Equatable {
@@ -109,7 +110,8 @@ final class EndpointPodIndex: Sendable {
   /// Takes a pod's change; returns the services whose endpoints it can change.
   func podChanged(_ old: Object?, _ new: Object?) -> [ObjectKey] {
     guard let key = (new ?? old)?.header.key else { return [] }
-    var decoded = new.flatMap { EndpointPod($0.decode(Pod.self)) }
+    // Most events are of pods that have no address yet.
+    var decoded = new.flatMap { $0.hasPodAddress ? EndpointPod($0.decode(Pod.self)) : nil }
     // The header's labels are shared with the store.
     if let labels = new?.header.labels { decoded?.labels = labels }
     let pod = decoded
@@ -147,5 +149,13 @@ final class EndpointPodIndex: Sendable {
   private static func matches(_ selector: [String: String], _ labels: [String: String]?) -> Bool {
     guard let labels else { return false }
     return selector.allSatisfy { labels[$0.key] == $0.value }
+  }
+}
+
+extension Object {
+  /// Whether a pod's status has an address, without decoding the rest.
+  fileprivate var hasPodAddress: Bool {
+    let status = try? JSON.parse(member: "status", of: bytes)
+    return status?["podIP"] != nil || status?["podIPs"] != nil
   }
 }

@@ -45,51 +45,6 @@ import Wire
         ObjectHeader(node), node.serialized()))
   }
 
-  @Test func scannerAgreesWithTheParser() throws {
-    var generator = SeededGenerator(state: 7)
-    func value(_ depth: Int) -> JSON {
-      switch Int.random(in: 0..<(depth > 3 ? 5 : 7), using: &generator) {
-      case 0: return .null
-      case 1: return .bool(Bool.random(using: &generator))
-      case 2: return .int(Int64.random(in: -50...50, using: &generator))
-      case 3: return .string(["", "a\"b", "x\\", "ü\n", "}{"].randomElement(using: &generator) ?? "")
-      case 4: return .string("plain")
-      case 5: return .array((0..<Int.random(in: 0..<3, using: &generator)).map { _ in value(depth + 1) })
-      default:
-        var object = JSONObject()
-        for key in ["a", "b", "a\"", "spec"].shuffled(using: &generator).prefix(3) { object[key] = value(depth + 1) }
-        return .object(object)
-      }
-    }
-    for _ in 0..<5000 {
-      let json = value(0)
-      let bytes = json.serialized()
-      for path in [["a"], ["a", "b"], ["spec", "a"], ["b", "spec", "a"]] {
-        var expected: JSON? = json
-        for key in path { expected = expected?[key] }
-        let text: String? =
-          switch expected {
-          case .string(let text)?: text
-          case .int(let number)?: String(number)
-          case .bool(let flag)?: String(flag)
-          default: nil
-          }
-        #expect(FieldScanner.value(path, in: bytes) == text)
-      }
-    }
-  }
-
-  @Test func scannerSurvivesAnyBytes() {
-    var generator = SeededGenerator(state: 3)
-    let alphabet = Array("{}[]\",:\\a1 tn".utf8)
-    for _ in 0..<20_000 {
-      let bytes = (0..<Int.random(in: 0..<30, using: &generator)).map { _ in
-        alphabet.randomElement(using: &generator) ?? 0
-      }
-      _ = FieldScanner.value(["a", "t"], in: bytes)
-    }
-  }
-
   @Test func continueTokensComeBack() {
     let token = ContinueToken(revision: 42, after: "pods/a/b")
     #expect(ContinueToken(token.text) == token)

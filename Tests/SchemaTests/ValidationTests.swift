@@ -56,6 +56,33 @@ import Wire
     #expect(Names.dns1123Subdomain(String(repeating: "a", count: 254)) == ["must be no more than 253 bytes"])
   }
 
+  /// Against the expressions that the messages name.
+  @Test func namesAgreeWithTheirExpressions() {
+    let subdomain = /[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/
+    let qualified = /([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]/
+    var generator = SeededGenerator(state: 5)
+    let alphabet = Array("ab0Z-.._/é")
+    for _ in 0..<20_000 {
+      let text = String(
+        (0..<Int.random(in: 0..<9, using: &generator)).map { _ in
+          alphabet.randomElement(using: &generator) ?? "a"
+        })
+      #expect(Names.dns1123Subdomain(text).isEmpty == (text.wholeMatch(of: subdomain) != nil), "\(text)")
+      let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+      let isQualified =
+        parts.count <= 2 && parts.last?.wholeMatch(of: qualified) != nil
+        && (parts.count == 1 || parts[0].wholeMatch(of: subdomain) != nil)
+      #expect(Names.qualifiedName(text).isEmpty == isQualified, "\(text)")
+    }
+    for count in [63, 64] {
+      #expect(Names.qualifiedName(String(repeating: "a", count: count)).isEmpty == (count == 63))
+      #expect(Names.qualifiedName("x/" + String(repeating: "a", count: count)).isEmpty == (count == 63))
+    }
+    for count in [253, 254] {
+      #expect(Names.qualifiedName(String(repeating: "a", count: count) + "/x").isEmpty == (count == 253))
+    }
+  }
+
   @Test func metadata() throws {
     let found = try problems(
       "v1", "ConfigMap",

@@ -110,7 +110,7 @@ struct PriorityAdmission: AdmissionStep {
   private func globalDefault() -> JSON? {
     guard let page = try? store.list(prefix: Self.prefix) else { return nil }
     return page.entries.lazy
-      .filter { FieldScanner.value(["globalDefault"], in: $0.value) == "true" }
+      .filter { JSON.scalar(at: ["globalDefault"], of: $0.value) == "true" }
       .compactMap { try? JSON.parse($0.value) }
       .min { ($0["value"]?.int ?? 0) < ($1["value"]?.int ?? 0) }
   }

@@ -27,7 +27,7 @@ enum TableForm {
     }
     var metadata = metadata
     if metadata.isEmpty, objects.count == 1,
-      let version = FieldScanner.value(["metadata", "resourceVersion"], in: objects[0])
+      let version = JSON.scalar(at: ["metadata", "resourceVersion"], of: objects[0])
     {
       metadata["resourceVersion"] = .string(version)
     }

@@ -1,6 +1,7 @@
 import KubeClient
 import KubeTypes
 import Schema
+import Wire
 
 /// A field selector: `status.phase=Running,spec.nodeName!=a` (`k8s.io/apimachinery/pkg/fields`).
 struct FieldSelector: Sendable, Equatable {
@@ -144,14 +145,14 @@ struct FieldSelector: Sendable, Equatable {
       // `source` means the component, and an event of the newer kind names it elsewhere.
       case ["source"]:
         value =
-          FieldScanner.value(["source", "component"], in: bytes)
-          ?? FieldScanner.value(["reportingComponent"], in: bytes) ?? ""
+          JSON.scalar(at: ["source", "component"], of: bytes)
+          ?? JSON.scalar(at: ["reportingComponent"], of: bytes) ?? ""
       case ["spec", "unschedulable"], ["spec", "hostNetwork"]:
-        value = FieldScanner.value(requirement.path, in: bytes) ?? "false"
+        value = JSON.scalar(at: requirement.path, of: bytes) ?? "false"
       case ["status", "replicas"], ["status", "successful"]:
         let path = requirement.path[1] == "successful" ? ["status", "succeeded"] : requirement.path
-        value = FieldScanner.value(path, in: bytes) ?? "0"
-      default: value = FieldScanner.value(requirement.path, in: bytes) ?? ""
+        value = JSON.scalar(at: path, of: bytes) ?? "0"
+      default: value = JSON.scalar(at: requirement.path, of: bytes) ?? ""
       }
       if (value == requirement.value) != requirement.isEqual { return false }
     }

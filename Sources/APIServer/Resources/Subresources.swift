@@ -197,7 +197,7 @@ final class Subresources: Sendable {
           "the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been "
             + "deleted and then recreated")
       }
-      if kind == "Pod", FieldScanner.value(["spec", "serviceAccountName"], in: object.value) != request.name {
+      if kind == "Pod", JSON.scalar(at: ["spec", "serviceAccountName"], of: object.value) != request.name {
         throw .badRequest(
           "cannot bind token for serviceaccount \"\(request.name)\" to pod running with different serviceaccount name.")
       }

@@ -12,6 +12,21 @@ public enum Names {
       && bytes.allSatisfy { isLower($0) || isDigit($0) || $0 == UInt8(ascii: "-") }
   }
 
+  /// Labels with dots between them.
+  private static func isSubdomain(_ bytes: some Collection<UInt8>) -> Bool {
+    let (dot, hyphen) = (UInt8(ascii: "."), UInt8(ascii: "-"))
+    var previous = dot
+    for byte in bytes {
+      switch byte {
+      case dot: if previous == dot || previous == hyphen { return false }
+      case hyphen: if previous == dot { return false }
+      default: guard isLower(byte) || isDigit(byte) else { return false }
+      }
+      previous = byte
+    }
+    return previous != dot && previous != hyphen
+  }
+
   /// RFC 1123 label: pods' host names, namespaces.
   public static func dns1123Label(_ name: String) -> [String] {
     var problems = lengthProblem(name, 63)
@@ -27,10 +42,7 @@ public enum Names {
   /// RFC 1123 subdomain: what most objects are called.
   public static func dns1123Subdomain(_ name: String) -> [String] {
     var problems = lengthProblem(name, 253)
-    let isValid =
-      isLabel(name.utf8)
-      || name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { isLabel($0) }
-    if !isValid {
+    if !isSubdomain(name.utf8) {
       problems.append(
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
           + "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
@@ -59,7 +71,7 @@ public enum Names {
 
   /// Keys of labels and annotations: `[PREFIX/]NAME`.
   public static func qualifiedName(_ key: String) -> [String] {
-    if key.utf8.count <= 63, isQualified(key) { return [] }
+    if isQualifiedName(key.utf8) { return [] }
     let parts = key.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     var problems: [String] = []
     let name: String
@@ -85,7 +97,7 @@ public enum Names {
     } else if name.utf8.count > 63 {
       problems.append("name part must be no more than 63 bytes")
     }
-    if !isQualified(name) {
+    if !isQualified(name.utf8) {
       problems.append(
         "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
           + "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
@@ -94,17 +106,24 @@ public enum Names {
     return problems
   }
 
-  private static func isQualified(_ name: String) -> Bool {
-    guard let first = name.utf8.first, let last = name.utf8.last else { return false }
+  /// Whether a qualified name is as it should be; the words for what is wrong take longer to find.
+  private static func isQualifiedName(_ key: String.UTF8View) -> Bool {
+    guard let slash = key.firstIndex(of: UInt8(ascii: "/")) else { return key.count <= 63 && isQualified(key) }
+    let (prefix, name) = (key[..<slash], key[key.index(after: slash)...])
+    return prefix.count <= 253 && isSubdomain(prefix) && name.count <= 63 && isQualified(name)
+  }
+
+  private static func isQualified(_ name: some BidirectionalCollection<UInt8>) -> Bool {
+    guard let first = name.first, let last = name.last else { return false }
     return isAlphanumeric(first) && isAlphanumeric(last)
-      && name.utf8.allSatisfy {
+      && name.allSatisfy {
         isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".")
       }
   }
 
   public static func labelValue(_ value: String) -> [String] {
     var problems = lengthProblem(value, 63)
-    if !value.isEmpty, !isQualified(value) {
+    if !value.isEmpty, !isQualified(value.utf8) {
       problems.append(
         "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
           + "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "

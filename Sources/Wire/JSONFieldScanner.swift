@@ -1,29 +1,28 @@
-import Wire
+extension JSON {
+  /// One field of a text that is known to be well-formed, without decoding it: decoding a pod for one string costs twenty
+  /// times as much.
+  ///
+  /// - Returns: a string's text, a number's or boolean's literal; `nil` when it is missing, null, an array or an object,
+  ///   or when the text is malformed on the way to it.
+  public static func scalar(at path: [String], of bytes: [UInt8]) -> String? {
+    var scanner = JSONFieldScanner(bytes)
+    for key in path where !scanner.enter(key) { return nil }
+    return scanner.scalar()
+  }
+}
 
-/// Reads single fields out of stored JSON without decoding it. Field selectors look at every object of a list and at
-/// every event of a watch; decoding a pod for one string costs twenty times as much.
-///
-/// The bytes are those of `Canonical`, so they are known to be well-formed; a malformed text reads as "no such field".
-struct FieldScanner {
+private struct JSONFieldScanner {
   private let bytes: [UInt8]
   private var at = 0
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-  /// The value at `path` as a selector compares it: a string's text, a number's or boolean's literal; `nil` when it is
-  /// missing, null, an array or an object.
-  static func value(_ path: [String], in bytes: [UInt8]) -> String? {
-    var scanner = FieldScanner(bytes)
-    for key in path where !scanner.enter(key) { return nil }
-    return scanner.scalar()
-  }
 
   private mutating func skipSpace() {
     while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x0A || bytes[at] == 0x0D || bytes[at] == 0x09 { at += 1 }
   }
 
   /// Moves to the value of `key` in the object that starts here.
-  private mutating func enter(_ key: String) -> Bool {
+  mutating func enter(_ key: String) -> Bool {
     skipSpace()
     guard at < bytes.count, bytes[at] == UInt8(ascii: "{") else { return false }
     at += 1
@@ -97,7 +96,7 @@ struct FieldScanner {
     }
   }
 
-  private mutating func scalar() -> String? {
+  mutating func scalar() -> String? {
     guard at < bytes.count else { return nil }
     let start = at
     switch bytes[at] {
