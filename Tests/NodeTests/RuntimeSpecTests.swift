@@ -182,6 +182,14 @@ import Wire
       CNI.addresses(["ips": [["address": "10.0.0.2/24"], ["address": "fd00::2/64"], [:]]]) == ["10.0.0.2", "fd00::2"])
   }
 
+  @Test func mapsPortsOnlyForThoseWhoHaveSome() {
+    let (bridge, portmap): (JSON, JSON) = (["type": "bridge"], ["type": "portmap"])
+    let list: JSON = ["name": "net", "plugins": [bridge, portmap]]
+    #expect(CNI.list(list, for: []) == ["name": "net", "plugins": [bridge]])
+    #expect(CNI.list(list, for: [PortMapping(hostPort: 80, containerPort: 80, transport: "TCP")]) == list)
+    #expect(CNI.list(["name": "net", "plugins": [portmap]], for: []) == ["name": "net", "plugins": [portmap]])
+  }
+
   @Test func keepsRecords() throws {
     var record = ContainerRecord(
       id: "i", podUID: "u", podName: "p", podNamespace: "n", name: "c", attempt: 3, image: "im", imageID: "sha",

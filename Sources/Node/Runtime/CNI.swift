@@ -102,6 +102,16 @@ struct CNI: Sendable {
     (configuration["plugins"]?.array ?? []).contains { $0.at("capabilities", "portMappings")?.bool == true }
   }
 
+  /// The list without `portmap` for a pod that opens no ports of the host: it would answer with what it was given, and take
+  /// its time for that.
+  static func list(_ configuration: JSON, for ports: [PortMapping]) -> JSON {
+    let others = configuration["plugins"]?.array?.filter { type($0) != "portmap" } ?? []
+    guard ports.isEmpty, !others.isEmpty else { return configuration }
+    var list = configuration
+    list["plugins"] = .array(others)
+    return list
+  }
+
   /// What goes to a plugin's standard input.
   static func input(_ attachment: Attachment, _ configuration: JSON, _ plugin: JSON, previous: JSON?) -> JSON {
     var input = plugin

@@ -23,7 +23,8 @@ extension CrunRuntime {
       createdAt: time.now(), portMappings: spec.portMappings)
     if !spec.hostNetwork {
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
-      record.network = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+      let configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+      record.network = CNI.list(configuration, for: spec.portMappings)
     }
     let first = record
     state.withLock { $0.sandboxes[spec.podUID] = first }
