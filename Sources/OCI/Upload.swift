@@ -173,10 +173,12 @@ public final class Upload: Sendable {
     discard()
   }
 
-  /// Removes the bytes. The room that they took is free when it returns, whoever still has the file open.
+  /// Removes the bytes. The room that they took is free when it returns, whoever still has the file open. An attempt to
+  /// finish that failed late may have made the file a blob already: it has a name then, and stays.
   private func discard() {
     _ = unlink(path)
-    _ = ftruncate(descriptor, 0)
+    var status = stat()
+    if fstat(descriptor, &status) == 0, status.st_nlink == 0 { _ = ftruncate(descriptor, 0) }
   }
 
   /// Remembers when it was used, for the collection of those that nobody goes on with.
