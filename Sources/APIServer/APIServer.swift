@@ -68,7 +68,7 @@ public final class APIServer: Sendable {
   private let logger: Logger
   private let isReady = Atomic(false)
   private let port = Mutex<Int?>(nil)
-  private let expiry = Mutex<Task<Void, Never>?>(nil)
+  private let upkeep = Mutex<[Task<Void, Never>]>([])
   private let time: any TimeSource
 
   /// - Parameters:
@@ -184,7 +184,10 @@ public final class APIServer: Sendable {
     port.withLock { $0 = bound }
     try await bootstrap(port: bound)
     let events = EventExpiry(client: client, time: time)
-    expiry.withLock { $0 = Task { await events.run() } }
+    let keeper = BootstrapKeeper(store: client.service.store, time: time) { [weak self] in
+      try await self?.bootstrap(port: bound)
+    }
+    upkeep.withLock { $0 = [Task { await events.run() }, Task { await keeper.run() }] }
     isReady.store(true, ordering: .releasing)
     return bound
   }
@@ -214,7 +217,7 @@ public final class APIServer: Sendable {
 
   /// Stops listening, ends watches, lets requests finish, and stops the event loops.
   public func shutdown() async {
-    expiry.withLock { $0 }?.cancel()
+    for task in upkeep.withLock({ $0 }) { task.cancel() }
     await server.shutdown()
     try? await group.shutdownGracefully()
   }

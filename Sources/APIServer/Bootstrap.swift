@@ -1,6 +1,7 @@
 import KubeClient
 import KubeTypes
 import Schema
+import Store
 import Wire
 
 /// The objects that a cluster starts with. What exists already is left alone, except the addresses of the API server.
@@ -91,6 +92,45 @@ struct Bootstrap: Sendable {
         _ = try await client.create(
           resource, namespace: namespace, name: name, subresource: nil, body: object, options: WriteOptions())
       } catch let error as KubeError where error.reason == .alreadyExists {}
+    }
+  }
+}
+
+/// Brings back what a cluster cannot go on without when somebody deletes it, as kube-apiserver does with its Service and
+/// the system's namespaces.
+struct BootstrapKeeper: Sendable {
+  let store: Store
+  let time: any TimeSource
+  let create: @Sendable () async throws -> Void
+
+  private static let kept: [String: Set<String>] = [
+    "namespaces/": ["namespaces/kube-public", "namespaces/kube-node-lease"],
+    "services/default/": ["services/default/kubernetes"],
+    "endpoints/default/": ["endpoints/default/kubernetes"],
+    "discovery.k8s.io/endpointslices/default/": ["discovery.k8s.io/endpointslices/default/kubernetes"],
+  ]
+
+  /// Until the task is cancelled.
+  func run() async {
+    let (deletions, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    var watches: [Store.Watch] = []
+    defer { for watch in watches { watch.cancel() } }
+    for (prefix, keys) in Self.kept {
+      guard let revision = try? store.list(prefix: prefix, limit: 1).revision,
+        let watch = try? store.watch(
+          prefix: prefix, after: revision,
+          deliver: { signal in
+            guard case .events(let events) = signal else { return }
+            if events.contains(where: { $0.kind == .delete && keys.contains($0.entry.key) }) { continuation.yield() }
+          })
+      else { return }
+      watches.append(watch)
+    }
+    for await _ in deletions {
+      // Others may not have let go yet of what it had, such as its address.
+      while (try? await create()) == nil {
+        do { try await time.sleep(for: .seconds(1)) } catch { return }
+      }
     }
   }
 }

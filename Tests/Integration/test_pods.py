@@ -409,3 +409,72 @@ def test_ports_of_the_node(server):
         assert server.kubectl("exec", name, "--", "busybox", "nc", address, "70") == "served\n"
     server.kubectl("delete", "pod", "node-port", "client")
     server.kubectl("delete", "service", "node-port")
+
+
+def test_what_only_a_label_changes_reaches_the_files(server):
+    create(server, pod("told", {
+        "name": "c", "command": ["sleep", "3600"], "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+    }, labels={"app": "told"}, volumes=[{"name": "v", "downwardAPI": {"items": [
+        {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}]))
+    phase(server, "told", "Running")
+    server.kubectl("label", "pod", "told", "colour=red")
+    wait_for("the label is in the file", lambda: 'colour="red"' in server.kubectl("exec", "told", "--", "cat", "/v/labels"))
+
+
+def test_a_gated_pod_says_so(server):
+    body = pod("gated", "sleep 3600", schedulingGates=[{"name": "example.com/wait"}])
+    create(server, body)
+    assert state(server, "gated")["conditions"][0]["reason"] == "SchedulingGated"
+    assert "SchedulingGated" in server.kubectl("get", "pod", "gated")
+    server.kubectl("patch", "pod", "gated", "--type=json", "-p", '[{"op": "remove", "path": "/spec/schedulingGates"}]')
+    phase(server, "gated", "Running")
+    body["metadata"]["name"], body["spec"]["nodeName"] = "placed", "n"
+    result = server.kubectl("create", "-f", "-", stdin=json.dumps(body), check=False)
+    assert "cannot be set until all schedulingGates have been cleared" in result.stderr
+
+
+def test_the_whole_name_as_the_hosts(server):
+    create(server, pod("whole", "hostname; sleep 3600", hostname="h", subdomain="s", setHostnameAsFQDN=True))
+    phase(server, "whole", "Running")
+    wait_for("it says", lambda: server.kubectl("logs", "whole") == "h.s.default.svc.cluster.local\n")
+
+
+def test_a_pod_with_all_that_it_may_use(server):
+    """The kernel may not let this server shield it from running out of memory: it runs all the same. The disk counts from the
+    first start on."""
+    amounts = {"cpu": "50m", "memory": "32Mi", "ephemeral-storage": "10Mi"}
+    create(server, pod("guaranteed", {
+        "name": "c", "command": ["sleep", "3600"], "resources": {"requests": amounts, "limits": amounts}}))
+    assert phase(server, "guaranteed", "Running")["qosClass"] == "Guaranteed"
+
+
+def test_services_change_their_type(server):
+    server.kubectl("create", "service", "clusterip", "turning", "--tcp=80:8080")
+
+    def turn(kind, **fields):
+        return server.kubectl(
+            "patch", "service", "turning", "-p", json.dumps({"spec": {"type": kind, **fields}}), check=False)
+
+    for kind in ("NodePort", "ClusterIP", "LoadBalancer", "ClusterIP", "NodePort"):
+        assert turn(kind).returncode == 0, turn(kind).stderr
+    assert turn("ExternalName", externalName="a.example").returncode == 0
+    assert turn("ClusterIP", externalName=None).returncode == 0
+    spec = server.json("get", "service", "turning")["spec"]
+    assert "externalTrafficPolicy" not in spec and "nodePort" not in spec["ports"][0], spec
+    for change, why in (
+        ({"type": "NodePort", "clusterIP": "None"}, "may not be set to 'None' for NodePort services"),
+        ({"ports": [{"port": 80, "nodePort": 30999}]}, "may not be used when `type` is 'ClusterIP'"),
+    ):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "wrong"}, "spec": {"ports": [{"port": 80}], **change}}
+        result = server.kubectl("create", "-f", "-", stdin=json.dumps(service), check=False)
+        assert result.returncode and why in result.stderr, result.stderr
+
+
+def test_what_the_cluster_needs_comes_back(server):
+    address = server.json("get", "service", "kubernetes")["spec"]["clusterIP"]
+    server.kubectl("delete", "service", "kubernetes")
+    server.kubectl("delete", "namespace", "kube-node-lease")
+    wait_for("the service is back", lambda: server.kubectl(
+        "get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}", check=False).stdout == address)
+    wait_for("the node's lease is back", lambda: server.kubectl(
+        "get", "lease", "-n", "kube-node-lease", "-o", "name", check=False).stdout.startswith("lease"))

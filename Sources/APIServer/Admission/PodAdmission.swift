@@ -143,7 +143,16 @@ struct PodStatusDefaults: AdmissionStep {
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
     guard request.isCore("pods"), request.operation == .create else { return }
     let qos = Self.qualityOfService(request.object["spec"] ?? .null)
-    request.object["status"] = ["phase": "Pending", "qosClass": .string(qos)]
+    var status: JSON = ["phase": "Pending", "qosClass": .string(qos)]
+    if request.object.at("spec", "schedulingGates")?.array?.isEmpty == false {
+      status["conditions"] = [
+        [
+          "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+          "message": "Scheduling is blocked due to non-empty scheduling gates",
+        ]
+      ]
+    }
+    request.object["status"] = status
   }
 
   /// `Guaranteed` when every container's limits equal its requests for cpu and memory, `BestEffort` when none has any,

@@ -184,6 +184,7 @@ struct ServiceAdmission: AdmissionStep {
     let owner = "\(request.namespace)/\(request.name)"
     let type = spec["type"]?.string ?? "ClusterIP"
     let old = request.old?["spec"]
+    if let old { Self.dropWhatTheTypeHad(&spec, type: type, old: old) }
     let held = request.old.map(allocator.used) ?? ([], [])
     var addresses: [Int] = []
     var ports: [Int] = []
@@ -251,6 +252,26 @@ struct ServiceAdmission: AdmissionStep {
     if request.operation == .create { request.object["status"] = ["loadBalancer": [:]] }
   }
 
+  /// With another type go the fields that were for the old one and that the update did not change
+  /// (`pkg/registry/core/service`, `dropTypeDependentFields`).
+  private static func dropWhatTheTypeHad(_ spec: inout JSON, type: String, old: JSON) {
+    func isExternal(_ type: String, _ spec: JSON) -> Bool {
+      switch type {
+      case "NodePort", "LoadBalancer": true
+      case "ClusterIP": spec["externalIPs"]?.array?.isEmpty == false
+      default: false
+      }
+    }
+    let before = old["type"]?.string ?? "ClusterIP"
+    func drop(_ field: String, when isOver: Bool) {
+      if isOver, spec[field] != nil, spec[field] == old[field] { spec[field] = nil }
+    }
+    drop("externalTrafficPolicy", when: isExternal(before, old) && !isExternal(type, spec))
+    for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"] {
+      drop(field, when: before == "LoadBalancer" && type != "LoadBalancer")
+    }
+  }
+
   private func assignPorts(
     _ spec: inout JSON, type: String, old: JSON?, held: [Int], owner: String, _ request: AdmissionRequest,
     reserved: inout [Int]
@@ -259,6 +280,11 @@ struct ServiceAdmission: AdmissionStep {
     let needsPorts =
       type == "NodePort" || (type == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"]?.bool != false)
     if !needsPorts, type != "LoadBalancer" {
+      // Those that an update did not change go with the type that they were for; others are refused by the validation.
+      func numbers(_ ports: [JSON]) -> Set<Int64> { Set(ports.compactMap { $0["nodePort"]?.int }) }
+      guard let old, ["NodePort", "LoadBalancer"].contains(old["type"]?.string ?? ""),
+        numbers(list) == numbers(old["ports"]?.array ?? [])
+      else { return }
       for index in list.indices where list[index]["nodePort"] != nil { list[index]["nodePort"] = nil }
       spec["ports"] = .array(list)
       return

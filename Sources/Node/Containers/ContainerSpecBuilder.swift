@@ -24,7 +24,8 @@ struct ContainerSpecBuilder: Sendable {
     let uid = pod.metadata.uid ?? ""
     var spec = SandboxSpec(
       podUID: uid, name: pod.metadata.name ?? "", namespace: pod.metadata.namespace ?? "",
-      hostname: PodDNS.hostname(of: pod), cgroupParent: QualityOfService(of: pod).cgroup(podUID: uid))
+      hostname: PodDNS.kernelHostname(of: pod, clusterDomain: configuration.clusterDomain),
+      cgroupParent: QualityOfService(of: pod).cgroup(podUID: uid))
     spec.fullyQualifiedName = PodDNS.fullyQualifiedName(of: pod, clusterDomain: configuration.clusterDomain)
     spec.hostNetwork = pod.spec.hostNetwork == true
     spec.hostPID = pod.spec.hostPID == true
@@ -101,8 +102,9 @@ struct ContainerSpecBuilder: Sendable {
     spec.resources = ContainerResources(
       cpuRequestMillis: (requests["cpu"] ?? limits["cpu"])?.milliValue, cpuLimitMillis: limits["cpu"]?.milliValue,
       memoryLimitBytes: limits["memory"]?.value)
-    spec.oomScoreAdjustment = QualityOfService(of: pod).oomScoreAdjustment(
+    let wanted = QualityOfService(of: pod).oomScoreAdjustment(
       memoryRequest: (requests["memory"] ?? limits["memory"])?.value ?? 0, nodeMemory: nodeMemory)
+    spec.oomScoreAdjustment = max(wanted, QualityOfService.oomScoreAdjustmentMin)
     spec.tty = container.tty == true
     spec.stdin = container.stdin == true
     spec.stdinOnce = container.stdinOnce == true
@@ -129,7 +131,9 @@ struct ContainerSpecBuilder: Sendable {
       if values.updateValue(value, forKey: name) == nil { names.append(name) }
     }
     set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    if pod.spec.hostNetwork != true { set("HOSTNAME", PodDNS.hostname(of: pod)) }
+    if pod.spec.hostNetwork != true {
+      set("HOSTNAME", PodDNS.kernelHostname(of: pod, clusterDomain: configuration.clusterDomain))
+    }
     for entry in image.config.env {
       let parts = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       set(String(parts[0]), parts.count > 1 ? String(parts[1]) : "")

@@ -69,6 +69,12 @@ enum PodDNS {
     return name
   }
 
+  /// The kernel's name for the pod's host: with `setHostnameAsFQDN` the whole one, when there is one.
+  static func kernelHostname(of pod: Pod, clusterDomain: String) -> String {
+    guard pod.spec.setHostnameAsFQDN == true else { return hostname(of: pod) }
+    return fullyQualifiedName(of: pod, clusterDomain: clusterDomain) ?? hostname(of: pod)
+  }
+
   static func fullyQualifiedName(of pod: Pod, clusterDomain: String) -> String? {
     guard let subdomain = pod.spec.subdomain, !subdomain.isEmpty else { return nil }
     return "\(hostname(of: pod)).\(subdomain).\(pod.metadata.namespace ?? "").svc.\(clusterDomain)"

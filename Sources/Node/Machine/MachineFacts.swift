@@ -36,7 +36,12 @@ struct MachineFacts: Sendable, Equatable {
     facts.cpus = max(1, Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     facts.memory =
       memoryTotal(String(decoding: Files.read("/proc/meminfo", limit: 1 << 16) ?? [], as: UTF8.self))["MemTotal"] ?? 0
-    facts.storage = FileSystemUsage(path: dataDirectory)?.total ?? 0
+    // Before the first start the folder is not there: it will be made where its parent is.
+    var folder = Substring(dataDirectory)
+    while facts.storage == 0, let slash = folder.lastIndex(of: "/") {
+      facts.storage = FileSystemUsage(path: String(folder))?.total ?? 0
+      folder = folder[..<slash]
+    }
     return facts
   }
 

@@ -179,6 +179,10 @@ actor PodWorker {
   func update(_ new: Pod) {
     let revision = new.metadata.resourceVersion.flatMap { Int64($0) } ?? 0
     guard revision >= knownRevision else { return }
+    // Files of the downward API hold them.
+    if new.metadata.labels != pod.metadata.labels || new.metadata.annotations != pod.metadata.annotations {
+      mustRefreshVolumes = true
+    }
     pod = new
     noteStatus(new.json["status"] ?? [:], revision: revision)
     if new.metadata.deletionTimestamp != nil, intent == .run { intent = .delete }

@@ -34,6 +34,10 @@ extension TableRow {
   /// What the STATUS column says, how often containers were restarted, and when the last one ended.
   private var podSummary: (reason: String, restarts: Int64, lastRestart: String?) {
     var reason = status["reason"]?.string ?? status["phase"]?.string ?? "Unknown"
+    let isGated = status["conditions"]?.array?.contains {
+      $0["type"]?.string == "PodScheduled" && $0["reason"]?.string == "SchedulingGated"
+    }
+    if isGated == true { reason = "SchedulingGated" }
     var restarts: Int64 = 0
     var lastRestart: String?
     func note(_ container: JSON) {

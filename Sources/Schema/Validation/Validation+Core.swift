@@ -74,8 +74,8 @@ extension Validator {
     }
     labels(spec["selector"], path["selector"])
     serviceAddresses(spec, path, type: type)
-    if type == "LoadBalancer", isHeadless {
-      invalid(path["clusterIPs"][0], "None", "may not be set to 'None' for LoadBalancer services")
+    if isHeadless, type == "NodePort" || type == "LoadBalancer" {
+      invalid(path["clusterIPs"][0], "None", "may not be set to 'None' for \(type) services")
     }
     if let timeout = spec.at("sessionAffinityConfig", "clientIP", "timeoutSeconds"),
       !(1...86_400).contains(timeout.int ?? 0)

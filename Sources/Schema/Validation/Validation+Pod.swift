@@ -100,6 +100,9 @@ extension Validator {
     for (index, toleration) in spec.elements("tolerations").enumerated() {
       self.toleration(toleration, path["tolerations"][index])
     }
+    if !spec.elements("schedulingGates").isEmpty, !spec.text("nodeName").isEmpty {
+      forbidden(path["nodeName"], "cannot be set until all schedulingGates have been cleared")
+    }
     for (index, gate) in spec.elements("schedulingGates").enumerated() where !gate.text("name").isEmpty {
       check(path["schedulingGates"][index]["name"], gate.text("name"), Names.qualifiedName)
     }
