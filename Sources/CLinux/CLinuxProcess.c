@@ -203,13 +203,17 @@ static void on_termination(int signal) {
   errno = saved;
 }
 
-int clinux_catch_termination(void) {
+int clinux_catch_termination(int hang_up) {
   if (pipe2(termination_pipe, O_CLOEXEC) < 0) return -1;
   if (fcntl(termination_pipe[1], F_SETFL, O_NONBLOCK) < 0) return -1;
   struct sigaction action = {.sa_handler = on_termination, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
   if (sigaction(SIGTERM, &action, NULL) < 0 || sigaction(SIGINT, &action, NULL) < 0) return -1;
   struct sigaction ignore = {.sa_handler = SIG_IGN};
-  if (sigaction(SIGHUP, &ignore, NULL) < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0) return -1;
+  if (sigaction(SIGPIPE, &ignore, NULL) < 0) return -1;
+  struct sigaction before;
+  if (sigaction(SIGHUP, &ignore, &before) < 0) return -1;
+  // nohup(1) has it ignored already.
+  if (hang_up && before.sa_handler != SIG_IGN && sigaction(SIGHUP, &action, NULL) < 0) return -1;
   return termination_pipe[0];
 }

@@ -128,6 +128,7 @@ extension Dockerfile.Mount {
     }
     if hasSharing, kind != .cache { throw fail("invalid cache sharing set for \(kind.rawValue) mount") }
     if from != nil, kind == .ssh || kind == .tmpfs { throw fail("\(kind.rawValue) mount should not have a from") }
+    if kind == .cache || kind == .tmpfs, target ?? "" == "" { throw fail("invalid mount target \"\"") }
     if let target, cleanPath(target) == "/" { throw fail("invalid mount target \(quoted(target))") }
   }
 

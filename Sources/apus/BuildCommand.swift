@@ -176,6 +176,9 @@ struct BuildCommand: AsyncParsableCommand {
     request.tags = tags
     request.buildArguments = try pairs(buildArguments, "--build-arg", fromEnvironment: true)
     request.labels = try pairs(labels, "--label", fromEnvironment: false)
+    for text in buildContexts where !text.contains("=") {
+      throw Failure("--build-context \(text): write NAME=PLACE")
+    }
     request.namedContexts = try pairs(buildContexts, "--build-context", fromEnvironment: false)
     request.secrets = try secrets.map(secret)
     for agent in agents {
@@ -399,10 +402,10 @@ extension Result where Failure == any Error {
   }
 }
 
-/// Cancels what runs at the first SIGINT or SIGTERM.
+/// Cancels what runs at the first SIGINT or SIGTERM, or when the terminal goes.
 private enum Interruptible {
   static func run<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T {
-    let signal = try TerminationSignal.caught()
+    let signal = try TerminationSignal.caught(hangUp: true)
     let task = Task { try await body() }
     let watch = Task {
       _ = await signal.wait()

@@ -37,6 +37,9 @@ struct ImageCommand: AsyncParsableCommand {
         let platform = try platform.map { try Platform(parsing: $0) } ?? .host
         for image in images {
           let reference = try Reference(parsing: image)
+          guard reference.registry != "localhost" else {
+            throw Failure("\(reference) names no registry: an image of that name is built or imported on this machine")
+          }
           let digest = try await client.pull(
             reference, into: content, platform: platform, credentials: try RegistryAccess.credentials(for: reference),
             progress: TransferProgress(image).report)
@@ -61,10 +64,13 @@ struct ImageCommand: AsyncParsableCommand {
         let source = try Reference(parsing: image)
         let reference = try target.map { try Reference(parsing: $0) } ?? source
         let repository = try content.repository(for: source)
+        guard reference.registry != "localhost" else {
+          throw Failure("\(reference) names no registry; say where it goes: apus image push \(image) HOST/NAME:TAG")
+        }
         if try content.repository(for: reference).host.isEmpty {
           throw Failure(
-            "\(reference) is this machine's own registry, which has what this store has: "
-              + "apus image tag \(image) \(reference)")
+            "\(reference) is this machine's own registry, which has what this store has"
+              + (target == nil ? "; there is nothing to push" : ": apus image tag \(image) \(reference)"))
         }
         let wanted = source.digest.map(ManifestReference.digest) ?? .tag(source.tag ?? "latest")
         let client = try RegistryAccess.client()
@@ -105,6 +111,10 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
+        var status = stat()
+        if format != .ociFolder, stat(output, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+          throw Failure("\(output) is a folder; name a file in it, or say --format oci")
+        }
         let store = try ImageStore.open(root: options.data.images)
         try await store.exportArchive(images, to: output, format: format, allPlatforms: allPlatforms)
         print("saved \(output)")
@@ -125,7 +135,9 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let content = try ContentStore.open(root: options.data.images)
+        let images = try options.data.images
+        guard access(images, F_OK) == 0 else { throw Failure("there is no store of images at \(images)") }
+        let content = try ContentStore.open(root: images)
         var garbage = GarbageOptions()
         if trash { garbage.trashPeriod = .zero }
         let report = try content.collectGarbage(garbage)

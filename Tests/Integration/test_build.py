@@ -1042,6 +1042,36 @@ COPY --from=b /etc/passwd /b
 
 # Failures.
 
+def test_hard_links_stay_links(builder):
+    """From a stage and from the context, in the layer and in an export; a name that the copy replaces is no target."""
+    context = builder.context(
+        "FROM localhost/base:1 AS made\n"
+        "RUN mkdir /l && dd if=/dev/urandom of=/l/a bs=1024 count=100 && ln /l/a /l/b && ln /l/a /l/c && echo x > /other\n"
+        "FROM scratch\nCOPY --from=made /l /l\nCOPY two /two\n"
+        "COPY --from=made /l/a /l/b /other /some/\nCOPY --from=made /other /some/a\n")
+    (context / "two").mkdir()
+    (context / "two/x").write_bytes(b"content" * 1000)
+    os.link(context / "two/x", context / "two/y")
+    archive = builder.path / "links.tar"
+    builder.run("-o", f"type=oci,dest={archive}", "--compression", "none")
+    with tarfile.open(archive) as outer:
+        manifest = json.load(outer.extractfile(json.load(outer.extractfile("index.json"))["manifests"][0]["digest"]
+                                               .replace("sha256:", "blobs/sha256/")))
+        kinds = []
+        for layer in manifest["layers"]:
+            with tarfile.open(fileobj=outer.extractfile(layer["digest"].replace("sha256:", "blobs/sha256/"))) as inner:
+                kinds.append([(m.name, m.linkname) for m in inner if not m.isdir()])
+    assert kinds[0] == [("l/a", ""), ("l/b", "l/a"), ("l/c", "l/a")]
+    assert kinds[1] == [("two/x", ""), ("two/y", "two/x")]
+    assert ("some/b", "some/a") in kinds[2]
+    exported = builder.run("-o", "type=tar,dest=-")
+    with tarfile.open(fileobj=io.BytesIO(exported.stdout)) as tree:
+        assert tree.getmember("l/c").linkname == "l/a" and tree.getmember("two/y").islnk()
+        # The last copy has taken the name from the file.
+        assert tree.extractfile("some/a").read() == b"x\n" and tree.extractfile("some/b").read() == tree.extractfile("l/a").read()
+    builder.assert_clean()
+
+
 def test_failing_step(builder):
     text = builder.fails("FROM localhost/base:1\nRUN echo before; (sleep 1000 &) ; exit 7\n")
     assert "exit code: 7" in text and "> [2/2] RUN" in text and ">>> RUN" in text and "Dockerfile:2" in text
@@ -1053,7 +1083,8 @@ def test_failing_step(builder):
 
 def test_interrupted_and_killed_builds_leave_nothing(builder):
     builder.context("FROM localhost/base:1\nRUN echo started; sleep 1000\n")
-    for number in (signal.SIGINT, signal.SIGKILL):
+    # SIGHUP: the terminal goes.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGKILL):
         process = subprocess.Popen(
             [APUS, "build", "--data", str(builder.data), "--progress", "plain", str(builder.path / "ctx")],
             stderr=subprocess.PIPE, text=True)
@@ -1061,10 +1092,10 @@ def test_interrupted_and_killed_builds_leave_nothing(builder):
             if line.rstrip().endswith(" started"):
                 break
         process.send_signal(number)
-        process.stderr.read() if number == signal.SIGINT else None
+        process.stderr.read() if number != signal.SIGKILL else None
         process.wait(30)
         process.stderr.close()
-        if number == signal.SIGINT:
+        if number != signal.SIGKILL:
             assert process.returncode == 130
         else:
             builder.build("FROM scratch\nLABEL a=b\n", name="next")
@@ -1077,7 +1108,11 @@ def test_interrupted_and_killed_builds_leave_nothing(builder):
     ("FROM localhost/base:1\nRUNN true\n", {}, "unknown instruction: RUNN"),
     ("FROM localhost/base:1\nCOPY missing /\n", {}, '"/missing": not found'),
     ("FROM localhost/base:1\nCOPY secret /\n", {"secret": "", ".dockerignore": "secret"}, ".dockerignore leaves it out"),
-    ("FROM localhost/base:1\nCOPY ../outside /\n", {}, 'climbs out of the build context with ".."'),
+    ("FROM localhost/base:1\nCOPY ../outside /\n", {}, '"/outside": not found'),
+    ("FROM localhost/base:1\nCOPY ../inside ./../b/../inside /there/\n", {"inside": ""}, None),
+    ("FROM localhost/base:1\nADD --checksum=sha256:00 a /\n", {"a": ""}, "checksum can't be specified for non-HTTP(S)"),
+    ("FROM localhost/base:1\nCOPY http://127.0.0.1:1/a /\n", {}, "source can't be a URL for COPY"),
+    ("FROM localhost/base:1\nRUN --mount=type=cache true\n", {}, 'invalid mount target ""'),
     ("FROM localhost/base:1\nCOPY a* /target\n", {"a1": "", "a2": ""}, "must be a directory and end with a /"),
     ("FROM localhost/base:1\nCOPY a /lib\n", {"a/b": ""}, None),
     ("FROM localhost/base:1\nCOPY a /\n", {"a/lib/b": ""}, "cannot copy to non-directory: /lib"),

@@ -33,9 +33,10 @@ int clinux_pidfd_send_signal(int pidfd, int signal);
 /// Reaps the child behind `pidfd`. 1: reaped, `code` is a CLD_ value and `status` the exit code or signal; 0: it still runs.
 int clinux_wait_pidfd(int pidfd, int *code, int *status);
 
-/// Catches SIGTERM and SIGINT for the whole process, whichever thread they come to, and ignores SIGHUP and SIGPIPE.
+/// Catches SIGTERM and SIGINT for the whole process, whichever thread they come to, and ignores SIGPIPE. SIGHUP is caught
+/// when `hang_up` is not 0 and it was not ignored before; otherwise it is ignored.
 /// Returns a descriptor from which each caught signal's number is read as one byte.
-int clinux_catch_termination(void);
+int clinux_catch_termination(int hang_up);
 
 /// epoll without its packed struct. The descriptors are close-on-exec.
 int clinux_epoll_create(void);

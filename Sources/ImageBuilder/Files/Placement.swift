@@ -38,7 +38,34 @@ struct Placement {
     _ selections: [Selection], sources: CopySources, at path: String
   ) throws(BuildError) -> [LayerEntry] {
     for selection in selections { try place(selection, sources, at: path) }
-    return entries
+    return Self.linked(entries)
+  }
+
+  /// Names of the same file stay that, as far as the copy takes them along: its content is in the layer once.
+  private static func linked(_ entries: [LayerEntry]) -> [LayerEntry] {
+    struct Inode: Hashable {
+      var device: UInt64
+      var number: UInt64
+    }
+    func inode(_ entry: LayerEntry) -> Inode? {
+      guard case .file(_, _, let status?) = entry.content, status.links > 1 else { return nil }
+      return Inode(device: status.device, number: status.inode)
+    }
+    guard entries.contains(where: { inode($0) != nil }) else { return entries }
+    // Of several entries for one path the last one counts.
+    var last: [String: Int] = [:]
+    for (index, entry) in entries.enumerated() { last[entry.path] = index }
+    var result = entries
+    var first: [Inode: String] = [:]
+    for (index, entry) in entries.enumerated() where last[entry.path] == index {
+      guard let inode = inode(entry) else { continue }
+      if let target = first[inode] {
+        result[index].content = .hardLink(target: target)
+      } else {
+        first[inode] = entry.path
+      }
+    }
+    return result
   }
 
   /// The folders of a path that is to be there, such as a working directory's; none when it is.

@@ -47,12 +47,9 @@ struct Selector {
   let excluded: DockerIgnore?
   let keepsParents: Bool
 
-  /// The selections of one source, in the order of names; empty when a pattern matches nothing.
+  /// The selections of one source, in the order of names; empty when a pattern matches nothing. `..` at the root stays
+  /// there, as with `docker build`.
   func select(_ source: String) throws(BuildError) -> [Selection] {
-    if FilePath.climbsOut(source.hasPrefix("/") ? String(source.dropFirst()) : source) {
-      throw BuildError(
-        .context, "\"\(source)\" climbs out of \(tree.label) with \"..\"; only files in it can be copied")
-    }
     let pivot = keepsParents ? Self.pivot(source) : nil
     let pattern = FilePath.relative(source)
     guard Wildcard.isPattern(pattern) else {

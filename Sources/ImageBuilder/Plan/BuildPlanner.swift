@@ -282,7 +282,10 @@ struct BuildPlanner {
   private func copyStep(
     _ copy: Dockerfile.Copy, origin: FileOrigin, configuration: ImageConfiguration
   ) throws(BuildError) -> CopyStep {
-    CopyStep(
+    for case .path(let path) in copy.sources where path.hasPrefix("http://") || path.hasPrefix("https://") {
+      throw BuildError(.dockerfile, "source can't be a URL for COPY: \"\(path)\"; use ADD")
+    }
+    return CopyStep(
       sources: copy.sources.map { source in
         switch source {
         case .path(let path): .path(path)
@@ -296,18 +299,29 @@ struct BuildPlanner {
   private func addStep(
     _ item: Dockerfile.Add, configuration: ImageConfiguration
   ) throws(BuildError) -> CopyStep {
-    CopyStep(
-      sources: item.sources.map { source in
-        switch source {
-        case .path(let path):
-          switch RemoteSource(path) {
-          case .http(let url): .http(url: url)
-          case .git(let reference): .git(reference)
-          case nil: .path(path)
-          }
-        case .heredoc(let heredoc): .document(name: heredoc.name, content: heredoc.content)
+    let sources = item.sources.map { source -> CopyStep.Source in
+      switch source {
+      case .path(let path):
+        switch RemoteSource(path) {
+        case .http(let url): .http(url: url)
+        case .git(let reference): .git(reference)
+        case nil: .path(path)
         }
-      }, destination: destination(item.destination, configuration), origin: .context, chown: item.chown,
+      case .heredoc(let heredoc): .document(name: heredoc.name, content: heredoc.content)
+      }
+    }
+    if item.checksum != nil {
+      // A digest that nothing is compared with would look like a promise.
+      guard sources.count == 1 else {
+        throw BuildError(.dockerfile, "checksum can't be specified for multiple sources")
+      }
+      switch sources[0] {
+      case .http, .git: break
+      default: throw BuildError(.dockerfile, "checksum can't be specified for non-HTTP(S) and non-git sources")
+      }
+    }
+    return CopyStep(
+      sources: sources, destination: destination(item.destination, configuration), origin: .context, chown: item.chown,
       chmod: try mode(item.chmod), chmodText: item.chmod, isLinked: item.link, keepsParents: false,
       excluded: item.exclude, isAdd: true, checksum: item.checksum, unpacks: item.unpack,
       keepsGitDirectory: item.keepGitDirectory, fromText: nil)

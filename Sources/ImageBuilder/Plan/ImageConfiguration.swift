@@ -128,14 +128,4 @@ enum FilePath {
   static func namesDirectory(_ path: String) -> Bool {
     path.isEmpty || path.hasSuffix("/") || path == "." || path.hasSuffix("/.") || path == ".." || path.hasSuffix("/..")
   }
-
-  /// Whether `..` leads above where the path starts.
-  static func climbsOut(_ path: String) -> Bool {
-    var depth = 0
-    for part in path.split(separator: "/") where part != "." {
-      depth += part == ".." ? -1 : 1
-      if depth < 0 { return true }
-    }
-    return false
-  }
 }

@@ -108,13 +108,9 @@ struct AccessControl: Sendable {
   /// Whether somebody may do something at all; without it `/v2/` asks for a sign-in.
   func allowsAnything(_ user: String?) -> Bool { rules.contains { Self.names($0, user) } }
 
-  /// Whether the list of repositories shows one to somebody. A token for the list (`registry:catalog:*`) shows what its
-  /// user may read, another one only what it is for itself.
-  func lists(_ repository: String, to identity: Identity) -> Bool {
-    guard allows(identity.user, .pull, repository) else { return false }
-    guard case .token(_, let access) = identity else { return true }
-    return access.contains { $0 == .catalog || $0.covers(.pull, repository) } || allows(nil, .pull, repository)
-  }
+  /// Whether the list of repositories shows one to somebody: what they may read. A token for less than the list has been
+  /// refused before.
+  func lists(_ repository: String, to identity: Identity) -> Bool { allows(identity.user, .pull, repository) }
 
   /// The part of the asked scope that the rules grant.
   func granted(_ scope: Scope, to user: String?) -> Scope? {

@@ -212,6 +212,10 @@ final class Authenticator: Sendable {
 
   /// The list of repositories is for whoever may do something.
   func authorizeCatalog(_ identity: Identity, _ request: Request) throws(RegistryError) {
+    if case .token(_?, let access) = identity, !access.contains(.catalog) {
+      // A list that is short for want of a scope would look whole.
+      throw unauthorized("the token does not cover it", request, scope: .catalog, error: "insufficient_scope")
+    }
     guard identity.user == nil, !control.allowsAnything(nil) else { return }
     throw unauthorized("authentication required", request, scope: .catalog)
   }
