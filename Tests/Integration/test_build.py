@@ -913,6 +913,8 @@ class Resolver(threading.Thread):
                 return
             if not question:  # The socket was shut down.
                 return
+            if b"\0" not in question[12:]:
+                continue
             end = question.index(b"\0", 12) + 5
             is_v4 = question[end - 4:end - 2] == b"\0\1"
             answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + bytes([192, 0, 2, 10]) if is_v4 else b""

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxSystem
 import Testing
 import Wire
@@ -149,6 +150,29 @@ import Wire
     for bad in ["nobody-here", "web:nothing"] { #expect(throws: RuntimeError.self) { try resolve(bad) } }
     #expect(throws: RuntimeError.self) { try resolve("", -1) }
     #expect(throws: RuntimeError.self) { try resolve("", 1 << 32) }
+  }
+
+  /// Whoever could not be looked up would have the group 0.
+  @Test func whatCannotBeReadIsNoEmptyFile() throws {
+    let root = "/tmp/apus-users-\(UInt64.random(in: 0 ... .max))"
+    defer { try? Directory.removeTree(root) }
+    try Directory.create("\(root)/etc")
+    #expect(try UserLookup(root: root).users.isEmpty)
+    try DurableFile.write(Array("web:x:33:34::/srv:\n".utf8), to: "\(root)/etc/real")
+    #expect(symlink("/etc/real", "\(root)/etc/passwd") == 0)
+    #expect(try UserLookup(root: root).users.map(\.gid) == [34])
+    #expect(symlink("/nowhere", "\(root)/etc/group") == 0)
+    #expect(try UserLookup(root: root).groups.isEmpty)
+    try DurableFile.write([UInt8](repeating: 0x61, count: (1 << 20) + 1), to: "\(root)/etc/real")
+    #expect(throws: RuntimeError.self) { try UserLookup(root: root) }
+    unlink("\(root)/etc/passwd")
+    try Directory.create("\(root)/etc/passwd")
+    #expect(throws: RuntimeError.self) { try UserLookup(root: root) }
+  }
+
+  @Test func theDiskCountsBeforeItsFolderIsThere() {
+    #expect(MachineFacts.read(dataDirectory: "/tmp/not/yet/there").storage > 0)
+    #expect((-1000...1000).contains(QualityOfService.oomScoreAdjustmentMin))
   }
 
   @Test func survivesAnyPasswdFile() {

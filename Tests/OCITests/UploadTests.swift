@@ -53,6 +53,28 @@ import Wire
     #expect(store.unfinishedUploads() == (1, 1))
   }
 
+  /// The room is free when the client is answered, whoever has the file open; but not that of a file that became a blob.
+  @Test func roomIsGivenBackAtOnce() throws {
+    let store = try open()
+    func size(_ path: String, after end: (Upload) throws -> Void) throws -> Int {
+      let upload = try store.beginUpload(in: app)
+      try upload.append([1, 2, 3])
+      if !path.isEmpty { #expect(link(upload.path, path) == 0) }
+      let reader = Glibc.open(upload.path, O_RDONLY)
+      defer { close(reader) }
+      try end(upload)
+      var status = stat()
+      #expect(fstat(reader, &status) == 0 && access(upload.path, F_OK) != 0)
+      return status.st_size
+    }
+    #expect(try size("") { try $0.cancel() } == 0)
+    let refusedSize = try size("") { upload in
+      #expect(refused { _ = try upload.finish(Digest(of: [])) } == .digestMismatch)
+    }
+    #expect(refusedSize == 0)
+    #expect(try size("\(folder.path)/blob") { try $0.cancel() } == 3)
+  }
+
   /// Whoever only begins uploads locks nobody out: the longest idle one that has no byte goes, open here or not.
   @Test(arguments: [false, true])
   func emptyOnesMakeRoom(isReopened: Bool) throws {

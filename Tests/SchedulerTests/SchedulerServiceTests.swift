@@ -59,6 +59,32 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
     }
   }
 
+  /// Reports of pods that have their node are passed over, but not the one that they have ended.
+  @Test func anEndMakesRoom() async throws {
+    let client = MemoryClient()
+    let time = ManualTime()
+    client.put(nodes, nodeJSON("n1", cpu: "1"))
+    @Sendable func report(_ phase: String, _ changes: Int64) {
+      var pod = podJSON("first", requests: ["cpu": "1"], on: "n1", phase: phase)
+      pod["metadata"]?["generation"] = 1
+      pod["status"]?["message"] = .int(changes)
+      client.put(pods, pod)
+    }
+    report("Pending", 0)
+    client.put(pods, podJSON("second", requests: ["cpu": "1"]))
+    try await withScheduler(client, time: time) {
+      await client.wait(for: pods) { list in
+        list.contains { $0.at("status", "conditions")?.array?.contains { $0["reason"] == "Unschedulable" } == true }
+      }
+      for change in 1..<20 { report("Pending", Int64(change)) }
+      report("Running", 0)
+      report("Succeeded", 0)
+      await client.wait(for: pods, advancing: time) { list in
+        list.contains { $0.at("metadata", "name") == "second" && $0.at("spec", "nodeName") == "n1" }
+      }
+    }
+  }
+
   @Test func antiAffinityOnOneNode() async throws {
     let client = MemoryClient()
     let time = ManualTime()
