@@ -184,7 +184,7 @@ struct ServiceAdmission: AdmissionStep {
     let owner = "\(request.namespace)/\(request.name)"
     let type = spec["type"]?.string ?? "ClusterIP"
     let old = request.old?["spec"]
-    if let old { Self.dropWhatTheTypeHad(&spec, type: type, old: old) }
+    if let old { Self.dropTypeDependentFields(&spec, type: type, old: old) }
     let held = request.old.map(allocator.used) ?? ([], [])
     var addresses: [Int] = []
     var ports: [Int] = []
@@ -253,8 +253,8 @@ struct ServiceAdmission: AdmissionStep {
   }
 
   /// With another type go the fields that were for the old one and that the update did not change
-  /// (`pkg/registry/core/service`, `dropTypeDependentFields`).
-  private static func dropWhatTheTypeHad(_ spec: inout JSON, type: String, old: JSON) {
+  /// (`pkg/registry/core/service/strategy.go`).
+  private static func dropTypeDependentFields(_ spec: inout JSON, type: String, old: JSON) {
     func isExternal(_ type: String, _ spec: JSON) -> Bool {
       switch type {
       case "NodePort", "LoadBalancer": true
