@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 APUS = os.environ.get("APUS", str(ROOT / ".build/debug/apus"))
 DEADLINE = 60.0
 
