@@ -63,7 +63,7 @@ public final class APIServer: Sendable {
   private let configuration: APIServerConfiguration
   private let range: IPv4Range
   private let group: MultiThreadedEventLoopGroup
-  private let server: HTTPServer
+  let server: HTTPServer
   private let health: HealthChecks
   private let logger: Logger
   private let isReady = Atomic(false)
@@ -133,7 +133,8 @@ public final class APIServer: Sendable {
     let router = Router(
       rest: RESTHandler(
         service: service, subresources: subresources, rbac: rbac,
-        pods: PodConnections(service: service, nodeStreams: nodeStreams)),
+        pods: PodConnections(service: service, nodeStreams: nodeStreams),
+        proxies: ProxyConnections(service: service, nodeStreams: nodeStreams)),
       authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
       version: Self.version(configuration.version), metrics: metrics)
     server = HTTPServer(group: group, router: router, logger: logger)

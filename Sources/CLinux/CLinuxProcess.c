@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
@@ -147,6 +148,8 @@ int clinux_is_namespace(const char *path) {
   struct statfs info;
   return statfs(path, &info) == 0 && info.f_type == NSFS_MAGIC;
 }
+
+void clinux_trim_heap(void) { malloc_trim(0); }
 
 void clinux_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 

@@ -94,7 +94,8 @@ public final class Store: Sendable {
     var isClosed = false
   }
 
-  let options: StoreOptions
+  /// The limits that it was opened with.
+  public let options: StoreOptions
   let state: Mutex<State>
   let queue: WorkQueue<Request>
   private let delivered: Atomic<Int64>

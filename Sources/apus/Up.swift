@@ -163,8 +163,7 @@ struct Up: AsyncParsableCommand {
       content = try ContentStore.open(root: data.images, time: time)
       registryClient = try RegistryAccess.client()
       registry = try Self.registry(
-        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time,
-        metrics: metrics)
+        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time)
       let informers = InformerSet(client: client, time: time)
 
       network = PodNetwork(
@@ -274,7 +273,7 @@ struct Up: AsyncParsableCommand {
     /// The registry of this store's images; `nil` when none is wanted.
     private static func registry(
       _ address: String, data: DataDirectory, content: ContentStore, client: RegistryClient, pki: PKI,
-      time: SystemClock, metrics: Metrics
+      time: SystemClock
     ) throws -> Registry? {
       guard let (host, port) = RegistryConfiguration.address(address) else { return nil }
       var configuration = RegistryConfiguration()
@@ -295,8 +294,9 @@ struct Up: AsyncParsableCommand {
         tls = try NIOSSLContext(configuration: served)
       }
       return try Registry(
-        configuration: configuration, content: content, client: client, tls: tls, time: time, metrics: metrics,
-        logger: Logger(label: "apus.registry"))
+        configuration: configuration, content: content, client: client, tls: tls, time: time,
+        // Its own: each server's /metrics serves what that server counts.
+        metrics: Metrics(), logger: Logger(label: "apus.registry"))
     }
 
     private static func serve(_ registry: Registry, following file: String, _ logger: Logger) async {

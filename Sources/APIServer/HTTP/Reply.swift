@@ -22,17 +22,26 @@ struct Reply: Sendable {
   var code: Int
   var contentType: String
   var headers: [(String, String)] = []
+  /// Objects change at any time, and not everybody may see them.
+  var cacheControl: String?
   var body: Body
 
-  init(code: Int = 200, contentType: String = "application/json", headers: [(String, String)] = [], body: Body) {
+  init(
+    code: Int = 200, contentType: String = "application/json", headers: [(String, String)] = [],
+    cacheControl: String? = "no-cache, private", body: Body
+  ) {
     self.code = code
     self.contentType = contentType
     self.headers = headers
+    self.cacheControl = cacheControl
     self.body = body
   }
 
-  init(json: JSON, code: Int = 200, contentType: String = "application/json") {
-    self.init(code: code, contentType: contentType, body: .bytes(json.serialized()))
+  init(
+    json: JSON, code: Int = 200, contentType: String = "application/json",
+    cacheControl: String? = "no-cache, private"
+  ) {
+    self.init(code: code, contentType: contentType, cacheControl: cacheControl, body: .bytes(json.serialized()))
   }
 
   init(text: String, code: Int = 200) {
@@ -43,6 +52,10 @@ struct Reply: Sendable {
     self.init(json: error.status, code: error.code)
     if let seconds = error.details?.retryAfterSeconds { headers.append(("Retry-After", String(seconds))) }
     if error.code == 401 { headers.append(("WWW-Authenticate", "Bearer realm=\"apus\"")) }
+    if error.code == 426 {
+      // RFC 6455, section 4.4; RFC 9110, section 15.5.22.
+      headers += [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade")]
+    }
   }
 
   /// Adds `Warning` headers (RFC 7234, section 5.5; code 299 as Kubernetes uses it).

@@ -58,6 +58,8 @@ int clinux_confine_loopback(void);
 int clinux_is_namespace(const char *path);
 /// At most 15 bytes.
 void clinux_set_thread_name(const char *name);
+/// malloc_trim(3): gives what is free at the ends of the heap, and whole pages within, back to the kernel.
+void clinux_trim_heap(void);
 
 /// openat2(2).
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
