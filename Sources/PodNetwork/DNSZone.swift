@@ -28,7 +28,7 @@ struct ServiceRecords: Sendable, Equatable {
       alias = spec.externalName.map { DNSName($0) }
       return
     }
-    if let address = spec.clusterIP.flatMap({ IPv4($0) }) {
+    if let address = spec.clusterIP.flatMap({ IPv4($0) }), AddressClass(ipv4: address.value).refusal == nil {
       addresses = [address]
       pointers = [address: nil]
       for port in spec.ports {

@@ -106,7 +106,9 @@ struct ServiceProblemReconciler: Reconciler {
     let isChanged = Conditions.set(
       condition, snapshot.problems.isEmpty ? .yes : .no,
       reason: snapshot.problems.first?.reason ?? "AsAsked",
-      message: snapshot.problems.map(\.message).joined(separator: "; "), now: snapshot.now, in: &conditions)
+      message: snapshot.problems.isEmpty
+        ? "every address that is asked for is served" : snapshot.problems.map(\.message).joined(separator: "; "),
+      now: snapshot.now, in: &conditions)
     guard isChanged else { return Plan() }
     service.status.conditions = conditions
     let status = Action.updateStatus(service)
