@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import LinuxSystem
 
 /// The numbers that a container's first process runs with.
@@ -45,20 +43,12 @@ struct UserLookup {
   init(root: String) throws(RuntimeError) {
     func read(_ path: String) throws(RuntimeError) -> [UInt8] {
       do throws(SystemError) {
-        let folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { throw .last("open \(root)") }
-        defer { close(folder) }
-        let inRoot: UInt64 = 0x10  // RESOLVE_IN_ROOT
-        let fd = clinux_openat2(folder, path, UInt64(O_RDONLY | O_CLOEXEC | O_NONBLOCK), inRoot)
-        guard fd >= 0 else {
-          if errno == ENOENT || errno == ENOTDIR { return [] }
-          throw .last("open it")
+        do throws(SystemError) {
+          return try ResolvedFile(path, in: ResolvedFile(root), scope: .inRoot).contents(limit: 1 << 20)
+        } catch {
+          if error.isMissing { return [] }
+          throw error
         }
-        defer { close(fd) }
-        var info = stat()
-        guard fstat(fd, &info) == 0 else { throw .last("look at it") }
-        guard info.st_mode & S_IFMT == S_IFREG else { throw SystemError("read what is no file", errno: EINVAL) }
-        return try DurableFile.read("/proc/self/fd/\(fd)", limit: 1 << 20)
       } catch {
         throw RuntimeError(.system, "the image's /\(path) cannot be read: \(error)")
       }
