@@ -102,6 +102,8 @@ struct Bootstrap: Sendable {
 struct BootstrapKeeper: Sendable {
   let store: Store
   let time: any TimeSource
+  /// Whether something is missing from the beginning.
+  let isDue: Bool
   let create: @Sendable () async throws -> Void
 
   private static let kept: [String: Set<String>] = [
@@ -127,6 +129,7 @@ struct BootstrapKeeper: Sendable {
       else { return }
       watches.append(watch)
     }
+    if isDue { continuation.yield() }
     for await _ in deletions {
       // Others may not have let go yet of what it had, such as its address.
       while (try? await create()) == nil {
