@@ -12,6 +12,7 @@ extension Validator {
     case "ConfigMap": configMap(object, old: old)
     case "Secret": secret(object, old: old)
     case "Node": node(object)
+    case "Event": event(object, old: old, .core)
     case "Endpoints": endpoints(object)
     case "ReplicationController":
       let path = FieldPath.of("spec")
