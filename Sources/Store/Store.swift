@@ -34,6 +34,12 @@ public final class Store: Sendable {
       self.revision = revision
       self.createRevision = createRevision
     }
+
+    /// The same state in other bytes: what is served in another form than it is stored in.
+    public func replacing(_ bytes: [UInt8]) -> Entry {
+      Entry(
+        key: key, object: Object(header: header, bytes: bytes), revision: revision, createRevision: createRevision)
+    }
   }
 
   /// What must hold for an operation, looked at after all operations before it.
