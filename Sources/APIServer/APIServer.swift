@@ -75,6 +75,7 @@ public final class APIServer: Sendable {
   private let port = Mutex<Int?>(nil)
   private let upkeep = Mutex<[Task<Void, Never>]>([])
   private let time: any TimeSource
+  let addresses: ServiceAddressKeeper
 
   /// - Parameters:
   ///   - store: open, and closed by the caller after `shutdown`.
@@ -124,15 +125,15 @@ public final class APIServer: Sendable {
     let admission = AdmissionChain(steps: [
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
-      DefaultTolerations(), PodStatusDefaults(),
-      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
-      EventDefaults(time: time),
+      RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
+      ServiceAdmission(allocator: allocator),
     ])
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     client = LocalClient(service: service, subresources: subresources, loops: group)
+    addresses = ServiceAddressKeeper(client: client, allocator: allocator, store: store, time: time)
 
     let health = HealthChecks([
       HealthChecks.Check(name: "ping", isLiveness: true) { nil }
@@ -206,7 +207,10 @@ public final class APIServer: Sendable {
     let keeper = BootstrapKeeper(store: client.service.store, time: time, isDue: !isBootstrapped) { [weak self] in
       try await self?.bootstrap(port: bound)
     }
-    upkeep.withLock { $0 = [Task { await events.run() }, Task { await keeper.run() }] }
+    let addresses = addresses
+    upkeep.withLock {
+      $0 = [Task { await events.run() }, Task { await keeper.run() }, Task { await addresses.run() }]
+    }
     isReady.store(true, ordering: .releasing)
     return bound
   }

@@ -37,6 +37,12 @@ public final class Store: Sendable {
       self.createRevision = createRevision
       self.checksum = checksum
     }
+
+    /// The same state in other bytes: what is served in another form than it is stored in.
+    public func replacing(_ bytes: [UInt8]) -> Entry {
+      Entry(
+        key: key, object: Object(header: header, bytes: bytes), revision: revision, createRevision: createRevision)
+    }
   }
 
   /// What is known of a store before it is opened.

@@ -196,7 +196,8 @@ final class RESTHandler: Sendable {
     let includeObject = query["includeObject"] ?? "Metadata"
     let encoder = encoder
     let isFirst = FirstFlag()
-    let encode: @Sendable (WatchNotice) -> ByteBuffer? = { notice in
+    let encode: @Sendable (WatchNotice) -> ByteBuffer? = { stored in
+      let notice = stored.served(as: kind)
       switch (representation.shape, notice) {
       case (.table, .added(let entry)), (.table, .modified(let entry)), (.table, .deleted(let entry)):
         var table = TableForm.table(

@@ -60,12 +60,24 @@ struct Reply: Sendable {
 
   /// Adds `Warning` headers (RFC 7234, section 5.5; code 299 as Kubernetes uses it).
   mutating func add(warnings: [String]) {
-    for warning in warnings.prefix(16) {
-      let text = warning.prefix(256).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+    guard !warnings.isEmpty else { return }
+    var seen: Set<String> = []
+    let different = warnings.filter { seen.insert($0).inserted }
+    // As Kubernetes: each is told whole as long as all of them together are short enough.
+    let isLong = different.reduce(0) { $0 + $1.count } > Self.warningsLengthMax
+    var left = Self.warningsLengthMax
+    for warning in different {
+      let shown = isLong ? warning.prefix(Self.warningLengthMax) : warning[...]
+      left -= shown.count
+      guard left >= 0 else { return }
+      let text = shown.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
         .filter { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } }
       headers.append(("Warning", "299 - \"\(text)\""))
     }
   }
+
+  private static let warningsLengthMax = 4096
+  private static let warningLengthMax = 256
 }
 
 /// What the HTTP layer hands to the router.

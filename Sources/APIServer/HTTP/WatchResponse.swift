@@ -70,6 +70,8 @@ final class WatchEncoder: Sendable {
   private struct Slot {
     var revision: Int64 = -1
     var name = ""
+    /// The kind in whose form the line is.
+    var kind: KindSchema?
     var line: ByteBuffer?
   }
   private let recent: Mutex<[Slot]>
@@ -83,11 +85,12 @@ final class WatchEncoder: Sendable {
       let name = notice.name
       let index = Int(truncatingIfNeeded: entry.revision) & (Self.slots - 1)
       let known = recent.withLock { slots in
-        slots[index].revision == entry.revision && slots[index].name == name ? slots[index].line : nil
+        slots[index].revision == entry.revision && slots[index].name == name && slots[index].kind === kind
+          ? slots[index].line : nil
       }
       if let known { return known }
       let line = Self.line(name, entry.value)
-      recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, line: line) }
+      recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, kind: kind, line: line) }
       return line
     case .bookmark(let revision, let endsInitialEvents):
       return Self.line("BOOKMARK", Self.bookmark(kind, revision, endsInitialEvents).serialized())

@@ -55,6 +55,18 @@ extension ResourceService {
     _ kind: KindSchema, namespace: String, selector: ObjectSelector, limit: Int = 0, continueToken: String = "",
     resourceVersion: String = "", resourceVersionMatch: String = ""
   ) throws(KubeError) -> ListResult {
+    var list = try storedList(
+      kind, namespace: namespace, selector: selector, limit: limit, continueToken: continueToken,
+      resourceVersion: resourceVersion, resourceVersionMatch: resourceVersionMatch)
+    if kind.conversion != nil { list.entries = list.entries.map { Self.served($0, as: kind) } }
+    return list
+  }
+
+  /// The same, in the form that is stored.
+  func storedList(
+    _ kind: KindSchema, namespace: String, selector: ObjectSelector, limit: Int = 0, continueToken: String = "",
+    resourceVersion: String = "", resourceVersionMatch: String = ""
+  ) throws(KubeError) -> ListResult {
     var revision: Int64?
     var after: String?
     if !continueToken.isEmpty {

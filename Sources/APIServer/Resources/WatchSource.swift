@@ -21,6 +21,17 @@ enum WatchNotice: Sendable {
     }
   }
 
+  /// As a kind serves what it tells of.
+  func served(as kind: KindSchema) -> WatchNotice {
+    guard kind.conversion != nil else { return self }
+    return switch self {
+    case .added(let entry): .added(ResourceService.served(entry, as: kind))
+    case .modified(let entry): .modified(ResourceService.served(entry, as: kind))
+    case .deleted(let entry): .deleted(ResourceService.served(entry, as: kind))
+    case .bookmark, .failed: self
+    }
+  }
+
   var name: String {
     switch self {
     case .added: "ADDED"
@@ -65,7 +76,7 @@ final class WatchSource: Sendable {
   static let bytesMax = 64 << 20
 
   private let service: ResourceService
-  private let kind: KindSchema
+  let kind: KindSchema
   private let options: Options
   private let state: Mutex<State>
   /// Called, from any thread, when the queue stops being empty.
@@ -89,7 +100,7 @@ final class WatchSource: Sendable {
     let sendsState =
       options.sendInitialEvents ?? (options.resourceVersion.isEmpty || options.resourceVersion == "0")
     if sendsState {
-      let list = try service.list(kind, namespace: options.namespace, selector: options.selector)
+      let list = try service.storedList(kind, namespace: options.namespace, selector: options.selector)
       if !options.resourceVersion.isEmpty {
         let asked = try ResourceService.parseRevision(options.resourceVersion)
         if asked > list.revision { throw .tooLargeResourceVersion(asked, current: list.revision) }
@@ -216,7 +227,7 @@ final class WatchSource: Sendable {
     watch?.cancel()
   }
 
-  /// Takes up to `limit` notices, and no more than one beyond `bytes`.
+  /// Takes up to `limit` notices, and no more than one beyond `bytes`, in the form that is stored.
   ///
   /// - Returns: `isEnded` when nothing will follow them.
   func take(_ limit: Int = .max, bytes: Int = .max) -> (notices: [WatchNotice], isEnded: Bool) {

@@ -83,6 +83,7 @@ extension PodWorker {
 
   private func createSandbox() async {
     do {
+      try await requireRuntimeHandler()
       let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
       sandbox = made
       sandboxRetry = nil
