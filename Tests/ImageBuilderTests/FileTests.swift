@@ -1,6 +1,7 @@
 import Distribution
 import Dockerfile
 import Glibc
+import LinuxSystem
 import OCI
 import Testing
 
@@ -173,17 +174,47 @@ import Testing
 
 @Suite struct ImageUsersTests {
   let users = ImageUsers(
-    passwd: Array("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:\n#c\nbroken\n".utf8),
-    group: Array("tools:x:2000:node,other\nnone:x:3000:\n".utf8))
+    UserDatabase(
+      passwd: Array("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:\n#c\nbroken\n".utf8),
+      group: Array("tools:x:2000:node,other\nnone:x:3000:\n".utf8)))
 
   @Test func processes() throws {
-    #expect(try users.process("") == .init(uid: 0, gid: 0, home: "/root"))
-    #expect(try users.process("node") == .init(uid: 1000, gid: 1001, groups: [2000], home: "/home/node"))
-    #expect(try users.process("1000:tools") == .init(uid: 1000, gid: 2000, home: "/home/node"))
-    #expect(try users.process("77:88") == .init(uid: 77, gid: 88))
+    // The primary group is in the list, too: a process loses no group when a program changes the primary one.
+    #expect(try users.process("") == .init(uid: 0, gid: 0, groups: [0], home: "/root"))
+    #expect(try users.process("node") == .init(uid: 1000, gid: 1001, groups: [1001, 2000], home: "/home/node"))
+    #expect(try users.process("1000:tools") == .init(uid: 1000, gid: 2000, groups: [2000], home: "/home/node"))
+    #expect(try users.process("77:88") == .init(uid: 77, gid: 88, groups: [88]))
+    // To the kernel the largest number means "as it is", which is root.
+    #expect(throws: BuildError.self) { try users.process("4294967295") }
     #expect(throws: BuildError.self) { try users.process("nobody") }
     #expect(throws: BuildError.self) { try users.process("node:nogroup") }
-    #expect(try ImageUsers(passwd: [], group: []).process("root").uid == 0)
+    #expect(try ImageUsers(UserDatabase()).process("root").uid == 0)
+  }
+
+  /// `WORKDIR` makes folders, it runs nobody: a user that is not known is found out by the first `RUN`.
+  @Test func ownersOfWorkingDirectories() throws {
+    #expect(try users.workingDirectoryOwner("") == nil)
+    #expect(try users.workingDirectoryOwner("nosuch") == nil)
+    #expect(try users.workingDirectoryOwner("node:nosuch") == nil)
+    #expect(try users.workingDirectoryOwner("node") == .init(uid: 1000, gid: 1001))
+  }
+
+  /// A user who could not be looked up would get root's group: what cannot be read is no empty file.
+  @Test func whatCannotBeReadIsNoEmptyFile() throws {
+    let image = Folder()
+    func users() throws -> ImageUsers { try ImageUsers(try LowerTree([image.path])) }
+    #expect(try users().process("").uid == 0)
+    image.write("etc/real", "web:x:33:34::/srv:\n")
+    #expect(symlink("/etc/real", "\(image.path)/etc/passwd") == 0)
+    #expect(try users().process("web").gid == 34)
+    image.write("etc/real", String(repeating: "a", count: (1 << 20) + 1))
+    #expect(throws: BuildError.self) { try users() }
+    unlink("\(image.path)/etc/passwd")
+    #expect(symlink("/nowhere", "\(image.path)/etc/passwd") == 0)
+    #expect(try users().process("").uid == 0)
+    unlink("\(image.path)/etc/passwd")
+    image.write("etc/passwd/inside", "")
+    #expect(throws: BuildError.self) { try users() }
   }
 
   @Test func owners() throws {

@@ -177,8 +177,7 @@ struct CopyExecutor: Sendable {
     return try await blocking { () throws(BuildError) in
       var owner: Placement.Owner?
       if let text = copy.chown {
-        owner = try
-          (image.map { image throws(BuildError) in try ImageUsers(image) } ?? ImageUsers(passwd: [], group: []))
+        owner = try (image.map { image throws(BuildError) in try ImageUsers(image) } ?? ImageUsers(UserDatabase()))
           .owner(text)
       }
       let lowers = copy.isLinked ? nil : image
