@@ -35,6 +35,7 @@ public final class ContentStore: Sendable {
   let readers: ReadPool
   let writer: CatalogWriter
   let manifests = ManifestCache(bytesMax: 32 << 20)
+  let verified = VerifiedBlobs()
   let uploads = Mutex(UploadTable())
   let needsSweep = Atomic<Bool>(true)
   /// Whether there may be quotas: as long as nobody here has said that there are none.

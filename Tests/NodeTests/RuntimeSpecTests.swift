@@ -135,18 +135,25 @@ import Wire
 
   @Test func looksUpUsers() throws {
     let lookup = UserLookup(
-      passwd: Array("root:x:0:0::/:/bin/sh\n# no\nweb:x:33:34::/srv:\nbroken\n".utf8),
-      group: Array("root:x:0:\nweb:x:34:\nadm:x:4:web,root\nlog:x:5:web\n".utf8))
+      database: UserDatabase(
+        passwd: Array("root:x:0:0::/:/bin/sh\n# no\nweb:x:33:34::/srv:\nbroken\n".utf8),
+        group: Array("root:x:0:\nweb:x:34:\nadm:x:4:web,root\nlog:x:5:web\n".utf8)))
     func resolve(_ user: String, _ uid: Int64? = nil, _ gid: Int64? = nil, _ more: [Int64] = []) throws -> ResolvedUser
     {
       try lookup.resolve(imageUser: user, runAsUser: uid, runAsGroup: gid, supplementalGroups: more)
     }
-    #expect(try resolve("") == ResolvedUser(uid: 0, gid: 0, additionalGroups: [4]))
-    #expect(try resolve("web") == ResolvedUser(uid: 33, gid: 34, additionalGroups: [4, 5]))
+    #expect(try resolve("") == ResolvedUser(uid: 0, gid: 0, additionalGroups: [0, 4]))
+    #expect(try resolve("web") == ResolvedUser(uid: 33, gid: 34, additionalGroups: [34, 4, 5]))
     #expect(try resolve("33:adm", nil, nil, [99, 5]) == ResolvedUser(uid: 33, gid: 4, additionalGroups: [4, 5, 99]))
-    #expect(try resolve("web", 1234) == ResolvedUser(uid: 1234, gid: 0, additionalGroups: []))
-    #expect(try resolve("web", 33, 7) == ResolvedUser(uid: 33, gid: 7, additionalGroups: [4, 5]))
-    #expect(try resolve("7000:8000") == ResolvedUser(uid: 7000, gid: 8000, additionalGroups: []))
+    #expect(try resolve("web", 1234) == ResolvedUser(uid: 1234, gid: 0, additionalGroups: [0]))
+    #expect(try resolve("web", 33, 7) == ResolvedUser(uid: 33, gid: 7, additionalGroups: [7, 4, 5]))
+    #expect(try resolve("7000:8000") == ResolvedUser(uid: 7000, gid: 8000, additionalGroups: [8000]))
+    // Of an empty member list only the given ones are there beside the primary group, which is there once.
+    #expect(
+      try resolve("", 1000, 3000, [4000, 5000, 3000])
+        == ResolvedUser(uid: 1000, gid: 3000, additionalGroups: [3000, 4000, 5000]))
+    // To the kernel the largest number means "as it is", which is root.
+    #expect(throws: RuntimeError.self) { try resolve("4294967295") }
     for bad in ["nobody-here", "web:nothing"] { #expect(throws: RuntimeError.self) { try resolve(bad) } }
     #expect(throws: RuntimeError.self) { try resolve("", -1) }
     #expect(throws: RuntimeError.self) { try resolve("", 1 << 32) }
@@ -157,12 +164,12 @@ import Wire
     let root = "/tmp/apus-users-\(UInt64.random(in: 0 ... .max))"
     defer { try? Directory.removeTree(root) }
     try Directory.create("\(root)/etc")
-    #expect(try UserLookup(root: root).users.isEmpty)
+    #expect(try UserLookup(root: root).database.users.isEmpty)
     try DurableFile.write(Array("web:x:33:34::/srv:\n".utf8), to: "\(root)/etc/real")
     #expect(symlink("/etc/real", "\(root)/etc/passwd") == 0)
-    #expect(try UserLookup(root: root).users.map(\.gid) == [34])
+    #expect(try UserLookup(root: root).database.users.map(\.gid) == [34])
     #expect(symlink("/nowhere", "\(root)/etc/group") == 0)
-    #expect(try UserLookup(root: root).groups.isEmpty)
+    #expect(try UserLookup(root: root).database.groups.isEmpty)
     try DurableFile.write([UInt8](repeating: 0x61, count: (1 << 20) + 1), to: "\(root)/etc/real")
     #expect(throws: RuntimeError.self) { try UserLookup(root: root) }
     unlink("\(root)/etc/passwd")
@@ -184,7 +191,7 @@ import Wire
     let alphabet = Array(":,\n#0123456789abc\0\u{FF}".utf8)
     for _ in 0..<2000 {
       let bytes = (0..<(next() % 80)).map { _ in alphabet[Int(next() % UInt64(alphabet.count))] }
-      let lookup = UserLookup(passwd: bytes, group: bytes)
+      let lookup = UserLookup(database: UserDatabase(passwd: bytes, group: bytes))
       _ = try? lookup.resolve(imageUser: "abc:a", runAsUser: nil, runAsGroup: nil, supplementalGroups: [])
     }
   }

@@ -57,15 +57,12 @@ extension Registry {
       if error.status >= 500 {
         logger.error("request failed", metadata: ["path": "\(request.path.prefix(300))", "error": "\(error)"])
       }
+      if let cause = error.cause, cause.code == .corrupt { repair.noticed(cause.digests) }
       if error.code == .denied || error.code == .tooManyRequests {
         metrics.denied.increment(error.code == .denied ? "rights" : "patience")
       }
       return error
-    case let error as OCIError:
-      if error.code == .system || error.code == .corrupt {
-        logger.error("the store failed", metadata: ["path": "\(request.path.prefix(300))", "error": "\(error)"])
-      }
-      return RegistryError(error)
+    case let error as OCIError: return failure(RegistryError(error), request)
     case let error as RequestBody.Failure:
       switch error {
       case .stalled: return RegistryError(.blobUploadInvalid, "the body did not go on for too long", status: 408)

@@ -304,17 +304,27 @@ final class HTTPConnection: ChannelDuplexHandler {
     let descriptor = dup(file.descriptor)
     guard descriptor >= 0 else { return context.close(promise: nil) }
     let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
-    sendPiece(handle, range, limits.pieceBytes.lowerBound, context)
+    sendPiece(file, handle, range, limits.pieceBytes.lowerBound, context)
   }
 
   private func sendPiece(
-    _ handle: NIOFileHandle, _ rest: Range<Int64>, _ size: Int64, _ context: ChannelHandlerContext
+    _ file: BlobFile, _ handle: NIOFileHandle, _ rest: Range<Int64>, _ size: Int64, _ context: ChannelHandlerContext
   ) {
+    // Somebody has cut or changed the file since it was opened: the client has to see a cut, and not to wait for it.
+    guard file.isUnchanged else {
+      try? handle.close()
+      return context.close(promise: nil)
+    }
     let began = NIODeadline.now()
     let end = min(rest.upperBound, rest.lowerBound + size)
     let region = FileRegion(fileHandle: handle, readerIndex: Int(rest.lowerBound), endIndex: Int(end))
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
+    // One that is cut in the middle of a piece has nothing more to send, which the kernel does not call an error.
+    let watch = context.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+      if !file.isUnchanged { bound.value.context.close(promise: nil) }
+    }
     context.writeAndFlush(wrapOutboundOut(.body(.fileRegion(region)))).whenComplete { result in
+      watch.cancel()
       let (connection, context) = bound.value
       connection.lastProgress = .now()
       guard case .success = result else {
@@ -327,7 +337,7 @@ final class HTTPConnection: ChannelDuplexHandler {
         // Not at once: a client that takes all without waiting would make this a recursion as deep as the blob is long.
         return bound.eventLoop.execute {
           let (connection, context) = bound.value
-          connection.sendPiece(handle, end..<rest.upperBound, next, context)
+          connection.sendPiece(file, handle, end..<rest.upperBound, next, context)
         }
       }
       try? handle.close()
