@@ -85,6 +85,7 @@ struct NodeStatusBuilder: Sendable {
         "operatingSystem": "linux", "architecture": .string(facts.architecture),
       ],
       "images": .array(imageList),
+      "features": ["supplementalGroupsPolicy": true],
     ]
     if configuration.kubeletPort > 0 {
       status["daemonEndpoints"] = ["kubeletEndpoint": ["Port": .int(Int64(configuration.kubeletPort))]]

@@ -56,6 +56,10 @@ struct PodStatusInput: Sendable, Equatable {
     var isStarted = false
     /// Passes its readiness probe, or has none.
     var isReady = false
+    /// It ended because its specification changed, and starts anew whatever the restart policy says.
+    var isBeingReplaced = false
+    /// Whom its first process runs as; `nil` before the first run.
+    var user: ResolvedUser?
     /// Needed for the phase: the last way it ended, if it is waiting to be started again.
     var hasRun: Bool { last != nil }
   }
@@ -136,6 +140,7 @@ enum PodStatusBuilder {
     ]
     if !container.containerID.isEmpty { json["containerID"] = .string(container.containerID) }
     json["started"] = .bool(isRunning && container.isStarted)
+    if let user = container.user { json["user"] = ["linux": user.json] }
     return json
   }
 
@@ -169,6 +174,7 @@ enum PodStatusBuilder {
       case .terminated(let end):
         stopped += 1
         if end.exitCode == 0 { succeeded += 1 }
+      case .waiting where container.isBeingReplaced: running += 1
       case .waiting: if container.hasRun { stopped += 1 } else { waiting += 1 }
       }
     }

@@ -102,7 +102,10 @@ extension PodWorker {
       last: lastEnds[name], restartCount: 0, image: container.image ?? "")
     if let run = latestRun(name) {
       status.restartCount = run.attempt
+      // What runs, not what is asked for by now.
+      if !run.image.isEmpty { status.image = run.image }
       status.imageID = run.imageID
+      status.user = run.user
       status.containerID = context.scheme + run.id
       switch run.status {
       case .created:
@@ -117,6 +120,7 @@ extension PodWorker {
       if run.status == .exited, intent == .run, !isFinished, let waiting = waiting(container, role, run, now: now) {
         status.state = waiting
         status.last = run.terminated(scheme: context.scheme)
+        status.isBeingReplaced = run.isReplaced
       }
     } else if let waiting = failureState(name, now: now) {
       status.state = waiting
@@ -129,6 +133,9 @@ extension PodWorker {
     _ container: Container, _ role: PodSnapshot.Container.Role, _ run: ContainerRun, now: Timestamp
   ) -> PodStatusInput.State? {
     let name = container.name ?? ""
+    if run.isReplaced {
+      return failureState(name, now: now) ?? .waiting(reason: "ContainerCreating", message: "")
+    }
     switch (role, restartPolicy) {
     case (.sidecar, _), (.main, .always): break
     case (.initialization, .never): return nil

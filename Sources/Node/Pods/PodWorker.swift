@@ -186,17 +186,23 @@ actor PodWorker {
     pod = new
     noteStatus(new.json["status"] ?? [:], revision: revision)
     if new.metadata.deletionTimestamp != nil, intent == .run { intent = .delete }
-    for container in new.spec.containers + new.spec.initContainers {
+    condemnOutdatedRuns()
+    dropOutdatedImages()
+    wake()
+  }
+
+  /// Asks for the end of containers whose image is not the one that the specification names now.
+  private func condemnOutdatedRuns() {
+    for (container, _) in allContainers {
       let name = container.name ?? ""
       guard var run = latestRun(name), run.status == .running, run.condemned == nil, let image = container.image,
         !run.image.isEmpty, run.image != image
       else { continue }
       run.condemned = PodSnapshot.Condemnation(
-        message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil)
+        message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil,
+        isReplacement: true)
       replace(run, of: name)
     }
-    dropOutdatedImages()
-    wake()
   }
 
   /// The object is no longer in the API.
@@ -261,6 +267,8 @@ actor PodWorker {
         startProbes(run, of: container, isAdopted: true)
       }
     }
+    // The object may have changed while no server was there.
+    condemnOutdatedRuns()
     if let rejection { event(.warning, rejection.reason, rejection.message) }
     await withTaskCancellationHandler {
       while !isOver, !Task.isCancelled { await step() }
