@@ -119,6 +119,7 @@ public final class APIServer: Sendable {
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
       DefaultTolerations(), PodStatusDefaults(), ServiceAdmission(allocator: allocator), EventDefaults(time: time),
+      UnservedKindWarning(),
     ])
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
