@@ -166,6 +166,54 @@ struct PodLifeTests {
     }
   }
 
+  @Test("a pod that has ended stays ended, whatever anybody writes into its status")
+  func endedForGood() async throws {
+    try await withNode { harness in
+      harness.createPod("a") { $0["spec"]?["restartPolicy"] = "Never" }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      exited(harness, 0)
+      await harness.client.waitForPod("a") { $0.phase == "Succeeded" }
+      for phase in ["Running", "Failed", "Pending"] {
+        guard var pod = harness.client.object(Pod.resource, "default", "a") else { return }
+        pod["status"]?["phase"] = .string(phase)
+        harness.client.put(Pod.resource, "default", pod)
+        await harness.client.waitForPod("a") { $0.phase == "Succeeded" }
+      }
+      #expect(harness.fake.model.withLock { $0.specs.count } == 1)
+    }
+  }
+
+  @Test("a pod that somebody else declared ended is stopped, and kept")
+  func declaredEnded() async throws {
+    try await withNode { harness in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      guard var pod = harness.client.object(Pod.resource, "default", "a") else { return }
+      pod["status"]?["phase"] = "Failed"
+      pod["status"]?["reason"] = "Evicted"
+      harness.client.put(Pod.resource, "default", pod)
+      await harness.client.waitForPod("a") { $0.containerStatus("web")?.at("state", "terminated") != nil }
+      #expect(harness.pod("a")?.phase == "Failed" && harness.pod("a")?.json.at("status", "reason") == "Evicted")
+      while harness.fake.model.withLock({ !$0.sandboxes.isEmpty }) { await Task.yield() }
+      #expect(harness.fake.model.withLock { $0.specs.count } == 1)
+    }
+  }
+
+  @Test("a restart that did not come about is none")
+  func brokenRestart() async throws {
+    try await withNode { harness in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      harness.fake.model.withLock { $0.broken = ["web"] }
+      exited(harness, 1)
+      await harness.client.waitForPod("a") { $0.waitingReason() == "RunContainerError" }
+      #expect(harness.pod("a")?.restarts() == 0)
+      harness.fake.model.withLock { $0.broken = [] }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      #expect(harness.pod("a")?.restarts() == 1)
+    }
+  }
+
   /// K23
   @Test("the user of a container is in its status, also after a new start of the server")
   func user() async throws {

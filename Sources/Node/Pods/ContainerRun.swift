@@ -77,7 +77,8 @@ struct ContainerRun: Sendable, Equatable {
   init?(status json: JSON, scheme: String, now: Timestamp) {
     guard let containerID = json["containerID"]?.string, containerID.hasPrefix(scheme) else { return nil }
     id = String(containerID.dropFirst(scheme.utf8.count))
-    attempt = Int(json["restartCount"]?.int ?? 0)
+    // Anybody with the right to write a status may have written it.
+    attempt = Int(Int32(clamping: max(0, json["restartCount"]?.int ?? 0)))
     status = .exited
     image = json["image"]?.string ?? ""
     imageID = json["imageID"]?.string ?? ""

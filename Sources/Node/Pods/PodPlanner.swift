@@ -29,7 +29,32 @@ enum PodPlanner {
         planRun(snapshot, &plan)
       }
     }
+    assert(plan.actions.allSatisfy { isSound($0, for: snapshot) }, "unsound plan \(plan.actions) for \(snapshot)")
     return plan
+  }
+
+  /// What every action must be, whatever led to it.
+  private static func isSound(_ action: PodPlan.Action, for snapshot: PodSnapshot) -> Bool {
+    func run(_ id: String) -> PodSnapshot.Run? {
+      for container in snapshot.containers {
+        if let run = container.runs.first(where: { $0.id == id }) { return run }
+      }
+      return nil
+    }
+    let mayRun = snapshot.intent == .run && !snapshot.isFinished
+    switch action {
+    case .prepareVolumes, .createSandbox, .prepareImage: return mayRun
+    case .start(let name, let attempt):
+      let runs = snapshot.containers.first { $0.name == name }?.runs ?? []
+      return mayRun && runs.allSatisfy { if case .exited = $0.status { $0.attempt < attempt } else { false } }
+    case .stop(let id, _, _, _): return run(id)?.isRunning == true && run(id)?.stop == nil
+    case .terminate(let id): return run(id)?.isRunning == true && run(id)?.stop?.terminatedAt == nil
+    case .kill(let id): return run(id)?.isRunning == true
+    case .remove(let id): return run(id)?.isRunning == false
+    case .removeSandbox: return snapshot.sandbox != .absent
+    case .removeVolumes: return snapshot.hasVolumes
+    case .finish: return snapshot.intent != .run && snapshot.sandbox == .absent && !snapshot.hasVolumes
+    }
   }
 
   // MARK: - The end

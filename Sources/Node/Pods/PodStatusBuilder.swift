@@ -77,6 +77,8 @@ struct PodStatusInput: Sendable, Equatable {
   var isTerminating = false
   /// `phase`, `reason` and `message` of a pod that the node ended.
   var failure: (phase: String, reason: String, message: String)?
+  /// How the pod was reported to have ended.
+  var endedPhase: String?
   /// `metadata.generation`.
   var generation: Int64?
   /// The status that the API or the record on disk has: transition times and foreign conditions come from there.
@@ -90,11 +92,9 @@ struct PodStatusInput: Sendable, Equatable {
 /// Makes a pod's status as kubelet reports it (`pkg/kubelet/status/generate.go`, `kubelet_pods.go`). Pure.
 enum PodStatusBuilder {
   static func build(_ input: PodStatusInput) -> JSON {
-    var phase = phase(of: input)
-    let previousPhase = input.previous["phase"]?.string
-    // A pod that has ended stays ended.
-    if previousPhase == "Succeeded" || previousPhase == "Failed" { phase = previousPhase ?? phase }
-    if let failure = input.failure { phase = failure.phase }
+    // A pod that has ended stays ended, as it ended, whatever anybody writes.
+    let phase =
+      input.endedPhase ?? endedPhase(of: input.previous) ?? input.failure?.phase ?? Self.phase(of: input)
 
     var status: JSON = [:]
     if let generation = input.generation { status["observedGeneration"] = .int(generation) }
@@ -119,6 +119,12 @@ enum PodStatusBuilder {
     if !main.isEmpty { status["containerStatuses"] = .array(main.map(json)) }
     if let quality = input.previous["qosClass"] { status["qosClass"] = quality }
     return status
+  }
+
+  /// How a pod with this status has ended; `nil` when it has not.
+  static func endedPhase(of status: JSON?) -> String? {
+    let phase = status?["phase"]?.string
+    return phase == "Succeeded" || phase == "Failed" ? phase : nil
   }
 
   private static func isReady(_ container: PodStatusInput.Container) -> Bool {
@@ -291,6 +297,18 @@ enum PodStatusBuilder {
   }
 
   // MARK: - Change
+
+  /// Whether a pod's status may follow another one that this node made: ended is ended, and restarts only grow.
+  static func mayFollow(_ status: JSON, _ earlier: JSON) -> Bool {
+    if let ended = endedPhase(of: earlier), ended != status["phase"]?.string { return false }
+    for list in ["initContainerStatuses", "containerStatuses"] {
+      for container in status[list]?.array ?? [] {
+        let before = earlier[list]?.array?.first { $0["name"] == container["name"] }
+        if let count = before?["restartCount"]?.int, count > container["restartCount"]?.int ?? 0 { return false }
+      }
+    }
+    return true
+  }
 
   /// Whether writing `status` over `current` would change something: members that `status` does not name, and
   /// conditions of other types, do not count.

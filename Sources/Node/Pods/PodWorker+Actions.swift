@@ -136,6 +136,9 @@ extension PodWorker {
     guard let container = container(name), intent == .run, case .ready(_, let prepared) = preparations[name] else {
       return
     }
+    precondition(
+      latestRuns(name).allSatisfy { $0.status == .exited }, "a container starts while an older run of it lives")
+    precondition(latestRuns(name).allSatisfy { $0.attempt < attempt }, "a container's restarts do not count up")
     // The next run, also the next try of this one, asks for its image anew.
     preparations[name] = nil
     let now = context.time.now()

@@ -95,7 +95,7 @@ extension ContainerRecord {
     else { return nil }
     self.init(
       id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name,
-      attempt: Int(clamping: attempt), image: image, imageID: imageID, phase: phase, bootID: bootID,
+      attempt: Int(Int32(clamping: attempt)), image: image, imageID: imageID, phase: phase, bootID: bootID,
       process: RuntimeFiles.process(json["process"]), monitor: RuntimeFiles.process(json["monitor"]),
       createdAt: Timestamp(microseconds: createdAt),
       startedAt: json["startedAt"]?.int.map { Timestamp(microseconds: $0) },
