@@ -22,6 +22,8 @@ public struct APIServerConfiguration: Sendable {
   public var advertiseAddress: String
   /// The IPv4 range of cluster addresses.
   public var serviceRange: String
+  /// The IPv4 range of the pods: no Service may take an address of it.
+  public var podRange: String
   public var nodePorts: ClosedRange<Int>
   public var clusterDomain: String
   public var hostname: String
@@ -34,15 +36,16 @@ public struct APIServerConfiguration: Sendable {
 
   public init(
     dataDirectory: String, bindAddress: String = "127.0.0.1", port: Int = 6443, advertiseAddress: String,
-    serviceRange: String = "10.96.0.0/16", nodePorts: ClosedRange<Int> = 30000...32767,
-    clusterDomain: String = "cluster.local", hostname: String, version: String, threads: Int = 2,
-    tokenFile: String? = nil
+    serviceRange: String = "10.96.0.0/16", podRange: String = "10.244.0.0/24",
+    nodePorts: ClosedRange<Int> = 30000...32767, clusterDomain: String = "cluster.local", hostname: String,
+    version: String, threads: Int = 2, tokenFile: String? = nil
   ) {
     self.dataDirectory = dataDirectory
     self.bindAddress = bindAddress
     self.port = port
     self.advertiseAddress = advertiseAddress
     self.serviceRange = serviceRange
+    self.podRange = podRange
     self.nodePorts = nodePorts
     self.clusterDomain = clusterDomain
     self.hostname = hostname
@@ -118,8 +121,9 @@ public final class APIServer: Sendable {
     let admission = AdmissionChain(steps: [
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
-      DefaultTolerations(), PodStatusDefaults(), ServiceAdmission(allocator: allocator), EventDefaults(time: time),
-      UnservedKindWarning(),
+      DefaultTolerations(), PodStatusDefaults(),
+      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
+      EventDefaults(time: time), UnservedKindWarning(),
     ])
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
@@ -140,6 +144,16 @@ public final class APIServer: Sendable {
     server = HTTPServer(group: group, router: router, logger: logger)
     let connections = metrics.gauge("apiserver_connections", help: "Open client connections.")
     metrics.onCollect { [weak server] in connections.set(to: Double(server?.connectionCount ?? 0)) }
+  }
+
+  private static func ownAddresses(
+    _ configuration: APIServerConfiguration, services: IPv4Range
+  ) -> @Sendable () -> ClusterAddresses {
+    let pods = IPv4Range(configuration.podRange)
+    let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap(IPAddress.init)
+    return {
+      ClusterAddresses(pods: pods, services: services, machine: bound + HostAddresses.towardsTheWorld())
+    }
   }
 
   /// What `/version` says. The API is that of Kubernetes 1.33, which is what clients decide by.

@@ -47,17 +47,19 @@ struct Bootstrap: Sendable {
         ],
       ])
     let labels: JSON = ["endpointslice.kubernetes.io/skip-mirror": "true"]
+    // A server that listens on the loopback only is out of every pod's reach: then the Service has no endpoint.
+    let address = JSON.string(configuration.advertiseAddress)
+    let subsets: JSON = [
+      ["addresses": [["ip": address]], "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]]]
+    ]
+    let endpoints: JSON = [["addresses": [address], "conditions": ["ready": true]]]
+    let isReachable = IPAddress(configuration.advertiseAddress).map { AddressClass($0).refusal == nil } ?? false
     try await ensure(
       Self.core("endpoints"), "default",
       [
         "apiVersion": "v1", "kind": "Endpoints",
         "metadata": ["name": "kubernetes", "namespace": "default", "labels": labels],
-        "subsets": [
-          [
-            "addresses": [["ip": .string(configuration.advertiseAddress)]],
-            "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
-          ]
-        ],
+        "subsets": isReachable ? subsets : [],
       ], updating: "subsets")
     try await ensure(
       GroupVersionResource(group: "discovery.k8s.io", version: "v1", resource: "endpointslices"), "default",
@@ -66,9 +68,8 @@ struct Bootstrap: Sendable {
         "metadata": [
           "name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"],
         ], "addressType": "IPv4",
-        "endpoints": [
-          ["addresses": [.string(configuration.advertiseAddress)], "conditions": ["ready": true]]
-        ], "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
+        "endpoints": isReachable ? endpoints : [],
+        "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
       ], updating: "endpoints", "ports")
   }
 

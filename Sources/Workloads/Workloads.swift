@@ -16,7 +16,7 @@ public enum Workloads {
   ) -> [any ControllerKit.Service] {
     var random = SeededRandom(seed: seed)
     var services: [any ControllerKit.Service] = []
-    services.append(replicaSetController(client: client, informers: informers, time: time, seed: random.next()))
+    services += replicaControllers(client: client, informers: informers, time: time, seed: random.next())
     services.append(deploymentController(client: client, informers: informers, time: time, seed: random.next()))
     services.append(
       namespaceController(

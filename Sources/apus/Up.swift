@@ -154,8 +154,9 @@ struct Up: AsyncParsableCommand {
       server = try APIServer(
         configuration: APIServerConfiguration(
           dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
-          serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
-          hostname: hostname, version: Version.apus),
+          serviceRange: options.serviceRange, podRange: options.podRange,
+          nodePorts: options.nodePortRange ?? 30000...32767, hostname: hostname,
+          version: Version.apus),
         store: store, schemas: served, time: time, metrics: metrics,
         logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
@@ -171,7 +172,7 @@ struct Up: AsyncParsableCommand {
         configuration: PodNetworkConfiguration(
           nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
           bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network),
-        informers: informers, time: time)
+        client: client, informers: informers, time: time)
 
       let runtime = try await CrunRuntime.open(
         Self.runtimeConfiguration(options.runtime, data: data), time: time)

@@ -134,9 +134,9 @@ import Wire
 
   @Test func chosenAddressesAreHonouredOrRefused() async throws {
     try await Fixture.run { fixture in
-      let dns = try await fixture.create("services", service("dns", ["clusterIP": "10.96.0.10"])).json()
-      #expect(dns.at("spec", "clusterIPs") == ["10.96.0.10"])
-      let body = service("other", ["clusterIP": "10.96.0.10"])
+      let chosen = try await fixture.create("services", service("chosen", ["clusterIP": "10.96.0.20"])).json()
+      #expect(chosen.at("spec", "clusterIPs") == ["10.96.0.20"])
+      let body = service("other", ["clusterIP": "10.96.0.20"])
       let taken = await refusal { _ = try await fixture.create("services", body) }
       #expect(taken?.message.contains("provided IP is already allocated") == true)
       let outside = service("far", ["clusterIP": "10.97.0.10"])

@@ -64,9 +64,6 @@ final class ServiceAllocator: Sendable {
   private let state = Mutex(State())
   private let watch = Mutex<Store.Watch?>(nil)
 
-  /// The number of the address of the cluster's DNS service.
-  static let dnsAddressIndex = 10
-
   init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource) throws {
     self.range = range
     self.nodePorts = nodePorts
@@ -134,7 +131,8 @@ final class ServiceAllocator: Sendable {
         let start = identifiers.number(below: part.count)
         for step in 0..<part.count {
           let index = part.lowerBound + (start + step) % part.count
-          if index <= last, index != Self.dnsAddressIndex, index != 1, state.addresses.isFree(index),
+          if index <= last, index != ClusterAddresses.dnsIndex, index != ClusterAddresses.apiIndex,
+            state.addresses.isFree(index),
             state.addresses.reserve(index, for: owner)
           {
             return index
@@ -173,11 +171,14 @@ final class ServiceAllocator: Sendable {
   }
 }
 
-/// Completes Services: cluster addresses, IP families, node ports.
+/// Completes Services: cluster addresses, IP families, node ports. Refuses addresses that are the cluster's own.
 struct ServiceAdmission: AdmissionStep {
   let allocator: ServiceAllocator
+  /// The machine's addresses change: they are asked for when a Service names external ones.
+  let cluster: @Sendable () -> ClusterAddresses
 
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
+    try checkExternalAddresses(request)
     guard request.isCore("services"), request.operation != .delete, var spec = request.object["spec"],
       spec.object != nil
     else { return }
@@ -233,6 +234,10 @@ struct ServiceAdmission: AdmissionStep {
               + "IPs is \(allocator.range)")
         }
         if !held.0.contains(index) {
+          if let refusal = cluster().refusal(cluster: address, for: owner) {
+            throw request.invalid(
+              "spec.clusterIPs", .invalid, .array([.string(wanted)]), "failed to allocate IP \(wanted): it \(refusal)")
+          }
           guard allocator.reserve(address: index, for: owner) else {
             throw request.invalid(
               "spec.clusterIPs", .invalid, .array([.string(wanted)]),
@@ -250,6 +255,41 @@ struct ServiceAdmission: AdmissionStep {
     try assignPorts(&spec, type: type, old: old, held: held.1, owner: owner, request, reserved: &ports)
     request.object["spec"] = spec
     if request.operation == .create { request.object["status"] = ["loadBalancer": [:]] }
+  }
+
+  /// External addresses and those of load balancers. What the Service had before stays: it is not translated, and a
+  /// condition of the Service says so.
+  private func checkExternalAddresses(_ request: AdmissionRequest) throws(KubeError) {
+    guard request.kind.group.isEmpty, request.kind.resource == "services", request.operation != .delete else { return }
+    typealias Named = (path: String, text: String)
+    func external(_ service: JSON?) -> [Named] {
+      (service?.at("spec", "externalIPs")?.array ?? []).enumerated().map {
+        ("spec.externalIPs[\($0.offset)]", $0.element.string ?? "")
+      }
+    }
+    func balanced(_ service: JSON?) -> [Named] {
+      (service?.at("status", "loadBalancer", "ingress")?.array ?? []).enumerated().map {
+        ("status.loadBalancer.ingress[\($0.offset)].ip", $0.element["ip"]?.string ?? "")
+      }
+    }
+    let fields: [(read: (JSON?) -> [Named], source: ClusterAddresses.Source)] = [
+      (external, .user), (balanced, .loadBalancer),
+    ]
+    for (read, source) in fields {
+      let named = read(request.object)
+      if named.isEmpty { continue }
+      let known = Set(read(request.old).map(\.text))
+      let new = named.filter { !known.contains($0.text) }
+      if new.isEmpty { continue }
+      let cluster = cluster()
+      for (path, text) in new {
+        // What is no address is said by the validation.
+        guard let address = IPAddress(text), let refusal = cluster.refusal(external: address, from: source) else {
+          continue
+        }
+        throw request.invalid(path, .invalid, .string(text), refusal)
+      }
+    }
   }
 
   /// With another type go the fields that were for the old one and that the update did not change

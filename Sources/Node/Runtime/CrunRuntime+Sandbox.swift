@@ -22,6 +22,7 @@ extension CrunRuntime {
       cgroupPath: "/\(configuration.cgroupRoot)/\(spec.cgroupParent)", bootID: bootID, isComplete: false, ips: [],
       createdAt: time.now(), portMappings: spec.portMappings)
     if !spec.hostNetwork {
+      try HostPorts.check(spec.portMappings)
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
       let configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
       record.network = CNI.list(configuration, for: spec.portMappings)

@@ -48,6 +48,8 @@ extension Validator {
       let address = port.text("hostIP")
       if !address.isEmpty, !Names.isIPAddress(address) {
         invalid(here["hostIP"], .string(address), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+      } else if !address.isEmpty, let parsed = IPAddress(address), let refusal = AddressClass(parsed).hostRefusal {
+        invalid(here["hostIP"], .string(address), refusal)
       }
     }
   }

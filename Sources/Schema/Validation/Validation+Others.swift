@@ -54,6 +54,7 @@ extension Validator {
     }
     if let old { immutable(.of("addressType"), slice["addressType"], old["addressType"]) }
     let endpoints = slice.elements("endpoints")
+    lazy var known = KnownAddresses(slice: old)
     if endpoints.count > 1000 { report(.tooMany(.of("endpoints"), endpoints.count, 1000)) }
     for (index, endpoint) in endpoints.enumerated() {
       let path = FieldPath.of("endpoints")[index]["addresses"]
@@ -64,9 +65,15 @@ extension Validator {
         let text = address.string ?? ""
         switch type {
         case "IPv4":
-          if !Names.isIPv4(text) { invalid(path[position], address, "must be a valid IPv4 address, (e.g. 10.9.8.7)") }
+          if Names.isIPv4(text) {
+            translated(path[position], text, known: known)
+          } else {
+            invalid(path[position], address, "must be a valid IPv4 address, (e.g. 10.9.8.7)")
+          }
         case "IPv6":
-          if !Names.isIPv6(text) {
+          if Names.isIPv6(text) {
+            translated(path[position], text, known: known)
+          } else {
             invalid(path[position], address, "must be a valid IPv6 address, (e.g. 2001:db8::ffff)")
           }
         case "FQDN": check(path[position], text, Names.dns1123Subdomain)

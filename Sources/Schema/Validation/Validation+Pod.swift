@@ -7,6 +7,7 @@ extension Validator {
     guard let spec = pod["spec"] else { return required(path) }
     podSpec(spec, path)
     if let old, subresource.isEmpty { podUpdate(pod, old, path) }
+    if subresource == "status" { podAddresses(pod["status"], old: old) }
   }
 
   /// A pod template of a workload.
