@@ -126,7 +126,8 @@ public final class APIServer: Sendable {
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
       RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
-      ServiceAdmission(allocator: allocator),
+      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
+      UnservedKindWarning(),
     ])
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)

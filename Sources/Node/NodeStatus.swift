@@ -87,6 +87,7 @@ struct NodeStatusBuilder: Sendable {
       ],
       "images": .array(imageList),
       "runtimeHandlers": .array(handlers),
+      "features": ["supplementalGroupsPolicy": true],
     ]
     if configuration.kubeletPort > 0 {
       status["daemonEndpoints"] = ["kubeletEndpoint": ["Port": .int(Int64(configuration.kubeletPort))]]

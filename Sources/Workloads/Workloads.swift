@@ -31,6 +31,7 @@ public enum Workloads {
       GarbageCollector(client: client, informers: informers, resources: resources, time: time, seed: random.next()))
     services.append(podGarbageCollector(client: client, informers: informers, time: time, seed: random.next()))
     services += nodeLifecycleControllers(client: client, informers: informers, time: time, seed: random.next())
+    services.append(UnservedKindEvents(client: client, informers: informers, resources: resources, time: time))
     return services
   }
 }

@@ -33,6 +33,35 @@ import Wire
     }
   }
 
+  /// U12
+  @Test func whoeverCreatesWhatNothingActsOnIsWarned() throws {
+    func kind(_ group: String, _ version: String, _ kind: String) throws -> KindSchema {
+      try #require(SchemaRegistry.builtin.kind(GroupVersionKind(group: group, version: version, kind: kind)))
+    }
+    func warnings(
+      _ kind: KindSchema, _ object: JSON, old: JSON? = nil, subresource: String = ""
+    ) throws -> [String] {
+      var request = AdmissionRequest(
+        operation: old == nil ? .create : .update, kind: kind, namespace: "default", name: "a",
+        subresource: subresource, user: .internal, dryRun: false, object: object, old: old)
+      try UnservedKindWarning().admit(&request)
+      return request.warnings
+    }
+    let (job, service) = (try kind("batch", "v1", "Job"), try kind("", "v1", "Service"))
+    #expect(try warnings(job, [:]) == ["no controller of apus acts on this Job yet: it gets no pods"])
+    #expect(try warnings(job, [:], old: [:]).isEmpty)
+    #expect(try warnings(job, [:], subresource: "status").isEmpty)
+    #expect(try warnings(try kind("apps", "v1", "Deployment"), [:]).isEmpty)
+    let (plain, balanced): (JSON, JSON) = (["spec": ["type": "ClusterIP"]], ["spec": ["type": "LoadBalancer"]])
+    #expect(try warnings(service, plain).isEmpty)
+    #expect(try warnings(service, balanced).count == 1)
+    #expect(try warnings(service, balanced, old: plain).count == 1)
+    #expect(try warnings(service, balanced, old: balanced).isEmpty)
+    for (group, name) in UnservedKinds.kinds {
+      #expect(SchemaRegistry.builtin.kinds.contains { $0.group == group && $0.kind == name }, "\(name)")
+    }
+  }
+
   @Test func priorityFollowsTheClass() async throws {
     try await Fixture.run { fixture in
       var pod = Fixture.pod("p")

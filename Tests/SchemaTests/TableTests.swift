@@ -66,6 +66,30 @@ import Wire
     #expect(try row("", "Pod", pod(initializing, spec: spec))["Status"] == "Init:1/2")
   }
 
+  /// K7: how a sidecar ends when the pod is over was taken for a failed initialization.
+  @Test func anEndedSidecarDoesNotHideAPodThatCompleted() throws {
+    let spec: JSON = [
+      "initContainers": [["name": "side", "restartPolicy": "Always"]], "containers": [["name": "c"]],
+    ]
+    func shown(_ side: JSON, _ main: JSON, initialized: String = "True") throws -> JSON? {
+      let status: JSON = [
+        "phase": "Succeeded", "conditions": [["type": "Initialized", "status": .string(initialized)]],
+        "initContainerStatuses": [["name": "side", "restartCount": 3, "state": side]],
+        "containerStatuses": [["name": "c", "restartCount": 0, "state": main]],
+      ]
+      return try row("", "Pod", pod(status, spec: spec))["Status"]
+    }
+    let killed: JSON = ["terminated": ["exitCode": 137, "reason": "Error"]]
+    let done: JSON = ["terminated": ["exitCode": 0, "reason": "Completed"]]
+    #expect(try shown(killed, done) == "Completed")
+    #expect(try shown(killed, ["terminated": ["exitCode": 1, "reason": "Error"]]) == "Error")
+    #expect(try shown(done, done) == "Completed")
+    #expect(try shown(killed, ["waiting": ["reason": "PodInitializing"]], initialized: "False") == "Init:Error")
+    // While the pod runs, a sidecar in a crash loop is what there is to know.
+    #expect(
+      try shown(["waiting": ["reason": "CrashLoopBackOff"]], ["running": [:]]) == "Init:CrashLoopBackOff")
+  }
+
   @Test func countsSidecars() throws {
     let status: JSON = [
       "phase": "Running", "initContainerStatuses": [["name": "side", "ready": true, "started": true]],

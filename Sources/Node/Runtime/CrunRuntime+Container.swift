@@ -15,14 +15,17 @@ extension CrunRuntime {
       throw RuntimeError(.invalid, "neither the pod nor the image \(spec.image) says which command to run")
     }
     let id = Self.makeID()
-    let record = ContainerRecord(
+    var record = ContainerRecord(
       id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
       attempt: spec.attempt, image: spec.image, imageID: spec.imageID, phase: .creating, bootID: bootID,
       createdAt: time.now(), logPath: spec.logPath, hasTerminationFile: spec.terminationMessagePath != nil,
-      tty: spec.tty, stdin: spec.stdin, cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
-    state.withLock { $0.containers[id] = record }
+      tty: spec.tty, stdin: spec.stdin, leavesStdinOpen: spec.stdin && !spec.stdinOnce,
+      cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
+    state.withLock { [record] in $0.containers[id] = record }
     do throws(RuntimeError) {
-      try await Self.blocking { [self] () throws(RuntimeError) in try prepareBundle(spec, record, sandbox) }
+      record.user = try await Self.blocking { [self, record] () throws(RuntimeError) in
+        try prepareBundle(spec, record, sandbox)
+      }
       let created = try await startMonitor(record, spec)
       if spec.mounts.contains(where: { $0.held != nil }) {
         try await Self.system { [handover] () throws(SystemError) in try handover.end(id) }
@@ -31,7 +34,8 @@ extension CrunRuntime {
       watch(created)
       return ContainerHandle(
         id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt,
-        terminationMessageFile: created.state(folder: containerFolder(id)).terminationMessageFile)
+        terminationMessageFile: created.state(folder: containerFolder(id)).terminationMessageFile,
+        user: created.user)
     } catch {
       do throws(RuntimeError) { try await removeContainer(id) } catch let cleanup {
         log.warning("remove a container that failed", metadata: ["container": "\(id)", "error": "\(cleanup)"])
@@ -130,9 +134,11 @@ extension CrunRuntime {
   }
 
   /// Blocks. Everything up to the start of the monitor.
+  ///
+  /// - Returns: whom the container's first process will run as.
   private func prepareBundle(
     _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
-  ) throws(RuntimeError) {
+  ) throws(RuntimeError) -> ResolvedUser {
     let folder = containerFolder(record.id)
     let root = "\(folder)/rootfs"
     do throws(SystemError) {
@@ -156,7 +162,7 @@ extension CrunRuntime {
     }
     let user = try UserLookup(root: root).resolve(
       imageUser: spec.imageUser, runAsUser: spec.runAsUser, runAsGroup: spec.runAsGroup,
-      supplementalGroups: spec.supplementalGroups)
+      supplementalGroups: spec.supplementalGroups, mergesGroups: spec.mergesGroups)
     let files = ["hosts", "hostname", "resolv.conf"].map {
       (destination: "/etc/\($0)", source: "\(sandboxFolder(spec.podUID))/\($0)")
     }
@@ -180,7 +186,8 @@ extension CrunRuntime {
     let around = OCISpec.Surroundings(
       rootPath: root, user: user,
       capabilities: try Capabilities.resolve(
-        add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged, last: lastCapability),
+        add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged,
+        available: availableCapabilities),
       cgroupPath: record.cgroupPath, cgroupMode: cgroups.mode, limitsSwap: limitsSwap(sandbox.cgroupPath),
       hostname: sandbox.hostname, namespaces: namespaces, hostPID: sandbox.hostPID, files: files,
       sharedMemory: sandbox.hostIPC ? "/dev/shm" : sharedMemoryFolder(spec.podUID),
@@ -194,6 +201,7 @@ extension CrunRuntime {
     } catch {
       throw RuntimeError(.system, error.description)
     }
+    return user
   }
 
   private func limitsSwap(_ cgroupPath: String) -> Bool {
@@ -226,7 +234,7 @@ extension CrunRuntime {
     if record.tty { arguments.append("--terminal") }
     if record.stdin {
       arguments.append("--stdin")
-      if !spec.stdinOnce { arguments.append("--leave-stdin-open") }
+      if record.leavesStdinOpen { arguments.append("--leave-stdin-open") }
     }
     let deadline = ContinuousClock.now + configuration.engineTimeout
     do throws(SystemError) {

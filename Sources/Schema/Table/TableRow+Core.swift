@@ -71,7 +71,11 @@ extension TableRow {
       isInitializing = true
       break
     }
-    if !isInitializing {
+    // What became of sidecars after the pod's initialization does not hide what became of the pod.
+    let isInitialized = (status["conditions"]?.array ?? []).contains {
+      $0["type"]?.string == "Initialized" && $0["status"]?.string == "True"
+    }
+    if !isInitializing || isInitialized {
       restarts = 0
       lastRestart = nil
       var hasRunning = false
