@@ -263,6 +263,12 @@ def test_a_damaged_object_is_named_and_can_be_given_up(running):
 # A full disk.
 
 
+def fill(directory):
+    with open(f"{directory}/filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"\0" * 65536)
+
+
 def test_it_starts_on_a_full_disk(images):
     with folder("it-") as base:
         directory = f"{base}/data"
@@ -278,9 +284,7 @@ def test_it_starts_on_a_full_disk(images):
             server.kubectl("create", "configmap", "old", "--from-literal=a=b")
             for stop in (server.stop, server.kill):
                 stop()
-                with open(f"{directory}/filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
-                    while True:
-                        filler.write(b"\0" * 65536)
+                fill(directory)
                 server.start()
                 wait_for("it is taken over",
                          lambda: server.kubectl("exec", "kept", "--", "echo", "here").strip() == "here")
@@ -291,14 +295,15 @@ def test_it_starts_on_a_full_disk(images):
                 assert "is full" in result.stderr, result.stderr
                 os.unlink(f"{directory}/filler")
                 server.kubectl("create", "secret", "generic", f"after-{stop.__name__}")
+            # What a start would make has to wait.
+            server.kubectl("delete", "clusterrole", "view")
             server.stop()
-            with open(f"{directory}/filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
-                while True:
-                    filler.write(b"\0" * 65536)
+            fill(directory)
             server.start()
             server.kubectl("delete", "configmap", "old")
             server.kubectl("delete", "pod", "kept", "--timeout=60s")
             os.unlink(f"{directory}/filler")
+            wait_for("it is made", lambda: server.json("get", "clusterrole", "view")["rules"])
         finally:
             server.run("down", "--purge", check=False)
             subprocess.run(["umount", "--lazy", directory], check=False)
