@@ -29,6 +29,19 @@ struct DataDirectory: Sendable {
   var runtime: String { "/run/apus/" + Self.shortHash(of: path) }
   /// The root of this server's cgroups.
   var cgroup: String { "apus-" + Self.shortHash(of: path) }
+  var nameServerCgroup: String { "/\(cgroup)/names" }
+
+  /// The pod network of a server of this directory; `nil` when the service range cannot be read.
+  func network(
+    bridge: String, podRange: String, serviceRange: String, owner: String
+  ) -> PodNetworkConfiguration? {
+    guard let services = IPv4Range(serviceRange) else { return nil }
+    var network = PodNetworkConfiguration(
+      nodeName: "", podCIDR: podRange, serviceCIDR: serviceRange, dnsServiceIP: services[10].description,
+      bridgeName: bridge, cniDirectory: cni, stateDirectory: self.network)
+    network.owner = owner
+    return network
+  }
 
   /// FNV-1a: eight digits tell a few texts apart, such as the data directories of one machine.
   static func shortHash(of text: String) -> String {
@@ -53,6 +66,26 @@ struct DataOptions: ParsableArguments {
       guard let current = getcwd(nil, 0) else { throw Failure("the current directory cannot be read; give --data") }
       defer { free(current) }
       return DataDirectory(path: normalized(String(cString: current) + "/" + named))
+    }
+  }
+
+  /// The directory, for a command that only reads: nothing is made where nothing is.
+  var existing: DataDirectory {
+    get throws {
+      let data = try data
+      guard access(data.images, F_OK) == 0 else {
+        throw Failure("there is nothing of Apus at \(data.path): is --data, or APUS_DATA, right?", code: .noServer)
+      }
+      return data
+    }
+  }
+
+  /// The directory, for a command that makes it without a server: marked as Apus', unless it holds other people's files.
+  var made: DataDirectory {
+    get throws {
+      let data = try data
+      do { _ = try DirectoryMark.take(data) } catch let error as SystemError { throw error } catch {}
+      return data
     }
   }
 
@@ -109,10 +142,7 @@ struct ServerRecord {
 
   /// The pod network of this server, for those who do not run its pods.
   func network(of data: DataDirectory) -> PodNetworkConfiguration? {
-    guard let services = IPv4Range(serviceCIDR) else { return nil }
-    return PodNetworkConfiguration(
-      nodeName: "", podCIDR: podCIDR, serviceCIDR: serviceCIDR, dnsServiceIP: services[10].description,
-      bridgeName: bridgeName, cniDirectory: data.cni, stateDirectory: data.network)
+    data.network(bridge: bridgeName, podRange: podCIDR, serviceRange: serviceCIDR, owner: "")
   }
 
   /// Whether the process that wrote this still runs.
