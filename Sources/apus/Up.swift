@@ -140,8 +140,9 @@ struct Up: AsyncParsableCommand {
       self.time = time
       configuration = options
       lock = try data.lock()
-      let mark = try DirectoryMark.take(data)
+      // Before anything is written: a start that is refused changes nothing.
       let identity = try data.identity()
+      let mark = try DirectoryMark.take(data)
       try identity.begin()
       // Linked on another processor while this one reads the state.
       async let schemas = SchemaRegistry.builtin
