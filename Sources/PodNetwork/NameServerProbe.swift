@@ -36,25 +36,10 @@ struct NameServerProbe: Sendable {
 
   /// From here on only that address's answers are received, and its refusals too.
   private static func connect(_ fd: Int32, _ ip: IPAddress, _ port: UInt16) -> Bool {
-    if ip.isIPv4 {
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = port.bigEndian
-      withUnsafeMutableBytes(of: &address.sin_addr) { $0.copyBytes(from: ip.bytes) }
-      return connect(fd, &address)
-    }
-    var address = sockaddr_in6()
-    address.sin6_family = sa_family_t(AF_INET6)
-    address.sin6_port = port.bigEndian
-    withUnsafeMutableBytes(of: &address.sin6_addr) { $0.copyBytes(from: ip.bytes) }
-    return connect(fd, &address)
-  }
-
-  private static func connect<Address>(_ fd: Int32, _ address: inout Address) -> Bool {
-    withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        Glibc.connect(fd, $0, socklen_t(MemoryLayout<Address>.size)) == 0
-      }
+    var address = sockaddr_storage()
+    let length = ip.write(to: &address, port: port)
+    return withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, length) == 0 }
     }
   }
 }
