@@ -33,6 +33,7 @@ struct Bootstrap: Sendable {
           "value": .int(Int64(value)), "description": .string(text),
         ])
     }
+    try await ensureServiceRange()
     try await ensure(
       Self.core("services"), "default",
       [
@@ -73,6 +74,22 @@ struct Bootstrap: Sendable {
       ], updating: "endpoints", "ports")
   }
 
+  /// The range of cluster addresses as a ServiceCIDR. Its ranges are fixed: with another one, it is made anew.
+  private func ensureServiceRange() async throws {
+    let resource = GroupVersionResource(group: "networking.k8s.io", version: "v1", resource: "servicecidrs")
+    let wanted: JSON = ["cidrs": [.string(range.description)]]
+    let name = ServiceAddressRecord.rangeName
+    if let existing = try? await client.get(resource, namespace: nil, name: name), existing.json()["spec"] != wanted {
+      _ = try await client.delete(resource, namespace: nil, name: name, options: DeleteOptions())
+    }
+    try await ensure(
+      resource, nil,
+      [
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": ["name": .string(name)],
+        "spec": wanted,
+      ])
+  }
+
   /// Creates an object; where it exists, sets the named members to what they should be.
   private func ensure(
     _ resource: GroupVersionResource, _ namespace: String?, _ object: JSON, updating members: String...
@@ -102,6 +119,8 @@ struct Bootstrap: Sendable {
 struct BootstrapKeeper: Sendable {
   let store: Store
   let time: any TimeSource
+  /// Whether something is missing from the beginning.
+  let isDue: Bool
   let create: @Sendable () async throws -> Void
 
   private static let kept: [String: Set<String>] = [
@@ -109,6 +128,7 @@ struct BootstrapKeeper: Sendable {
     "services/default/": ["services/default/kubernetes"],
     "endpoints/default/": ["endpoints/default/kubernetes"],
     "discovery.k8s.io/endpointslices/default/": ["discovery.k8s.io/endpointslices/default/kubernetes"],
+    "networking.k8s.io/servicecidrs/": ["networking.k8s.io/servicecidrs/kubernetes"],
   ]
 
   /// Until the task is cancelled.
@@ -127,6 +147,7 @@ struct BootstrapKeeper: Sendable {
       else { return }
       watches.append(watch)
     }
+    if isDue { continuation.yield() }
     for await _ in deletions {
       // Others may not have let go yet of what it had, such as its address.
       while (try? await create()) == nil {

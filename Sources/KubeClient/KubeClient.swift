@@ -141,6 +141,8 @@ public struct KubeError: Error, Sendable, Equatable, CustomStringConvertible {
   public var message: String
   /// What and where, for `status.details`.
   public var details: Details?
+  /// Where a list that has expired can go on, if it need not be consistent (`status.metadata.continue`).
+  public var continueToken = ""
 
   public struct Details: Sendable, Equatable {
     public var name: String

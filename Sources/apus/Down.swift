@@ -61,14 +61,8 @@ struct Purge {
   let record: ServerRecord?
 
   func run() async throws {
-    let lock: FileLock
-    do {
-      // Held to the end: no server may start on what is being removed.
-      try Directory.create(data.state, mode: 0o700)
-      lock = try FileLock.acquire(data.state + "/lock")
-    } catch let error as FileLockError {
-      throw Failure("\(data.path) is in use: \(error)", code: .dataInUse)
-    }
+    // Held to the end: no server may start on what is being removed.
+    let lock = try data.lock()
     defer { withExtendedLifetime(lock) {} }
 
     let runtime = try await CrunRuntime.open(
@@ -84,6 +78,7 @@ struct Purge {
       try Mount.unmountTree(path)
       try Directory.removeTree(path)
     }
+    if let link = data.link { unlink(link) }
 
     let left = try leftovers()
     guard left.isEmpty else {

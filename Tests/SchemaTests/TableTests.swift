@@ -4,9 +4,9 @@ import Wire
 @testable import Schema
 
 @Suite struct TableTests {
-  private let now = Timestamp(rfc3339: "2026-01-01T12:00:00Z")!
+  let now = Timestamp(rfc3339: "2026-01-01T12:00:00Z")!
 
-  private func row(_ group: String, _ kind: String, _ object: JSON) throws -> [String: JSON] {
+  func row(_ group: String, _ kind: String, _ object: JSON) throws -> [String: JSON] {
     let version = kind == "HorizontalPodAutoscaler" ? "v2" : "v1"
     let schema = try #require(
       SchemaRegistry.builtin.kind(GroupVersionKind(group: group, version: version, kind: kind)))
@@ -184,5 +184,43 @@ import Wire
     #expect(spec?["x-kubernetes-patch-merge-key"] == "name")
     #expect(spec?["x-kubernetes-patch-strategy"] == "merge")
     #expect(spec?.at("items", "$ref") == "#/components/schemas/io.k8s.api.core.v1.Container")
+  }
+}
+
+extension TableTests {
+  /// The assumption that failed: that a declared column has a rule. A column without one is empty for ever.
+  @Test func everyDeclaredColumnHasARule() {
+    let everybodys: Set<String> = ["Name", "Age", "Created At"]
+    var missing: [String] = []
+    for kind in SchemaRegistry.builtin.kinds {
+      let cells = TableRow(object: ["metadata": ["name": "x"]], now: now).cells(kind: kind.kind)
+      #expect(kind.group.isEmpty || TableRow.groups.contains(kind.group), "\(kind.group)")
+      for column in kind.tableColumns where cells[column.name] == nil && !everybodys.contains(column.name) {
+        missing.append("\(kind.kind): \(column.name)")
+      }
+    }
+    #expect(missing == [])
+  }
+
+  @Test(arguments: [
+    ("apiextensions.k8s.io", "CustomResourceDefinition"), ("", "LimitRange"), ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+  ])
+  func showsWhenItWasCreated(group: String, kind: String) throws {
+    let created = "2026-01-01T11:57:00Z"
+    let cells = try row(group, kind, ["metadata": ["name": "x", "creationTimestamp": .string(created)]])
+    #expect(cells["Created At"]?.string == created)
+  }
+
+  @Test func showsAddressesAndPolicies() throws {
+    let address: JSON = [
+      "spec": ["parentRef": ["resource": "services", "namespace": "default", "name": "web"]]
+    ]
+    #expect(try row("networking.k8s.io", "IPAddress", address)["ParentRef"] == "services/default/web")
+    #expect(
+      try row("networking.k8s.io", "ServiceCIDR", ["spec": ["cidrs": ["10.96.0.0/16"]]])["CIDRs"] == "10.96.0.0/16")
+    #expect(
+      try row("networking.k8s.io", "NetworkPolicy", ["spec": ["podSelector": ["matchLabels": ["a": "b"]]]])[
+        "Pod-Selector"] == "a=b")
   }
 }

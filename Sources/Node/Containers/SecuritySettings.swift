@@ -42,7 +42,7 @@ struct SecuritySettings: Sendable, Equatable {
         throw NodeError(
           .createContainerConfigError, "seccomp localhostProfile \"\(name)\" must be a relative path without '..'")
       }
-      seccomp = .localhost("\(seccompRoot)/\(name)")
+      seccomp = .localhost(folder: seccompRoot, name: name)
     // A container that asks for nothing is unconfined in Kubernetes, unless the kubelet runs with `--seccomp-default`
     // (KEP-2413). This node behaves as with it: what the profile refuses hardly any program needs, and it closes most
     // ways out of a container through the kernel. `Unconfined` must be asked for. As there, a privileged container has

@@ -1,6 +1,7 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Logging
 import NIOPosix
 import Wire
@@ -83,6 +84,7 @@ extension PodWorker {
 
   private func createSandbox() async {
     do {
+      try await requireRuntimeHandler()
       let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
       sandbox = made
       sandboxRetry = nil
@@ -275,13 +277,12 @@ extension PodWorker {
     var result: [ContainerMount] = []
     let values = Dictionary(variables.map { ($0.name, $0.value) }) { _, new in new }
     let containerName = container.name ?? ""
-    for (index, mount) in container.volumeMounts.enumerated() {
+    for mount in container.volumeMounts {
       let name = mount.name ?? ""
       guard let volume = volumes?.volumes[name] else {
         throw NodeError(
           .createContainerConfigError, "volume \"\(name)\" of container \(containerName) is not in the pod")
       }
-      var path = volume.path
       var subPath = mount.subPath ?? ""
       if let expression = mount.subPathExpr, !expression.isEmpty {
         var missing: String?
@@ -294,21 +295,7 @@ extension PodWorker {
             .createContainerConfigError, "failed to prepare subPathExpr: variable \(missing) is not set")
         }
       }
-      if !subPath.isEmpty {
-        let target = "\(context.volumes.subPathDirectory(uid))/\(name)/\(containerName)/\(index)"
-        let source = path
-        let relative = subPath
-        do {
-          try await NIOThreadPool.singleton.runIfActive {
-            try SubPath.bind(volume: source, subPath: relative, mode: 0o755, to: target)
-          }
-        } catch let error as NodeError {
-          throw error
-        } catch {
-          throw NodeError(.createContainerConfigError, describe(error))
-        }
-        path = target
-      }
+      let held = try await resolve(subPath, in: volume)
       let propagation: ContainerMount.Propagation =
         switch mount.mountPropagation {
         case "HostToContainer": .hostToContainer
@@ -317,13 +304,33 @@ extension PodWorker {
         }
       result.append(
         ContainerMount(
-          source: .bind(path), destination: mount.mountPath ?? "",
-          readOnly: mount.readOnly == true || volume.isReadOnly,
-          propagation: propagation))
+          source: .bind(held?.label ?? volume.path), destination: mount.mountPath ?? "",
+          readOnly: mount.readOnly == true || volume.isReadOnly, propagation: propagation, held: held,
+          isRecursive: subPath.isEmpty))
     }
     // Outer mounts first, so that they do not hide inner ones.
     func depth(_ mount: ContainerMount) -> Int { mount.destination.split(separator: "/").count }
     return result.enumerated().sorted { (depth($0.element), $0.offset) < (depth($1.element), $1.offset) }.map(\.element)
+  }
+
+  /// What a mount is of, held by its descriptor, where somebody else names the path to it: a `hostPath`, a `subPath`.
+  /// `nil` for a whole volume that the node made.
+  private func resolve(
+    _ subPath: String, in volume: VolumeManager.Prepared.Volume
+  ) async throws(NodeError) -> ResolvedFile? {
+    if volume.hostPathType == nil, subPath.isEmpty { return nil }
+    let path = volume.path
+    let type = volume.hostPathType
+    do {
+      return try await NIOThreadPool.singleton.runIfActive {
+        let root = try type.map { try HostPath.open(path, type: $0) } ?? ResolvedFile(path)
+        return subPath.isEmpty ? root : try SubPath.open(subPath, in: root, isHostPath: type != nil)
+      }
+    } catch let error as NodeError {
+      throw NodeError(.createContainerConfigError, error.message)
+    } catch {
+      throw NodeError(.createContainerConfigError, describe(error))
+    }
   }
 
   // MARK: - End
@@ -394,7 +401,7 @@ extension PodWorker {
       if run.status == .exited {
         let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
         try await NIOThreadPool.singleton.runIfActive {
-          for path in [log, LogRotation.rotated(log)] { Files.removeTree(path) }
+          for path in [log, LogRotation.rotated(log)] { try Directory.removeTree(path) }
         }
       }
       release()
@@ -408,7 +415,7 @@ extension PodWorker {
     if intent == .delete { await flushStatus() }
     let folder = context.configuration.podDirectory(uid)
     do {
-      try await NIOThreadPool.singleton.runIfActive { _ = Files.removeTree(folder) }
+      try await NIOThreadPool.singleton.runIfActive { try Directory.removeTree(folder) }
     } catch {
       return holdOn(error, during: "remove the pod's folder")
     }

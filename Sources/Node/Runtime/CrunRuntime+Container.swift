@@ -27,6 +27,9 @@ extension CrunRuntime {
         try prepareBundle(spec, record, sandbox)
       }
       let created = try await startMonitor(record, spec)
+      if spec.mounts.contains(where: { $0.held != nil }) {
+        try await Self.system { [handover] () throws(SystemError) in try handover.end(id) }
+      }
       try await change(id) { $0 = created }
       watch(created)
       return ContainerHandle(
@@ -71,6 +74,7 @@ extension CrunRuntime {
     if access("\(configuration.runDirectory)/oci/\(id)", F_OK) == 0 { try await engine(["delete", "--force", id]) }
     try await Self.system { [self] () throws(SystemError) in
       try Cgroup(cgroups, path: record.cgroupPath).remove()
+      try handover.end(id)
       let folder = containerFolder(id)
       try Mount.unmount("\(folder)/rootfs", detach: true)
       if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
@@ -138,18 +142,21 @@ extension CrunRuntime {
     let folder = containerFolder(record.id)
     let root = "\(folder)/rootfs"
     do throws(SystemError) {
-      try Directory.create(folder, mode: 0o711)
+      try Directory.create(folder, mode: 0o700)
       try persist(container: record.id)
-      for name in ["rootfs", "upper", "work"] { try Directory.create("\(folder)/\(name)") }
+      for name in ["rootfs", "work"] { try Directory.create("\(folder)/\(name)", mode: 0o700) }
+      // Its mode is that of the container's `/`.
+      try Files.makeDirectory("\(folder)/upper", mode: 0o755)
       try Mount.overlay(
         lower: spec.lowerDirectories, upper: "\(folder)/upper", work: "\(folder)/work", target: root, isVolatile: true)
       if spec.terminationMessagePath != nil {
         try RuntimeFiles.write([], to: "\(folder)/termination-log", mode: 0o666)
       }
-      if let slash = spec.logPath.lastIndex(of: "/") { try Directory.create(String(spec.logPath[..<slash])) }
-      let inside = spec.workingDirectory.split(separator: "/").joined(separator: "/")
-      // A working directory that is behind a symbolic link, or in a volume, is left to the engine.
-      if !inside.isEmpty { try? DirectoryTree(root).createDirectories(inside) }
+      if let slash = spec.logPath.lastIndex(of: "/") {
+        try Directory.create(String(spec.logPath[..<slash]), mode: 0o700)
+      }
+      // A working directory that cannot be made here, such as one in a volume, is left to the engine.
+      try? ResolvedFile(root).createFolders(spec.workingDirectory, scope: .inRoot, mode: 0o755)
     } catch {
       throw RuntimeError(.system, error.description)
     }
@@ -163,8 +170,16 @@ extension CrunRuntime {
     for kind in Self.namespaces(hostNetwork: sandbox.hostNetwork, hostIPC: sandbox.hostIPC) {
       namespaces[kind] = "\(namespaceFolder(spec.podUID))/\(kind.rawValue)"
     }
-    for mount in spec.mounts {
-      if case .bind(let source) = mount.source, access(source, F_OK) != 0 {
+    var spec = spec
+    for (index, mount) in spec.mounts.enumerated() {
+      if let held = mount.held {
+        do throws(SystemError) {
+          let path = try handover.show(held, recursive: mount.isRecursive, to: record.id, number: index)
+          spec.mounts[index].source = .bind(path)
+        } catch {
+          throw RuntimeError(.system, "mount \(mount.destination): \(error)")
+        }
+      } else if case .bind(let source) = mount.source, access(source, F_OK) != 0 {
         throw RuntimeError(.invalid, "mount \(mount.destination): \(source) does not exist on the node")
       }
     }
@@ -195,10 +210,11 @@ extension CrunRuntime {
   }
 
   private static func localSeccomp(_ choice: SeccompChoice) throws(RuntimeError) -> JSON? {
-    guard case .localhost(let path) = choice else { return nil }
-    guard let profile = RuntimeFiles.readJSON(path), profile["defaultAction"]?.string != nil else {
-      throw RuntimeError(.invalid, "seccomp profile \(path) is missing or is no profile")
-    }
+    guard case .localhost(let folder, let name) = choice else { return nil }
+    guard
+      let bytes = try? ResolvedFile(name, in: ResolvedFile(folder), scope: .beneath).contents(limit: 4 << 20),
+      let profile = try? JSON.parse(bytes), profile["defaultAction"]?.string != nil
+    else { throw RuntimeError(.invalid, "seccomp profile \(folder)/\(name) is missing or is no profile") }
     return profile
   }
 

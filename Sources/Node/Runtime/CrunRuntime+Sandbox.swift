@@ -31,7 +31,7 @@ extension CrunRuntime {
     state.withLock { $0.sandboxes[spec.podUID] = first }
     do throws(RuntimeError) {
       try await Self.system { [self] () throws(SystemError) in
-        try Directory.create(sandboxFolder(spec.podUID), mode: 0o711)
+        try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
         if !spec.hostIPC {

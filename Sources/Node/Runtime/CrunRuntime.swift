@@ -56,6 +56,7 @@ public final class CrunRuntime: ContainerRuntime {
   /// Held while a container's record is written.
   let saving = Mutex(())
   let network: CNI
+  let handover: MountHandover
   let eventSink: AsyncStream<RuntimeEvent>.Continuation
 
   public let events: AsyncStream<RuntimeEvent>
@@ -76,13 +77,19 @@ public final class CrunRuntime: ContainerRuntime {
       configurationDirectory: configuration.networkConfigurationDirectory,
       pluginDirectories: configuration.networkPluginDirectories)
     isCrun = !(configuration.runtimePath.split(separator: "/").last ?? "").hasPrefix("runc")
+    handover = MountHandover(folder: "\(configuration.runDirectory)/binds")
     do throws(SystemError) {
+      // Containers make set-user-id programs, devices and files that everybody may write: nobody else of this machine
+      // comes near them. Inside, a container reaches its files by its own mounts.
+      try Directory.createPrivate(configuration.stateDirectory)
+      try Directory.createPrivate(configuration.runDirectory)
       for folder in ["containers", "sandboxes"] {
-        try Directory.create("\(configuration.stateDirectory)/\(folder)", mode: 0o711)
+        try Directory.create("\(configuration.stateDirectory)/\(folder)", mode: 0o700)
       }
       for folder in ["oci", "ns", "shm", "exec"] {
-        try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o711)
+        try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o700)
       }
+      try handover.clear()
       var layout = try CgroupLayout.current()
       let moved = try layout.mountLeftoverControllers()
       if !moved.isEmpty {

@@ -13,6 +13,7 @@ extension Validator {
     case "Secret": secret(object, old: old)
     case "Node": node(object)
     case "Endpoints": endpoints(object, old: old)
+    case "Event": event(object, old: old, .core)
     case "ReplicationController":
       let path = FieldPath.of("spec")
       guard let spec = object["spec"] else { return required(path) }
