@@ -203,7 +203,8 @@ def test_run_attached(server):
              "--command", "--", "sh", "-c", "read x; echo got $x"],
             env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": server.data}, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as held:
-        wait_for("the container runs", lambda: status(server, "ends")["phase"] == "Running")
+        wait_for("the container runs", lambda: server.kubectl(
+            "get", "pod", "ends", "-o", "jsonpath={.status.phase}", check=False).stdout == "Running")
         held.stdin.write("hello\n")
         held.stdin.flush()
         try:
