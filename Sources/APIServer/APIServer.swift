@@ -188,20 +188,22 @@ public final class APIServer: Sendable {
 
   /// Creates the objects that a cluster starts with, binds the socket, and serves from then on.
   ///
+  /// - Parameter makingReachable: called once the first address is bound, and makes the advertised one, so that a server
+  ///   whose port is taken has changed nothing.
   /// - Returns: the port.
   @discardableResult
-  public func start() async throws -> Int {
+  public func start(makingReachable: () async throws -> Void = {}) async throws -> Int {
     if let port = port.withLock({ $0 }) { return port }
     health.add(
       HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
         self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
       })
+    let bound = try await server.start(hosts: [configuration.bindAddress], port: configuration.port, pki: pki)
+    try await makingReachable()
     // Pods reach the API at the advertised address, clients at the other.
-    var hosts = [configuration.bindAddress]
     if configuration.bindAddress != "0.0.0.0", configuration.advertiseAddress != configuration.bindAddress {
-      hosts.append(configuration.advertiseAddress)
+      _ = try await server.start(hosts: [configuration.advertiseAddress], port: bound, pki: pki)
     }
-    let bound = try await server.start(hosts: hosts, port: configuration.port, pki: pki)
     port.withLock { $0 = bound }
     let isBootstrapped = try await bootstrapUnlessFull(port: bound)
     let events = EventExpiry(client: client, time: time)

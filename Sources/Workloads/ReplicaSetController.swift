@@ -38,7 +38,8 @@ struct ReplicaKind: Sendable, Equatable {
   func body(_ view: ReplicaSet) -> JSON {
     guard self == .replicationController else { return view.json }
     var json = view.json
-    json["spec"]?["selector"] = json.at("spec", "selector", "matchLabels")
+    let labels = json.at("spec", "selector", "matchLabels")
+    json["spec"]?["selector"] = labels
     return json
   }
 

@@ -35,6 +35,19 @@ struct DataDirectory: Sendable {
   private static let runtimes = "/run/apus"
   /// The root of this server's cgroups.
   var cgroup: String { "apus-" + Self.shortHash(of: path) }
+  var nameServerCgroup: String { "/\(cgroup)/names" }
+
+  /// The pod network of a server of this directory; `nil` when the service range cannot be read.
+  func network(
+    bridge: String, podRange: String, serviceRange: String, owner: String
+  ) -> PodNetworkConfiguration? {
+    guard let services = IPv4Range(serviceRange) else { return nil }
+    var network = PodNetworkConfiguration(
+      nodeName: "", podCIDR: podRange, serviceCIDR: serviceRange, dnsServiceIP: services[10].description,
+      bridgeName: bridge, cniDirectory: cni, stateDirectory: self.network)
+    network.owner = owner
+    return network
+  }
 
   /// The directory of a path as people write it: relative to the current folder, or absolute. It need not be there.
   static func named(_ path: String) throws(SystemError) -> DataDirectory {
@@ -94,6 +107,26 @@ struct DataOptions: ParsableArguments {
       try DataDirectory.named(directory ?? getenv("APUS_DATA").map { String(cString: $0) } ?? "/var/lib/apus")
     }
   }
+
+  /// The directory, for a command that only reads: nothing is made where nothing is.
+  var existing: DataDirectory {
+    get throws {
+      let data = try data
+      guard access(data.images, F_OK) == 0 else {
+        throw Failure("there is nothing of Apus at \(data.path): is --data, or APUS_DATA, right?", code: .noServer)
+      }
+      return data
+    }
+  }
+
+  /// The directory, for a command that makes it without a server: marked as Apus', unless it holds other people's files.
+  var made: DataDirectory {
+    get throws {
+      let data = try data
+      do { _ = try DirectoryMark.take(data) } catch let error as SystemError { throw error } catch {}
+      return data
+    }
+  }
 }
 
 /// What the server writes about itself, for `apus status` and `apus down`. It stays when the server ends: a purge needs it.
@@ -140,10 +173,7 @@ struct ServerRecord {
 
   /// The pod network of this server, for those who do not run its pods.
   func network(of data: DataDirectory) -> PodNetworkConfiguration? {
-    guard let services = IPv4Range(serviceCIDR) else { return nil }
-    return PodNetworkConfiguration(
-      nodeName: "", podCIDR: podCIDR, serviceCIDR: serviceCIDR, dnsServiceIP: services[10].description,
-      bridgeName: bridgeName, cniDirectory: data.cni, stateDirectory: data.network)
+    data.network(bridge: bridgeName, podRange: podCIDR, serviceRange: serviceCIDR, owner: "")
   }
 
   /// Whether the process that wrote this still runs.

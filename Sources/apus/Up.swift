@@ -132,13 +132,17 @@ struct Up: AsyncParsableCommand {
     private let registry: Registry?
     private let services: [(name: String, service: any Service)]
     private let configuration: Up
+    private let networkConfiguration: PodNetworkConfiguration
+    private let holding: MachineHolding
 
     init(options: Up, data: DataDirectory, time: SystemClock) async throws {
       self.data = data
       self.time = time
       configuration = options
       lock = try data.lock()
+      // Before anything is written: a start that is refused changes nothing.
       let identity = try data.identity()
+      let mark = try DirectoryMark.take(data)
       try identity.begin()
       // Linked on another processor while this one reads the state.
       async let schemas = SchemaRegistry.builtin
@@ -174,14 +178,23 @@ struct Up: AsyncParsableCommand {
         options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time)
       let informers = InformerSet(client: client, time: time)
 
-      network = PodNetwork(
-        configuration: PodNetworkConfiguration(
-          nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
-          bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network),
-        client: client, informers: informers, time: time)
+      var networkConfiguration = PodNetworkConfiguration(
+        nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
+        bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network)
+      networkConfiguration.owner = mark.identity
+      self.networkConfiguration = networkConfiguration
+      network = PodNetwork(configuration: networkConfiguration, client: client, informers: informers, time: time)
 
-      let runtime = try await CrunRuntime.open(
-        Self.runtimeConfiguration(options.runtime, data: data), time: time)
+      // Before the first look at containers: their cgroups and folders are among what is taken.
+      holding = try MachineHolding(mark: mark, data: data, network: networkConfiguration)
+      let runtime: CrunRuntime
+      do {
+        runtime = try await CrunRuntime.open(
+          Self.runtimeConfiguration(options.runtime, data: data), time: time)
+      } catch {
+        holding.giveBack()
+        throw error
+      }
       var nodeConfiguration = NodeConfiguration(
         name: nodeName, dataDirectory: data.node, runDirectory: data.runtime)
       nodeConfiguration.nodeIP = gateway
@@ -216,20 +229,22 @@ struct Up: AsyncParsableCommand {
     func run(until signals: TerminationSignal, began: ContinuousClock.Instant) async throws {
       guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
       func url(port: Int) -> String { "https://\(configuration.clientHost):\(port)" }
-      // Written before the network is touched: a purge after a failed start has to know what to remove.
       var record = ServerRecord(
         processID: getpid(), processStart: statistics.startTicks, url: url(port: configuration.port),
         startedAt: time.now(), readyAfterMilliseconds: 0, runtime: configuration.runtime,
         bridgeName: configuration.bridge, podCIDR: configuration.podRange, serviceCIDR: configuration.serviceRange)
-      try record.write(to: data.serverRecord)
-      try await network.prepare()
-      let port = try await server.start()
-      if let registry {
-        do {
-          record.registry = "\(registry.configuration.host):\(try await registry.start())"
-        } catch {
-          throw Failure("the image registry \(error); give another --registry ADDRESS:PORT, or --registry none")
+      let port: Int
+      do {
+        // The network is touched last: a server that cannot listen leaves no trace.
+        record.registry = try await listenForRegistry()
+        port = try await server.start { [self, record] in
+          try await holding.checkBridge(networkConfiguration)
+          // Before the network: a purge after a failed start has to know what to remove.
+          try record.write(to: data.serverRecord)
+          try await network.prepare()
         }
+      } catch {
+        throw failure(of: error)
       }
       record.url = url(port: port)
       try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
@@ -256,7 +271,8 @@ struct Up: AsyncParsableCommand {
         group.addTask { [server] in await supervisor.run("api", ServerService(server: server)) }
         let names = NameServerProcess(
           command: [Self.executable, NameServerCommand.name, "--data", data.path, "--identity", identity],
-          identity: identity, stateDirectory: data.network, cgroup: "/\(data.cgroup)/names", time: time)
+          identity: identity, stateDirectory: data.network, cgroup: data.nameServerCgroup,
+          address: networkConfiguration.dnsServiceIP, time: time)
         for (name, service) in services + [("names", names)] {
           group.addTask { await supervisor.run(name, service) }
         }
@@ -277,6 +293,27 @@ struct Up: AsyncParsableCommand {
       withExtendedLifetime(lock) {}
       Terminal.say(
         "apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
+    }
+
+    /// - Returns: where the registry listens; `nil` when there is none.
+    private func listenForRegistry() async throws -> String? {
+      guard let registry else { return nil }
+      do {
+        return "\(registry.configuration.host):\(try await registry.start())"
+      } catch {
+        let port = registry.configuration.port
+        if let taken = Neighbours().explain(port: port, option: "--registry", data: data) { throw taken }
+        throw Failure("the image registry \(error); give another --registry ADDRESS:PORT, or --registry none")
+      }
+    }
+
+    /// What is said of a start that failed; what it took of the machine and did not touch is given back.
+    private func failure(of error: any Error) -> any Error {
+      if !holding.isTouched { holding.giveBack() }
+      guard let refusal = error as? APIServerError,
+        let taken = Neighbours().explain(port: configuration.port, option: "--port", data: data)
+      else { return error }
+      return Failure("\(refusal.message): \(taken.message)", code: taken.code)
     }
 
     /// The registry of this store's images; `nil` when none is wanted.
@@ -358,7 +395,7 @@ struct Up: AsyncParsableCommand {
       do {
         output = try await Subprocess.run(path, ["--version"], timeout: .seconds(10))
       } catch {
-        throw Failure("the OCI runtime \(path) does not run (\(error)). Install it: make setup, or give --runtime")
+        throw Failure("the OCI runtime \(path) does not run (\(error)). Install the package crun, or give --runtime")
       }
       let words =
         String(decoding: output.stdout, as: UTF8.self).split(separator: "\n").first?.split(separator: " ") ?? []

@@ -1,4 +1,5 @@
 import Schema
+import Synchronization
 import Testing
 import Wire
 

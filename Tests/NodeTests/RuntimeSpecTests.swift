@@ -270,24 +270,44 @@ import Wire
   }
 
   @Test func decidesWhatBecameOfAContainer() {
-    func decide(_ phase: ContainerRecord.Phase, boot: String = "now", alive: Bool = false, exit: Int32? = nil)
-      -> Adoption
-    {
-      let record = ContainerRecord(
-        id: "i", podUID: "u", podName: "p", podNamespace: "n", name: "c", attempt: 0, image: "", imageID: "",
-        phase: phase, bootID: boot, process: nil, monitor: nil, createdAt: Timestamp(seconds: 0), startedAt: nil,
-        finishedAt: nil, exitCode: nil, logPath: "", hasTerminationFile: false, tty: false, stdin: false,
-        cgroupPath: "", labels: [:])
-      return Adoption.decide(record, bootID: "now", monitorIsAlive: alive, exitCode: exit)
+    let process = RecordedProcess(pid: 7, startTime: 1)
+    func decide(
+      _ phase: ContainerRecord.Phase, monitor: Bool = false, process lives: Bool = false, waits: Bool = false,
+      exit: Int32? = nil
+    ) -> Adoption {
+      Adoption.decide(
+        phase,
+        Witnesses(
+          process: lives ? process : nil, monitor: monitor ? process : nil, isPopulated: lives, isWaiting: waits,
+          exitCode: exit))
     }
-    #expect(decide(.exited) == .known)
-    #expect(decide(.creating, alive: true) == .discard)
-    #expect(decide(.running, alive: true) == .running && decide(.created, alive: true) == .created)
+    #expect(decide(.exited) == .known && decide(.exited, exit: 3) == .known)
+    #expect(decide(.creating, monitor: true, process: true) == .discard)
+    #expect(decide(.running, monitor: true, process: true) == .running)
+    #expect(decide(.created, monitor: true, process: true, waits: true) == .created)
+    // The server died between the engine's start and the note of it.
+    #expect(decide(.created, monitor: true, process: true) == .running)
     #expect(decide(.running, exit: 3) == .exited(code: 3))
     #expect(decide(.running) == .lost)
-    // The number of the monitor belongs to another process now.
-    #expect(decide(.running, boot: "before", alive: true) == .lost)
-    #expect(decide(.running, boot: "before", exit: 0) == .exited(code: 0))
+    // Its monitor is about to note how it ended.
+    #expect(decide(.running, monitor: true, exit: 3) == .running)
+  }
+
+  /// The assumption that failed: that the record, or the exit file, says whether a container lives.
+  @Test func whatLivesIsNeverTakenForEnded() {
+    let process = RecordedProcess(pid: 7, startTime: 1)
+    for phase in [ContainerRecord.Phase.created, .running, .exited] {
+      for exit in [nil, 0, 1, 137] as [Int32?] {
+        for waits in [true, false] {
+          let watched = Witnesses(
+            process: process, monitor: process, isPopulated: true, isWaiting: waits, exitCode: exit)
+          #expect(Adoption.decide(phase, watched) == (waits ? .created : .running))
+          var alone = watched
+          alone.monitor = nil
+          #expect(Adoption.decide(phase, alone) == .lost, "nobody would learn its end: it is ended")
+        }
+      }
+    }
   }
 
   @Test func refusesSysctlsOfTheWholeMachine() {

@@ -1,6 +1,7 @@
 import Glibc
 import KubeTypes
 import LinuxSystem
+import Synchronization
 import Testing
 import Wire
 

@@ -173,7 +173,7 @@ import Wire
       let port = registry.port
       let bytes = [UInt8](repeating: 0x20, count: 3 << 20)
       try registry.content.putManifest(
-        Array("{}".utf8) + bytes, mediaType: MediaType.manifest, in: Repository(path: "a"), tags: ["1"],
+        Array("{}".utf8) + bytes, mediaType: MediaType.manifest, tags: ["1"], in: Repository(path: "a"),
         requiring: .nothing)
       let isClosed = try await Connection.open(port: port) { wire in
         // 600 MB would follow for whoever reads.
@@ -185,7 +185,8 @@ import Wire
           try other.send("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
           return try other.response().text
         }
-        while !(try connections().contains("apus_registry_connections 1.0\n")) {}
+        var text = ""
+        repeat { text = try connections() } while !text.contains("apus_registry_connections 1.0\n")
         var count = 0
         do { while try wire.response().status == 200 { count += 1 } } catch {}
         return count < 200

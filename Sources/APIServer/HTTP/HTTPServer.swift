@@ -56,7 +56,10 @@ final class HTTPServer: Sendable {
         listeners.withLock { $0.append(channel) }
         bound = channel.localAddress?.port ?? bound
       } catch {
-        throw APIServerError("cannot listen on \(host):\(bound)", cause: "\(error)")
+        // The system's words, not those of the calls that led there.
+        let code = (error as? IOError)?.errnoCode
+        throw APIServerError(
+          "cannot listen on \(host):\(bound)", cause: code.map { String(cString: strerror($0)) } ?? "\(error)")
       }
     }
     return bound
@@ -69,6 +72,8 @@ final class HTTPServer: Sendable {
           .certificate($0)
         }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
       configuration.minimumTLSVersion = .tlsv12
+      // A client that closes without TLS's goodbye, as many do, must not hold up the server's end.
+      configuration.shutdownTimeout = .milliseconds(250)
       configuration.applicationProtocols = ["http/1.1"]
       configuration.trustRoots = .certificates(
         try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))

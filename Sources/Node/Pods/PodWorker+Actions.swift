@@ -172,6 +172,7 @@ extension PodWorker {
     _ spec: ContainerSpec, _ container: Container, _ prepared: PreparedImage, attempt: Int
   ) async throws {
     let name = spec.name
+    assert(runs[name]?.contains { $0.status != .exited } != true, "two runs of container \(name) would live together")
     let handle: ContainerHandle
     do {
       handle = try await context.runtime.createContainer(spec)

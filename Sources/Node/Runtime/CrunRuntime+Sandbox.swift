@@ -126,8 +126,12 @@ extension CrunRuntime {
   public func removeEverything() async throws(RuntimeError) {
     for id in state.withLock({ Array($0.containers.keys) }) { try await removeContainer(id) }
     for podUID in state.withLock({ Array($0.sandboxes.keys) }) { try await removeSandbox(podUID) }
-    try await Self.system { [cgroups, configuration] () throws(SystemError) in
-      try Cgroup(cgroups, path: "/\(configuration.cgroupRoot)").remove()
+    let root = Cgroup(cgroups, path: "/\(configuration.cgroupRoot)")
+    do throws(SystemError) { try await root.kill(deadline: .now + .seconds(10)) } catch {
+      throw .timedOut(error.description)
+    }
+    try await Self.system { [configuration] () throws(SystemError) in
+      try root.remove()
       try Mount.unmountTree(configuration.runDirectory)
       try Directory.removeTree(configuration.runDirectory)
     }

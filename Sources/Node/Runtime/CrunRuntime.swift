@@ -39,6 +39,8 @@ public final class CrunRuntime: ContainerRuntime {
     var sandboxes: [String: SandboxRecord] = [:]
     /// The pidfd of each running container's monitor, on which its end is awaited.
     var monitors: [String: AsyncDescriptor] = [:]
+    /// Containers that were to be ended and removed, and could not be.
+    var unended: Set<String> = []
     var nextExec: UInt64 = 0
   }
 

@@ -1,6 +1,7 @@
 import KubeClient
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 import Wire
 

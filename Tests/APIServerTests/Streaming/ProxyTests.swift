@@ -236,13 +236,15 @@ import Wire
 
   @Test func answersThatEndEarlyAreCut() async throws {
     try await use({ _, _ in Array("HTTP/1.1 200 x\r\nContent-Length: 100\r\n\r\nhello".utf8) }) { port in
-      #expect(try await ask(port).body == nil)
+      let answer = try await ask(port)
+      #expect(answer.body == nil)
     }
   }
 
   @Test(arguments: ["", "garbage\r\n\r\n", "HTTP/1.1 abc\r\n\r\n"]) func whatIsNoAnswer(text: String) async throws {
     try await use({ _, _ in Array(text.utf8) }) { port in
-      #expect(try await ask(port).reply.code == 503)
+      let answer = try await ask(port)
+      #expect(answer.reply.code == 503)
     }
   }
 
