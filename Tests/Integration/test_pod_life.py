@@ -184,7 +184,7 @@ def test_a_new_image_replaces_a_container_that_never_restarts(server):
 def run_attached(server, name, script, stdin, *options):
     return subprocess.run(
         ["kubectl", "run", name, f"--image={IMAGE}", "--restart=Never", "--attach", "--stdin", *options, "--command", "--", "sh", "-c", script],
-        env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": server.data}, input=stdin, text=True,
+        env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": os.path.dirname(server.data)}, input=stdin, text=True,
         capture_output=True, timeout=60)
 
 
@@ -201,7 +201,7 @@ def test_run_attached(server):
     with subprocess.Popen(
             ["kubectl", "run", "ends", f"--image={IMAGE}", "--restart=Never", "--attach", "--stdin", "--leave-stdin-open",
              "--command", "--", "sh", "-c", "read x; echo got $x"],
-            env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": server.data}, stdin=subprocess.PIPE,
+            env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": os.path.dirname(server.data)}, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as held:
         wait_for("the container runs", lambda: server.kubectl(
             "get", "pod", "ends", "-o", "jsonpath={.status.phase}", check=False).stdout == "Running")
