@@ -218,7 +218,7 @@ struct NFTBase: Sendable, Equatable {
         }
         chain filter-input {
           type filter hook input priority filter; policy accept;
-          iifname "\(bridge)" ip daddr 127.0.0.0/8 drop
+          iifname "\(bridge)" ip daddr 127.0.0.0/8 ct direction original drop
           goto no-endpoints
         }
         chain filter-forward { type filter hook forward priority filter; policy accept; goto no-endpoints; }

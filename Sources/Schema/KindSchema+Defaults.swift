@@ -5,8 +5,8 @@ extension KindSchema {
   ///
   /// The object was decoded without errors.
   public func applyDefaults(_ json: inout JSON) {
-    root.applyStaticDefaults(&json)
     for member in constantMembers { json.setDefault(member, [:]) }
+    root.applyStaticDefaults(&json)
     switch group {
     case "": Defaults.core(kind, &json)
     case "apps": Defaults.apps(kind, &json)

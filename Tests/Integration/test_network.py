@@ -78,7 +78,7 @@ def test_udp_clients_that_never_change_their_port(server, external_route):
                 answers[name] = client.recv(64).decode().strip()
             except TimeoutError:
                 answers[name] = "silence"
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, PermissionError):
                 answers[name] = "refused"
         return answers
 

@@ -56,10 +56,15 @@ import Wire
       }
       // A header cannot be smuggled in through the host's name.
       let evil = try await Connection.open(port: registry.port) { wire in
-        try wire.send("GET /v2/ HTTP/1.1\r\nHost: a\"b<script>\r\n\r\n")
+        try wire.send("GET /v2/ HTTP/1.1\r\nHost: a,b='script';\r\n\r\n")
         return try wire.response()["www-authenticate"]
       }
       #expect(evil?.contains("script") == false)
+      let malformed = try await Connection.open(port: registry.port) { wire in
+        try wire.send("GET /v2/ HTTP/1.1\r\nHost: a\"b<script>\r\n\r\n")
+        return try wire.response().status
+      }
+      #expect(malformed == 400)
     }
   }
 

@@ -171,10 +171,12 @@ import Wire
   @Test func answersThatNobodyReads() async throws {
     try await TestRegistry.use({ $0.limits.stall = .seconds(1) }) { registry in
       let port = registry.port
-      let bytes = [UInt8](repeating: 0x20, count: 3 << 20)
+      // Large by the white space behind it.
+      let manifest = Manifest(
+        config: Descriptor(mediaType: MediaType.empty, digest: Digest(of: Array("{}".utf8)), size: 2), layers: [])
       try registry.content.putManifest(
-        Array("{}".utf8) + bytes, mediaType: MediaType.manifest, tags: ["1"], in: Repository(path: "a"),
-        requiring: .nothing)
+        manifest.json.serialized() + [UInt8](repeating: 0x20, count: 3 << 20), mediaType: MediaType.manifest,
+        tags: ["1"], in: Repository(path: "a"), requiring: .nothing)
       let isClosed = try await Connection.open(port: port) { wire in
         // 600 MB would follow for whoever reads.
         try wire.send(

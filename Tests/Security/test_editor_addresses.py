@@ -37,7 +37,7 @@ def editor(server):
 
     def run(*arguments, document=None):
         return subprocess.run(
-            ["kubectl", "--kubeconfig", path, *arguments], env={**os.environ, "HOME": server.data},
+            ["kubectl", "--kubeconfig", path, *arguments], env={**os.environ, "HOME": os.path.dirname(server.data)},
             input=json.dumps(document) if document else None, text=True, capture_output=True, timeout=60)
 
     yield run

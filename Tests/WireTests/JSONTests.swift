@@ -54,7 +54,7 @@ import Wire
     var duplicates: [String] = []
     let value = try JSON.parse(
       Array(#"{"spec":{"a":1,"a":2},"list":[{"b":1,"b":3}]}"#.utf8), duplicates: &duplicates)
-    #expect(duplicates == ["spec.a", "list.[0].b"])
+    #expect(duplicates == ["spec.a", "list[0].b"])
     #expect(value == ["spec": ["a": 2], "list": [["b": 3]]])
   }
 

@@ -79,6 +79,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   /// Room that the request's body has, until it is answered.
   private var taken: (bytes: Int, user: ConnectionBudget.User)?
   private var isCompleting = false
+  private var hasHadRequest = false
   private var certificateUser: UserInfo?
   private var hasLookedForCertificate = false
   /// When what is under way must be done. One timer follows it: making one for each request would cost more than many
@@ -152,6 +153,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func received(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    hasHadRequest = true
     let info = RequestInfo(method: head.method.rawValue, uri: head.uri)
     if let refusal = HTTPFraming.refusal(minor: head.version.minor, headers: head.headers) {
       return refuse(info, .malformedHead(refusal), context)
@@ -287,9 +289,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     // The router counts what it has, with its own answer.
     case .responding: refuse(nil, .requestTimeout, context)
     case .receiving(let incoming): refuse(incoming.info, .bodyTimeout, context)
+    // It has rested long enough.
+    case .idle where hasHadRequest: context.close(promise: nil)
     // No request, no reader, or a watcher that does not read.
-    case .idle, .listing, .completing, .closing, .discarding: cutOff(context)
-    case .watching: cutOff(context)
+    case .idle, .listing, .completing, .closing, .discarding, .watching: cutOff(context)
     case .streaming, .closed: break
     }
   }
@@ -300,8 +303,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       server.released(stream.waitingBytes)
       stream.cancel()
     }
+    let isWaiting = if case .idle = phase { true } else { false }
     phase = .closed
-    HTTPServer.abort(context.channel)
+    HTTPServer.abort(context.channel, discards: !isWaiting)
   }
 
   /// Answers before the request is complete, and closes: what follows on the connection cannot be told apart.
@@ -323,9 +327,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         .head(HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: error.code), headers: headers))
       ),
       promise: nil)
-    context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+    // The answer's end is never written: what cannot be parsed after it would be answered, too.
+    context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body))))).whenComplete { _ in
       // A client that still writes would get a reset instead of the answer: it has a moment to read it.
       bound.eventLoop.scheduleTask(in: .milliseconds(500)) { bound.value.close(promise: nil) }
     }

@@ -159,9 +159,11 @@ final class HTTPServer: Sendable {
 
   func requestEnded(_ id: ConnectionBudget.ID) { state.withLock { $0.budget.requestEnded(id) } }
 
-  /// Closes without a word: a client that does not read would hold up the goodbye of TLS, and what waits for it. On the
-  /// channel's event loop.
-  static func abort(_ channel: any Channel) {
+  /// Closes without the goodbye of TLS, which a client that does not read would hold up. On the channel's event loop.
+  ///
+  /// - Parameter discards: the kernel, too, gives up what waits for the client.
+  static func abort(_ channel: any Channel, discards: Bool = false) {
+    if discards { _ = (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0)) }
     if let tls = try? channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self) {
       tls.close(promise: nil)
     } else {

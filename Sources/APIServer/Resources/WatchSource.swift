@@ -206,6 +206,7 @@ final class WatchSource: Sendable {
     let watch = state.withLock { state -> Store.Watch? in
       state.isEnded = true
       state.queue = [.failed(error)]
+      state.bytes = 0
       return state.watch
     }
     watch?.cancel()

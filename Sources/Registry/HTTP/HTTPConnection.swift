@@ -51,6 +51,8 @@ final class HTTPConnection: ChannelDuplexHandler {
     var isEndHeld = false
     var isKeepAlive: Bool
     var discarded = 0
+    /// The head was not understood, or there is no place: nothing that follows is looked at.
+    var isRefused = false
   }
 
   private enum Phase {
@@ -106,10 +108,13 @@ final class HTTPConnection: ChannelDuplexHandler {
     let now = NIODeadline.now()
     switch phase {
     // The last answer is on its way, and nobody takes it.
-    case .closed: if now - lastProgress > limits.stall { HTTPServer.abort(context.channel) }
+    case .closed: if now - lastProgress > limits.stall { HTTPServer.abort(context.channel, discards: true) }
     case .idle(let since):
-      let limit = hasHadRequest ? limits.idle : min(limits.head, limits.idle)
-      if now - since > limit { HTTPServer.abort(context.channel) }
+      if hasHadRequest {
+        if now - since > limits.idle { context.close(promise: nil) }
+      } else if now - since > min(limits.head, limits.idle) {
+        HTTPServer.abort(context.channel)
+      }
     case .exchanging(var exchange):
       // A trickle of single bytes is no progress; a reader that is slow itself is not the client's fault.
       let least = max(1 << 10, limits.bodyBytesPerSecondMin * period.nanoseconds / 1_000_000_000)
@@ -119,7 +124,7 @@ final class HTTPConnection: ChannelDuplexHandler {
       guard now - lastProgress > limits.stall else { return }
       if exchange.isReplying {
         // The client does not take the answer, or does not end its request after it.
-        HTTPServer.abort(context.channel)
+        HTTPServer.abort(context.channel, discards: true)
       } else if !exchange.isBodyComplete {
         exchange.body.fail(.stalled)
       }
@@ -200,6 +205,7 @@ final class HTTPConnection: ChannelDuplexHandler {
   private func refuse(_ error: RegistryError, _ context: ChannelHandlerContext) {
     guard case .exchanging(var exchange) = phase else { return }
     exchange.isKeepAlive = false
+    exchange.isRefused = true
     phase = .exchanging(exchange)
     respond(Reply(error), context)
   }
@@ -377,7 +383,11 @@ final class HTTPConnection: ChannelDuplexHandler {
     phase = .exchanging(exchange)
     if exchange.isEndHeld { return context.flush() }
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    if exchange.isKeepAlive {
+    if exchange.isRefused {
+      // The answer's end is never written: what cannot be parsed after it would be answered, too.
+      context.flush()
+      context.eventLoop.scheduleTask(in: .milliseconds(500)) { bound.value.close(promise: nil) }
+    } else if exchange.isKeepAlive {
       // Before the end is written: with it the next request may come at once.
       if exchange.isBodyComplete { wait() }
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
