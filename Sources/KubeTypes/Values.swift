@@ -30,9 +30,9 @@ public enum IntOrString: Sendable, Hashable {
     case .int(let value): return value
     case .string(let text):
       guard text.hasSuffix("%"), let percent = Int64(text.dropLast()) else { return nil }
-      let (product, overflow) = percent.multipliedReportingOverflow(by: total)
-      guard !overflow else { return nil }
-      return roundingUp && product > 0 ? (product + 99) / 100 : product / 100
+      let product = Int128(percent) * Int128(total)
+      // As a number it would have 32 bits.
+      return Int64(Int32(clamping: roundingUp && product > 0 ? (product + 99) / 100 : product / 100))
     }
   }
 }

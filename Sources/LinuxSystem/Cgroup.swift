@@ -121,10 +121,15 @@ public struct CgroupLimits: Sendable, Equatable {
     self.pids = pids
   }
 
+  /// More than any machine has, and little enough to be reckoned with: limits come from outside.
+  private static let millisMax: Int64 = 1 << 36
+
   /// Kubernetes' `MilliCPUToShares`.
-  public static func shares(millis: Int64) -> UInt64 { UInt64(min(max(millis * 1024 / 1000, 2), 262_144)) }
-  /// Kubernetes' `MilliCPUToQuota`; the kernel's least quota is 1 ms.
-  public static func quota(millis: Int64) -> Int64 { max(millis * 100, 1000) }
+  public static func shares(millis: Int64) -> UInt64 {
+    UInt64(min(max(min(max(millis, 0), millisMax) * 1024 / 1000, 2), 262_144))
+  }
+  /// Kubernetes' `MilliCPUToQuota`; the kernel's least quota is 1 ms, and its largest that of some billion CPUs.
+  public static func quota(millis: Int64) -> Int64 { max(min(max(millis, 0), millisMax) * 100, 1000) }
   public static let periodMicroseconds: Int64 = 100_000
 
   /// The mapping that OCI runtimes use from shares to version 2's weight (1 to 10000).

@@ -111,6 +111,8 @@ public final class ReadinessMonitor: Sendable {
     _ = write(wakeUp, &one, 8)
   }
 
+  private static let waitMax: Duration = .seconds(1_000_000)
+
   private func run() {
     var tokens = [UInt64](repeating: 0, count: 64)
     while true {
@@ -124,7 +126,8 @@ public final class ReadinessMonitor: Sendable {
           state.wakeAt = state.waits.values.compactMap(\.deadline).min()
         }
         guard let next = state.wakeAt else { return (expired, -1) }
-        let (seconds, attoseconds) = (next - now).components
+        // Deadlines come from outside, such as a pod's grace period: the thread wakes in between.
+        let (seconds, attoseconds) = min(next - now, Self.waitMax).components
         // Rounded up, so that the thread does not wake before the deadline.
         return (expired, Int32(clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1))
       }

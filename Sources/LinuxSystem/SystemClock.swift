@@ -12,6 +12,14 @@ public struct SystemClock: TimeSource {
   }
 
   public func sleep(for duration: Duration) async throws {
-    try await ContinuousClock().sleep(for: duration)
+    // Durations come from outside, and what does not fit into 64 bits of nanoseconds would end at once.
+    var left = duration
+    while left > Self.sleepMax {
+      try await ContinuousClock().sleep(for: Self.sleepMax)
+      left -= Self.sleepMax
+    }
+    try await ContinuousClock().sleep(for: left)
   }
+
+  private static let sleepMax: Duration = .seconds(1_000_000)
 }

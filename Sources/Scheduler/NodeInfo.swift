@@ -15,8 +15,9 @@ struct NodeInfo: Sendable {
   var images: [String: Int64] = [:]
 
   private(set) var requested = ResourceVector()
-  private(set) var scoredCPUMilli: Int64 = 0
-  private(set) var scoredMemory: Int64 = 0
+  private var scored = ResourceVector()
+  var scoredCPUMilli: Int64 { scored.cpuMilli }
+  var scoredMemory: Int64 { scored.memory }
   private(set) var hostPorts: [HostPort] = []
   /// By uid, in no order that a decision may depend on.
   private(set) var pods: [String: PodInfo] = [:]
@@ -56,16 +57,20 @@ struct NodeInfo: Sendable {
     if pods[pod.uid] != nil { remove(pod.uid) }
     pods[pod.uid] = pod
     requested.add(pod.requests)
-    scoredCPUMilli += pod.scoredCPUMilli
-    scoredMemory += pod.scoredMemory
+    scored.add(pod.scored)
     hostPorts += pod.hostPorts
   }
 
   mutating func remove(_ uid: String) {
     guard let pod = pods.removeValue(forKey: uid) else { return }
-    requested.subtract(pod.requests)
-    scoredCPUMilli -= pod.scoredCPUMilli
-    scoredMemory -= pod.scoredMemory
+    if requested.isSaturated || scored.isSaturated {
+      // Somebody asks for more than there is anywhere, and named the node himself.
+      requested = pods.values.reduce(into: ResourceVector()) { $0.add($1.requests) }
+      scored = pods.values.reduce(into: ResourceVector()) { $0.add($1.scored) }
+    } else {
+      requested.subtract(pod.requests)
+      scored.subtract(pod.scored)
+    }
     for port in pod.hostPorts {
       if let at = hostPorts.firstIndex(of: port) { hostPorts.remove(at: at) }
     }

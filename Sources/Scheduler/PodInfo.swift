@@ -19,8 +19,7 @@ final class PodInfo: Sendable {
   let neverPreempts: Bool
   let requests: ResourceVector
   /// The requests with `ScoringDefaults` for containers that have none, so that pods without requests spread too.
-  let scoredCPUMilli: Int64
-  let scoredMemory: Int64
+  let scored: ResourceVector
   let hostPorts: [HostPort]
   let nodeSelector: [String: String]
   /// `nil` without required node affinity; a node must match one of the terms.
@@ -65,8 +64,8 @@ final class PodInfo: Sendable {
       if asked["cpu"] == nil { cpuMilli += ScoringDefaults.cpuMilli }
       if asked["memory"] == nil { memory += ScoringDefaults.memory }
     }
-    scoredCPUMilli = requests.cpuMilli.addingReportingOverflow(cpuMilli).partialValue
-    scoredMemory = requests.memory.addingReportingOverflow(memory).partialValue
+    scored = ResourceVector(
+      cpuMilli: requests.cpuMilli.addingSaturated(cpuMilli), memory: requests.memory.addingSaturated(memory))
 
     var ports: [HostPort] = []
     for container in spec.containers + spec.initContainers.filter({ $0.restartPolicy == "Always" }) {

@@ -16,17 +16,22 @@ struct ResourceVector: Sendable, Equatable {
     self.extended = extended
   }
 
-  /// A `v1.ResourceList`. `pods` is left out: it is counted, not summed.
+  /// A `v1.ResourceList`. `pods` is left out: it is counted, not summed. Less than nothing is nothing.
   init(_ list: [String: Quantity]) {
     for (name, quantity) in list {
       switch name {
-      case "cpu": cpuMilli = quantity.milliValue
-      case "memory": memory = quantity.value
-      case "ephemeral-storage": ephemeralStorage = quantity.value
+      case "cpu": cpuMilli = max(0, quantity.milliValue)
+      case "memory": memory = max(0, quantity.value)
+      case "ephemeral-storage": ephemeralStorage = max(0, quantity.value)
       case "pods": break
-      default: extended[name] = quantity.value
+      default: extended[name] = max(0, quantity.value)
       }
     }
+  }
+
+  /// Whether an amount is at its bound: a sum that came there cannot be taken apart again.
+  var isSaturated: Bool {
+    cpuMilli == .max || memory == .max || ephemeralStorage == .max || extended.values.contains(.max)
   }
 
   static func + (a: ResourceVector, b: ResourceVector) -> ResourceVector {
@@ -42,7 +47,9 @@ struct ResourceVector: Sendable, Equatable {
     for (name, amount) in other.extended { extended[name] = (extended[name] ?? 0).addingSaturated(amount) }
   }
 
+  /// Takes back what was added to a sum that never was at its bound.
   mutating func subtract(_ other: ResourceVector) {
+    precondition(!isSaturated, "a sum is taken apart that is only a bound")
     cpuMilli -= other.cpuMilli
     memory -= other.memory
     ephemeralStorage -= other.ephemeralStorage
@@ -63,7 +70,7 @@ struct ResourceVector: Sendable, Equatable {
 
 extension Int64 {
   /// Requests come from outside: a sum that does not fit is as unsatisfiable as the largest amount, and must not trap.
-  fileprivate func addingSaturated(_ other: Int64) -> Int64 {
+  func addingSaturated(_ other: Int64) -> Int64 {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? .max : sum
   }

@@ -41,8 +41,8 @@ extension SchedulingCycle {
       return Int64(max(0, 1 - (Double(used) + Double(request)) / Double(total)) * 100)
     }
     return
-      (free(node.scoredCPUMilli, pod.scoredCPUMilli, node.allocatable.cpuMilli)
-      + free(node.scoredMemory, pod.scoredMemory, node.allocatable.memory)) / 2
+      (free(node.scoredCPUMilli, pod.scored.cpuMilli, node.allocatable.cpuMilli)
+      + free(node.scoredMemory, pod.scored.memory, node.allocatable.memory)) / 2
   }
 
   /// High when cpu and memory are used to the same share after the pod.
@@ -50,8 +50,8 @@ extension SchedulingCycle {
     func share(_ used: Int64, _ request: Int64, _ total: Int64) -> Double {
       total > 0 ? min(1, (Double(used) + Double(request)) / Double(total)) : 1
     }
-    let cpu = share(node.scoredCPUMilli, pod.scoredCPUMilli, node.allocatable.cpuMilli)
-    let memory = share(node.scoredMemory, pod.scoredMemory, node.allocatable.memory)
+    let cpu = share(node.scoredCPUMilli, pod.scored.cpuMilli, node.allocatable.cpuMilli)
+    let memory = share(node.scoredMemory, pod.scored.memory, node.allocatable.memory)
     // The standard deviation of two values is half their distance.
     return Int64((1 - abs(cpu - memory) / 2) * 100)
   }

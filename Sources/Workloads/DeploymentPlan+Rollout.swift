@@ -180,6 +180,7 @@ extension DeploymentRules {
     let before = annotated != 0 ? annotated : deployment.status.replicas ?? 0
     guard before > 0 else { return 0 }
     let size = Double(replicaSet.size) * Double(limits.replicas + limits.maxSurge) / Double(before)
-    return Int64(size.rounded(.toNearestOrAwayFromZero)) - replicaSet.size
+    // The annotation is anybody's to write.
+    return Int64(min(size, Double(Int32.max)).rounded(.toNearestOrAwayFromZero)) - replicaSet.size
   }
 }

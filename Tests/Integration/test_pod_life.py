@@ -105,6 +105,43 @@ def test_every_hook_begins_at_once(server):
     assert sorted(os.listdir(path)) == ["main-hook", "order", "side-hook"]
 
 
+HUGE = 9223372036854775807
+
+
+def test_numbers_without_bounds_end_nothing(server):
+    """Anybody with `edit` may write them, and what traps once traps at every start."""
+    process = json.loads(open(os.path.join(server.data, "server.json")).read())["processID"]
+    create(server, pod("endless", {
+        "name": "c", "command": ["sleep", "3600"], "resources": {
+            "limits": {"cpu": "9000000000000000", "memory": "9E"}, "requests": {"cpu": "1m", "memory": "1Mi"}},
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "3600"]}}}}, terminationGracePeriodSeconds=HUGE))
+    wait_for("the pod runs, or says why not", lambda: status(server, "endless").get("containerStatuses"))
+    server.kubectl("delete", "pod", "endless", "--wait=false")
+    node = server.json("get", "nodes")["items"][0]["metadata"]["name"]
+    for name in ("huge-a", "huge-b", "huge-c"):
+        create(server, pod(name, {"name": "c", "command": ["true"], "resources": {
+            "requests": {"memory": str(HUGE), "cpu": "9000000000000000"}}}, nodeName=node))
+    for name in ("huge-a", "huge-b", "huge-c"):
+        wait_for(f"{name} is refused", lambda: status(server, name)["reason"].startswith("OutOf"))
+        server.kubectl("delete", "pod", name)
+    create(server, {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "endless"}, "spec": {
+            "replicas": 1, "selector": {"matchLabels": {"app": "endless"}},
+            "strategy": {"rollingUpdate": {"maxSurge": f"{HUGE}%", "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": {"app": "endless"}}, "spec": {
+                "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": IMAGE}]}}}})
+    server.kubectl("rollout", "status", "deployment/endless", "--timeout=50s")
+    server.kubectl("annotate", "replicaset", "-l", "app=endless", "--overwrite", f"deployment.kubernetes.io/revision={HUGE}",
+                   "deployment.kubernetes.io/max-replicas=1")
+    server.kubectl("set", "env", "deployment/endless", "A=b")
+    server.kubectl("rollout", "status", "deployment/endless", "--timeout=50s")
+    server.kubectl("delete", "deployment", "endless")
+    server.kubectl("delete", "pod", "endless", "--grace-period=1", "--timeout=50s")
+    # It is the same server that answered all along.
+    assert server.process.poll() is None
+    assert json.loads(open(os.path.join(server.data, "server.json")).read())["processID"] == process
+
+
 def test_a_finished_pod_with_a_sidecar_is_completed(server):
     """K7."""
     create(server, pod("finished", "exit 0", restartPolicy="Never", initContainers=[
@@ -147,7 +184,7 @@ def test_a_new_image_replaces_a_container_that_never_restarts(server):
 def run_attached(server, name, script, stdin, *options):
     return subprocess.run(
         ["kubectl", "run", name, f"--image={IMAGE}", "--restart=Never", "--attach", "--stdin", *options, "--command", "--", "sh", "-c", script],
-        env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": server.data}, input=stdin, text=True,
+        env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": os.path.dirname(server.data)}, input=stdin, text=True,
         capture_output=True, timeout=60)
 
 
@@ -164,9 +201,10 @@ def test_run_attached(server):
     with subprocess.Popen(
             ["kubectl", "run", "ends", f"--image={IMAGE}", "--restart=Never", "--attach", "--stdin", "--leave-stdin-open",
              "--command", "--", "sh", "-c", "read x; echo got $x"],
-            env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": server.data}, stdin=subprocess.PIPE,
+            env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": os.path.dirname(server.data)}, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as held:
-        wait_for("the container runs", lambda: status(server, "ends")["phase"] == "Running")
+        wait_for("the container runs", lambda: server.kubectl(
+            "get", "pod", "ends", "-o", "jsonpath={.status.phase}", check=False).stdout == "Running")
         held.stdin.write("hello\n")
         held.stdin.flush()
         try:

@@ -79,6 +79,13 @@ import Wire
     #expect(IntOrString.int(4).scaled(of: 10, roundingUp: true) == 4)
     #expect(IntOrString.string("x").scaled(of: 10, roundingUp: true) == nil)
     #expect(IntOrString.string("0%").scaled(of: 10, roundingUp: true) == 0)
+    // Whatever number somebody writes, nothing traps.
+    for total: Int64 in [1, 100, Int64(Int32.max)] {
+      for isUp in [true, false] {
+        #expect(IntOrString.string("9223372036854775807%").scaled(of: total, roundingUp: isUp) == Int64(Int32.max))
+        #expect(IntOrString.string("-9223372036854775808%").scaled(of: total, roundingUp: isUp) == Int64(Int32.min))
+      }
+    }
     #expect(IntOrString(json: .null) == nil && IntOrString(json: 3)?.description == "3")
   }
 

@@ -39,6 +39,10 @@ import Testing
     #expect(
       [0, 1, 100, 1000, 4000, 1 << 40].map { CgroupLimits.shares(millis: $0) } == [2, 2, 102, 1024, 4096, 262_144])
     #expect([1, 10, 250, 1000].map { CgroupLimits.quota(millis: $0) } == [1000, 1000, 25_000, 100_000])
+    // Limits come from outside.
+    #expect([Int64.max, .min, -1].map { CgroupLimits.shares(millis: $0) } == [262_144, 2, 2])
+    #expect([Int64.min, -1].map { CgroupLimits.quota(millis: $0) } == [1000, 1000])
+    #expect(CgroupLimits.quota(millis: .max) == CgroupLimits.quota(millis: .max - 1))
     #expect([2, 1024, 262_144].map { CgroupLimits.weight(shares: $0) } == [1, 39, 10_000])
   }
 

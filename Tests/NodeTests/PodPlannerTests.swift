@@ -330,6 +330,22 @@ struct PodPlannerEndTests {
     #expect(PodPlanner.plan(pod).wakeAt == after(2))
   }
 
+  @Test("a grace period that ends after all time ends nothing", arguments: [Int64.max, Int64.max - 1, 1 << 62])
+  func endlessGracePeriod(grace: Int64) {
+    var pod = snapshot([
+      container("side", .sidecar, [run("1", stop: .init(since: t0, gracePeriodSeconds: grace))]),
+      container("web", .main, [run("2", stop: .init(since: t0, gracePeriodSeconds: grace, isHookDone: false))]),
+    ])
+    pod.intent = .delete
+    pod.gracePeriodSeconds = grace
+    pod.deadline = t0.adding(.seconds(grace))
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    pod.containers[1].runs[0].stop?.isHookDone = true
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "2")])
+    pod.containers[1].runs[0].stop?.terminatedAt = t0
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+  }
+
   @Test("an init container that runs when the pod is deleted goes before the sidecars, too")
   func sidecarsOfAnInitialization() {
     var pod = snapshot([

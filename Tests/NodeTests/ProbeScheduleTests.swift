@@ -53,6 +53,13 @@ struct ProbeScheduleTests {
     #expect(seen.map(\.1) == [true, true])
   }
 
+  @Test("a clock that was set back makes no failure silent")
+  func clockSetBack() {
+    var schedule = ProbeSchedule(kind: .liveness, period: .seconds(10), asksNetwork: true)
+    let next = schedule.tried(isSuccess: false, age: .seconds(-3600), took: .zero)
+    #expect(next.counts && next.wait == .seconds(10))
+  }
+
   @Test("a success ends the quiet time")
   func success() {
     var schedule = ProbeSchedule(kind: .liveness, period: .seconds(10), asksNetwork: true)

@@ -29,6 +29,24 @@ import Wire
     #expect(recreate.maxSurge == 0 && recreate.maxUnavailable == 0 && !recreate.isRollingUpdate)
   }
 
+  /// Percentages and annotations are anybody's to write: no number of them may end the server.
+  @Test func numbersWithoutBoundsDoNotTrap() {
+    let limits = RolloutLimits(
+      makeDeployment(replicas: 1, surge: "9223372036854775807%", unavailable: "9223372036854775807%").spec)
+    #expect(limits.maxSurge == Int64(Int32.max) && limits.maxUnavailable == 1)
+    var model = DeploymentModel(makeDeployment(replicas: 3, surge: "9223372036854775807%", unavailable: 0))
+    expectSettles(&model)
+
+    for (text, revision) in [("9223372036854775807", 0), ("-1", 0), ("x", 0), ("7", 7)] as [(String, Int64)] {
+      var replicaSet = ReplicaSet(json: ["metadata": ["name": "a"], "spec": ["replicas": 2_147_483_647], "status": [:]])
+      replicaSet.metadata.annotations = [
+        DeploymentAnnotation.revision: text, DeploymentAnnotation.maxReplicas: "1",
+        DeploymentAnnotation.desiredReplicas: "1",
+      ]
+      #expect(PlannedReplicaSet(replicaSet).revision == revision)
+    }
+  }
+
   @Test func firstReplicaSet() throws {
     var deployment = makeDeployment()
     deployment.metadata.annotations = ["team": "a", "kubectl.kubernetes.io/last-applied-configuration": "{}"]

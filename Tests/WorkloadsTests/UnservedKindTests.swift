@@ -22,7 +22,7 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
     ]
   }
 
-  @Test func newObjectsAreToldOfOnce() async throws {
+  @Test func newObjectsAreToldOfOnce() async {
     let (server, time) = (MemoryServer(), ManualTime())
     let now = time.now()
     server.put(jobs, object("Job", "old", created: now.adding(.seconds(-60))))

@@ -26,7 +26,8 @@ struct ProbeSchedule: Sendable, Equatable {
   /// - Returns: whether the result counts, and how long to wait for the next try.
   mutating func tried(isSuccess: Bool, age: Duration, took: Duration) -> (counts: Bool, wait: Duration) {
     if isSuccess { hasSucceeded = true }
-    guard asksNetwork, !hasSucceeded, age < period else { return (true, max(.zero, period - took)) }
+    // A clock that was set back makes nobody young.
+    guard asksNetwork, !hasSucceeded, age >= .zero, age < period else { return (true, max(.zero, period - took)) }
     let rest = period - age - took
     guard kind != .liveness else { return (false, max(Self.firstWait, rest)) }
     defer { earlyWait = earlyWait * 2 }
