@@ -104,7 +104,8 @@ def test_answers_that_nobody_reads(server):
     with contextlib.ExitStack() as stack:
         for _ in range(16):
             connection = stack.enter_context(
-                context().wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=1)))
+                context().wrap_socket(socket.create_connection(("127.0.0.1", server.port), timeout=30)))
+            connection.settimeout(1)
             with contextlib.suppress(OSError):
                 for _ in range(200):
                     connection.sendall(request * 500)
