@@ -75,6 +75,8 @@ public struct DataIdentity: Sendable {
     }
     if let elsewhere = elsewhere(folders, cluster) { throw .livesElsewhere(folders.root, elsewhere) }
     let isNew = !marks.contains { $0.mark.isFilled } && unreadable.isEmpty
+    // Before anything is written: the folder may be that of a disk that is not mounted.
+    guard isNew || hasStore(folders) else { throw .lost(folders.state, because: ClusterMark.file(in: first.folder)) }
     var keys: [String: String] = [:]
     for (folder, mark) in marks {
       for (file, print) in mark.keys {
