@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
@@ -145,6 +146,8 @@ int clinux_is_of_type(const char *path, unsigned long magic) {
   struct statfs info;
   return statfs(path, &info) == 0 && (unsigned long)info.f_type == magic;
 }
+
+void clinux_trim_heap(void) { malloc_trim(0); }
 
 void clinux_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 

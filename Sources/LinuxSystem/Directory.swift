@@ -24,6 +24,45 @@ public enum Directory {
     }
   }
 
+  /// The one name of a file or folder: absolute, without symbolic links, `.` and `..`, as realpath(3) gives it. What is
+  /// not there yet may be named too, also by a symbolic link that points to nothing.
+  ///
+  /// - Parameter path: absolute, or relative to the current folder.
+  public static func resolve(_ path: String) throws(SystemError) -> String {
+    var rest = Array(path.split(separator: "/").reversed())
+    var resolved = ""
+    if !path.hasPrefix("/") {
+      guard let current = getcwd(nil, 0) else { throw SystemError("read the current folder's path", errno: errno) }
+      resolved = String(cString: current)
+      free(current)
+      if resolved == "/" { resolved = "" }
+    }
+    var linksMax = 40
+    while let part = rest.popLast() {
+      if part == "." { continue }
+      if part == ".." {
+        resolved = resolved.isEmpty ? "" : DurableFile.parent(of: resolved)
+        if resolved == "/" { resolved = "" }
+        continue
+      }
+      let next = "\(resolved)/\(part)"
+      var target = [CChar](repeating: 0, count: 4096)
+      let count = readlink(next, &target, target.count)
+      guard count >= 0 else {
+        // EINVAL: it is no link.
+        guard errno == EINVAL || errno == ENOENT else { throw SystemError("resolve \(next)", errno: errno) }
+        resolved = next
+        continue
+      }
+      linksMax -= 1
+      guard linksMax > 0, count < target.count else { throw SystemError("resolve \(path)", errno: ELOOP) }
+      let text = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      if text.hasPrefix("/") { resolved = "" }
+      rest += text.split(separator: "/").reversed()
+    }
+    return resolved.isEmpty ? "/" : resolved
+  }
+
   /// The names in the folder, sorted, without `.` and `..`.
   public static func list(_ path: String) throws(SystemError) -> [String] {
     let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

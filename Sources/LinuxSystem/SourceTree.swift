@@ -182,6 +182,11 @@ public struct SourceFile: ~Copyable {
     }
   }
 
+  /// The whole content. Fails with `EFBIG` when the file has more than `limit` bytes.
+  public func contents(limit: Int) throws(SystemError) -> [UInt8] {
+    try DurableFile.read("/proc/self/fd/\(descriptor)", limit: limit)
+  }
+
   /// What the file is now.
   public func currentStatus() throws(SystemError) -> FileStatus {
     var status = stat()

@@ -58,6 +58,8 @@ int clinux_confine_loopback(void);
 int clinux_is_of_type(const char *path, unsigned long magic);
 /// At most 15 bytes.
 void clinux_set_thread_name(const char *name);
+/// malloc_trim(3): gives what is free at the ends of the heap, and whole pages within, back to the kernel.
+void clinux_trim_heap(void);
 
 /// Receives one descriptor, close-on-exec, from a connected unix socket (SCM_RIGHTS).
 int clinux_receive_fd(int socket);

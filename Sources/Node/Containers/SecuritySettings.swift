@@ -5,6 +5,8 @@ struct SecuritySettings: Sendable, Equatable {
   var runAsUser: Int64?
   var runAsGroup: Int64?
   var supplementalGroups: [Int64]
+  /// `supplementalGroupsPolicy` is not `Strict`: the image's files may give the user more groups.
+  var mergesGroups: Bool
   var isPrivileged: Bool
   var addCapabilities: [String]
   var dropCapabilities: [String]
@@ -23,6 +25,7 @@ struct SecuritySettings: Sendable, Equatable {
     runAsGroup = context?.runAsGroup ?? podContext?.runAsGroup
     supplementalGroups = podContext?.supplementalGroups ?? []
     if let group = podContext?.fsGroup, !supplementalGroups.contains(group) { supplementalGroups.append(group) }
+    mergesGroups = podContext?.supplementalGroupsPolicy != "Strict"
     isPrivileged = context?.privileged == true
     addCapabilities = context?.capabilities?.add ?? []
     dropCapabilities = context?.capabilities?.drop ?? []

@@ -16,6 +16,7 @@ extension PodWorker {
     case .start(let container, let attempt): await start(container, attempt: attempt)
     case .stop(let id, let container, let grace, let message):
       stop(id, of: container, gracePeriodSeconds: grace, message: message)
+    case .terminate(let id): await terminate(id)
     case .kill(let id): await kill(id)
     case .remove(let id): await remove(id)
     case .removeSandbox: await removeSandbox()
@@ -83,6 +84,7 @@ extension PodWorker {
 
   private func createSandbox() async {
     do {
+      try await requireRuntimeHandler()
       let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
       sandbox = made
       sandboxRetry = nil
@@ -136,11 +138,16 @@ extension PodWorker {
     guard let container = container(name), intent == .run, case .ready(_, let prepared) = preparations[name] else {
       return
     }
+    precondition(
+      latestRuns(name).allSatisfy { $0.status == .exited }, "a container starts while an older run of it lives")
+    precondition(latestRuns(name).allSatisfy { $0.attempt < attempt }, "a container's restarts do not count up")
     // The next run, also the next try of this one, asks for its image anew.
     preparations[name] = nil
     let now = context.time.now()
     var backoff = backoffs[name]
     if attempt > 0 {
+      // What crashed was the old definition: the new one begins anew.
+      if latestRun(name)?.condemned?.isReplacement == true { backoff = nil }
       if backoff == nil { backoff = CrashLoopBackoff(now: now) } else { backoff?.restarted(now: now) }
     }
     do {
@@ -165,6 +172,7 @@ extension PodWorker {
     _ spec: ContainerSpec, _ container: Container, _ prepared: PreparedImage, attempt: Int
   ) async throws {
     let name = spec.name
+    assert(runs[name]?.contains { $0.status != .exited } != true, "two runs of container \(name) would live together")
     let handle: ContainerHandle
     do {
       handle = try await context.runtime.createContainer(spec)
@@ -176,6 +184,7 @@ extension PodWorker {
       id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: prepared.imageID,
       createdAt: context.time.now())
     run.health = HealthCheck(label: spec.labels[HealthCheck.label])
+    run.user = handle.user
     await imageUsed(by: handle.id, prepared)
     run.terminationMessageFile = handle.terminationMessageFile
     run.stopSignal = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
@@ -327,28 +336,43 @@ extension PodWorker {
 
   // MARK: - End
 
-  /// Begins the end of a container: its `preStop` hook, then its stop signal. The plan sees to the deadline.
+  /// Begins the end of a container with its `preStop` hook. The plan sees to the stop signal and to the deadline.
   private func stop(_ id: String, of name: String, gracePeriodSeconds: Int64, message: String) {
     guard var run = run(id: id)?.run, run.stop == nil, run.status == .running else { return }
-    run.stop = PodSnapshot.Stop(since: context.time.now(), gracePeriodSeconds: gracePeriodSeconds)
-    replace(run, of: name)
-    stopTasks(of: id)
-    event(.normal, "Killing", message, container: name)
     let hook = container(name)?.lifecycle?.preStop
-    let signal = run.stopSignal
+    run.stop = PodSnapshot.Stop(
+      since: context.time.now(), gracePeriodSeconds: gracePeriodSeconds, isHookDone: hook == nil)
+    replace(run, of: name)
+    event(.normal, "Killing", message, container: name)
+    guard let hook else { return }
     addTask(of: id) { [self] in
-      if let hook {
-        do {
-          try await runHook(hook, of: name, id: id, timeout: .seconds(gracePeriodSeconds))
-        } catch {
-          await event(.warning, "FailedPreStopHook", "PreStopHook failed: \(describe(error))", container: name)
-        }
-      }
       do {
-        try await context.runtime.signal(id, signal)
+        try await runHook(hook, of: name, id: id, timeout: .seconds(gracePeriodSeconds))
       } catch {
-        context.log.warning("stop signal not sent", metadata: ["container": "\(id)", "error": "\(error)"])
+        await event(.warning, "FailedPreStopHook", "PreStopHook failed: \(describe(error))", container: name)
       }
+      await preStopHookEnded(id)
+    }
+  }
+
+  private func preStopHookEnded(_ id: String) {
+    guard let (name, found) = run(id: id) else { return }
+    var run = found
+    run.stop?.isHookDone = true
+    replace(run, of: name)
+    wake()
+  }
+
+  private func terminate(_ id: String) async {
+    guard let (name, found) = run(id: id), found.status == .running else { return }
+    var run = found
+    precondition(run.stop != nil, "a container is terminated whose end has not begun")
+    run.stop?.terminatedAt = context.time.now()
+    replace(run, of: name)
+    do {
+      try await context.runtime.signal(id, run.stopSignal)
+    } catch {
+      context.log.warning("stop signal not sent", metadata: ["container": "\(id)", "error": "\(error)"])
     }
   }
 

@@ -220,8 +220,10 @@ public struct ContainerSpec: Sendable, Equatable {
   /// Instead of `imageUser`.
   public var runAsUser: Int64?
   public var runAsGroup: Int64?
-  /// In addition to the groups that the image gives the user; includes `fsGroup`.
+  /// Includes `fsGroup`.
   public var supplementalGroups: [Int64] = []
+  /// Whether the groups that the image gives the user come beside `supplementalGroups`.
+  public var mergesGroups = true
 
   public var privileged = false
   /// `NET_ADMIN` style, without `CAP_`; `ALL` is understood.
@@ -350,6 +352,8 @@ public struct ContainerHandle: Sendable, Equatable {
   public var attempt: Int
   /// The host's file behind `terminationMessagePath`.
   public var terminationMessageFile: String?
+  /// Whom its first process runs as.
+  var user: ResolvedUser?
 }
 
 public struct ContainerState: Sendable, Equatable {
@@ -382,6 +386,8 @@ public struct ContainerState: Sendable, Equatable {
   /// The host's file behind `terminationMessagePath`.
   public var terminationMessageFile: String?
   public var labels: [String: String]
+  /// Whom its first process runs as; `nil` of a container that an older version made.
+  var user: ResolvedUser?
 }
 
 /// A container ended.

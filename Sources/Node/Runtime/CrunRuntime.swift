@@ -39,6 +39,8 @@ public final class CrunRuntime: ContainerRuntime {
     var sandboxes: [String: SandboxRecord] = [:]
     /// The pidfd of each running container's monitor, on which its end is awaited.
     var monitors: [String: AsyncDescriptor] = [:]
+    /// Containers that were to be ended and removed, and could not be.
+    var unended: Set<String> = []
     var nextExec: UInt64 = 0
   }
 
@@ -47,7 +49,8 @@ public final class CrunRuntime: ContainerRuntime {
   let log = Logger(label: "apus.node.runtime")
   let cgroups: CgroupLayout
   let bootID: String
-  let lastCapability: Int
+  /// What this server has to give, and so the kernel knows.
+  let availableCapabilities: CapabilitySet
   let isCrun: Bool
   /// What containers get: a million, or less where the server itself may not have so many.
   let openFilesMax: Int64
@@ -99,7 +102,8 @@ public final class CrunRuntime: ContainerRuntime {
       throw RuntimeError(.system, error.description)
     }
     bootID = RuntimeFiles.readText("/proc/sys/kernel/random/boot_id") ?? ""
-    lastCapability = RuntimeFiles.readText("/proc/sys/kernel/cap_last_cap").flatMap { Int($0) } ?? 40
+    // A program that root starts gets the whole bounding set.
+    availableCapabilities = CapabilitySet.ofThisProcess("CapBnd") ?? CapabilitySet(mask: .max)
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
     openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))
