@@ -308,7 +308,8 @@ def test_a_link_that_changes_all_the_time_leads_nowhere_else(server):
         s["state"].get("waiting", {}).get("reason") == "CreateContainerConfigError"
         for s in status(server, "race")["initContainerStatuses"][1:]))
     text = open(seen).read() if os.path.exists(seen) else ""
-    assert set(text.split()) <= {".", "..", "f"}
+    # Some of the attack's own links may have come into the folder, but nothing of what they lead to.
+    assert not set(text.split()) & set(os.listdir("/etc"))
     server.kubectl("delete", "pod", "race")
 
 
