@@ -130,8 +130,12 @@ public final class ResolvedFile: Sendable {
     let last = try scope.createFolders(path, in: descriptor, mode: mode & 0o777) { folder throws(SystemError) in
       var status = stat()
       guard fstat(folder, &status) == 0 else { throw .last("stat a folder of \(path)") }
-      // Somebody may have put another folder in the place of the new one: that is not ours to change.
+      // Somebody may have put another folder in the place of the new one: that is not ours to change. One of ours is told
+      // from the new one by what is in it.
       guard status.st_uid == geteuid() else { return }
+      let copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+      guard copy >= 0 else { throw .last("open a folder of \(path)") }
+      guard try Directory.names(consuming: copy, path: path).isEmpty else { return }
       if let group, status.st_gid != group, fchown(folder, uid_t.max, group) != 0 {
         throw .last("chown a folder of \(path)")
       }

@@ -101,6 +101,20 @@ import Wire
     #expect(try HostPath.open("/dev/null", type: "CharDevice").status.kind == .characterDevice)
   }
 
+  @Test(
+    "a file of a volume is not written above it, whatever Swift takes for a character",
+    arguments: [
+      "../x", "a/../x", "/x", "a//x", "./x", "..x", "a/../\u{301}x", "a/../\u{200d}/../x", "",
+    ])
+  func projections(_ path: String) throws {
+    let volume = "\(folder.path)/volume"
+    #expect(throws: SystemError.self) {
+      try AtomicWriter.write(
+        [path: AtomicWriter.File(bytes: [1], mode: 0o644)], to: volume, group: nil, stamp: Timestamp(microseconds: 1))
+    }
+    #expect(try Directory.list(folder.path).isEmpty)
+  }
+
   @Test("who may read a token")
   func tokens() {
     func access(_ pod: JSON, _ containers: [JSON]) -> TokenAccess {

@@ -284,7 +284,8 @@ final class FileTree: Sendable {
 
   /// A whole small file; `nil` when there is none. Symbolic links are followed inside the tree.
   func document(_ path: String, limit: Int) throws(BuildError) -> [UInt8]? {
-    let fd = openPath(FilePath.relative(path), flags: UInt64(O_RDONLY | O_NONBLOCK))
+    // By its name only, until it is known to be a file: opening a device can have an effect.
+    let fd = openPath(FilePath.relative(path), flags: apus_o_path())
     guard fd >= 0 else {
       if errno == ENOENT || errno == ENOTDIR { return nil }
       throw BuildError(SystemError.last("open \(path) in \(label)"))

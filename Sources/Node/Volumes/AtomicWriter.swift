@@ -25,7 +25,7 @@ enum AtomicWriter {
   ///   - stamp: makes the new folder's name differ from the old one.
   static func write(_ files: [String: File], to folder: String, group: UInt32?, stamp: Timestamp) throws(SystemError) {
     for path in files.keys {
-      let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+      let parts = parts(of: path)
       if path.utf8.count > 4096 || parts.contains(where: { $0.isEmpty || $0 == ".." || $0 == "." })
         || path.hasPrefix("..")
       {
@@ -44,7 +44,7 @@ enum AtomicWriter {
     try Files.makeDirectory(fresh, mode: 0o755)
     if let group { try Files.chown(fresh, group: group, addingMode: 0o2550) }
     for (path, file) in files {
-      let parts = path.split(separator: "/")
+      let parts = parts(of: path)
       var parent = fresh
       for part in parts.dropLast() {
         parent += "/" + part
@@ -61,7 +61,7 @@ enum AtomicWriter {
     guard rename(temporary, dataLink) == 0 else { throw SystemError.last("rename \(temporary)") }
 
     // Names that readers see: the first part of each path leads through ..data.
-    let visible = Set(files.keys.map { String($0.split(separator: "/")[0]) })
+    let visible = Set(files.keys.map { String(parts(of: $0)[0]) })
     for entry in visible {
       let link = "\(folder)/\(entry)"
       if Files.readLink(link) == "..data/\(entry)" { continue }
@@ -73,6 +73,11 @@ enum AtomicWriter {
     for entry in Files.list(folder) where entry.hasPrefix("..2") && entry != name {
       try Directory.removeTree("\(folder)/\(entry)")
     }
+  }
+
+  /// By bytes, as the kernel does: to Swift a slash before a combining mark is another character. At least one.
+  private static func parts(of path: String) -> [Substring] {
+    path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map(Substring.init)
   }
 
   /// Whether the folder that `..data` names holds exactly these files.
@@ -96,6 +101,6 @@ enum AtomicWriter {
       return true
     }
     guard Files.isDirectory(data), walk(""), seen == files.count else { return false }
-    return files.keys.allSatisfy { Files.readLink("\(folder)/\($0.split(separator: "/")[0])") != nil }
+    return files.keys.allSatisfy { Files.readLink("\(folder)/\(parts(of: $0)[0])") != nil }
   }
 }
