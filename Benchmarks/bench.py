@@ -16,7 +16,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "Tests/Integration"))
+sys.path.insert(0, str(ROOT / "Tests"))
 os.environ.setdefault("APUS", str(ROOT / ".build-release/release/apus"))
 
 import build  # noqa: E402

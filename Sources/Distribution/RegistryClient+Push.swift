@@ -201,7 +201,12 @@ private final class PushTransfer: Sendable {
 
   private func upload(_ blob: Descriptor, _ started: HTTPURL?) async throws(DistributionError) {
     let (store, label) = (store, label)
-    let file = try await client.blocking.run(label) { () throws(OCIError) in try store.openBlob(blob.digest) }
+    let file = try await client.blocking.run(label) { () throws(OCIError) in
+      let file = try store.openBlob(blob.digest)
+      // Not for the registry to find out what the disk has damaged.
+      if let file { try store.verify(file) }
+      return file
+    }
     guard let file else {
       throw DistributionError(.store, "\(label): the store has no blob \(blob.digest); pull or import the image again")
     }

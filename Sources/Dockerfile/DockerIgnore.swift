@@ -39,22 +39,24 @@ public struct DockerIgnore: Sendable {
     while let line = reader.next() {
       if line.first == Byte.hash { continue }
       do throws(DockerfileError) {
-        try add(line.text)
+        try add(line.text, isFromRoot: true)
       } catch {
         throw error.at(SourceRange(lines: reader.line...reader.line), in: source)
       }
     }
   }
 
-  /// Patterns as lines of a file would have them, without comments; for `--exclude`.
+  /// Patterns of `--exclude`, which count from the folder that is copied. As in BuildKit, one with a leading slash matches
+  /// nothing there.
   public init(patterns: [String]) throws(DockerfileError) {
-    for pattern in patterns { try add(pattern) }
+    for pattern in patterns { try add(pattern, isFromRoot: false) }
   }
 
   /// Whether there is no pattern at all.
   public var isEmpty: Bool { rules.isEmpty }
 
-  private mutating func add(_ line: String) throws(DockerfileError) {
+  /// - Parameter isFromRoot: whether a leading slash means nothing.
+  private mutating func add(_ line: String, isFromRoot: Bool) throws(DockerfileError) {
     var text = line.trimmedText()
     guard !text.isEmpty else { return }
     let isNegated = text.hasPrefix("!")
@@ -63,7 +65,7 @@ public struct DockerIgnore: Sendable {
       guard !text.isEmpty else { throw DockerfileError(.syntax, "illegal exclusion pattern: \"!\"") }
     }
     text = cleanPath(text)
-    if text.utf8.count > 1, text.hasPrefix("/") { text.removeFirst() }
+    if isFromRoot, text.utf8.count > 1, text.hasPrefix("/") { text.removeFirst() }
     // The root itself is never left out.
     if text == "." || text == "/" { return }
     guard rules.count < DockerIgnore.rulesMax else {

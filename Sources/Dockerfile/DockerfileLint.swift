@@ -1,8 +1,8 @@
 /// Checks of a Dockerfile that parses: what is legal and yet likely wrong.
 ///
 /// The ids of Docker's build checks mean what they mean there. The others are in the spirit of hadolint and can also be
-/// named by hadolint's code. `# check=skip=A,B` leaves checks out for a file, `# hadolint ignore=DL3008` (or an id)
-/// directly above an instruction for that instruction.
+/// named by hadolint's code. `# check=skip=A,B` leaves checks out: at the top for a file, directly above an instruction for
+/// that instruction; so does `# hadolint ignore=DL3008` (or an id) there.
 public enum DockerfileLint {
   public enum Severity: String, Sendable, Comparable {
     case style, info, warning, error
@@ -210,15 +210,25 @@ struct Linter {
     report(check, message, instruction.range)
   }
 
-  /// `# hadolint ignore=DL3006,LatestTag` above the instruction.
+  /// `# check=skip=JSONArgsRecommended // why` or `# hadolint ignore=DL3006,LatestTag` above the instruction.
   private static func ignores(_ instruction: Dockerfile.Instruction, _ check: DockerfileLint.Check) -> Bool {
     for comment in instruction.comments {
+      if skipped(by: comment).contains(where: { $0 == "all" || $0 == check.rawValue }) { return true }
       let words = comment.split(separator: " ")
       guard words.first == "hadolint", let list = words.first(where: { $0.hasPrefix("ignore=") }) else { continue }
       let ids = list.dropFirst("ignore=".count).split(separator: ",").map(String.init)
       if ids.contains(check.rawValue) || check.hadolint.map(ids.contains) == true { return true }
     }
     return false
+  }
+
+  /// The ids of a comment in the form of the directive, which holds up to the first space.
+  private static func skipped(by comment: String) -> [Substring] {
+    guard let (key, value) = Parser.directive(Array("#\(comment)".utf8)[...]), key == "check" else { return [] }
+    let options = value.prefix { $0 != " " }.split(separator: ";")
+    return options.flatMap { option -> [Substring] in
+      option.hasPrefix("skip=") ? option.dropFirst("skip=".count).split(separator: ",") : []
+    }
   }
 
   func result() -> [DockerfileLint.Finding] {

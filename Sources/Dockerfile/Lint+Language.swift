@@ -21,7 +21,13 @@ extension Linter {
     }
     checkCasing()
     checkStageNames()
-    for stage in dockerfile.stages { checkOnce(stage) }
+    // Stages in which somebody has chosen a shell, themselves or by their base.
+    var shells: Set<String> = []
+    for stage in dockerfile.stages {
+      let hasShell = checkOnce(stage, hasShell: shells.contains(stage.from.image.lowercased()))
+      guard let name = stage.name else { continue }
+      if hasShell { shells.insert(name) } else { shells.remove(name) }
+    }
     for (_, instruction) in instructions {
       var body = instruction.body
       if case .onbuild(let onBuild) = body { body = onBuild.trigger.body }
@@ -103,9 +109,12 @@ extension Linter {
   }
 
   /// `CMD`, `ENTRYPOINT` and `HEALTHCHECK` count once, and the first two should not be left to a shell.
-  private mutating func checkOnce(_ stage: Dockerfile.Stage) {
+  ///
+  /// - Parameter inherited: whether the stage's base has a `SHELL`.
+  /// - Returns: whether the stage has one.
+  private mutating func checkOnce(_ stage: Dockerfile.Stage, hasShell inherited: Bool) -> Bool {
     var last: [String: Dockerfile.Instruction] = [:]
-    var hasShell = false
+    var hasShell = inherited
     for instruction in stage.instructions {
       let name = instruction.body.name
       switch instruction.body {
@@ -129,6 +138,7 @@ extension Linter {
       default: break
       }
     }
+    return hasShell
   }
 
   private mutating func checkDescription(of names: [String], _ kind: String, _ instruction: Dockerfile.Instruction) {

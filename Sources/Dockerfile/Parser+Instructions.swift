@@ -284,9 +284,6 @@ extension Parser {
     try flags.checkMode(chmod)
     let (sources, destination) = try sources(arguments)
     if let from, from.isEmpty { throw flags.fail("from", "missing a value on flag: from") }
-    if from != nil, sources.contains(where: { if case .heredoc = $0 { true } else { false } }) {
-      throw fail(arguments, "COPY --from cannot be used with a heredoc source")
-    }
     return Dockerfile.Copy(
       sources: sources, destination: destination, from: from, chown: chown, chmod: chmod, link: link,
       parents: parents, exclude: exclude)

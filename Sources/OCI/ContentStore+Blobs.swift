@@ -28,43 +28,35 @@ extension ContentStore {
   }
 
   /// Opens a blob; `nil` when it is not here.
+  ///
+  /// - Throws: `corrupt` when its file has not the length that it was stored with; it is out of use then.
   public func openBlob(_ digest: Digest) throws(OCIError) -> BlobFile? {
     guard let size = try blobSize(digest) else { return nil }
     return try openFile(digest, size: size)
   }
 
-  func openFile(_ digest: Digest, size: Int64) throws(OCIError) -> BlobFile? {
-    let path = blobPath(digest)
-    let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard fd >= 0 else {
-      // It may have been collected since it was looked up.
-      if errno == ENOENT { return nil }
-      throw OCIError(SystemError.last("open \(path)"))
-    }
-    return BlobFile(descriptor: fd, size: size, digest: digest)
-  }
-
   /// A small blob, verified again: manifests and configurations decide what is run.
+  ///
   /// - Parameter limit: bytes that it may have; `limits.documentMax` without.
+  /// - Throws: `notFound`, `limitExceeded`; `corrupt` when it is not what its digest says, and out of use from then on.
   public func document(_ digest: Digest, limit: Int? = nil) throws(OCIError) -> [UInt8] {
-    let path = blobPath(digest)
-    guard try blobSize(digest) != nil else {
+    let (path, limit) = (blobPath(digest), limit ?? limits.documentMax)
+    guard let size = try blobSize(digest) else {
       throw OCIError(.notFound, "the blob \(digest) is not in the store", digests: [digest])
     }
-    let bytes: [UInt8]
-    do {
-      bytes = try DurableFile.read(path, limit: limit ?? limits.documentMax)
-    } catch {
-      switch error.errno {
-      case ENOENT: throw OCIError(.notFound, "the blob \(digest) is not in the store", digests: [digest])
-      case EFBIG:
-        throw OCIError(.limitExceeded, "the document \(digest) has more than \(limit ?? limits.documentMax) bytes")
-      default: throw OCIError(error)
-      }
+    guard size <= limit else {
+      throw OCIError(.limitExceeded, "the document \(digest) has more than \(limit) bytes")
     }
-    guard Digest(of: bytes, digest.algorithm) == digest else {
+    guard let file = try openFile(digest, size: size) else {
       throw OCIError(
-        .digestMismatch, "\(path) is damaged; remove the image and import or push it again", digests: [digest])
+        .corrupt, "the file of the blob \(digest) is gone; push, pull or import it again", digests: [digest])
+    }
+    let bytes = try system { () throws(SystemError) in
+      try DurableFile.read("/proc/self/fd/\(file.descriptor)", limit: limit)
+    }
+    let found = Digest(of: bytes, digest.algorithm)
+    guard found == digest else {
+      throw damaged(digest, .inode(file.stamp.inode), "\(path) has the digest \(found)")
     }
     return bytes
   }
@@ -113,11 +105,7 @@ extension ContentStore {
   func store<T: Sendable>(
     _ staged: StagedFile, _ change: @escaping @Sendable (Transaction, _ blob: Int64) throws(OCIError) -> T
   ) throws(OCIError) -> T {
-    var status = stat()
-    // One of another size was damaged by the disk.
-    let isHere =
-      try blobSize(staged.digest) == staged.size && stat(blobPath(staged.digest), &status) == 0
-      && Int64(status.st_size) == staged.size
+    let isHere = try isSound(staged.digest, size: staged.size)
     faults.pause()
     if isHere {
       // The file need not be synced. When the blob goes at this very moment, it is stored after all.
@@ -130,10 +118,12 @@ extension ContentStore {
     }
     try sync(staged.descriptor, staged.path)
     faults.pause()
-    return try writer.perform { (transaction: Transaction) throws(OCIError) in
+    let result = try writer.perform { (transaction: Transaction) throws(OCIError) in
       let id = try transaction.place(staged.path, staged.digest, size: staged.size)
       return try change(transaction, id)
     }
+    noteStored(staged)
+    return result
   }
 }
 
@@ -149,14 +139,29 @@ struct StagedFile: Sendable {
 public final class BlobFile: Sendable {
   /// For `sendfile` and `pread`; owned by the object.
   public let descriptor: Int32
+  /// As the file had it when it was opened, and as the catalog says.
   public let size: Int64
   public let digest: Digest
+  let stamp: FileStamp
+  private let hasBeenVerified: Atomic<Bool>
 
-  init(descriptor: Int32, size: Int64, digest: Digest) {
+  init(descriptor: Int32, size: Int64, digest: Digest, stamp: FileStamp, isVerified: Bool) {
     self.descriptor = descriptor
     self.size = size
     self.digest = digest
+    self.stamp = stamp
+    hasBeenVerified = Atomic(isVerified)
   }
+
+  /// Whether its bytes have been compared with its digest by this process, and it had not changed since when it was
+  /// opened.
+  public var isVerified: Bool { hasBeenVerified.load(ordering: .relaxed) }
+
+  func noteVerified() { hasBeenVerified.store(true, ordering: .relaxed) }
+
+  /// Whether the bytes are still those that were there when it was opened, as far as length and time of change tell: to
+  /// be asked before each large piece that is sent.
+  public var isUnchanged: Bool { FileStamp(descriptor)?.hasSameContent(as: stamp) ?? false }
 
   deinit { _ = Glibc.close(descriptor) }
 
@@ -167,6 +172,20 @@ public final class BlobFile: Sendable {
       if count >= 0 { return count }
       if errno != EINTR { throw OCIError(SystemError.last("read the blob \(digest)")) }
     }
+  }
+}
+
+/// Reads a blob from its beginning.
+final class BlobSource: ByteSource {
+  private let blob: BlobFile
+  private var position: Int64 = 0
+
+  init(_ blob: BlobFile) { self.blob = blob }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
+    let count = try blob.read(into: buffer, at: position)
+    position += Int64(count)
+    return count
   }
 }
 

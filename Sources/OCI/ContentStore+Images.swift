@@ -7,7 +7,13 @@ import Wire
 extension ContentStore {
   /// Stores images that have been read from an archive, with their names, all or none.
   func store(_ images: [ImportedImage]) throws(OCIError) {
-    for image in images { for blob in image.blobs { try sync(blob.path) } }
+    for image in images {
+      for blob in image.blobs {
+        try sync(blob.path)
+        // One that is here and damaged makes room for what has just been verified.
+        _ = try isSound(blob.digest, size: blob.size)
+      }
+    }
     var parsed: [(manifest: ParsedManifest, image: ImportedImage, places: [(Repository, tag: String)])] = []
     for image in images {
       let label = "manifest \(image.manifest.digest)"

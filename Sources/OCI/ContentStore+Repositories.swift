@@ -60,9 +60,10 @@ extension ContentStore {
   }
 
   /// The size of a blob of the repository; `nil` when the repository has none of that digest. A blob that is there is
-  /// kept for the collection's grace, so that a manifest can refer to it.
+  /// kept for the collection's grace, so that a manifest can refer to it. One whose file has another length is not there:
+  /// whoever asks brings it again.
   public func blobSize(_ digest: Digest, in repository: Repository) throws(OCIError) -> Int64? {
-    guard let row = try linkedBlob(digest, in: repository) else { return nil }
+    guard let row = try linkedBlob(digest, in: repository), try hasLength(digest, row.size) else { return nil }
     faults.pause()
     if time.now().microseconds - row.touched < ContentStore.touchInterval { return row.size }
     do throws(OCIError) {
@@ -83,6 +84,8 @@ extension ContentStore {
   }
 
   /// Opens a blob of the repository; `nil` when the repository has none of that digest.
+  ///
+  /// - Throws: `corrupt` when its file has not the length that it was stored with; it is out of use then.
   public func openBlob(_ digest: Digest, in repository: Repository) throws(OCIError) -> BlobFile? {
     guard let row = try linkedBlob(digest, in: repository) else { return nil }
     return try openFile(digest, size: row.size)

@@ -44,12 +44,12 @@ extension ContentStore {
       if due.isEmpty { break }
       var verified: [Int64] = []
       for (id, digest) in due where !isCancelled() {
-        let (size, inode, reason) = verify(digest)
+        let (size, witness, reason) = check(digest)
         faults.pause()
         state.blobs += 1
         state.bytes += size
         if let reason {
-          if let blob = try quarantine(id, digest, inode: inode, reason) {
+          if let blob = try quarantine(digest, witness, reason) {
             damaged.append(blob)
             state.damaged += 1
           }
@@ -71,51 +71,24 @@ extension ContentStore {
   }
 
   /// How many bytes were read, and what is wrong with them, if anything.
-  private func verify(_ digest: Digest) -> (size: Int64, inode: UInt64, reason: String?) {
+  private func check(_ digest: Digest) -> (size: Int64, witness: Witness, reason: String?) {
     let path = blobPath(digest)
-    let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard fd >= 0 else { return (0, 0, SystemError.last("open").description) }
+    let fd = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+    guard fd >= 0 else {
+      return (0, errno == ENOENT ? .gone : .unreadable, SystemError.last("open").description)
+    }
     defer { _ = Glibc.close(fd) }
     var status = stat()
-    _ = fstat(fd, &status)
+    guard fstat(fd, &status) == 0 else { return (0, .unreadable, SystemError.last("stat").description) }
+    let witness = Witness.inode(UInt64(status.st_ino))
+    // Never read what has no end.
+    guard status.st_mode & S_IFMT == S_IFREG else { return (0, witness, "it is no file") }
     defer { _ = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) }
     do throws(OCIError) {
       let found = try hash(fd, path, digest.algorithm)
-      return (
-        Int64(status.st_size), UInt64(status.st_ino), found == digest ? nil : "its bytes have the digest \(found)"
-      )
+      return (Int64(status.st_size), witness, found == digest ? nil : "its bytes have the digest \(found)")
     } catch {
-      return (Int64(status.st_size), UInt64(status.st_ino), error.message)
+      return (Int64(status.st_size), witness, error.message)
     }
-  }
-
-  /// Takes a damaged blob's name away, unless it has been deleted or stored again meanwhile.
-  private func quarantine(
-    _ id: Int64, _ digest: Digest, inode: UInt64, _ reason: String
-  ) throws(OCIError) -> DamagedBlob? {
-    let blob: DamagedBlob? = try writer.perform { (transaction: Transaction) throws(OCIError) in
-      let catalog = transaction.catalog
-      guard
-        try catalog.exists(
-          "SELECT 1 FROM blob WHERE id = ?1 AND digest = ?2 AND state = 1", .init(id), .init(digest))
-      else { return nil }
-      // What was stored anew has been verified, and is not the file that was read.
-      let path = transaction.blobPath(digest)
-      var status = stat()
-      guard stat(path, &status) != 0 || UInt64(status.st_ino) == inode || inode == 0 else { return nil }
-      let repositories = try catalog.all(
-        """
-        SELECT DISTINCT host, path FROM repository WHERE id IN (
-          SELECT repository FROM link WHERE blob = ?1 UNION SELECT repository FROM manifest WHERE blob = ?1)
-          ORDER BY host, path
-        """, .init(id)
-      ) { row in Repository(host: row.text(0), path: row.text(1)) }
-      try catalog.run("UPDATE blob SET state = 3 WHERE id = ?1", .init(id))
-      try transaction.moveAway(
-        path, to: "\(transaction.root)/quarantine/\(digest.algorithm.rawValue)-\(digest.hex)")
-      return DamagedBlob(digest: digest, reason: reason, repositories: repositories)
-    }
-    if blob != nil { manifests.remove(digest) }
-    return blob
   }
 }

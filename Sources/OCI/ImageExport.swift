@@ -160,15 +160,13 @@ private struct ArchiveExporter {
 
   private func writeBlob(_ digest: Digest, size: Int64, as name: String) throws(OCIError) {
     let blob = try openBlob(digest)
-    guard blob.size == size else { throw damaged(digest, "has \(blob.size) bytes instead of \(size)") }
+    guard blob.size == size else {
+      throw OCIError(
+        .invalidArchive, "the blob \(digest) has \(blob.size) bytes, but its manifest says \(size)", digests: [digest])
+    }
     let source = HashingSource(BlobSource(blob), algorithm: digest.algorithm)
     try output.file(name, size: size, source)
-    guard source.digest == digest else { throw damaged(digest, "has other content than its digest says") }
-  }
-
-  private func damaged(_ digest: Digest, _ why: String) -> OCIError {
-    OCIError(
-      .corrupt, "the blob \(digest) \(why): the disk has damaged it; pull or import the image again", digests: [digest])
+    try content.conclude(blob, found: source.digest)
   }
 
   // MARK: docker-archive
@@ -235,6 +233,7 @@ private struct ArchiveExporter {
   /// A layer without its compression. It is read twice, because its size comes before its content.
   private func writeLayer(_ digest: Digest, diffID: Digest, as name: String) throws(OCIError) {
     let blob = try openBlob(digest)
+    try content.verify(blob)
     func source() throws(OCIError) -> HashingSource {
       let source = try Compression.open(
         BlobSource(blob), size: blob.size, limits: content.limits, label: "layer \(digest)")
@@ -243,7 +242,10 @@ private struct ArchiveExporter {
     let first = try source()
     try first.drain()
     guard first.digest == diffID else {
-      throw damaged(digest, "has, decompressed, the digest \(first.digest) and not the diffID \(diffID)")
+      throw OCIError(
+        .digestMismatch,
+        "the layer \(digest) has, decompressed, the digest \(first.digest) and not the diffID \(diffID); "
+          + "pull or import the image again", digests: [digest])
     }
     try output.file(name, size: first.count, try source())
   }
@@ -255,20 +257,6 @@ extension Reference {
     self = reference
     self.tag = tag
     digest = nil
-  }
-}
-
-/// Reads a blob from its beginning.
-private final class BlobSource: ByteSource {
-  private let blob: BlobFile
-  private var position: Int64 = 0
-
-  init(_ blob: BlobFile) { self.blob = blob }
-
-  func read(into buffer: UnsafeMutableRawBufferPointer) throws(OCIError) -> Int {
-    let count = try blob.read(into: buffer, at: position)
-    position += Int64(count)
-    return count
   }
 }
 

@@ -31,14 +31,34 @@ extension ImageStore {
     let workspace = try content.locked { () throws(OCIError) in try Workspace(root: root) }
     let folder = "\(workspace.path)/layer"
     try system { () throws(SystemError) in try Directory.create("\(folder)/fs", mode: 0o755) }
-    guard try content.blobSize(layer.digest) != nil else {
+    guard let blob = try content.openBlob(layer.digest) else {
       throw OCIError(.notFound, "\(label) is not in the store; import or pull the image again", digests: [layer.digest])
     }
-    let blob = try FileSource(blobPath(layer.digest))
+    do throws(OCIError) {
+      try extract(blob, layer, into: "\(folder)/fs", label: label)
+    } catch {
+      // The disk or the image: a blob that is not what its digest says is out of use from now on, and can be had again.
+      if [.digestMismatch, .invalidArchive, .unsafePath, .limitExceeded].contains(error.code),
+        let damage = try content.examine(layer.digest)
+      {
+        throw damage
+      }
+      throw error
+    }
+    guard rename(folder, target) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
+      throw OCIError(SystemError.last("rename \(folder) to \(target)"))
+    }
+    try system { () throws(SystemError) in try Directory.sync("\(root)/unpacked") }
+  }
+
+  private func extract(
+    _ blob: BlobFile, _ layer: Image.Layer, into folder: String, label: String
+  ) throws(OCIError) {
     let limits = content.limits
     let source = HashingSource(
-      try Compression.open(blob, limits: limits, label: label), algorithm: layer.diffID.algorithm)
-    var extractor = try LayerExtractor(root: "\(folder)/fs", label: label)
+      try Compression.open(BlobSource(blob), size: blob.size, limits: limits, label: label),
+      algorithm: layer.diffID.algorithm)
+    var extractor = try LayerExtractor(root: folder, label: label)
     try extractor.extract(source, limits: limits)
     // What follows the end of the archive belongs to the digest, too.
     try source.drain()
@@ -49,9 +69,5 @@ extension ImageStore {
           + "the image is damaged, remove it and import it again")
     }
     try extractor.sync()
-    guard rename(folder, target) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
-      throw OCIError(SystemError.last("rename \(folder) to \(target)"))
-    }
-    try system { () throws(SystemError) in try Directory.sync("\(root)/unpacked") }
   }
 }

@@ -8,18 +8,37 @@ import LinuxSystem
 /// and links the archive has. Owners, modes with set-user-id, times and `user.*`, `security.capability` and POSIX ACL
 /// attributes are kept. Needs root.
 struct LayerExtractor {
+  /// How names are understood that would lead out of the folder.
+  enum Names {
+    /// As of an image's layer: absolute ones, those with `..`, and those behind a link out of it are refused.
+    case strict
+    /// As of an archive that `ADD` unpacks: the folder is the root of all of them, also of the links that they pass. Only
+    /// what climbs above it is refused.
+    case contained
+  }
+
   private let tree: DirectoryTree
   private let label: String
+  private let names: Names
+  /// The folder as links are followed in it.
+  private let view: LowerTree?
+  /// The last folder in which links were followed, and where it is.
+  private var lastFolder: (written: String, real: String)?
+  /// Folders that are members; others are only on the way to one.
+  private(set) var folders: Set<String> = []
   /// A folder's time is set at the end, because what is put into it changes it.
   private var folderTimes: [(path: String, seconds: Int64, nanoseconds: Int)] = []
 
-  init(root: String, label: String) throws(OCIError) {
+  init(root: String, label: String, names: Names = .strict) throws(OCIError) {
     tree = try system { () throws(SystemError) in try DirectoryTree(root) }
     self.label = label
+    self.names = names
+    view = names == .contained ? try LowerTree([root]) : nil
   }
 
   mutating func extract(_ source: any ByteSource, limits: ImageLimits) throws(OCIError) {
-    var reader = TarReader(source, label: label, entriesMax: limits.entriesMax)
+    var reader = TarReader(
+      source, label: label, entriesMax: limits.entriesMax, allowsUnnamed: names == .contained)
     while let entry = try reader.next() {
       try extract(entry, &reader)
     }
@@ -33,7 +52,9 @@ struct LayerExtractor {
   }
 
   private mutating func extract(_ entry: TarEntry, _ reader: inout TarReader) throws(OCIError) {
-    let path = try LayerExtractor.clean(entry.path, label: label)
+    let path = try place(entry.path)
+    // The folder itself stays as it is.
+    if names == .contained, path.isEmpty { return }
     let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
     if name.utf8.starts(with: ".wh.".utf8) { return try whiteout(path, name) }
     if path.isEmpty {
@@ -48,6 +69,7 @@ struct LayerExtractor {
     case .directory:
       try perform(path) { () throws(SystemError) in try tree.createDirectory(path) }
       folderTimes.append((path, entry.modified, entry.modifiedNanoseconds))
+      if names == .contained { folders.insert(path) }
     case .file: try writeFile(path, entry, &reader)
     case .symbolicLink:
       guard !entry.target.isEmpty else {
@@ -56,7 +78,7 @@ struct LayerExtractor {
       // Where it points to does not matter: the container's root is its root, and we never follow it.
       try perform(path) { () throws(SystemError) in try tree.createSymbolicLink(path, target: entry.target) }
     case .hardLink:
-      let target = try LayerExtractor.clean(entry.target, label: label)
+      let target = try place(entry.target)
       do {
         try tree.createHardLink(path, target: target)
       } catch {
@@ -87,20 +109,40 @@ struct LayerExtractor {
     }
   }
 
+  /// Where a member goes, relative to the folder and without `.` and `..`.
+  private mutating func place(_ written: String) throws(OCIError) -> String {
+    guard let view else { return try LayerExtractor.clean(written, label: label) }
+    let path = try LayerExtractor.contain(written, label: label)
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return path }
+    let (folder, name) = (String(path[..<slash]), path[path.index(after: slash)...])
+    if let lastFolder, lastFolder.written == folder { return join(lastFolder.real, name) }
+    let real = try view.resolve(folder)
+    lastFolder = (folder, real)
+    return join(real, name)
+  }
+
+  private func join(_ folder: String, _ name: Substring) -> String {
+    folder.isEmpty ? String(name) : "\(folder)/\(name)"
+  }
+
   /// Attributes of the overlay itself (`trusted.overlay.*`) and of the host's security modules must not come from outside.
   static func isKept(_ name: String) -> Bool {
     name.hasPrefix("user.") || name == "security.capability" || name.hasPrefix("system.posix_acl_")
   }
 
   /// Removes what an earlier member of the same layer put there.
-  private func makeRoom(_ path: String, for entry: TarEntry) throws(OCIError) {
+  private mutating func makeRoom(_ path: String, for entry: TarEntry) throws(OCIError) {
+    // A link may come or go: folders have to be looked for again.
+    if entry.kind != .file, entry.kind != .directory { lastFolder = nil }
     switch (try type(of: path), entry.kind) {
     case (nil, _), (.directory, .directory): break
     case (.whiteout, .directory):
       try perform(path) { () throws(SystemError) in try tree.remove(path) }
       try perform(path) { () throws(SystemError) in try tree.createDirectory(path) }
       try setOpaque(path)
-    default: try perform(path) { () throws(SystemError) in try tree.remove(path) }
+    default:
+      lastFolder = nil
+      try perform(path) { () throws(SystemError) in try tree.remove(path) }
     }
   }
 
@@ -173,6 +215,23 @@ struct LayerExtractor {
       }
       throw failure(error, path)
     }
+  }
+
+  /// A path below a root: without `.`, `..` and a leading slash. One that climbs above the root is refused.
+  static func contain(_ path: String, label: String) throws(OCIError) -> String {
+    let isAbsolute = path.utf8.first == UInt8(ascii: "/")
+    var parts: [Substring] = []
+    // By bytes, as the kernel does.
+    for part in path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) where part != "." {
+      guard part == ".." else {
+        parts.append(part)
+        continue
+      }
+      guard parts.popLast() != nil || isAbsolute else {
+        throw OCIError(.unsafePath, "\(label): \"\(path)\" climbs out of the archive with \"..\"; it is refused")
+      }
+    }
+    return try clean(parts.joined(separator: "/"), label: label)
   }
 
   /// A relative path without `.` parts; absolute paths and `..` are refused.

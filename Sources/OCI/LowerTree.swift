@@ -29,6 +29,32 @@ public final class LowerTree: Sendable {
     try system { () throws(SystemError) in try find(path)?.location }
   }
 
+  /// A whole small file, with symbolic links followed; `nil` when there is none, or a link that leads to nothing.
+  ///
+  /// - Throws: `invalidArchive` when something else than a file is there, `limitExceeded` when it has more bytes.
+  public func document(_ path: String, limit: Int) throws(OCIError) -> [UInt8]? {
+    let resolved = try resolve(path)
+    guard let location = try location(resolved) else { return nil }
+    guard location.status.kind == .file else {
+      throw OCIError(.invalidArchive, "/\(path) of the image is no regular file")
+    }
+    guard location.status.size <= Int64(limit) else {
+      throw OCIError(
+        .limitExceeded, "/\(path) of the image has \(location.status.size) bytes; it may have \(limit)")
+    }
+    return try system { () throws(SystemError) in try location.tree.open(resolved).contents(limit: limit) }
+  }
+
+  /// The users of the image that the layers make.
+  ///
+  /// - Throws: when `/etc/passwd` or `/etc/group` is there, but cannot be read or is too large: as if it were empty, a user
+  ///   of the image would get root's group.
+  public func userDatabase() throws(OCIError) -> UserDatabase {
+    UserDatabase(
+      passwd: try document(UserDatabase.passwdPath, limit: UserDatabase.sizeMax) ?? [],
+      group: try document(UserDatabase.groupPath, limit: UserDatabase.sizeMax) ?? [])
+  }
+
   /// The names in a folder, sorted by their bytes; empty when there is no folder.
   public func names(_ path: String) throws(OCIError) -> [String] {
     try system { () throws(SystemError) in

@@ -55,6 +55,7 @@ public struct TarReader {
   /// For errors: which archive this is.
   private let label: String
   private let entriesMax: Int
+  private let allowsUnnamed: Bool
   private var entries = 0
   /// What is left of the current member's content, and of the zeros that fill its last block.
   private var remaining: Int64 = 0
@@ -63,11 +64,16 @@ public struct TarReader {
   private var globals: [String: [UInt8]] = [:]
   private var lastPath = ""
 
-  /// - Parameter label: the archive, for errors.
-  public init(_ source: any ByteSource, label: String, entriesMax: Int = ImageLimits().entriesMax) {
+  /// - Parameters:
+  ///   - label: the archive, for errors.
+  ///   - allowsUnnamed: whether a member may have no name, which stands for the folder itself.
+  public init(
+    _ source: any ByteSource, label: String, entriesMax: Int = ImageLimits().entriesMax, allowsUnnamed: Bool = false
+  ) {
     self.source = source as? BufferedSource ?? BufferedSource(source)
     self.label = label
     self.entriesMax = entriesMax
+    self.allowsUnnamed = allowsUnnamed
   }
 
   private func invalid(_ why: String) -> OCIError {
@@ -212,7 +218,7 @@ public struct TarReader {
     let path = try text("path") ?? longName ?? name
     let shortTarget = try cString(Array(header[157..<257]))
     let target = try text("linkpath") ?? longTarget ?? shortTarget
-    guard !path.isEmpty else { throw invalid("a member has no name") }
+    guard !path.isEmpty || allowsUnnamed else { throw invalid("a member has no name") }
     guard path.utf8.count < 4096, target.utf8.count < 4096 else {
       throw OCIError(.limitExceeded, "\(label): the name \"\(path.prefix(80))…\" or its target has 4096 bytes or more")
     }

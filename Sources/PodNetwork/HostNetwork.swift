@@ -70,7 +70,7 @@ struct HostNetwork: Sendable {
 
       """
     try await Program.run("ip", ["-batch", "-"], stdin: Array(commands.utf8))
-    try Directory.create(configuration.cniDirectory)
+    for folder in [configuration.cniDirectory, configuration.stateDirectory] { try Directory.createPrivate(folder) }
     try Directory.create(ipamDirectory)
     let text = Array((conflist(portMapping: HostNetwork.hasIPTables).prettyPrinted() + "\n").utf8)
     if (try? DurableFile.read(conflistPath, limit: 1 << 20)) != text { try DurableFile.write(text, to: conflistPath) }

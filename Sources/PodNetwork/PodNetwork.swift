@@ -1,4 +1,5 @@
 public import ControllerKit
+public import KubeClient
 import KubeTypes
 public import Wire
 
@@ -48,13 +49,15 @@ public final class PodNetwork: ControllerKit.Service {
   private let configuration: PodNetworkConfiguration
   private let proxy: ServiceProxy
 
-  /// Asks `informers` for Services and EndpointSlices, and adds its handlers: they must not run yet.
+  /// Asks `informers` for Services and EndpointSlices, and adds its handlers: they must not run yet. Through `client` it
+  /// says in the status of Services and of the node what does not work.
   public init(
-    configuration: PodNetworkConfiguration, informers: InformerSet, time: any TimeSource
+    configuration: PodNetworkConfiguration, client: any KubeClient, informers: InformerSet, time: any TimeSource
   ) {
     do throws(PodNetworkError) { host = .success(try HostNetwork(configuration)) } catch { host = .failure(error) }
     self.configuration = configuration
-    proxy = ServiceProxy(nodeName: configuration.nodeName, informers: informers, time: time)
+    proxy = ServiceProxy(
+      nodeName: configuration.nodeName, client: client, informers: informers, time: time)
   }
 
   /// The file that the node hands to the CNI plugins, once `prepare` is done.

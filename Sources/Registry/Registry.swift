@@ -1,4 +1,3 @@
-import Crypto
 import Distribution
 import Glibc
 import LinuxSystem
@@ -28,6 +27,9 @@ public final class Registry: Sendable {
   let events: EventQueue
   let replicator: Replicator
   let pullThrough: PullThrough
+  let repair: Repair
+  /// Blobs that are being compared with their digests for requests that want a part of one.
+  let verifications = Mutex<[Digest: Task<Void, any Error>]>([:])
 
   private let group: any EventLoopGroup
   private let ownGroup: MultiThreadedEventLoopGroup?
@@ -75,6 +77,7 @@ public final class Registry: Sendable {
       content: content, client: client, time: time, pool: pool, logger: logger, metrics: self.metrics)
     pullThrough = PullThrough(
       content: content, client: client, time: time, pool: pool, logger: logger, metrics: self.metrics)
+    repair = Repair(content: content, client: client, pool: pool, logger: logger, metrics: self.metrics)
     events.configure(configuration.notifications)
     replicator.configure(configuration.replicas)
   }
@@ -167,6 +170,7 @@ public final class Registry: Sendable {
         group.addTask { try await self.events.run() }
         group.addTask { try await self.replicator.run() }
         group.addTask { try await self.pullThrough.evict { self.configuration.limits.upstreamBytesMax } }
+        group.addTask { try await self.repair.run { self.configuration } }
         group.addTask { try await self.keepUp() }
         try await group.waitForAll()
       }
@@ -201,6 +205,7 @@ public final class Registry: Sendable {
     }
     await server?.shutdown()
     pullThrough.cancelAll()
+    for task in verifications.withLock({ Array($0.values) }) { task.cancel() }
     try? await pool.shutdownGracefully()
     try? await hashing.shutdownGracefully()
     try? await ownGroup?.shutdownGracefully()

@@ -26,8 +26,12 @@ extension RegistryError {
     case .busy: self.init(.blobUploadInvalid, "another request is working on it; try again", status: 409)
     case .diskFull: self.init(.unavailable, "no space left on the registry's disk; nothing was stored", status: 507)
     case .leaseExpired, .closed, .changed: self.init(.unavailable, "try again")
-    case .unsafePath, .corrupt, .system: self.init(.unknown, "the registry's storage failed; see the registry's log")
+    case .corrupt:
+      self.init(
+        .unknown, "the registry's disk has damaged it; push it again", detail: ["digests": digests])
+    case .unsafePath, .system: self.init(.unknown, "the registry's storage failed; see the registry's log")
     }
+    cause = error
   }
 
   /// What a failure of another registry means to a client of this one.

@@ -51,6 +51,8 @@ public struct RegistryError: Error, Sendable, Equatable, CustomStringConvertible
   public var detail: JSON?
   /// Headers that go with the answer: `Range`, `Location`, `WWW-Authenticate`, `Retry-After`.
   public var headers: [Header]
+  /// What the store said; for the log, and never in an answer.
+  var cause: OCIError?
 
   /// A name and a value, comparable unlike a tuple.
   public struct Header: Sendable, Equatable {
@@ -71,7 +73,7 @@ public struct RegistryError: Error, Sendable, Equatable, CustomStringConvertible
     self.headers = headers
   }
 
-  public var description: String { "\(code.rawValue): \(message)" }
+  public var description: String { "\(code.rawValue): \(message)" + (cause.map { " (\($0))" } ?? "") }
 
   /// The body of the answer.
   var body: [UInt8] {

@@ -16,6 +16,7 @@ struct RegistryMetrics: Sendable {
   let collected: Counter
   let damaged: Gauge
   let scrubbed: Counter
+  let repaired: Counter
 
   init(_ metrics: Metrics) {
     self.metrics = metrics
@@ -44,6 +45,8 @@ struct RegistryMetrics: Sendable {
     damaged = metrics.gauge("apus_registry_damaged_blobs", help: "Damaged blobs found by the last scrub.")
     scrubbed = metrics.counter(
       "apus_registry_scrubbed_bytes_total", help: "Bytes read again and found as they should be.")
+    repaired = metrics.counter(
+      "apus_registry_repaired_blobs_total", help: "Damaged blobs brought again from an upstream registry or a replica.")
   }
 
   func observeConnections(_ count: @escaping @Sendable () -> Int) {

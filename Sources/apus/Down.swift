@@ -73,15 +73,9 @@ struct Purge {
   let plan: PurgePlan
 
   func run() async throws {
+    // Held to the end: no server may start on what is being removed.
+    let lock = try data.lock()
     let mark = try plan.mark(data)
-    let lock: FileLock
-    do {
-      // Held to the end: no server may start on what is being removed.
-      try Directory.create(data.state, mode: 0o700)
-      lock = try FileLock.acquire(data.state + "/lock")
-    } catch let error as FileLockError {
-      throw Failure("\(data.path) is in use: \(error)", code: .dataInUse)
-    }
     defer { withExtendedLifetime(lock) {} }
 
     let runtime = try await CrunRuntime.open(
@@ -98,6 +92,7 @@ struct Purge {
     try Directory.removeTree(data.runtime)
     let kept = try plan.removeFiles(of: data, mark: mark)
     try MachineClaims().release(data.path)
+    if let link = data.link, kept.isEmpty { unlink(link) }
 
     let left = try await leftovers(network)
     guard left.isEmpty else {

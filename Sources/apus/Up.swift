@@ -67,6 +67,12 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The OCI runtime: crun or runc.", valueName: "path"))
   var runtime = "crun"
 
+  @Flag(
+    help: """
+      Start although objects of the state are damaged or missing, without them. What depended on them may be ended.
+      """)
+  var acceptLoss = false
+
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel = Logger.Level.warning
 
@@ -113,6 +119,7 @@ struct Up: AsyncParsableCommand {
   /// The parts put together. The one place that knows them all.
   final class Platform: Sendable {
     private let data: DataDirectory
+    private let lock: FileLock
     private let time: SystemClock
     private let logger = Logger(label: "apus")
     private let nodeName: String
@@ -132,14 +139,16 @@ struct Up: AsyncParsableCommand {
       self.data = data
       self.time = time
       configuration = options
+      // Before anything is made in it.
+      try DirectoryMark.check(data)
+      lock = try data.lock()
+      let identity = try data.identity()
       let mark = try DirectoryMark.take(data)
+      try identity.begin()
       // Linked on another processor while this one reads the state.
       async let schemas = SchemaRegistry.builtin
-      do {
-        store = try Store.open(directory: data.state) { try ObjectHeader(parsing: $0) }
-      } catch {
-        throw Self.explain(error, data: data)
-      }
+      store = try Self.store(data, identity, acceptsLoss: options.acceptLoss)
+      for notice in identity.notices + store.notices { logger.warning("\(notice)") }
       let hostname = Self.hostname()
       nodeName = (options.nodeName ?? hostname).lowercased()
       guard let pods = IPv4Range(options.podRange), let serviceAddresses = IPv4Range(options.serviceRange) else {
@@ -153,20 +162,21 @@ struct Up: AsyncParsableCommand {
       let streams = LocalStreams()
       let metrics = Metrics()
       let served = await schemas
+      var serverConfiguration = APIServerConfiguration(
+        dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
+        serviceRange: options.serviceRange, podRange: options.podRange,
+        nodePorts: options.nodePortRange ?? 30000...32767, hostname: hostname, version: Version.apus)
+      serverConfiguration.madeKeys = identity.isNew ? nil : identity.keys
       server = try APIServer(
-        configuration: APIServerConfiguration(
-          dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
-          serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
-          hostname: hostname, version: Version.apus),
-        store: store, schemas: served, time: time, metrics: metrics,
+        configuration: serverConfiguration, store: store, schemas: served, time: time, metrics: metrics,
         logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
+      try Self.settle(identity, cluster: store.cluster, keys: server.pki.fingerprints, logger)
       let client = server.client
       content = try ContentStore.open(root: data.images, time: time)
       registryClient = try RegistryAccess.client()
       registry = try Self.registry(
-        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time,
-        metrics: metrics)
+        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time)
       let informers = InformerSet(client: client, time: time)
 
       var networkConfiguration = PodNetworkConfiguration(
@@ -174,7 +184,8 @@ struct Up: AsyncParsableCommand {
         bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network)
       networkConfiguration.owner = mark.identity
       self.networkConfiguration = networkConfiguration
-      network = PodNetwork(configuration: networkConfiguration, informers: informers, time: time)
+      network = PodNetwork(
+        configuration: networkConfiguration, client: client, informers: informers, time: time)
 
       // Before the first look at containers: their cgroups and folders are among what is taken.
       holding = try MachineHolding(mark: mark, data: data, network: networkConfiguration)
@@ -281,6 +292,7 @@ struct Up: AsyncParsableCommand {
       registryClient.close()
       content.close()
       store.close()
+      withExtendedLifetime(lock) {}
       Terminal.say(
         "apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
     }
@@ -309,7 +321,7 @@ struct Up: AsyncParsableCommand {
     /// The registry of this store's images; `nil` when none is wanted.
     private static func registry(
       _ address: String, data: DataDirectory, content: ContentStore, client: RegistryClient, pki: PKI,
-      time: SystemClock, metrics: Metrics
+      time: SystemClock
     ) throws -> Registry? {
       guard let (host, port) = RegistryConfiguration.address(address) else { return nil }
       var configuration = RegistryConfiguration()
@@ -330,8 +342,9 @@ struct Up: AsyncParsableCommand {
         tls = try NIOSSLContext(configuration: served)
       }
       return try Registry(
-        configuration: configuration, content: content, client: client, tls: tls, time: time, metrics: metrics,
-        logger: Logger(label: "apus.registry"))
+        configuration: configuration, content: content, client: client, tls: tls, time: time,
+        // Its own: each server's /metrics serves what that server counts.
+        metrics: Metrics(), logger: Logger(label: "apus.registry"))
     }
 
     private static func serve(_ registry: Registry, following file: String, _ logger: Logger) async {
@@ -399,17 +412,61 @@ struct Up: AsyncParsableCommand {
       return configuration
     }
 
-    /// The lock's message names the process that holds it; the rest says what to do.
-    private static func explain(_ error: StoreError, data: DataDirectory) -> Failure {
-      if case .locked(_, let processID) = error {
-        let holder = processID.map { "process \($0)" } ?? "another process"
-        return Failure(
-          """
-          \(data.path) is in use by \(holder): an Apus server never starts twice on the same data.
-          See `apus status --data \(data.path)`; stop it with `apus down`, or give another --data.
-          """, code: .dataInUse)
+    private static func store(
+      _ data: DataDirectory, _ identity: DataIdentity, acceptsLoss: Bool
+    ) throws(Failure) -> Store {
+      var options = StoreOptions()
+      options.reserveBytes = 8 << 20
+      options.acceptsLoss = acceptsLoss
+      // The store gives an id to a database of an earlier version, which has none.
+      let id = identity.cluster ?? identity.candidate
+      do {
+        return try Store.open(
+          directory: data.state, options: options,
+          expected: identity.isNew ? .new(cluster: id) : .existing(cluster: identity.cluster, otherwise: id),
+          verify: { _ = try JSON.parse($0) }, header: { try ObjectHeader(parsing: $0) })
+      } catch {
+        throw explain(error, data: data)
       }
-      return Failure("\(data.state): \(error)")
+    }
+
+    /// A mark that is missing can wait when the disk is full: the others tell the same.
+    private static func settle(
+      _ identity: DataIdentity, cluster: String, keys: [String: String], _ logger: Logger
+    ) throws(SystemError) {
+      do {
+        try identity.settle(cluster: cluster, keys: keys)
+      } catch {
+        guard !identity.isNew, error.isDiskFull else { throw error }
+        logger.warning("the data directory's marks are not complete", metadata: ["error": "\(error)"])
+      }
+    }
+
+    /// What is wrong with the store, and what to do.
+    private static func explain(_ error: StoreError, data: DataDirectory) -> Failure {
+      switch error {
+      case .lost:
+        Failure(
+          "\(error), but \(data.path) was filled before: its objects are lost.\n\(DataIdentityError.restore)")
+      case .foreign:
+        Failure("\(error).\nPut back the folders of one cluster. Nothing was changed, and containers that run go on.")
+      case .damaged:
+        Failure(
+          """
+          \(error)
+          Restore \(data.state)/ from a backup. To go on without what is lost: apus up --accept-loss, which keeps the damaged
+          database in \(data.state)/damaged/; what depended on what is lost may be ended. Nothing was changed, and
+          containers that run go on.
+          """)
+      case .corrupt:
+        Failure(
+          """
+          \(error).
+          Restore \(data.state)/ from a backup. apus up --accept-loss goes on with what can still be read, if anything \
+          can; what is lost may end what depended on it. Nothing was changed, and containers that run go on.
+          """)
+      default: Failure("\(data.state): \(error)")
+      }
     }
   }
 }

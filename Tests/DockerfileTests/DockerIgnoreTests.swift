@@ -166,4 +166,11 @@ import Testing
       return path.first == first && reference(rest, Array(path.dropFirst()))
     }
   }
+
+  /// `--exclude` counts from the folder that is copied, where nothing begins with a slash; a file's lines may.
+  @Test func slashesInFront() throws {
+    #expect(try DockerIgnore(Array("/b\n".utf8)).excludes("b"))
+    #expect(try !DockerIgnore(patterns: ["/b"]).excludes("b"))
+    #expect(try DockerIgnore(patterns: ["b/"]).excludes("b/c"))
+  }
 }

@@ -40,7 +40,6 @@ import Testing
     ("FROM a\nADD --from=b a b", 2, "unknown flag: --from"),
     ("FROM a\nCOPY a <<EOF\nEOF", 2, "COPY cannot accept a heredoc as a destination"),
     ("FROM a\nCOPY <<\"B C\" /x\nB C\n", 2, "its name holds white space"),
-    ("FROM a\nCOPY --from=x <<EOF b\nEOF", 2, "COPY --from cannot be used with a heredoc"),
     ("FROM a\nRUN <<EOF\nx\n EOF\n", 2, "unterminated heredoc"),
     ("FROM a\nRUN x <<A <<B\nA\n", 2, "unterminated heredoc: no line is \"B\""),
     ("FROM a\nRUN", 2, "RUN requires at least one argument"),

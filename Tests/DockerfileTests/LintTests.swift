@@ -25,6 +25,18 @@ import Testing
       ("FROM a:1\nCMD x", ["JSONArgsRecommended:2"]),
       ("FROM a:1\nENTRYPOINT x", ["JSONArgsRecommended:2"]),
       ("FROM a:1\nSHELL [\"/bin/bash\", \"-c\"]\nCMD x", []),
+      // Also a shell that the base stage has chosen, or its base.
+      ("FROM a:1 AS B\nSHELL [\"/bin/bash\", \"-c\"]\nFROM b AS c\nFROM C\nCMD x", ["StageNameCasing:1"]),
+      ("FROM a:1 AS b\nSHELL [\"x\"]\nFROM a:1 AS c\nFROM c\nCMD x", ["JSONArgsRecommended:5"]),
+      // Left out for one instruction only, by the directive above it.
+      ("FROM a:1\n# check=skip=JSONArgsRecommended\nCMD x", []),
+      ("FROM a:1\n# a word\n# check=skip=WorkdirRelativePath,JSONArgsRecommended // why\nCMD x", []),
+      ("FROM a:1\n# Check = skip=all\nCMD x", []), ("FROM a:1\n# check=error=true;skip=all\nCMD x", []),
+      ("FROM a:1\n# check=skip=Other\nCMD x", ["JSONArgsRecommended:3"]),
+      ("FROM a:1\n# check=experimental=all\nCMD x", ["JSONArgsRecommended:3"]),
+      ("FROM a:1\n# check=skip=JSONArgsRecommended\n#\nCMD x", ["JSONArgsRecommended:4"]),
+      ("FROM a:1\n# check=skip=JSONArgsRecommended\nWORKDIR /\nCMD x", ["JSONArgsRecommended:4"]),
+      ("FROM a:1\n# check\n# check=\n# check=skip\n# check=skip=\nCMD x", ["JSONArgsRecommended:6"]),
       ("FROM a:1\nCMD [\"x\"]", []),
       ("FROM a:1\nMAINTAINER x", ["MaintainerDeprecated:2"]),
       ("ARG VERSION=1\nFROM a:${VERSON}", ["UndefinedArgInFrom:2"]),

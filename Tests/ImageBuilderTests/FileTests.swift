@@ -1,6 +1,7 @@
 import Distribution
 import Dockerfile
 import Glibc
+import LinuxSystem
 import OCI
 import Testing
 
@@ -107,6 +108,59 @@ import Testing
     #expect(try !select(folder, "d", excluded: ["**/*.md"])[0].items.map(\.path).contains("e/c.md"))
   }
 
+  /// Patterns count from the folder that is copied; with `--parents` from the context's root, or from `/./`. What is named
+  /// itself stays.
+  @Test(arguments: [
+    ("packages", false, "b", ["", "a", "a/i.js"]), ("packages", false, "packages/b", ["", "a", "a/i.js", "b", "b/x"]),
+    ("packages", false, "/b", ["", "a", "a/i.js", "b", "b/x"]), ("packages", false, "a/i.js", ["", "a", "b", "b/x"]),
+    ("packages", false, "**/*.js", ["", "a", "b", "b/x"]),
+    ("packages", false, "packages", ["", "a", "a/i.js", "b", "b/x"]),
+    ("packages/a/i.js", false, "*.js", [""]), ("packages/a/i.js", false, "packages/a/i.js", [""]),
+    ("packages/a/*.js", false, "*.js", [""]), ("pack*", false, "b", ["", "a", "a/i.js"]),
+    ("packages", true, "b", ["packages", "packages/a", "packages/a/i.js", "packages/b", "packages/b/x"]),
+    ("packages", true, "packages/b", ["packages", "packages/a", "packages/a/i.js"]),
+    ("packages/./a", true, "a/i.js", ["a"]), ("packages/./a", true, "i.js", ["a", "a/i.js"]),
+    ("packages/a/i.js", true, "*.js", ["packages", "packages/a", "packages/a/i.js"]),
+    ("packages/a/i.js", true, "**/*.js", []), ("packages/./a/i.js", true, "a/*.js", []),
+    ("packages/./a/i.js", true, "packages/a/*.js", ["a", "a/i.js"]), ("packages", true, "packages", []),
+    ("packages/a", true, "packages", []),
+  ]) func patternsCountFromWhatIsCopied(source: String, parents: Bool, pattern: String, paths: [String]) throws {
+    let folder = Folder()
+    for name in ["packages/a/i.js", "packages/b/x"] { folder.write(name, "") }
+    let found = try select(folder, source, excluded: [pattern], parents: parents)
+    #expect(found.count == 1 && found.first?.items.map(\.path) == paths)
+  }
+
+  @Test func whatIsTakenBackIsThere() throws {
+    let folder = Folder()
+    for name in ["p/a/1", "p/a/2"] { folder.write(name, "") }
+    #expect(try select(folder, "p", excluded: ["a", "!a/2"])[0].items.map(\.path) == ["", "a", "a/2"])
+    #expect(
+      try select(folder, "p", excluded: ["p", "!p/a/2"], parents: true)[0].items.map(\.path) == ["p", "p/a", "p/a/2"])
+  }
+
+  @Test func aDotAtTheEndIsNoPivot() throws {
+    let folder = Folder()
+    folder.write("test/a/b/f", "x")
+    for source in ["/test/a/b/.", "test/a/b/.", "./test/a/b/./", "test/a/b"] {
+      #expect(
+        try select(folder, source, parents: true)[0].items.map(\.path) == ["test", "test/a", "test/a/b", "test/a/b/f"])
+    }
+    #expect(try select(folder, "test/./a/b/.", parents: true)[0].items.map(\.path) == ["a", "a/b", "a/b/f"])
+  }
+
+  /// With `--parents` the destination is made also when a pattern matches nothing; without, nothing is.
+  @Test func patternsWithoutAMatch() throws {
+    let folder = Folder()
+    folder.write("a/f", "x")
+    for source in ["a/./x*", "x*", "a/x*"] {
+      let found = try select(folder, source, parents: true)
+      #expect(found.count == 1 && found[0].keepsPath && found[0].items.isEmpty)
+      #expect(try select(folder, source).isEmpty)
+    }
+    #expect(throws: BuildError.self) { try select(folder, "a/./x", parents: true) }
+  }
+
   @Test func ignoredFilesAreNotThere() throws {
     let folder = Folder()
     for name in ["keep", "out/x", "out/kept", "gone/y"] { folder.write(name, "") }
@@ -132,12 +186,96 @@ import Testing
 }
 
 @Suite struct PlacementTests {
-  func place(_ folder: Folder, _ source: String, at destination: String, image: Folder? = nil) throws -> [LayerEntry] {
-    let tree = try folder.tree()
-    let selections = try Selector(tree: tree, treeIndex: 0, excluded: nil, keepsParents: false).select(source)
-    let lower = try LowerTree(image.map { [$0.path] } ?? [])
-    var placement = Placement(destination: lower, owner: nil, chmod: nil, now: 5, epoch: nil)
+  func place(
+    _ folder: Folder, _ source: String, at destination: String, image: Folder? = nil, parents: Bool = false,
+    origin: FileTree.Origin = .context, owner: Placement.Owner? = nil, chmod: String? = nil, isLinked: Bool = false,
+    onTheWay: Set<String>? = nil
+  ) throws -> [LayerEntry] {
+    let tree = try FileTree(folder.path, origin: origin, label: "the source")
+    var selections = try Selector(tree: tree, treeIndex: 0, excluded: nil, keepsParents: parents).select(source)
+    if let onTheWay {
+      selections[0].isUnpacked = true
+      for index in selections[0].items.indices {
+        selections[0].items[index].isOnTheWay = onTheWay.contains(selections[0].items[index].path)
+      }
+    }
+    let lower = isLinked ? nil : try LowerTree(image.map { [$0.path] } ?? [])
+    var placement = Placement(
+      destination: lower, owner: owner, chmod: try chmod.map { try FileMode.parse($0) }, now: 5, epoch: nil)
     return try placement.place(selections, sources: CopySources(trees: [tree]), at: destination)
+  }
+
+  private func shown(_ entries: [LayerEntry]) -> [String] {
+    entries.map { "\($0.path) \(String($0.mode ?? 0, radix: 8)) \($0.owner):\($0.group)" }
+  }
+
+  /// The folder that contents go into is made as the folders on the way are: it does not take over what its source is.
+  @Test func newFoldersAreRootsAndOpen() throws {
+    let (folder, image) = (Folder(), Folder())
+    folder.write("d/s/f", "x")
+    image.write("there/x", "")
+    for path in ["", "/d", "/d/s"] {
+      chown(folder.path + path, 33, 34)
+      chmod(folder.path + path, 0o700)
+    }
+    let owned = geteuid() == 0 ? "33:34" : "\(geteuid()):\(getegid())"
+    #expect(shown(try place(folder, "d", at: "/new")) == ["new 755 0:0", "new/s 700 0:0", "new/s/f 644 0:0"])
+    #expect(shown(try place(folder, ".", at: "/a/b")).starts(with: ["a 755 0:0", "a/b 755 0:0", "a/b/d 700 0:0"]))
+    #expect(shown(try place(folder, "d/s/f", at: "/p/q/f")) == ["p 755 0:0", "p/q 755 0:0", "p/q/f 644 0:0"])
+    // Of a stage: what is in the folder keeps its owner, the folder that is made does not have it.
+    let copied = shown(try place(folder, "d", at: "/new", origin: .image))
+    #expect(copied.prefix(2) == ["new 755 0:0", "new/s 700 \(owned)"])
+    // One that exists stays as it is.
+    #expect(shown(try place(folder, "d", at: "/there", image: image)).first == "there/s 700 0:0")
+    let owner = Placement.Owner(uid: 7, gid: 8)
+    #expect(shown(try place(folder, "d", at: "/n", owner: owner)) == ["n 755 7:8", "n/s 700 7:8", "n/s/f 644 7:8"])
+    #expect(shown(try place(folder, "d", at: "/n", isLinked: true)).first == "n 755 0:0")
+    // The source's parents with `--parents` are copied, the destination is made.
+    #expect(
+      shown(try place(folder, "d/s", at: "/n/m", parents: true))
+        == ["n 755 0:0", "n/m 755 0:0", "n/m/d 700 0:0", "n/m/d/s 700 0:0", "n/m/d/s/f 644 0:0"])
+    #expect(shown(try place(folder, "no*", at: "/out/", parents: true)) == ["out 755 0:0"])
+    #expect(try place(folder, "no*", at: "/out/").isEmpty)
+  }
+
+  /// `--chmod` in numbers holds for the folders on the way, too; changes to a mode have none to change there.
+  @Test func modesOfNewFolders() throws {
+    let folder = Folder()
+    folder.write("d/f", "x")
+    #expect(
+      shown(try place(folder, "d/f", at: "/p/s/f", chmod: "777")) == ["p 777 0:0", "p/s 777 0:0", "p/s/f 777 0:0"])
+    #expect(shown(try place(folder, "d", at: "/p/s", chmod: "0700")) == ["p 700 0:0", "p/s 700 0:0", "p/s/f 700 0:0"])
+    #expect(shown(try place(folder, "d", at: "/p", chmod: "u+x,go=")) == ["p 755 0:0", "p/f 700 0:0"])
+  }
+
+  /// What `ADD` unpacks takes the place of what is there.
+  @Test func archivesReplace() throws {
+    let (archive, image) = (Folder(), Folder())
+    archive.write("file/in", "x")
+    archive.write("folder", "x")
+    image.write("file", "")
+    image.write("folder/a/b", "")
+    let entries = try place(archive, "/", at: "/", image: image, onTheWay: [])
+    #expect(entries.map(\.path) == ["file", "file/in", "folder"])
+    #expect(throws: BuildError.self) { try place(archive, "/", at: "/", image: image) }
+    // A folder on the way to a member that is a file there cannot be passed.
+    #expect(throws: BuildError.self) { try place(archive, "/", at: "/", image: image, onTheWay: ["file"]) }
+  }
+
+  /// A folder that is no member of the archive is the one that is there, also behind a link; a member replaces the link.
+  @Test func archivesFollowLinks() throws {
+    let (archive, image) = (Folder(), Folder())
+    archive.write("lib/x/f", "x")
+    image.write("usr/lib/x/g", "")
+    image.link("lib", to: "usr/lib")
+    let paths = try place(archive, "/", at: "/", image: image, onTheWay: ["lib", "lib/x"]).map(\.path)
+    #expect(paths == ["usr/lib/x/f"])
+    #expect(
+      try place(archive, "/", at: "/", image: image, onTheWay: ["lib"]).map(\.path) == ["usr/lib/x", "usr/lib/x/f"])
+    #expect(try place(archive, "/", at: "/", image: image, onTheWay: []).map(\.path) == ["lib", "lib/x", "lib/x/f"])
+    #expect(
+      try place(archive, "/", at: "/n", image: image, onTheWay: ["lib", "lib/x"]).map(\.path)
+        == ["n", "n/lib", "n/lib/x", "n/lib/x/f"])
   }
 
   @Test func fileGoesToItsNameOrIntoTheFolder() throws {
@@ -173,17 +311,47 @@ import Testing
 
 @Suite struct ImageUsersTests {
   let users = ImageUsers(
-    passwd: Array("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:\n#c\nbroken\n".utf8),
-    group: Array("tools:x:2000:node,other\nnone:x:3000:\n".utf8))
+    UserDatabase(
+      passwd: Array("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:\n#c\nbroken\n".utf8),
+      group: Array("tools:x:2000:node,other\nnone:x:3000:\n".utf8)))
 
   @Test func processes() throws {
-    #expect(try users.process("") == .init(uid: 0, gid: 0, home: "/root"))
-    #expect(try users.process("node") == .init(uid: 1000, gid: 1001, groups: [2000], home: "/home/node"))
-    #expect(try users.process("1000:tools") == .init(uid: 1000, gid: 2000, home: "/home/node"))
-    #expect(try users.process("77:88") == .init(uid: 77, gid: 88))
+    // The primary group is in the list, too: a process loses no group when a program changes the primary one.
+    #expect(try users.process("") == .init(uid: 0, gid: 0, groups: [0], home: "/root"))
+    #expect(try users.process("node") == .init(uid: 1000, gid: 1001, groups: [1001, 2000], home: "/home/node"))
+    #expect(try users.process("1000:tools") == .init(uid: 1000, gid: 2000, groups: [2000], home: "/home/node"))
+    #expect(try users.process("77:88") == .init(uid: 77, gid: 88, groups: [88]))
+    // To the kernel the largest number means "as it is", which is root.
+    #expect(throws: BuildError.self) { try users.process("4294967295") }
     #expect(throws: BuildError.self) { try users.process("nobody") }
     #expect(throws: BuildError.self) { try users.process("node:nogroup") }
-    #expect(try ImageUsers(passwd: [], group: []).process("root").uid == 0)
+    #expect(try ImageUsers(UserDatabase()).process("root").uid == 0)
+  }
+
+  /// `WORKDIR` makes folders, it runs nobody: a user that is not known is found out by the first `RUN`.
+  @Test func ownersOfWorkingDirectories() throws {
+    #expect(try users.workingDirectoryOwner("") == nil)
+    #expect(try users.workingDirectoryOwner("nosuch") == nil)
+    #expect(try users.workingDirectoryOwner("node:nosuch") == nil)
+    #expect(try users.workingDirectoryOwner("node") == .init(uid: 1000, gid: 1001))
+  }
+
+  /// A user who could not be looked up would get root's group: what cannot be read is no empty file.
+  @Test func whatCannotBeReadIsNoEmptyFile() throws {
+    let image = Folder()
+    func users() throws -> ImageUsers { try ImageUsers(try LowerTree([image.path])) }
+    #expect(try users().process("").uid == 0)
+    image.write("etc/real", "web:x:33:34::/srv:\n")
+    #expect(symlink("/etc/real", "\(image.path)/etc/passwd") == 0)
+    #expect(try users().process("web").gid == 34)
+    image.write("etc/real", String(repeating: "a", count: (1 << 20) + 1))
+    #expect(throws: BuildError.self) { try users() }
+    unlink("\(image.path)/etc/passwd")
+    #expect(symlink("/nowhere", "\(image.path)/etc/passwd") == 0)
+    #expect(try users().process("").uid == 0)
+    unlink("\(image.path)/etc/passwd")
+    image.write("etc/passwd/inside", "")
+    #expect(throws: BuildError.self) { try users() }
   }
 
   @Test func owners() throws {

@@ -43,7 +43,8 @@ import Wire
   private func configuration(_ network: ContainerConfiguration.Network) -> JSON {
     ContainerConfiguration(
       rootPath: "/r", arguments: ["true"], environment: [], workingDirectory: "/",
-      user: ImageUsers.Identity(uid: 0, gid: 0), cgroupPath: "/x", isCgroupV2: true, network: network, mounts: [],
+      user: ImageUsers.Identity(uid: 0, gid: 0, groups: [0]), cgroupPath: "/x", isCgroupV2: true, network: network,
+      mounts: [],
       openFilesMax: 1024
     ).json
   }

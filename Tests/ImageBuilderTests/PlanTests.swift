@@ -48,6 +48,66 @@ import Wire
     #expect(plan.result == (try step("three")).id)
   }
 
+  /// A trigger names stages that nothing else names, whose images have to be known as well.
+  @Test func triggersLeadToStages() throws {
+    let first = try plan(
+      """
+      FROM other AS src
+      FROM third AS deep
+      FROM deep AS unnamed
+      FROM busybox AS base
+      ONBUILD COPY --from=src /file /foo
+      ONBUILD RUN --mount=type=bind,from=2,target=/m x
+      FROM base
+      """)
+    let titles = first.steps.map(\.title)
+    for image in ["other", "third", "busybox"] { #expect(titles.contains { $0.hasSuffix("FROM \(image)") }) }
+    #expect(first.steps.last?.sources.count == 1)
+    // From an image's trigger, too.
+    let image = baseImage("trigger") { $0.onBuild = ["COPY --from=src /file /foo"] }
+    let second = try plan("FROM other AS src\nFROM trigger", images: [image])
+    #expect(second.steps.contains { $0.title.hasSuffix("FROM other") })
+  }
+
+  /// Stages that need one another only by way of triggers: no plan, and no endless search for one.
+  @Test func triggersInACircle() throws {
+    let error = #expect(throws: BuildError.self) {
+      try plan(
+        """
+        FROM x AS one
+        ONBUILD COPY --from=b /f /f
+        FROM x AS two
+        ONBUILD COPY --from=a /f /f
+        FROM one AS a
+        FROM two AS b
+        """)
+    }
+    #expect(error?.message.contains("circular dependency") == true)
+  }
+
+  /// A folder of `--build-context` is what `FROM` names, as it is for `--from`.
+  @Test func aFolderAsTheBase() throws {
+    var options = BuildPlanner.Options()
+    options.namedFolders = ["busybox"]
+    let plan = try plan("FROM busybox AS a\nRUN x\nFROM a\nRUN y", options: options)
+    #expect(!plan.steps.contains { if case .base = $0.kind { true } else { false } })
+    guard case .copy(let copy) = plan.steps[1].kind else { throw BuildError(.system, "\(plan.steps[1].kind)") }
+    #expect(copy.origin == .named("busybox") && copy.destination == "/" && plan.steps[2].parent == 1)
+  }
+
+  @Test func documentsBesideFilesOfAStage() throws {
+    func copy(_ content: String) throws -> CopyStep {
+      let plan = try plan("FROM x AS s\nFROM y\nCOPY --from=s f <<doc /t/\n\(content)\ndoc")
+      guard case .copy(let copy)? = plan.steps.last?.kind else { throw BuildError(.system, "no copy") }
+      return copy
+    }
+    let first = try copy("one")
+    #expect(first.sources.count == 2)
+    // What is in the document is part of what is copied.
+    #expect(CacheKey.origin(first, chain: "c") == CacheKey.origin(try copy("one"), chain: "c"))
+    #expect(CacheKey.origin(first, chain: "c") != CacheKey.origin(try copy("two"), chain: "c"))
+  }
+
   @Test func configurationEvolves() throws {
     let base = baseImage("base") {
       $0.cmd = ["from-base"]

@@ -204,6 +204,10 @@ def strange(base, kind):
     elif kind == "pictures":
         os.makedirs(directory + "/images/2024")
         open(directory + "/images/2024/cat.jpg", "w").write("cat")
+    elif kind == "registry":
+        os.makedirs(directory + "/registry/docker")
+    elif kind == "kubeconfig":
+        open(directory + "/kubeconfig", "w").write("mine")
     elif kind == "mount":
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", directory], check=True)
         open(directory + "/letter.txt", "w").write("dear")
@@ -219,7 +223,7 @@ def strange(base, kind):
     return directory
 
 
-@pytest.mark.parametrize("kind", ["empty", "files", "pictures", "mount", "false-mark", "link-mark", "configuration"])
+@pytest.mark.parametrize("kind", ["empty", "files", "pictures", "registry", "kubeconfig", "mount", "false-mark", "link-mark", "configuration"])
 def test_a_purge_of_what_is_not_ours_is_refused(kind):
     with folder("it-") as base:
         directory = strange(base, kind)

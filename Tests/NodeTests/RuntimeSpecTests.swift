@@ -123,7 +123,8 @@ import Wire
 
   @Test func resolvesCapabilities() throws {
     func resolve(_ add: [String], _ drop: [String], privileged: Bool = false, last: Int = 40) throws -> [String] {
-      try Capabilities.resolve(add: add, drop: drop, privileged: privileged, last: last)
+      try Capabilities.resolve(
+        add: add, drop: drop, privileged: privileged, available: CapabilitySet(mask: 1 << UInt64(last + 1) - 1))
     }
     #expect(try resolve([], []).count == 14)
     #expect(try resolve(["NET_BIND_SERVICE"], ["ALL"]) == ["CAP_NET_BIND_SERVICE"])
@@ -133,20 +134,55 @@ import Wire
     #expect(throws: RuntimeError.self) { try resolve(["FLY"], []) }
   }
 
+  /// K21: it was taken for granted that whoever runs this may give every capability.
+  @Test func givesNoCapabilityThatItDoesNotHave() throws {
+    let status = "Name:\tapus\nCapEff:\t000001fffeffffff\nCapBnd:\t000001fffeffffff\nCapAmb:\t0000000000000000\n"
+    let available = try #require(CapabilitySet(status: status, "CapBnd"))
+    #expect(!available.contains("SYS_RESOURCE") && available.contains("SYS_ADMIN"))
+    func resolve(_ add: [String], _ drop: [String] = [], privileged: Bool = false) throws -> [String] {
+      try Capabilities.resolve(add: add, drop: drop, privileged: privileged, available: available)
+    }
+    #expect(try resolve([], privileged: true).count == 40)
+    #expect(try resolve(["SYS_RESOURCE"], privileged: true).contains("CAP_SYS_RESOURCE") == false)
+    #expect(try resolve(["ALL"]).count == 40)
+    #expect(try resolve(["ALL"], ["SYS_RESOURCE"]).count == 40)
+    #expect(try resolve([], ["SYS_RESOURCE"]).count == 14)
+    let refusal = #expect(throws: RuntimeError.self) { try resolve(["sys_resource"]) }
+    #expect(refusal?.message.contains("\"SYS_RESOURCE\" cannot be added") == true)
+    // Of the fourteen, too, only what is there.
+    #expect(
+      try Capabilities.resolve(add: [], drop: [], privileged: false, available: CapabilitySet(mask: 1))
+        == ["CAP_CHOWN"])
+    #expect(CapabilitySet(status: "CapBnd:\tnone\n", "CapBnd") == nil)
+    #expect(CapabilitySet.ofThisProcess("CapBnd") != nil)
+  }
+
   @Test func looksUpUsers() throws {
     let lookup = UserLookup(
-      passwd: Array("root:x:0:0::/:/bin/sh\n# no\nweb:x:33:34::/srv:\nbroken\n".utf8),
-      group: Array("root:x:0:\nweb:x:34:\nadm:x:4:web,root\nlog:x:5:web\n".utf8))
+      database: UserDatabase(
+        passwd: Array("root:x:0:0::/:/bin/sh\n# no\nweb:x:33:34::/srv:\nbroken\n".utf8),
+        group: Array("root:x:0:\nweb:x:34:\nadm:x:4:web,root\nlog:x:5:web\n".utf8)))
     func resolve(_ user: String, _ uid: Int64? = nil, _ gid: Int64? = nil, _ more: [Int64] = []) throws -> ResolvedUser
     {
       try lookup.resolve(imageUser: user, runAsUser: uid, runAsGroup: gid, supplementalGroups: more)
     }
-    #expect(try resolve("") == ResolvedUser(uid: 0, gid: 0, additionalGroups: [4]))
-    #expect(try resolve("web") == ResolvedUser(uid: 33, gid: 34, additionalGroups: [4, 5]))
+    #expect(try resolve("") == ResolvedUser(uid: 0, gid: 0, additionalGroups: [0, 4]))
+    #expect(try resolve("web") == ResolvedUser(uid: 33, gid: 34, additionalGroups: [34, 4, 5]))
     #expect(try resolve("33:adm", nil, nil, [99, 5]) == ResolvedUser(uid: 33, gid: 4, additionalGroups: [4, 5, 99]))
-    #expect(try resolve("web", 1234) == ResolvedUser(uid: 1234, gid: 0, additionalGroups: []))
-    #expect(try resolve("web", 33, 7) == ResolvedUser(uid: 33, gid: 7, additionalGroups: [4, 5]))
-    #expect(try resolve("7000:8000") == ResolvedUser(uid: 7000, gid: 8000, additionalGroups: []))
+    #expect(try resolve("web", 1234) == ResolvedUser(uid: 1234, gid: 0, additionalGroups: [0]))
+    #expect(try resolve("web", 33, 7) == ResolvedUser(uid: 33, gid: 7, additionalGroups: [7, 4, 5]))
+    // K23: `Strict` leaves out what the image's files say.
+    #expect(
+      try lookup.resolve(
+        imageUser: "web", runAsUser: nil, runAsGroup: nil, supplementalGroups: [99], mergesGroups: false)
+        == ResolvedUser(uid: 33, gid: 34, additionalGroups: [34, 99]))
+    #expect(try resolve("7000:8000") == ResolvedUser(uid: 7000, gid: 8000, additionalGroups: [8000]))
+    // Of an empty member list only the given ones are there beside the primary group, which is there once.
+    #expect(
+      try resolve("", 1000, 3000, [4000, 5000, 3000])
+        == ResolvedUser(uid: 1000, gid: 3000, additionalGroups: [3000, 4000, 5000]))
+    // To the kernel the largest number means "as it is", which is root.
+    #expect(throws: RuntimeError.self) { try resolve("4294967295") }
     for bad in ["nobody-here", "web:nothing"] { #expect(throws: RuntimeError.self) { try resolve(bad) } }
     #expect(throws: RuntimeError.self) { try resolve("", -1) }
     #expect(throws: RuntimeError.self) { try resolve("", 1 << 32) }
@@ -157,12 +193,12 @@ import Wire
     let root = "/tmp/apus-users-\(UInt64.random(in: 0 ... .max))"
     defer { try? Directory.removeTree(root) }
     try Directory.create("\(root)/etc")
-    #expect(try UserLookup(root: root).users.isEmpty)
+    #expect(try UserLookup(root: root).database.users.isEmpty)
     try DurableFile.write(Array("web:x:33:34::/srv:\n".utf8), to: "\(root)/etc/real")
     #expect(symlink("/etc/real", "\(root)/etc/passwd") == 0)
-    #expect(try UserLookup(root: root).users.map(\.gid) == [34])
+    #expect(try UserLookup(root: root).database.users.map(\.gid) == [34])
     #expect(symlink("/nowhere", "\(root)/etc/group") == 0)
-    #expect(try UserLookup(root: root).groups.isEmpty)
+    #expect(try UserLookup(root: root).database.groups.isEmpty)
     try DurableFile.write([UInt8](repeating: 0x61, count: (1 << 20) + 1), to: "\(root)/etc/real")
     #expect(throws: RuntimeError.self) { try UserLookup(root: root) }
     unlink("\(root)/etc/passwd")
@@ -184,7 +220,7 @@ import Wire
     let alphabet = Array(":,\n#0123456789abc\0\u{FF}".utf8)
     for _ in 0..<2000 {
       let bytes = (0..<(next() % 80)).map { _ in alphabet[Int(next() % UInt64(alphabet.count))] }
-      let lookup = UserLookup(passwd: bytes, group: bytes)
+      let lookup = UserLookup(database: UserDatabase(passwd: bytes, group: bytes))
       _ = try? lookup.resolve(imageUser: "abc:a", runAsUser: nil, runAsGroup: nil, supplementalGroups: [])
     }
   }

@@ -156,6 +156,36 @@ import Wire
     #expect(try Directory.list("\(folder.path)/images/unpacked").isEmpty)
   }
 
+  /// What the disk has damaged is not unpacked, and is out of use from then on: a pull or an import brings it again.
+  @Test(.enabled(if: geteuid() == 0), arguments: ["gzip", "none"])
+  func damagedLayersAreNotUnpacked(compression: String) async throws {
+    let store = try store()
+    var builder = ImageBuilder(layers: [base])
+    if compression == "gzip" {
+      let packed = try await compressed(base, with: "gzip")
+      builder = ImageBuilder(layers: [base], compress: { _ in packed })
+    }
+    let archive = try folder.write(try builder.ociTar(name: "a:1"), "i.tar")
+    for damage in 0..<4 {
+      let image = try await store.importArchive(path: archive)[0]
+      let path = store.blobPath(image.layers[0].digest)
+      var bytes = try DurableFile.read(path, limit: 1 << 24)
+      switch damage {
+      case 0: bytes[bytes.count / 2] ^= 1
+      case 1: bytes.removeLast(bytes.count / 2)
+      case 2: bytes += [0]
+      default: bytes = []
+      }
+      try DurableFile.write(bytes, to: path)
+      let error = await #expect(throws: OCIError.self) { try await store.unpack(image) }
+      #expect(error?.code == .corrupt, "\(damage): \(error?.message ?? "")")
+      #expect(try store.missingLayers(of: image).count == 1)
+      #expect(try Directory.list("\(folder.path)/images/unpacked").isEmpty)
+    }
+    let image = try await store.importArchive(path: archive)[0]
+    #expect(try await store.unpack(image).count == 1)
+  }
+
   @Test func storesNothingOfABrokenArchive() async throws {
     let store = try store()
     let builder = ImageBuilder(layers: [base])

@@ -321,7 +321,7 @@ private final class SilentServer: Sendable {
   func close() { _ = Glibc.close(descriptor) }
 }
 
-private func listeningSocket() -> (descriptor: Int32, port: Int) {
+func listeningSocket() -> (descriptor: Int32, port: Int) {
   let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
   var address = sockaddr_in()
   address.sin_family = sa_family_t(AF_INET)

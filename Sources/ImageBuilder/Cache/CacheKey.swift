@@ -106,7 +106,7 @@ extension CacheKey {
   ///   - base: the chain underneath; empty for `--link` with numeric owners, which goes on top of anything.
   ///   - content: of the selected files (``content(_:)``), or what stands for it.
   static func copy(_ step: CopyStep, base: String, content: String, scope: KeyScope) -> CacheKey {
-    var hasher = KeyHasher("copy/1")
+    var hasher = KeyHasher("copy/2")
     scope.add(to: &hasher)
     hasher.add("base", base)
     hasher.add("destination", step.destination)
@@ -125,7 +125,11 @@ extension CacheKey {
     hasher.add("parents", step.keepsParents)
     hasher.add("excluded", step.excluded)
     for source in step.sources {
-      if case .path(let path) = source { hasher.add("path", path) }
+      switch source {
+      case .path(let path): hasher.add("path", path)
+      case .document(let name, let content): hasher.add("document", [name, content])
+      case .http, .git: break
+      }
     }
     return hasher.finish().hex
   }

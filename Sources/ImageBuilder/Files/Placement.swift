@@ -24,6 +24,8 @@ struct Placement {
   private var made: [String: FileStatus.Kind] = [:]
   /// Folders that only this layer has: nothing is below in them.
   private var newFolders: Set<String> = []
+  /// What the image has there is not seen any more.
+  private var removed: Set<String> = []
 
   init(destination: LowerTree?, owner: Owner?, chmod: FileMode?, now: Int64, epoch: Int64?) {
     self.destination = destination
@@ -75,8 +77,10 @@ struct Placement {
   }
 
   private mutating func place(_ selection: Selection, _ sources: CopySources, at path: String) throws(BuildError) {
-    guard !selection.items.isEmpty else { return }
     var target = try resolve(FilePath.relative(path))
+    // The folder that contents go into is made as those on the way are, whatever it was copied from.
+    if selection.isFolder || selection.keepsPath { try makeFolder(target, isTarget: true) }
+    guard !selection.items.isEmpty else { return }
     if !selection.isFolder, !selection.keepsPath {
       let isThere = try existing(target)
       if path.hasSuffix("/") || isThere == .directory {
@@ -84,15 +88,46 @@ struct Placement {
         target = FilePath.join(target, selection.name)
       }
     }
+    if selection.isUnpacked { return try unpack(selection.items, sources, at: target) }
     for item in selection.items {
-      try put(
-        item, at: item.path.isEmpty ? target : FilePath.join(target, item.path), isTop: item.path.isEmpty, sources)
+      let isTop = item.path.isEmpty
+      if isTop, selection.isFolder { continue }
+      try put(item, at: isTop ? target : FilePath.join(target, item.path), sources)
     }
   }
 
-  private mutating func put(
-    _ item: Selection.Item, at path: String, isTop: Bool, _ sources: CopySources
+  /// Puts what was in an archive in its place, as if it were unpacked there: members take the place of what is there, and
+  /// folders that are only on the way to one are those that are there, also behind links.
+  private mutating func unpack(
+    _ items: [Selection.Item], _ sources: CopySources, at target: String
   ) throws(BuildError) {
+    // Where the archive's folders are.
+    var places = ["": target]
+    for item in items where !item.path.isEmpty {
+      guard let folder = places[FilePath.parent(item.path)] else { continue }
+      var place = FilePath.join(folder, FilePath.name(item.path))
+      let isFolder = item.entry.kind == .directory
+      if isFolder, item.isOnTheWay {
+        if try existing(place) == .symbolicLink { place = try resolve(place) }
+        try makeFolder(place, isTarget: true)
+      } else {
+        if let there = try existing(place), (there == .directory) != isFolder { remove(place) }
+        try put(item, at: place, sources)
+      }
+      if isFolder { places[item.path] = place }
+    }
+  }
+
+  /// Forgets what is there: something of another kind takes its place, and hides it with all that is in it.
+  private mutating func remove(_ path: String) {
+    let inside = path + "/"
+    entries.removeAll { $0.path == path || $0.path.hasPrefix(inside) }
+    made = made.filter { $0.key != path && !$0.key.hasPrefix(inside) }
+    newFolders = newFolders.filter { $0 != path && !$0.hasPrefix(inside) }
+    removed.insert(path)
+  }
+
+  private mutating func put(_ item: Selection.Item, at path: String, _ sources: CopySources) throws(BuildError) {
     let isFolder = item.entry.kind == .directory
     if path.isEmpty {
       // The root exists and keeps its attributes.
@@ -102,8 +137,6 @@ struct Placement {
     let there = try existing(path)
     if isFolder {
       if let there, there != .directory { throw BuildError(.invalid, "cannot copy to non-directory: /\(path)") }
-      // The folder that contents go into keeps its own attributes.
-      if isTop, there != nil { return }
     } else if there == .directory {
       throw BuildError(.invalid, "cannot copy the file \"\(item.entry.path)\" over the folder /\(path)")
     }
@@ -150,7 +183,7 @@ struct Placement {
     if path.isEmpty { return .directory }
     if let kind = made[path] { return kind }
     guard let destination else { return nil }
-    if newFolders.contains(FilePath.parent(path)) { return nil }
+    if newFolders.contains(FilePath.parent(path)) || removed.contains(path) { return nil }
     return try stored { () throws(OCIError) in try destination.status(path)?.kind }
   }
 
@@ -159,8 +192,11 @@ struct Placement {
     return try stored { () throws(OCIError) in try destination.resolve(path) }
   }
 
-  /// Makes a folder with its parents where they are missing.
-  private mutating func makeFolder(_ path: String) throws(BuildError) {
+  /// Makes a folder with its parents where they are missing: root's or `--chown`'s, 0755 or what `--chmod` says in
+  /// numbers.
+  ///
+  /// - Parameter isTarget: whether it is to be in the layer in any case.
+  private mutating func makeFolder(_ path: String, isTarget: Bool = false) throws(BuildError) {
     guard !path.isEmpty, made[path] != .directory else { return }
     try makeFolder(FilePath.parent(path))
     if let there = try existing(path) {
@@ -169,10 +205,10 @@ struct Placement {
       return
     }
     // With `--link` it is not known whether the folder is there: it must not look like somebody's wish.
-    if destination != nil || owner != nil {
+    if destination != nil || owner != nil || isTarget {
       entries.append(
         LayerEntry(
-          path: path, content: .directory, owner: owner?.uid ?? 0, group: owner?.gid ?? 0, mode: 0o755,
+          path: path, content: .directory, owner: owner?.uid ?? 0, group: owner?.gid ?? 0, mode: chmod?.octal ?? 0o755,
           modified: FileTime(seconds: epoch ?? now), attributes: []))
     }
     made[path] = .directory

@@ -21,6 +21,8 @@ struct Selection: Sendable {
     var digest: Digest?
     /// Of a file with `security.capability`.
     var capability: [UInt8]?
+    /// A folder of an archive that is no member of it, but only on the way to one: it takes what is there.
+    var isOnTheWay = false
   }
 
   /// The source's last name, which a file or a folder copied as a whole takes in the destination.
@@ -29,10 +31,13 @@ struct Selection: Sendable {
   var isFolder: Bool
   /// Whether the paths are to be kept below the destination as they are (`--parents`).
   var keepsPath: Bool
-  /// The folder itself first (path empty), then what is in it; for a file only itself. With `keepsPath` the parents.
+  /// The folder itself first (path empty), then what is in it; for a file only itself. With `keepsPath` the parents, and
+  /// nothing for a pattern without a match, which makes the destination all the same.
   var items: [Item]
   /// A local archive that `ADD` unpacks.
   var isArchive = false
+  /// What was in an archive: it takes the place of what is there.
+  var isUnpacked = false
 }
 
 /// The trees that selections come from.
@@ -57,6 +62,7 @@ struct Selector {
     }
     var matches: [String] = []
     try match(Wildcard(pattern), source: source, into: &matches)
+    if keepsParents, matches.isEmpty { return [Selection(name: "", isFolder: false, keepsPath: true, items: [])] }
     var selections: [Selection] = []
     for path in matches { selections.append(try select(path: path, written: source, pivot: pivot)) }
     return selections
@@ -77,10 +83,10 @@ struct Selector {
     return result
   }
 
-  /// How many leading parts `a/./b` drops.
+  /// How many leading parts `a/./b` drops. A dot at the end is no such place.
   private static func pivot(_ source: String) -> Int? {
     let parts = source.split(separator: "/")
-    guard let at = parts.indices.dropFirst().first(where: { parts[$0] == "." }) else { return nil }
+    guard let at = parts.indices.dropFirst().dropLast().first(where: { parts[$0] == "." }) else { return nil }
     return parts[..<at].count { $0 != "." }
   }
 
@@ -126,30 +132,24 @@ struct Selector {
     guard let path = try tree.resolve(written) else { throw try missing(written, source) }
     guard let entry = try tree.entry(path) else { throw try missing(written, source) }
     let name = FilePath.name(written)
+    let parts = keepsParents ? written.split(separator: "/").map(String.init) : []
+    let dropped = min(pivot ?? 0, parts.count)
+    // Where the source stands below the folder from which patterns count: that folder itself, or with `--parents` the
+    // context's root or what is before `/./`.
+    let base = parts[dropped...].joined(separator: "/")
+    func isExcluded(_ path: String) -> Bool { excluded?.excludes(path) ?? false }
     var found: [FileEntry] = []
-    var isExcludedByPattern: (FileEntry) -> Bool = { _ in false }
-    if let excluded {
-      let prefix = path.isEmpty ? "" : path + "/"
-      isExcludedByPattern = { entry in
-        // As it lies in the tree, and as it lies below the source.
-        excluded.excludes(entry.path)
-          || (entry.path.hasPrefix(prefix) && excluded.excludes(String(entry.path.dropFirst(prefix.count))))
-      }
-    }
     if entry.kind == .directory {
-      try tree.walk(path, into: &found, excluding: isExcludedByPattern)
+      try tree.walk(path, into: &found) { isExcluded(FilePath.join(base, relative($0.path, to: path))) }
       if found.isEmpty, tree.isIgnored(path) { throw try missing(written, source) }
-    } else {
-      if tree.isIgnored(path) { throw try missing(written, source) }
-      if isExcludedByPattern(entry) || (excluded?.excludes(name) ?? false) {
-        return Selection(name: name, isFolder: false, keepsPath: keepsParents, items: [])
-      }
+    } else if tree.isIgnored(path) {
+      throw try missing(written, source)
     }
     var items: [Selection.Item] = []
-    if keepsParents {
-      let parts = written.split(separator: "/").map(String.init)
-      let dropped = min(pivot ?? 0, parts.count)
-      let base = parts[dropped...].joined(separator: "/")
+    if !keepsParents {
+      // What is named itself is never left out.
+      items.append(try item(entry, at: ""))
+    } else if !isExcluded(base) || !found.isEmpty {
       var real = parts[..<dropped].joined(separator: "/")
       var kept = ""
       for part in parts[dropped...].dropLast() {
@@ -159,11 +159,8 @@ struct Selector {
         items.append(Selection.Item(path: kept, entry: folder, content: .tree(treeIndex)))
       }
       if !base.isEmpty { items.append(try item(entry, at: base)) }
-      for child in found { items.append(try item(child, at: FilePath.join(base, relative(child.path, to: path)))) }
-    } else {
-      items.append(try item(entry, at: ""))
-      for child in found { items.append(try item(child, at: relative(child.path, to: path))) }
     }
+    for child in found { items.append(try item(child, at: FilePath.join(base, relative(child.path, to: path)))) }
     return Selection(
       name: name, isFolder: entry.kind == .directory, keepsPath: keepsParents,
       items: items.filter { $0.entry.kind != .socket })

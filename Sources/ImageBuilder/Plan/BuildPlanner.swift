@@ -54,6 +54,8 @@ struct BuildPlanner {
   private var stages: [Int: StageState] = [:]
   private var imageSteps: [ImageKey: Int] = [:]
   private var missing: [ImageKey] = []
+  /// Stages that are being planned: triggers can make them need one another, which the graph does not know.
+  private var open: Set<Int> = []
 
   private init(
     _ dockerfile: Dockerfile, globals: GlobalScope, options: Options, images: [ImageKey: BaseImage]
@@ -101,13 +103,14 @@ struct BuildPlanner {
     ImageKey(reference: options.namedImages[reference] ?? reference, platform: platform)
   }
 
-  private mutating func requireBase(of stage: Int) {
+  /// - Returns: whether it is known.
+  @discardableResult
+  private mutating func requireBase(of stage: Int) -> Bool {
     let node = graph.nodes[stage]
-    guard case .image(let reference) = node.base else { return }
-    require(key(reference, platform: platform(of: node)))
+    guard case .image(let reference) = node.base, !options.namedFolders.contains(reference) else { return true }
+    return require(key(reference, platform: platform(of: node))) != nil
   }
 
-  @discardableResult
   private mutating func require(_ key: ImageKey) -> BaseImage? {
     if let image = images[key] { return image }
     if !missing.contains(key) { missing.append(key) }
@@ -137,6 +140,12 @@ struct BuildPlanner {
   private mutating func stage(_ index: Int) throws(BuildError) -> StageState {
     if let state = stages[index] { return state }
     let stage = dockerfile.stages[index]
+    guard open.insert(index).inserted else {
+      throw BuildError(
+        .dockerfile,
+        "circular dependency: the stage \(stage.name ?? "\(index)") needs itself by way of triggers (ONBUILD)")
+    }
+    defer { open.remove(index) }
     let node = graph.nodes[index]
     let platform = platform(of: node)
     var state: StageState
@@ -157,6 +166,8 @@ struct BuildPlanner {
         configuration: .scratch,
         scope: StageScope(dockerfile, globals: globals, environment: ImageConfiguration.scratch.environment),
         step: id, platform: platform, baseHistory: [], history: [])
+    case .image(let reference) where options.namedFolders.contains(reference):
+      state = folderStage(reference, stage: stage, platform: platform)
     case .image(let reference):
       let key = key(reference, platform: platform)
       guard let image = require(key),
@@ -210,6 +221,26 @@ struct BuildPlanner {
     }
     stages[index] = state
     return state
+  }
+
+  /// A stage on a folder of `--build-context`: its files are all that is in the image.
+  private mutating func folderStage(_ name: String, stage: Dockerfile.Stage, platform: String) -> StageState {
+    let range = stage.declaration.range
+    let title = title(stage, 1, "FROM \(name)")
+    let empty = add(
+      Step(id: 0, kind: .scratch, stage: stage.index, platform: platform, range: range, title: title))
+    var step = Step(
+      id: 0, kind: .scratch, parent: empty, stage: stage.index, platform: platform, range: range, title: title)
+    step.kind = .copy(
+      CopyStep(
+        sources: [.path("/")], destination: "/", origin: .named(name), chown: nil, chmod: nil, chmodText: nil,
+        isLinked: false, keepsParents: false, excluded: [], isAdd: false, checksum: nil, unpacks: nil,
+        keepsGitDirectory: false, fromText: name))
+    let id = add(step)
+    return StageState(
+      configuration: .scratch,
+      scope: StageScope(dockerfile, globals: globals, environment: ImageConfiguration.scratch.environment),
+      step: id, platform: platform, baseHistory: [], history: [HistoryEntry(createdBy: "COPY / /", step: id)])
   }
 
   private mutating func perform(
@@ -270,6 +301,10 @@ struct BuildPlanner {
       guard index != stage else {
         throw BuildError(.dockerfile, "--from=\(from) is the stage itself; copy from an earlier one")
       }
+      // A trigger (ONBUILD) may lead to stages that nothing else does.
+      var isKnown = true
+      for needed in graph.order(for: index) where !requireBase(of: needed) { isKnown = false }
+      guard isKnown else { return nil }
       return .step(try self.stage(index).step)
     case .scratch:
       throw BuildError(.dockerfile, "--from=scratch: \"scratch\" has no files; name a stage or an image")

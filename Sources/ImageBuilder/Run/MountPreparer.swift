@@ -248,7 +248,9 @@ struct MountPreparer: Sendable {
     }
     let made = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     if let archive {
-      try stored { () throws(OCIError) in try ArchiveExtractor.extract(archive, into: made, label: "cache mount") }
+      _ = try stored { () throws(OCIError) in
+        try ArchiveExtractor.extract(archive, into: made, label: "cache mount")
+      }
     } else if let initial {
       rmdir(made)
       _ = try Materializer.copy(initial.path, of: initial.tree, to: made)

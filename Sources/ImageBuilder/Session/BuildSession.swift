@@ -256,9 +256,9 @@ final class BuildSession: Sendable {
 
   /// Shows layers as one folder, read-only, until the end of the build.
   private func mount(_ layers: [Image.Layer], label: String) async throws(BuildError) -> FileTree {
-    let folders = try await folders(layers)
+    let folders = Mount.distinctLayers(try await folders(layers))
     return try await blocking { [folder] () throws(BuildError) in
-      // A single layer needs no overlay, which would not take it.
+      // A single layer needs no mount.
       if let only = folders.first, folders.count == 1 { return try FileTree(only, origin: .image, label: label) }
       let target = try folder.newFolder().path
       if !folders.isEmpty {

@@ -84,13 +84,13 @@ struct CopyExecutor: Sendable {
           }
           return found
         }
-        if found.isEmpty { vertex.status("warning: no files match \(path)") }
+        if found.allSatisfy(\.items.isEmpty) { vertex.status("warning: no files match \(path)") }
         if found.count > 1, !copy.destination.hasSuffix("/"), copy.destination != "/", !copy.keepsParents {
           throw BuildError(
             .dockerfile,
             "\(path) matches \(found.count) files: the destination must be a directory and end with a /")
         }
-        found.removeAll { $0.items.isEmpty }
+        found.removeAll { $0.items.isEmpty && !$0.keepsPath }
         gathered.selections += found
       case .document(let name, let content):
         gathered.selections.append(try document(name, Array(content.utf8)))
@@ -177,8 +177,7 @@ struct CopyExecutor: Sendable {
     return try await blocking { () throws(BuildError) in
       var owner: Placement.Owner?
       if let text = copy.chown {
-        owner = try
-          (image.map { image throws(BuildError) in try ImageUsers(image) } ?? ImageUsers(passwd: [], group: []))
+        owner = try (image.map { image throws(BuildError) in try ImageUsers(image) } ?? ImageUsers(UserDatabase()))
           .owner(text)
       }
       let lowers = copy.isLinked ? nil : image
@@ -209,9 +208,16 @@ struct CopyExecutor: Sendable {
     let (tree, found) = try await blocking { () throws(BuildError) -> (FileTree, [Selection]) in
       let files = "\(folder)/files"
       try system { () throws(SystemError) in try Directory.create(files) }
-      try stored { () throws(OCIError) in try ArchiveExtractor.extract(path, into: files, label: name) }
+      let members = try stored { () throws(OCIError) in try ArchiveExtractor.extract(path, into: files, label: name) }
       let tree = try FileTree(files, origin: .image, label: "the archive \(name)")
-      return (tree, try Selector(tree: tree, treeIndex: position, excluded: nil, keepsParents: false).select("/"))
+      var found = try Selector(tree: tree, treeIndex: position, excluded: nil, keepsParents: false).select("/")
+      for index in found.indices {
+        found[index].isUnpacked = true
+        for item in found[index].items.indices where found[index].items[item].entry.kind == .directory {
+          found[index].items[item].isOnTheWay = !members.contains(found[index].items[item].path)
+        }
+      }
+      return (tree, found)
     }
     gathered.sources.trees.append(tree)
     if let unpacked = found.first { gathered.selections[index] = unpacked }

@@ -94,7 +94,7 @@ struct RemoteContext: Sendable {
     return try await blocking { () throws(BuildError) in
       let target = "\(folder)/context"
       try system { () throws(SystemError) in try Directory.create(target) }
-      try stored { () throws(OCIError) in try ArchiveExtractor.extract(archive, into: target, label: label) }
+      _ = try stored { () throws(OCIError) in try ArchiveExtractor.extract(archive, into: target, label: label) }
       return target
     }
   }

@@ -108,10 +108,8 @@ struct StepExecutor: Sendable {
     let lower = try await session.lowerTree(base)
     let (now, epoch) = (session.now.microseconds / 1_000_000, session.epoch)
     return try await blocking { [session] () throws(BuildError) in
-      let identity = user.isEmpty ? nil : try ImageUsers(lower).process(user)
-      var placement = Placement(
-        destination: lower, owner: identity.map { Placement.Owner(uid: $0.uid, gid: $0.gid) }, chmod: nil, now: now,
-        epoch: epoch)
+      let owner = user.isEmpty ? nil : try ImageUsers(lower).workingDirectoryOwner(user)
+      var placement = Placement(destination: lower, owner: owner, chmod: nil, now: now, epoch: epoch)
       let entries = try placement.folders(path)
       if entries.isEmpty { return nil }
       return try session.write(.entries(entries, lowers: lower), options: session.layerOptions(allowsDevices: false))

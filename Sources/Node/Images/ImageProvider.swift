@@ -230,8 +230,18 @@ final class ImageProvider: Sendable {
 struct ImageCatalog: Sendable {
   let store: ImageStore
 
-  /// The image of a name as a pod has it: also by a digest or an image id.
+  /// The image of a name as a pod has it: also by a digest or an image id. One whose manifest or configuration the disk
+  /// has damaged is not here: it is pulled again.
   func find(_ name: String) throws(OCIError) -> FoundImage? {
+    do throws(OCIError) {
+      return try findSound(name)
+    } catch {
+      guard error.code == .corrupt || error.code == .notFound else { throw error }
+      return nil
+    }
+  }
+
+  private func findSound(_ name: String) throws(OCIError) -> FoundImage? {
     guard let image = try store.image(name) else { return nil }
     let reference = try Reference(parsing: name)
     var target = reference.digest

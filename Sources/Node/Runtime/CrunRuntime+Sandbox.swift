@@ -22,6 +22,7 @@ extension CrunRuntime {
       cgroupPath: "/\(configuration.cgroupRoot)/\(spec.cgroupParent)", bootID: bootID, isComplete: false, ips: [],
       createdAt: time.now(), portMappings: spec.portMappings)
     if !spec.hostNetwork {
+      try HostPorts.check(spec.portMappings)
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
       let configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
       record.network = CNI.list(configuration, for: spec.portMappings)
@@ -30,7 +31,7 @@ extension CrunRuntime {
     state.withLock { $0.sandboxes[spec.podUID] = first }
     do throws(RuntimeError) {
       try await Self.system { [self] () throws(SystemError) in
-        try Directory.create(sandboxFolder(spec.podUID), mode: 0o711)
+        try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
         if !spec.hostIPC {

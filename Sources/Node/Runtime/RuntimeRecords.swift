@@ -42,8 +42,11 @@ struct ContainerRecord: Sendable, Equatable {
   var hasTerminationFile: Bool
   var tty: Bool
   var stdin: Bool
+  /// Its input outlives the clients that attach to it.
+  var leavesStdinOpen = false
   var cgroupPath: String
   var labels: [String: String]
+  var user: ResolvedUser?
 
   /// In the bundle's `config.json`, which the engine copies beside its own state: the record as it was when the container
   /// was made, for the case that the file of the record is gone.
@@ -60,7 +63,8 @@ struct ContainerRecord: Sendable, Equatable {
       id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name, attempt: attempt, image: image,
       imageID: imageID, status: status, pid: phase == .exited ? nil : process?.pid, createdAt: createdAt,
       startedAt: startedAt, finishedAt: finishedAt, exitCode: exitCode, oomKilled: oomKilled, isLost: isLost,
-      logPath: logPath, terminationMessageFile: hasTerminationFile ? "\(folder)/termination-log" : nil, labels: labels)
+      logPath: logPath, terminationMessageFile: hasTerminationFile ? "\(folder)/termination-log" : nil, labels: labels,
+      user: user)
   }
 
   var json: JSON {
@@ -77,6 +81,8 @@ struct ContainerRecord: Sendable, Equatable {
     if let startedAt { json["startedAt"] = .int(startedAt.microseconds) }
     if let finishedAt { json["finishedAt"] = .int(finishedAt.microseconds) }
     if let exitCode { json["exitCode"] = .int(Int64(exitCode)) }
+    if leavesStdinOpen { json["leavesStdinOpen"] = true }
+    if let user { json["user"] = user.json }
     return json
   }
 }
@@ -101,7 +107,7 @@ extension ContainerRecord {
     else { return nil }
     self.init(
       id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name,
-      attempt: Int(clamping: attempt), image: image, imageID: imageID, phase: phase, bootID: bootID,
+      attempt: Int(Int32(clamping: attempt)), image: image, imageID: imageID, phase: phase, bootID: bootID,
       process: RuntimeFiles.process(json["process"]), monitor: RuntimeFiles.process(json["monitor"]),
       createdAt: Timestamp(microseconds: createdAt),
       startedAt: json["startedAt"]?.int.map { Timestamp(microseconds: $0) },
@@ -109,7 +115,9 @@ extension ContainerRecord {
       exitCode: json["exitCode"]?.int.map { Int32(clamping: $0) }, oomKilled: json["oomKilled"]?.bool ?? false,
       isLost: json["isLost"]?.bool ?? false, logPath: logPath,
       hasTerminationFile: json["hasTerminationFile"]?.bool ?? false, tty: json["tty"]?.bool ?? false,
-      stdin: json["stdin"]?.bool ?? false, cgroupPath: cgroupPath, labels: RuntimeFiles.strings(json["labels"]))
+      stdin: json["stdin"]?.bool ?? false, leavesStdinOpen: json["leavesStdinOpen"]?.bool ?? false,
+      cgroupPath: cgroupPath, labels: RuntimeFiles.strings(json["labels"]),
+      user: json["user"].flatMap(ResolvedUser.init(json:)))
   }
 }
 

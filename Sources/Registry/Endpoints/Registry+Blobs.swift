@@ -20,20 +20,24 @@ extension Registry {
       return Reply(status: 200, headers: Self.blobHeaders(digest) + [("Content-Length", String(size))])
     }
     let file = try await blocking { [content] () throws(OCIError) in
-      try content.openBlob(digest, in: call.repository)
+      try content.openSoundBlob(digest, in: call.repository)
     }
     guard let file else { throw RegistryError.blobUnknown(digest) }
-    return blob(file, call.request)
+    return try await blob(file, call.request)
   }
 
-  private func blob(_ file: BlobFile, _ request: Request) -> Reply {
+  private func blob(_ file: BlobFile, _ request: Request) async throws -> Reply {
     if let reply = Self.unchanged(file.digest, request) { return reply }
     var headers = Self.blobHeaders(file.digest)
     // A range of something else than what the client has is of no use to it (RFC 9110, section 13.1.5).
     let range = request.header("if-range").map { $0 != "\"\(file.digest)\"" } == true ? nil : request.header("range")
     switch ByteRange(range, size: file.size) {
-    case .full: return Reply(status: 200, headers: headers, body: .file(file, 0..<file.size))
+    case .full:
+      guard content.isVerified(file) else { return Reply(status: 200, headers: headers, body: verifying(file)) }
+      return Reply(status: 200, headers: headers, body: .file(file, 0..<file.size))
     case .part(let part):
+      // What one part is worth only the whole tells.
+      try await verify(file)
       headers.append(("Content-Range", "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(file.size)"))
       return Reply(status: 206, headers: headers, body: .file(file, part))
     case .unsatisfiable:
@@ -66,7 +70,7 @@ extension Registry {
     }
     guard let found = try await pullThrough.blob(digest, target) else { throw RegistryError.blobUnknown(digest) }
     switch found {
-    case .stored(let file): return blob(file, call.request)
+    case .stored(let file): return try await blob(file, call.request)
     case .coming(let flight, let size):
       guard call.request.header("range") == nil else {
         // A part may be anywhere: it is there when all is there.
@@ -79,7 +83,7 @@ extension Registry {
           try content.openBlob(digest, in: target.local)
         }
         guard let file else { throw RegistryError.blobUnknown(digest) }
-        return blob(file, call.request)
+        return try await blob(file, call.request)
       }
       return Reply(
         status: 200, headers: Self.blobHeaders(digest),

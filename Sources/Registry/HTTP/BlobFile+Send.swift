@@ -15,8 +15,10 @@ extension BlobFile {
         let got = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { target in
           try self.read(into: UnsafeMutableRawBufferPointer(rebasing: target[..<count]), at: start)
         }
-        // The file is shorter than the catalog says: the client has to see a cut.
-        guard got > 0 else { throw OCIError(.corrupt, "\(self.digest) is cut off") }
+        // Somebody has cut or changed the file since it was opened: the client has to see a cut.
+        guard got > 0, self.isUnchanged else {
+          throw OCIError(.corrupt, "\(self.digest) was changed while it was sent")
+        }
         return buffer
       }
       at += Int64(buffer.readableBytes)

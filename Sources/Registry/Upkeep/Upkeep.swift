@@ -11,6 +11,7 @@ final class Upkeep: Sendable {
   private let logger: Logger
   private let metrics: RegistryMetrics
   private let pullThrough: PullThrough
+  private let repair: Repair
   private let configuration: @Sendable () -> RegistryConfiguration
   private let blocking: @Sendable (_ body: @escaping @Sendable () throws(OCIError) -> Void) async throws -> Void
   private let last: Mutex<(collection: Timestamp, scrub: Timestamp)>
@@ -21,6 +22,7 @@ final class Upkeep: Sendable {
     logger = registry.logger
     metrics = registry.metrics
     pullThrough = registry.pullThrough
+    repair = registry.repair
     configuration = { [registry] in registry.configuration }
     let pool = registry.pool
     blocking = { try await pool.calling($0) }
@@ -84,16 +86,17 @@ final class Upkeep: Sendable {
   private func scrubOnce(_ options: RegistryConfiguration.Scrub) async throws {
     let isCancelled = Flag()
     try await withTaskCancellationHandler {
-      try await blocking { [content, metrics, logger] () throws(OCIError) in
+      try await blocking { [content, metrics, logger, repair] () throws(OCIError) in
         var bytes: Int64 = 0
         let damaged = try content.scrub(olderThan: options.interval, isCancelled: { isCancelled.value }) { progress in
           metrics.scrubbed.increment(by: Double(progress.bytes - bytes))
           bytes = progress.bytes
         }
         metrics.damaged.set(to: Double(damaged.count))
+        repair.noticed(damaged.map(\.digest))
         for blob in damaged {
           logger.error(
-            "a blob is damaged; push or pull it again",
+            "a blob is damaged; without an upstream registry or a replica that has it, push or pull it again",
             metadata: [
               "digest": "\(blob.digest)", "reason": "\(blob.reason)",
               "repositories": "\(blob.repositories.map(\.description).joined(separator: ","))",

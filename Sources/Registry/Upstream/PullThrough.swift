@@ -96,11 +96,7 @@ final class PullThrough: Sendable {
   /// `nil` when upstream does not have it either.
   func manifest(_ reference: ManifestReference, _ target: Target) async throws(RegistryError) -> ManifestRecord? {
     let key = ManifestKey(repository: target.local, reference: reference)
-    let local = try await pool.calling { [content] () throws(OCIError) in
-      let record = try content.manifest(reference, in: target.local)
-      if let record { try content.touch(record.digest, in: target.local) }
-      return record
-    }
+    let local = try await kept(reference, target)
     if let local {
       // A digest cannot change.
       if case .digest = reference { return hit(local) }
@@ -133,6 +129,17 @@ final class PullThrough: Sendable {
     }
   }
 
+  /// The manifest that is here; none when the disk has damaged it, so that it is fetched again.
+  private func kept(
+    _ reference: ManifestReference, _ target: Target
+  ) async throws(RegistryError) -> ManifestRecord? {
+    try await pool.calling { [content] () throws(OCIError) in
+      let record = try unlessDamaged { () throws(OCIError) in try content.manifest(reference, in: target.local) }
+      if let record { try content.touch(record.digest, in: target.local) }
+      return record
+    }
+  }
+
   private func hit(_ record: ManifestRecord) -> ManifestRecord {
     metrics.upstreamHits.increment("hit")
     return record
@@ -152,9 +159,8 @@ final class PullThrough: Sendable {
       metrics.upstreamHits.increment("missing")
       return nil
     }
-    let known = try await pool.calling { [content] () throws(OCIError) in
-      try head.digest.flatMap { digest throws(OCIError) in try content.manifest(.digest(digest), in: target.local) }
-    }
+    var known: ManifestRecord?
+    if let digest = head.digest { known = try await kept(.digest(digest), target) }
     let tags: [String] = if case .tag(let tag) = reference { [tag] } else { [] }
     let (bytes, mediaType, digest): ([UInt8], String, Digest)
     if let known {
@@ -195,9 +201,10 @@ final class PullThrough: Sendable {
 
   /// A blob: one that is not here yet is fetched once, however many ask for it.
   func blob(_ digest: Digest, _ target: Target) async throws(RegistryError) -> Blob? {
-    let local = try await pool.calling { [content] () throws(OCIError) in
-      // Asking for the size is using it.
-      try content.isLinked(digest, in: target.local) ? try content.openBlob(digest, in: target.local) : nil
+    let local = try await pool.calling { [content] () throws(OCIError) -> BlobFile? in
+      // Asking for the size is using it. What the disk has damaged is fetched again.
+      guard try content.isLinked(digest, in: target.local) else { return nil }
+      return try unlessDamaged { () throws(OCIError) in try content.openSoundBlob(digest, in: target.local) }
     }
     if let local {
       metrics.upstreamHits.increment("hit")
@@ -267,17 +274,21 @@ final class PullThrough: Sendable {
     return flight
   }
 
-  /// What is coming: the bytes while they come, the rest from the store.
+  /// What is coming: the bytes while they come, the rest from the store. The last piece waits until all are known to be
+  /// right: a client must not take for whole what the upstream registry has damaged.
   func send(
     _ flight: Flight, size: Int64, _ digest: Digest, _ target: Target,
     write: @Sendable (ByteBuffer) async throws -> Void
   ) async throws {
     var sent: Int64 = 0
+    var held: ByteBuffer?
     for await buffer in flight.listen() {
-      try await write(buffer)
+      if let held { try await write(held) }
+      held = buffer
       sent += Int64(buffer.readableBytes)
     }
     try await flight.stored()
+    if let held { try await write(held) }
     guard sent < size else { return }
     let file = try await pool.calling { [content] () throws(OCIError) in
       try content.openBlob(digest, in: target.local)
@@ -374,6 +385,16 @@ final class Flight: Sendable {
   }
 
   fileprivate func cancel() { state.withLock { $0.task }?.cancel() }
+}
+
+/// What a read gives; `nil` when the disk has damaged it, which is as if it were not here.
+private func unlessDamaged<T>(_ read: () throws(OCIError) -> T?) throws(OCIError) -> T? {
+  do throws(OCIError) {
+    return try read()
+  } catch {
+    guard error.code == .corrupt else { throw error }
+    return nil
+  }
 }
 
 extension ByteBuffer {

@@ -279,7 +279,7 @@ final class Replicator: Sendable {
           return try content.manifest(key.reference, in: Repository(path: key.repository)) != nil
         } catch {
           // Damaged, but there.
-          guard error.code == .corrupt || error.code == .digestMismatch else { throw error }
+          guard error.code == .corrupt else { throw error }
           return true
         }
       }
@@ -388,7 +388,7 @@ final class Replicator: Sendable {
 
 extension RegistryConfiguration.Replica {
   /// Where a repository of ours is there.
-  fileprivate func remote(_ repository: String) -> Repository {
+  func remote(_ repository: String) -> Repository {
     Repository(host: registry, path: path.isEmpty ? repository : "\(path)/\(repository)")
   }
 
