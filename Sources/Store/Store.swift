@@ -41,7 +41,8 @@ public final class Store: Sendable {
     /// The same state in other bytes: what is served in another form than it is stored in.
     public func replacing(_ bytes: [UInt8]) -> Entry {
       Entry(
-        key: key, object: Object(header: header, bytes: bytes), revision: revision, createRevision: createRevision)
+        key: key, object: Object(header: header, bytes: bytes), revision: revision, createRevision: createRevision,
+        checksum: checksum)
     }
   }
 

@@ -92,7 +92,7 @@ struct Purge {
     try Directory.removeTree(data.runtime)
     let kept = try plan.removeFiles(of: data, mark: mark)
     try MachineClaims().release(data.path)
-    if let link = data.link, kept.isEmpty { unlink(link) }
+    if kept.isEmpty, let link = data.link { unlink(link) }
 
     let left = try await leftovers(network)
     guard left.isEmpty else {

@@ -142,6 +142,7 @@ struct Up: AsyncParsableCommand {
       // Before anything is made in it.
       try DirectoryMark.check(data)
       lock = try data.lock()
+      // Before anything is written: a start that is refused changes nothing.
       let identity = try data.identity()
       let mark = try DirectoryMark.take(data)
       try identity.begin()
@@ -184,8 +185,7 @@ struct Up: AsyncParsableCommand {
         bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network)
       networkConfiguration.owner = mark.identity
       self.networkConfiguration = networkConfiguration
-      network = PodNetwork(
-        configuration: networkConfiguration, client: client, informers: informers, time: time)
+      network = PodNetwork(configuration: networkConfiguration, client: client, informers: informers, time: time)
 
       // Before the first look at containers: their cgroups and folders are among what is taken.
       holding = try MachineHolding(mark: mark, data: data, network: networkConfiguration)
