@@ -187,6 +187,7 @@ struct Up: AsyncParsableCommand {
       self.networkConfiguration = networkConfiguration
       network = PodNetwork(configuration: networkConfiguration, client: client, informers: informers, time: time)
 
+      let engine = try await Self.engine(options.runtime)
       // Before the first look at containers: their cgroups and folders are among what is taken.
       holding = try MachineHolding(mark: mark, data: data, network: networkConfiguration)
       let runtime: CrunRuntime
@@ -210,7 +211,7 @@ struct Up: AsyncParsableCommand {
         nodeConfiguration.lazyPull = LazyPullPolicy(
           command: [Self.executable, LazyLayerCommand.name], cgroup: "/\(data.cgroup)/lazy")
       }
-      (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = try await Self.engine(options.runtime)
+      (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = engine
       node = Node(
         configuration: nodeConfiguration, client: client, runtime: runtime,
         images: ImageStore(content), registry: registryClient, time: time, seed: seed)
