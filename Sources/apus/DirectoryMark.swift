@@ -73,7 +73,7 @@ struct DirectoryMark: Equatable {
     let people = found.filter { configurations.contains($0) || !names.contains($0) && mentioned.contains($0) }
     let others = found.filter { name in
       if people.contains(name) || name == "apus.log" { return false }
-      return !isOurs || !names.contains(name) || !isPlausible(name, data)
+      return !isOurs || !names.contains(name) || !hasStore && !isPlausible(name, data)
     }
     // An earlier version marked nothing, and did not mind what else was there.
     return hasStore ? ([], people + others) : (others, people)
