@@ -351,7 +351,7 @@ def test_a_deleted_directory_is_tidied_up_after(stopped):
     assert subprocess.run(["ip", "link", "show", "apus7"], capture_output=True).returncode == 0
     result = apus("down", "--purge", "--yes", "--data", stopped.data)
     assert result.returncode == 0, result.stderr
-    assert left(server.data) == []
+    assert left(stopped.data) == []
 
 
 def test_a_disk_of_its_own_stays_mounted():
