@@ -16,9 +16,8 @@ struct DirectoryMark: Equatable {
 
   /// Everything that Apus keeps in a data directory.
   static let names: Set<String> = [
-    "cluster", "state", "pki", "images", "containers", "node", "network", "cni", "registry", "build", "kubeconfig",
-    "server.json",
-    "apus.log", "registry.yaml", "registries.yaml", "config.json",
+    "state", "pki", "images", "containers", "node", "network", "cni", "registry", "build", "kubeconfig", "server.json",
+    "cluster", "apus.log", "registry.yaml", "registries.yaml", "config.json",
   ]
 
   /// What people write there, also before the first start.
@@ -26,40 +25,61 @@ struct DirectoryMark: Equatable {
 
   // MARK: - Taking
 
-  /// Marks the directory, which is made when it is missing, or finds the mark that it has.
-  ///
-  /// - Throws: when it holds what is not Apus', or must never be a data directory.
-  static func take(_ data: DataDirectory) throws -> DirectoryMark {
+  /// Throws when the directory holds what is not Apus', or must never be a data directory. It changes nothing.
+  static func check(_ data: DataDirectory) throws {
     if let reason = refusal(of: data.path) { throw Failure("\(data.path) \(reason); give another --data DIR") }
-    try Directory.create(data.path, mode: 0o711)
     if let mark = read(data) {
-      switch whereabouts(of: mark, data) {
-      case .here: return mark
-      case .alsoThere:
-        throw Failure(
-          "\(data.path) is \(mark.path) by another name; use that one: --data \(mark.path)", code: .dataInUse)
-      case .moved: return try write(DirectoryMark(identity: mark.identity, path: data.path, kept: mark.kept), data)
-      case .copied: return try write(DirectoryMark(identity: newIdentity(), path: data.path, kept: mark.kept), data)
-      }
+      guard whereabouts(of: mark, data) == .alsoThere else { return }
+      throw Failure("\(data.path) is \(mark.path) by another name; use that one: --data \(mark.path)", code: .dataInUse)
     }
+    var status = stat()
+    if lstat(data.path, &status) != 0, errno == ENOENT { return }
+    let others = try foreign(data).refused
+    guard others.isEmpty else {
+      throw Failure(
+        """
+        \(data.path) holds files that are not Apus': \(listed(others)). A data directory is Apus' alone, and a purge \
+        deletes it: give an empty one, such as --data \(data.path)/apus
+        """)
+    }
+  }
+
+  /// Marks the directory, which is made when it is missing, or finds the mark that it has.
+  static func take(_ data: DataDirectory) throws -> DirectoryMark {
+    try check(data)
+    try Directory.create(data.path, mode: 0o711)
+    guard let mark = read(data) else {
+      return try write(DirectoryMark(identity: newIdentity(), path: data.path, kept: foreign(data).kept), data)
+    }
+    switch whereabouts(of: mark, data) {
+    case .here, .alsoThere: return mark
+    // Another owner from here on: what the machine keeps for the first path is not this one's by its name.
+    case .moved, .copied:
+      return try write(DirectoryMark(identity: newIdentity(), path: data.path, kept: mark.kept), data)
+    }
+  }
+
+  /// What a directory without a mark holds that Apus did not make: what is a reason not to take it, and what is only to be
+  /// left alone.
+  private static func foreign(_ data: DataDirectory) throws(SystemError) -> (refused: [String], kept: [String]) {
     let found = try Directory.list(data.path).filter { $0 != "lost+found" && $0 != name }
+    func isThere(_ path: String) -> Bool { access("\(data.path)/\(path)", F_OK) == 0 }
+    let hasStore = isThere("state/state.db")
+    // Restored from a backup, or filled by commands that need no server.
+    let isOurs = hasStore || isThere("images/catalog.db") || isThere("pki/ca.crt") && isThere("pki/sa.key")
     // Files that a configuration names, such as one of passwords, belong to it.
     let configured = (try? DurableFile.read(data.registryConfiguration, limit: 1 << 20)) ?? []
     let mentioned = String(decoding: configured, as: UTF8.self)
     let people = found.filter { configurations.contains($0) || !names.contains($0) && mentioned.contains($0) }
-    let others = found.filter { !people.contains($0) && !(names.contains($0) && isPlausible($0, data)) }
-    guard others.isEmpty else {
-      throw Failure(
-        """
-        \(data.path) holds files that are not Apus': \(Self.listed(others)). A data directory is Apus' alone, and a purge \
-        deletes it: give an empty one, such as --data \(data.path)/apus
-        """)
+    let others = found.filter { name in
+      if people.contains(name) || name == "apus.log" { return false }
+      return !isOurs || !names.contains(name) || !hasStore && !isPlausible(name, data)
     }
-    return try write(DirectoryMark(identity: newIdentity(), path: data.path, kept: people), data)
+    // An earlier version marked nothing, and did not mind what else was there.
+    return hasStore ? ([], people + others) : (others, people)
   }
 
-  /// Whether a file or folder of one of our names is what Apus makes under it. A folder of pictures is called `images`,
-  /// too.
+  /// Whether a folder of one of our names is what Apus makes under it. A folder of pictures is called `images`, too.
   private static func isPlausible(_ name: String, _ data: DataDirectory) -> Bool {
     let tells: [String: [String]] = [
       "state": ["state.db"], "images": ["catalog.db", "index.json"], "pki": ["ca.crt"],

@@ -73,9 +73,9 @@ struct Purge {
   let plan: PurgePlan
 
   func run() async throws {
-    let mark = try plan.mark(data)
     // Held to the end: no server may start on what is being removed.
     let lock = try data.lock()
+    let mark = try plan.mark(data)
     defer { withExtendedLifetime(lock) {} }
 
     let runtime = try await CrunRuntime.open(

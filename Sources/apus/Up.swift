@@ -139,6 +139,8 @@ struct Up: AsyncParsableCommand {
       self.data = data
       self.time = time
       configuration = options
+      // Before anything is made in it.
+      try DirectoryMark.check(data)
       lock = try data.lock()
       // Before anything is written: a start that is refused changes nothing.
       let identity = try data.identity()
@@ -185,6 +187,7 @@ struct Up: AsyncParsableCommand {
       self.networkConfiguration = networkConfiguration
       network = PodNetwork(configuration: networkConfiguration, client: client, informers: informers, time: time)
 
+      let engine = try await Self.engine(options.runtime)
       // Before the first look at containers: their cgroups and folders are among what is taken.
       holding = try MachineHolding(mark: mark, data: data, network: networkConfiguration)
       let runtime: CrunRuntime
@@ -208,7 +211,7 @@ struct Up: AsyncParsableCommand {
         nodeConfiguration.lazyPull = LazyPullPolicy(
           command: [Self.executable, LazyLayerCommand.name], cgroup: "/\(data.cgroup)/lazy")
       }
-      (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = try await Self.engine(options.runtime)
+      (nodeConfiguration.runtimeName, nodeConfiguration.runtimeVersion) = engine
       node = Node(
         configuration: nodeConfiguration, client: client, runtime: runtime,
         images: ImageStore(content), registry: registryClient, time: time, seed: seed)

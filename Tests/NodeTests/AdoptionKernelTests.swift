@@ -80,6 +80,11 @@ extension KernelTests.AdoptionKernelTests {
     }
   }
 
+  /// Until the engine's process has become the container's program. The suite's time limit bounds it.
+  private static func begun(_ arguments: [String]) async {
+    while copies(of: arguments).isEmpty { await Task.yield() }
+  }
+
   /// Whatever was done: after the start the container is either taken up, alone and watched, or it has ended, before
   /// anything else is started; and the purge leaves nothing.
   private func check(_ damages: [Damage]) async throws {
@@ -90,6 +95,7 @@ extension KernelTests.AdoptionKernelTests {
       let id = try await harness.container("z1", command)
       try await harness.runtime.startContainer(id)
       let record = try harness.runtime.record(id)
+      await Self.begun(command)
       #expect(Self.copies(of: command).count == 1)
       harness.crash()
       for damage in damages { try await damage.apply(to: record, of: harness.runtime) }
@@ -107,6 +113,7 @@ extension KernelTests.AdoptionKernelTests {
         _ = try await harness.sandbox("z1")
         let second = try await harness.container("z1", command)
         try await harness.runtime.startContainer(second)
+        await Self.begun(command)
       } else {
         #expect(runs.map(\.id) == [id] && runs[0].pid == record.process?.pid && runs[0].attempt == record.attempt)
         await #expect(throws: RuntimeError.self, "a second copy beside the first") {

@@ -13,7 +13,8 @@ extension CrunRuntime {
       for record in found.sandboxes { state.sandboxes[record.podUID] = record }
       for (record, seen) in found.containers {
         var known = record
-        (known.process, known.monitor) = (seen.process ?? record.process, seen.monitor ?? record.monitor)
+        // Numbers that nothing bears out may be another process's, this one's even.
+        (known.process, known.monitor) = (seen.process, seen.monitor)
         state.containers[record.id] = known
       }
     }
@@ -38,8 +39,7 @@ extension CrunRuntime {
   private func takeUp(_ record: ContainerRecord, as phase: ContainerRecord.Phase, _ seen: Witnesses) async {
     var taken = record
     taken.phase = phase
-    taken.process = seen.process ?? record.process
-    taken.monitor = seen.monitor ?? record.monitor
+    (taken.process, taken.monitor) = (seen.process, seen.monitor)
     taken.bootID = bootID
     (taken.finishedAt, taken.exitCode, taken.isLost, taken.oomKilled) = (nil, nil, false, false)
     if phase == .running, taken.startedAt == nil { taken.startedAt = startTime(of: record) }
@@ -180,7 +180,24 @@ extension CrunRuntime {
       RuntimeFiles.readJSON("\(engineFolder(record.id))/\(file)")?[field]?.int.map { Int32(clamping: $0) }
     }
     return living(record.process?.pid) ?? living(pidFile("container.pid", record.id)) ?? living(engine("status", "pid"))
-      ?? living(engine("state.json", "init_process_pid"))
+      ?? living(engine("state.json", "init_process_pid")) ?? firstProcess(record)
+  }
+
+  /// Of the processes in the container's cgroup the one that is the first of a pid namespace. In the host's there is none.
+  private func firstProcess(_ record: ContainerRecord) -> RecordedProcess? {
+    guard !record.cgroupPath.isEmpty else { return nil }
+    let processes = Cgroup(cgroups, path: record.cgroupPath).processes().filter { Self.isFirstOfNamespace($0) }
+      .compactMap { pid in ProcessWatch.startTime(of: pid).map { RecordedProcess(pid: pid, startTime: $0) } }
+    // A container may make pid namespaces of its own, but only after it has begun.
+    return processes.min { ($0.startTime, $0.pid) < ($1.startTime, $1.pid) }
+  }
+
+  /// `NSpid:\t4711\t1` in `/proc/PID/status`: the process's numbers, the innermost namespace's last.
+  private static func isFirstOfNamespace(_ pid: Int32) -> Bool {
+    let status = RuntimeFiles.readText("/proc/\(pid)/status") ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("NSpid:") }
+    let numbers = line?.dropFirst(6).split(whereSeparator: { $0 == "\t" || $0 == " " }) ?? []
+    return numbers.count > 1 && numbers.last == "1"
   }
 
   /// The container's monitor as the record or its pid file names it, if it lives. Blocks.

@@ -222,7 +222,9 @@ extension CrunRuntime {
     let devices = try spec.devices.map { device throws(RuntimeError) in try HostDevices.find(device) }
     var config = OCISpec.build(spec, around, devices: devices)
     var annotations = config["annotations"] ?? .object([:])
-    annotations[ContainerRecord.annotation] = .string(String(decoding: record.json.serialized(), as: UTF8.self))
+    var noted = record
+    noted.user = user
+    annotations[ContainerRecord.annotation] = .string(String(decoding: noted.json.serialized(), as: UTF8.self))
     config["annotations"] = annotations
     do throws(SystemError) {
       try RuntimeFiles.write(config.serialized(), to: "\(folder)/config.json")
