@@ -7,7 +7,7 @@ SWIFT ?= swift
 RELEASE := -c release --scratch-path .build-release --static-swift-stdlib
 PREFIX ?= /usr/local
 
-.PHONY: run install test setup setup-tests build release unit integration bench fmt lint generate help
+.PHONY: run install test setup setup-tests build release unit integration soak bench fmt lint generate help
 
 help:            ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ integration: build setup-tests ## Kernel and client tests: root, in a network an
 	@Scripts/integration
 
 test: unit integration ## Everything.
+
+soak: build setup-tests ## Ten minutes of random kills, damaged files and hostile requests under load; SOAK_SEED repeats one.
+	@Scripts/soak
 
 bench: release setup-tests ## Print the table of docs/benchmarks.md for this machine.
 	@Scripts/bench

@@ -16,7 +16,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "Tests/Integration"))
+sys.path.insert(0, str(ROOT / "Tests"))
 os.environ.setdefault("APUS", str(ROOT / ".build-release/release/apus"))
 
 import build  # noqa: E402
@@ -180,7 +180,7 @@ def measure(base):
         objects = int(server.kubectl("get", "--raw", "/api/v1/configmaps").count('"uid"')) + 12_000
         starts(server, f"over {objects // 1000 * 1000:,} objects")
     finally:
-        server.run("down", "--purge", check=False)
+        server.run("down", "--purge", "--yes", check=False)
         if server.process.poll() is None:
             server.process.kill()
 

@@ -204,7 +204,7 @@ def measure(base, row, gigabytes=5):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "Tests/Integration"))
+    sys.path.insert(0, str(ROOT / "Tests"))
     import tempfile
 
     path = tempfile.mkdtemp(prefix="bench-registry-", dir="/var/tmp")

@@ -86,7 +86,7 @@ class Server:
 
     def kubectl(self, *arguments, check=True, stdin=None, binary="kubectl", timeout=120):
         result = subprocess.run(
-            [binary, *arguments], env={**os.environ, "KUBECONFIG": self.kubeconfig, "HOME": self.data},
+            [binary, *arguments], env={**os.environ, "KUBECONFIG": self.kubeconfig, "HOME": os.path.dirname(self.data)},
             input=stdin, text=True, capture_output=True, timeout=timeout)
         if check and result.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: exit {result.returncode}\n{result.stdout}{result.stderr}")
@@ -152,7 +152,7 @@ def fresh_server(base, *options):
             "get", "nodes", "-o", 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'))
         yield server
     finally:
-        purge = server.run("down", "--purge", check=False)
+        purge = server.run("down", "--purge", "--yes", check=False)
         if server.process.poll() is None:
             server.process.kill()
         print(open(os.path.join(base, "server.log"), errors="replace").read()[-20000:])

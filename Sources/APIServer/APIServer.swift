@@ -22,6 +22,8 @@ public struct APIServerConfiguration: Sendable {
   public var advertiseAddress: String
   /// The IPv4 range of cluster addresses.
   public var serviceRange: String
+  /// The IPv4 range of the pods: no Service may take an address of it.
+  public var podRange: String
   public var nodePorts: ClosedRange<Int>
   public var clusterDomain: String
   public var hostname: String
@@ -31,18 +33,21 @@ public struct APIServerConfiguration: Sendable {
   public var threads: Int
   /// Static bearer tokens, `token,user,uid,"group,group"` per line.
   public var tokenFile: String?
+  /// Fingerprints of the keys that the data directory was filled with (`PKI.load`); `nil` when it is new.
+  public var madeKeys: [String: String]?
 
   public init(
     dataDirectory: String, bindAddress: String = "127.0.0.1", port: Int = 6443, advertiseAddress: String,
-    serviceRange: String = "10.96.0.0/16", nodePorts: ClosedRange<Int> = 30000...32767,
-    clusterDomain: String = "cluster.local", hostname: String, version: String, threads: Int = 2,
-    tokenFile: String? = nil
+    serviceRange: String = "10.96.0.0/16", podRange: String = "10.244.0.0/24",
+    nodePorts: ClosedRange<Int> = 30000...32767, clusterDomain: String = "cluster.local", hostname: String,
+    version: String, threads: Int = 2, tokenFile: String? = nil
   ) {
     self.dataDirectory = dataDirectory
     self.bindAddress = bindAddress
     self.port = port
     self.advertiseAddress = advertiseAddress
     self.serviceRange = serviceRange
+    self.podRange = podRange
     self.nodePorts = nodePorts
     self.clusterDomain = clusterDomain
     self.hostname = hostname
@@ -63,13 +68,14 @@ public final class APIServer: Sendable {
   private let configuration: APIServerConfiguration
   private let range: IPv4Range
   private let group: MultiThreadedEventLoopGroup
-  private let server: HTTPServer
+  let server: HTTPServer
   private let health: HealthChecks
   private let logger: Logger
   private let isReady = Atomic(false)
   private let port = Mutex<Int?>(nil)
   private let upkeep = Mutex<[Task<Void, Never>]>([])
   private let time: any TimeSource
+  let addresses: ServiceAddressKeeper
 
   /// - Parameters:
   ///   - store: open, and closed by the caller after `shutdown`.
@@ -97,7 +103,8 @@ public final class APIServer: Sendable {
       ],
       addresses: ["127.0.0.1", "::1", range[1].description, configuration.bindAddress, configuration.advertiseAddress]
         .filter { $0 != "0.0.0.0" && $0 != "::" },
-      now: time.now())
+      now: time.now(), made: configuration.madeKeys)
+    for notice in pki.notices { logger.warning("\(notice)") }
 
     let identifiers = IdentifierSource()
     let rbac = try RBAC(store: store)
@@ -118,13 +125,16 @@ public final class APIServer: Sendable {
     let admission = AdmissionChain(steps: [
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
-      DefaultTolerations(), PodStatusDefaults(), ServiceAdmission(allocator: allocator), EventDefaults(time: time),
+      RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
+      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
+      UnservedKindWarning(),
     ])
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     client = LocalClient(service: service, subresources: subresources, loops: group)
+    addresses = ServiceAddressKeeper(client: client, allocator: allocator, store: store, time: time)
 
     let health = HealthChecks([
       HealthChecks.Check(name: "ping", isLiveness: true) { nil }
@@ -133,12 +143,23 @@ public final class APIServer: Sendable {
     let router = Router(
       rest: RESTHandler(
         service: service, subresources: subresources, rbac: rbac,
-        pods: PodConnections(service: service, nodeStreams: nodeStreams)),
+        pods: PodConnections(service: service, nodeStreams: nodeStreams),
+        proxies: ProxyConnections(service: service, nodeStreams: nodeStreams)),
       authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
       version: Self.version(configuration.version), metrics: metrics)
     server = HTTPServer(group: group, router: router, logger: logger)
     let connections = metrics.gauge("apiserver_connections", help: "Open client connections.")
     metrics.onCollect { [weak server] in connections.set(to: Double(server?.connectionCount ?? 0)) }
+  }
+
+  private static func ownAddresses(
+    _ configuration: APIServerConfiguration, services: IPv4Range
+  ) -> @Sendable () -> ClusterAddresses {
+    let pods = IPv4Range(configuration.podRange)
+    let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap(IPAddress.init)
+    return {
+      ClusterAddresses(pods: pods, services: services, machine: bound + HostAddresses.towardsTheWorld())
+    }
   }
 
   /// What `/version` says. The API is that of Kubernetes 1.33, which is what clients decide by.
@@ -167,27 +188,32 @@ public final class APIServer: Sendable {
 
   /// Creates the objects that a cluster starts with, binds the socket, and serves from then on.
   ///
+  /// - Parameter makingReachable: called once the first address is bound, and makes the advertised one, so that a server
+  ///   whose port is taken has changed nothing.
   /// - Returns: the port.
   @discardableResult
-  public func start() async throws -> Int {
+  public func start(makingReachable: () async throws -> Void = {}) async throws -> Int {
     if let port = port.withLock({ $0 }) { return port }
     health.add(
       HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
         self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
       })
+    let bound = try await server.start(hosts: [configuration.bindAddress], port: configuration.port, pki: pki)
+    try await makingReachable()
     // Pods reach the API at the advertised address, clients at the other.
-    var hosts = [configuration.bindAddress]
     if configuration.bindAddress != "0.0.0.0", configuration.advertiseAddress != configuration.bindAddress {
-      hosts.append(configuration.advertiseAddress)
+      _ = try await server.start(hosts: [configuration.advertiseAddress], port: bound, pki: pki)
     }
-    let bound = try await server.start(hosts: hosts, port: configuration.port, pki: pki)
     port.withLock { $0 = bound }
-    try await bootstrap(port: bound)
+    let isBootstrapped = try await bootstrapUnlessFull(port: bound)
     let events = EventExpiry(client: client, time: time)
-    let keeper = BootstrapKeeper(store: client.service.store, time: time) { [weak self] in
+    let keeper = BootstrapKeeper(store: client.service.store, time: time, isDue: !isBootstrapped) { [weak self] in
       try await self?.bootstrap(port: bound)
     }
-    upkeep.withLock { $0 = [Task { await events.run() }, Task { await keeper.run() }] }
+    let addresses = addresses
+    upkeep.withLock {
+      $0 = [Task { await events.run() }, Task { await keeper.run() }, Task { await addresses.run() }]
+    }
     isReady.store(true, ordering: .releasing)
     return bound
   }
@@ -196,10 +222,29 @@ public final class APIServer: Sendable {
   ///
   /// - Parameter port: where this server can be reached, for the endpoints of the Service `kubernetes`.
   func bootstrap(port: Int) async throws {
+    do { try await runBootstrap(port: port) } catch { throw Self.bootstrapError(error) }
+  }
+
+  private func runBootstrap(port: Int) async throws {
+    try await Bootstrap(client: client, configuration: configuration, range: range).run(port: port)
+  }
+
+  private static func bootstrapError(_ error: any Error) -> APIServerError {
+    APIServerError("cannot create the objects that the cluster starts with", cause: "\(error)")
+  }
+
+  /// On a full disk what is missing has to wait, and what is there is served.
+  ///
+  /// - Returns: whether everything is there.
+  private func bootstrapUnlessFull(port: Int) async throws -> Bool {
     do {
-      try await Bootstrap(client: client, configuration: configuration, range: range).run(port: port)
+      try await runBootstrap(port: port)
+      return true
+    } catch let error as KubeError where error.code == 507 {
+      logger.error("objects that the cluster starts with are missing", metadata: ["error": "\(error)"])
+      return false
     } catch {
-      throw APIServerError("cannot create the objects that the cluster starts with", cause: "\(error)")
+      throw Self.bootstrapError(error)
     }
   }
 

@@ -33,6 +33,7 @@ struct Bootstrap: Sendable {
           "value": .int(Int64(value)), "description": .string(text),
         ])
     }
+    try await ensureServiceRange()
     try await ensure(
       Self.core("services"), "default",
       [
@@ -47,17 +48,19 @@ struct Bootstrap: Sendable {
         ],
       ])
     let labels: JSON = ["endpointslice.kubernetes.io/skip-mirror": "true"]
+    // A server that listens on the loopback only is out of every pod's reach: then the Service has no endpoint.
+    let address = JSON.string(configuration.advertiseAddress)
+    let subsets: JSON = [
+      ["addresses": [["ip": address]], "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]]]
+    ]
+    let endpoints: JSON = [["addresses": [address], "conditions": ["ready": true]]]
+    let isReachable = IPAddress(configuration.advertiseAddress).map { AddressClass($0).refusal == nil } ?? false
     try await ensure(
       Self.core("endpoints"), "default",
       [
         "apiVersion": "v1", "kind": "Endpoints",
         "metadata": ["name": "kubernetes", "namespace": "default", "labels": labels],
-        "subsets": [
-          [
-            "addresses": [["ip": .string(configuration.advertiseAddress)]],
-            "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
-          ]
-        ],
+        "subsets": isReachable ? subsets : [],
       ], updating: "subsets")
     try await ensure(
       GroupVersionResource(group: "discovery.k8s.io", version: "v1", resource: "endpointslices"), "default",
@@ -66,10 +69,25 @@ struct Bootstrap: Sendable {
         "metadata": [
           "name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"],
         ], "addressType": "IPv4",
-        "endpoints": [
-          ["addresses": [.string(configuration.advertiseAddress)], "conditions": ["ready": true]]
-        ], "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
+        "endpoints": isReachable ? endpoints : [],
+        "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
       ], updating: "endpoints", "ports")
+  }
+
+  /// The range of cluster addresses as a ServiceCIDR. Its ranges are fixed: with another one, it is made anew.
+  private func ensureServiceRange() async throws {
+    let resource = GroupVersionResource(group: "networking.k8s.io", version: "v1", resource: "servicecidrs")
+    let wanted: JSON = ["cidrs": [.string(range.description)]]
+    let name = ServiceAddressRecord.rangeName
+    if let existing = try? await client.get(resource, namespace: nil, name: name), existing.json()["spec"] != wanted {
+      _ = try await client.delete(resource, namespace: nil, name: name, options: DeleteOptions())
+    }
+    try await ensure(
+      resource, nil,
+      [
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": ["name": .string(name)],
+        "spec": wanted,
+      ])
   }
 
   /// Creates an object; where it exists, sets the named members to what they should be.
@@ -101,6 +119,8 @@ struct Bootstrap: Sendable {
 struct BootstrapKeeper: Sendable {
   let store: Store
   let time: any TimeSource
+  /// Whether something is missing from the beginning.
+  let isDue: Bool
   let create: @Sendable () async throws -> Void
 
   private static let kept: [String: Set<String>] = [
@@ -108,6 +128,7 @@ struct BootstrapKeeper: Sendable {
     "services/default/": ["services/default/kubernetes"],
     "endpoints/default/": ["endpoints/default/kubernetes"],
     "discovery.k8s.io/endpointslices/default/": ["discovery.k8s.io/endpointslices/default/kubernetes"],
+    "networking.k8s.io/servicecidrs/": ["networking.k8s.io/servicecidrs/kubernetes"],
   ]
 
   /// Until the task is cancelled.
@@ -126,6 +147,7 @@ struct BootstrapKeeper: Sendable {
       else { return }
       watches.append(watch)
     }
+    if isDue { continuation.yield() }
     for await _ in deletions {
       // Others may not have let go yet of what it had, such as its address.
       while (try? await create()) == nil {

@@ -76,7 +76,11 @@ extension KubeError {
         + (detail.isEmpty ? "" : " (\(detail))"))
   }
 
-  static func expired(_ message: String) -> KubeError { KubeError(code: 410, reason: .expired, message: message) }
+  static func expired(_ message: String, continueToken: String = "") -> KubeError {
+    var error = KubeError(code: 410, reason: .expired, message: message)
+    error.continueToken = continueToken
+    return error
+  }
 
   static func internalError(_ message: String) -> KubeError {
     KubeError(
@@ -93,6 +97,30 @@ extension KubeError {
   static let requestTimeout = KubeError(
     code: 504, reason: .timeout, message: "Timeout: request did not complete within the allowed duration",
     details: Details())
+
+  /// Another version of WebSocket.
+  static let upgradeRequired = KubeError(
+    code: 426, reason: .unknown, message: "WebSocket is spoken in version 13 (RFC 6455)")
+
+  static let bodyTimeout = KubeError(
+    code: 408, reason: .timeout, message: "Timeout: the request's body did not come within the allowed duration",
+    details: Details())
+
+  /// Others' bodies fill the memory that there is for them.
+  static let bodiesAreMany = tooManyRequests("the server holds too many bodies of requests; try again")
+
+  /// No place for a request on this connection.
+  static let connectionsAreMany = tooManyRequests("the server has too many connections of this client; try again")
+
+  static func tooManyRequests(_ message: String) -> KubeError {
+    KubeError(code: 429, reason: .tooManyRequests, message: message, details: Details(retryAfterSeconds: 1))
+  }
+
+  static func malformedHead(_ refusal: HTTPFraming.Refusal) -> KubeError {
+    KubeError(
+      code: refusal.status, reason: refusal.status == 400 ? .badRequest : .unknown,
+      message: "the request's head is not understood: \(refusal.reason)")
+  }
 
   static func unavailable(_ message: String) -> KubeError {
     KubeError(code: 503, reason: .serviceUnavailable, message: message, details: Details(retryAfterSeconds: 1))
@@ -124,6 +152,7 @@ extension KubeError {
     var status: JSONObject = [
       "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Failure", "message": .string(message),
     ]
+    if !continueToken.isEmpty { status["metadata"] = ["continue": .string(continueToken)] }
     if !reason.rawValue.isEmpty { status["reason"] = .string(reason.rawValue) }
     if let details {
       var object = JSONObject()

@@ -22,18 +22,16 @@ struct EventExpiry: Sendable {
   }
 
   func removeExpired() async {
-    for group in ["", "events.k8s.io"] {
-      let resource = GroupVersionResource(group: group, version: "v1", resource: "events")
-      guard let kind = try? client.service.kind(resource),
-        let page = try? client.service.store.list(prefix: StoreKey.prefix(kind))
-      else { continue }
-      let limit = time.now().adding(.zero - Self.lifetime)
-      for entry in page.entries.filter({ Self.lastSeen($0) < limit }).prefix(Self.countMax) {
-        // One that was written meanwhile stays.
-        let options = DeleteOptions(preconditionResourceVersion: String(entry.revision))
-        _ = try? await client.delete(
-          resource, namespace: entry.header.namespace, name: entry.header.name, options: options)
-      }
+    let resource = GroupVersionResource(group: "", version: "v1", resource: "events")
+    guard let kind = try? client.service.kind(resource),
+      let page = try? client.service.store.list(prefix: StoreKey.prefix(kind))
+    else { return }
+    let limit = time.now().adding(.zero - Self.lifetime)
+    for entry in page.entries.filter({ Self.lastSeen($0) < limit }).prefix(Self.countMax) {
+      // One that was written meanwhile stays.
+      let options = DeleteOptions(preconditionResourceVersion: String(entry.revision))
+      _ = try? await client.delete(
+        resource, namespace: entry.header.namespace, name: entry.header.name, options: options)
     }
   }
 

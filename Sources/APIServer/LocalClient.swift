@@ -21,7 +21,7 @@ public struct LocalClient: KubeClient {
     let kind = try service.kind(resource)
     return WriteRequest(
       kind: kind, namespace: kind.isNamespaced ? namespace ?? "" : "", name: name, subresource: subresource ?? "",
-      user: .internal, dryRun: dryRun, fieldValidation: .ignore, loop: loops.next())
+      user: .internal, dryRun: dryRun, fieldValidation: .ignore, isWarned: false, loop: loops.next())
   }
 
   private func written(_ body: (@escaping WriteCompletion) -> Void) async throws -> Object {
@@ -91,10 +91,10 @@ public struct LocalClient: KubeClient {
       // Taking and yielding under one lock keeps the order when two threads drain. Finishing runs the termination
       // handler at once, and so comes after it.
       let end = source.withLock { source -> End in
-        guard let (notices, isEnded) = source?.take() else { return .no }
+        guard let source, case let (notices, isEnded) = source.take() else { return .no }
         for notice in notices {
           let event: WatchEvent
-          switch notice {
+          switch notice.served(as: source.kind) {
           case .added(let entry): event = .added(entry.object)
           case .modified(let entry): event = .modified(entry.object)
           case .deleted(let entry): event = .deleted(entry.object)

@@ -3,8 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
@@ -143,17 +142,14 @@ int clinux_confine_loopback(void) {
   return result;
 }
 
-int clinux_is_namespace(const char *path) {
+int clinux_is_of_type(const char *path, unsigned long magic) {
   struct statfs info;
-  return statfs(path, &info) == 0 && info.f_type == NSFS_MAGIC;
+  return statfs(path, &info) == 0 && (unsigned long)info.f_type == magic;
 }
+
+void clinux_trim_heap(void) { malloc_trim(0); }
 
 void clinux_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
-
-int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve) {
-  struct open_how how = {.flags = flags, .resolve = resolve};
-  return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
-}
 
 int clinux_receive_fd(int socket) {
   char data[4096];

@@ -48,6 +48,12 @@ public final class Controller<R: Reconciler>: Service {
           queue.finish(key)
           return
         }
+        if (error as? KubeError)?.isNamespaceTerminating == true {
+          // Nothing is to be made there any more: what the key stands for goes with the namespace, and is told of then.
+          queue.finish(key)
+          log.debug("not created: the namespace is being deleted", metadata: ["key": "\(key)"])
+          continue
+        }
         let delay = queue.fail(key)
         // Somebody else was faster, or the object is gone: the next visit sees it.
         let isRace = (error as? KubeError).map { [.conflict, .notFound, .alreadyExists].contains($0.reason) } ?? false

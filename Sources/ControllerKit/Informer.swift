@@ -24,6 +24,7 @@ public final class Informer: Sendable, Service {
     var cache = InformerCache()
     var handlers: [Handler] = []
     var isStarted = false
+    var isDelivering = false
     var isSynced = false
     var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, any Error>)] = []
     var lastWaiter: UInt64 = 0
@@ -182,9 +183,18 @@ public final class Informer: Sendable, Service {
   }
 
   private func deliver(_ change: (inout InformerCache) -> [InformerCache.Change]) {
-    let (changes, handlers) = state.withLock { state in (change(&state.cache), state.handlers) }
+    let (changes, handlers) = state.withLock { state in
+      // Two at a time would tell changes in another order than they were made in.
+      precondition(!state.isDelivering, "an informer runs twice")
+      state.isDelivering = true
+      return (change(&state.cache), state.handlers)
+    }
     for change in changes {
+      precondition(
+        change.old == nil || change.new == nil || change.old?.header.uid == change.new?.header.uid,
+        "one object is told as the change of another")
       for handler in handlers { handler(change.old, change.new) }
     }
+    state.withLock { $0.isDelivering = false }
   }
 }

@@ -50,14 +50,17 @@ struct WorkQueueState<Key: Hashable & Sendable> {
       ready.removeFirst(head)
       head = 0
     }
-    dirty.remove(key)
-    processing.insert(key)
+    let wasDirty = dirty.remove(key) != nil
+    let isAlone = processing.insert(key).inserted
+    precondition(wasDirty, "a key was ready that nobody asked for")
+    precondition(isAlone, "a key has two workers")
     return key
   }
 
   /// The work on `key` has ended. It is ready again when it was added meanwhile.
   mutating func finished(_ key: Key) {
-    guard processing.remove(key) != nil else { return }
+    let wasTaken = processing.remove(key) != nil
+    precondition(wasTaken, "a key was given back that nobody had taken")
     if dirty.contains(key) { ready.append(key) }
   }
 

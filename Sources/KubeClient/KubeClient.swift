@@ -141,6 +141,8 @@ public struct KubeError: Error, Sendable, Equatable, CustomStringConvertible {
   public var message: String
   /// What and where, for `status.details`.
   public var details: Details?
+  /// Where a list that has expired can go on, if it need not be consistent (`status.metadata.continue`).
+  public var continueToken = ""
 
   public struct Details: Sendable, Equatable {
     public var name: String
@@ -208,4 +210,10 @@ public struct KubeError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   public var description: String { message.isEmpty ? "\(reason.rawValue) (\(code))" : message }
+
+  /// Whether a creation was refused because its namespace is on its way out. For a controller that is the ordinary way of
+  /// things: what it was going to make would only have to be deleted.
+  public var isNamespaceTerminating: Bool {
+    reason == .forbidden && details?.causes.contains { $0.reason == "NamespaceTerminating" } == true
+  }
 }

@@ -31,6 +31,7 @@ extension KubeError {
     self.init(
       code: code, reason: json["reason"]?.string.flatMap(Reason.init(rawValue:)) ?? Self.reason(code),
       message: json["message"]?.string ?? "", details: details)
+    continueToken = json.at("metadata", "continue")?.string ?? ""
   }
 
   /// The reason that goes with an HTTP code when the server gives none.

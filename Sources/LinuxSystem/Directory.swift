@@ -24,6 +24,45 @@ public enum Directory {
     }
   }
 
+  /// The one name of a file or folder: absolute, without symbolic links, `.` and `..`, as realpath(3) gives it. What is
+  /// not there yet may be named too, also by a symbolic link that points to nothing.
+  ///
+  /// - Parameter path: absolute, or relative to the current folder.
+  public static func resolve(_ path: String) throws(SystemError) -> String {
+    var rest = Array(path.split(separator: "/").reversed())
+    var resolved = ""
+    if !path.hasPrefix("/") {
+      guard let current = getcwd(nil, 0) else { throw SystemError("read the current folder's path", errno: errno) }
+      resolved = String(cString: current)
+      free(current)
+      if resolved == "/" { resolved = "" }
+    }
+    var linksMax = 40
+    while let part = rest.popLast() {
+      if part == "." { continue }
+      if part == ".." {
+        resolved = resolved.isEmpty ? "" : DurableFile.parent(of: resolved)
+        if resolved == "/" { resolved = "" }
+        continue
+      }
+      let next = "\(resolved)/\(part)"
+      var target = [CChar](repeating: 0, count: 4096)
+      let count = readlink(next, &target, target.count)
+      guard count >= 0 else {
+        // EINVAL: it is no link.
+        guard errno == EINVAL || errno == ENOENT else { throw SystemError("resolve \(next)", errno: errno) }
+        resolved = next
+        continue
+      }
+      linksMax -= 1
+      guard linksMax > 0, count < target.count else { throw SystemError("resolve \(path)", errno: ELOOP) }
+      let text = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      if text.hasPrefix("/") { resolved = "" }
+      rest += text.split(separator: "/").reversed()
+    }
+    return resolved.isEmpty ? "/" : resolved
+  }
+
   /// The names in the folder, sorted, without `.` and `..`.
   public static func list(_ path: String) throws(SystemError) -> [String] {
     let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -39,17 +78,30 @@ public enum Directory {
     guard fsync(fd) == 0 else { throw SystemError("fsync the folder \(path)", errno: errno) }
   }
 
-  /// Removes a file, a symbolic link (not what it points to), or a folder with everything in it. What does not exist
-  /// counts as removed. A mount point inside is not entered: it fails with `EBUSY`.
+  /// Makes the folder, with missing parents, for its owner alone; one that is there is closed to others. Whatever is
+  /// below it can then be reached by nobody else, whichever modes others give it.
+  public static func createPrivate(_ path: String) throws(SystemError) {
+    try create(path, mode: 0o700)
+    let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard fd >= 0 else { throw SystemError("open the folder \(path)", errno: errno) }
+    defer { _ = close(fd) }
+    guard fchmod(fd, 0o700) == 0 else { throw SystemError("chmod \(path)", errno: errno) }
+  }
+
+  /// Removes a file, a symbolic link (not what it points to), or a folder with everything in it, whatever the names in
+  /// it are and however deep it is. What does not exist counts as removed. What is mounted at the path or below it is not
+  /// entered: it fails with `EBUSY`.
   public static func removeTree(_ path: String) throws(SystemError) {
-    guard unlink(path) != 0 else { return }
-    switch errno {
-    case ENOENT: return
-    case EISDIR, EPERM: break
-    default: throw SystemError("remove \(path)", errno: errno)
+    var path = path
+    while path.utf8.count > 1, path.utf8.last == UInt8(ascii: "/") { path.removeLast() }
+    let folder = open(DurableFile.parent(of: path), Int32(apus_o_path()) | O_DIRECTORY | O_CLOEXEC)
+    guard folder >= 0 else {
+      if errno == ENOENT || errno == ENOTDIR { return }
+      throw SystemError("open the folder of \(path)", errno: errno)
     }
-    try empty(AT_FDCWD, path, label: path, device: nil)
-    guard rmdir(path) == 0 || errno == ENOENT else { throw SystemError("remove \(path)", errno: errno) }
+    defer { _ = close(folder) }
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
+    try TreeRemoval.remove(name, in: folder, label: path)
   }
 
   /// An extended attribute of a file, folder or symbolic link; `nil` when it has none of that name, or one longer than
@@ -62,33 +114,6 @@ public enum Directory {
       throw SystemError("read the attribute \(name) of \(path)", errno: errno)
     }
     return Array(value[..<count])
-  }
-
-  /// Removes everything in the folder `name` of `parent`, without following symbolic links.
-  static func empty(_ parent: Int32, _ name: String, label: String, device: dev_t?) throws(SystemError) {
-    let fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    guard fd >= 0 else {
-      if errno == ENOENT { return }
-      throw SystemError("open the folder \(label)", errno: errno)
-    }
-    defer { _ = close(fd) }
-    var status = stat()
-    guard fstat(fd, &status) == 0 else { throw SystemError("stat \(label)", errno: errno) }
-    if let device, device != status.st_dev {
-      throw SystemError("remove \(label), which is a mount point", errno: EBUSY)
-    }
-    let copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard copy >= 0 else { throw SystemError("open the folder \(label)", errno: errno) }
-    for entry in try names(consuming: copy, path: label) {
-      if unlinkat(fd, entry, 0) == 0 || errno == ENOENT { continue }
-      guard errno == EISDIR || errno == EPERM else {
-        throw SystemError("remove \(label)/\(entry)", errno: errno)
-      }
-      try empty(fd, entry, label: "\(label)/\(entry)", device: status.st_dev)
-      guard unlinkat(fd, entry, AT_REMOVEDIR) == 0 || errno == ENOENT else {
-        throw SystemError("remove \(label)/\(entry)", errno: errno)
-      }
-    }
   }
 
   static func names(consuming fd: Int32, path: String) throws(SystemError) -> [String] {
@@ -105,9 +130,7 @@ public enum Directory {
         guard errno == 0 else { throw SystemError("read the folder \(path)", errno: errno) }
         return names
       }
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
+      let name = String(cString: clinux_entry_name(entry))
       if name != ".", name != ".." { names.append(name) }
     }
   }

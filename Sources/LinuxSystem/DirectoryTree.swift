@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// A folder as the root of a tree into which untrusted paths are written: no name, `..`, absolute path or symbolic link
-/// leads out of it, because the kernel resolves every path with `RESOLVE_BENEATH` (openat2(2), Linux 5.6).
+/// leads out of it, because every path is resolved with `PathScope.beneath`.
 ///
 /// Paths are relative to the root, without a leading slash; the empty path is the root itself. Used by one thread at a
 /// time. A path that would leave the tree fails with `EXDEV`.
@@ -50,10 +50,10 @@ public final class DirectoryTree {
     if folder.isEmpty { return (root, name) }
     if let cached, cached.path == folder { return (cached.fd, name) }
     forgetParent()
-    var fd = apus_open_beneath(root, folder, UInt64(O_RDONLY | O_DIRECTORY), 0)
+    var fd = PathScope.beneath.open(folder, in: root, flags: UInt64(O_RDONLY | O_DIRECTORY))
     if fd < 0, errno == ENOENT {
       try createDirectories(folder)
-      fd = apus_open_beneath(root, folder, UInt64(O_RDONLY | O_DIRECTORY), 0)
+      fd = PathScope.beneath.open(folder, in: root, flags: UInt64(O_RDONLY | O_DIRECTORY))
     }
     guard fd >= 0 else { throw failure("open the folder", folder) }
     cached = (folder, fd)
@@ -62,24 +62,7 @@ public final class DirectoryTree {
 
   /// Makes a folder and its missing parents.
   public func createDirectories(_ path: String) throws(SystemError) {
-    var current = dup(root)
-    guard current >= 0 else { throw failure("open", label) }
-    defer { _ = close(current) }
-    var made = ""
-    // By bytes, as the kernel does: to Swift a slash before a combining mark is another character.
-    for component in path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) where component != "." {
-      made += made.isEmpty ? component : "/" + component
-      var next = apus_open_beneath(root, made, UInt64(O_RDONLY | O_DIRECTORY), 0)
-      if next < 0, errno == ENOENT {
-        guard mkdirat(current, String(component), 0o755) == 0 || errno == EEXIST else {
-          throw failure("create the folder", made)
-        }
-        next = apus_open_beneath(root, made, UInt64(O_RDONLY | O_DIRECTORY), 0)
-      }
-      guard next >= 0 else { throw failure("open the folder", made) }
-      _ = close(current)
-      current = next
-    }
+    _ = close(try PathScope.beneath.createFolders(path, in: root))
   }
 
   /// What is at `path`, without following a symbolic link there; `nil` when nothing is.
@@ -110,7 +93,8 @@ public final class DirectoryTree {
   /// Makes a new file and gives its descriptor, which the caller closes.
   public func createFile(_ path: String, mode: UInt32 = 0o600) throws(SystemError) -> Int32 {
     let (fd, name) = try parent(of: path)
-    let file = apus_open_beneath(fd, name, UInt64(O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW), mode)
+    let file = PathScope.beneath.open(
+      name, in: fd, flags: UInt64(O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW), mode: mode)
     guard file >= 0 else { throw failure("create", path) }
     return file
   }
@@ -123,7 +107,7 @@ public final class DirectoryTree {
   /// Makes `path` another name of `target`, which is in the tree, too; a symbolic link there is linked itself.
   public func createHardLink(_ path: String, target: String) throws(SystemError) {
     let (folder, name) = split(target)
-    let source = apus_open_beneath(root, folder.isEmpty ? "." : folder, apus_o_path() | UInt64(O_DIRECTORY), 0)
+    let source = PathScope.beneath.open(folder, in: root, flags: apus_o_path() | UInt64(O_DIRECTORY))
     guard source >= 0 else { throw failure("open the folder of the link's target", target) }
     defer { _ = close(source) }
     let (fd, newName) = try parent(of: path)
@@ -140,10 +124,7 @@ public final class DirectoryTree {
   public func remove(_ path: String) throws(SystemError) {
     let (fd, name) = try parent(of: path)
     defer { forgetParent() }
-    if unlinkat(fd, name, 0) == 0 || errno == ENOENT { return }
-    guard errno == EISDIR || errno == EPERM else { throw failure("remove", path) }
-    try Directory.empty(fd, name, label: "\(label)/\(path)", device: nil)
-    guard unlinkat(fd, name, AT_REMOVEDIR) == 0 else { throw failure("remove", path) }
+    try TreeRemoval.remove(name, in: fd, label: "\(label)/\(path)")
   }
 
   /// Removes whatever is at `path`, unless its parent is gone or has a symbolic link in its path: what such a link leads
@@ -156,10 +137,7 @@ public final class DirectoryTree {
       _ = close(fd)
       forgetParent()
     }
-    if unlinkat(fd, name, 0) == 0 || errno == ENOENT { return }
-    guard errno == EISDIR || errno == EPERM else { throw failure("remove", path) }
-    try Directory.empty(fd, name, label: "\(label)/\(path)", device: nil)
-    guard unlinkat(fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT else { throw failure("remove", path) }
+    try TreeRemoval.remove(name, in: fd, label: "\(label)/\(path)")
   }
 
   /// The names in a folder, sorted; `nil` when there is no folder, or a symbolic link in its path.
@@ -170,9 +148,7 @@ public final class DirectoryTree {
 
   /// The descriptor of a folder, which the caller closes; `nil` when it is none, or a symbolic link is in its path.
   private func openWithoutLinks(_ folder: String) throws(SystemError) -> Int32? {
-    let resolve: UInt64 = 0x08 | 0x04  // RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-    let flags = UInt64(O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    let fd = clinux_openat2(root, folder.isEmpty ? "." : folder, flags, resolve)
+    let fd = PathScope.withoutLinks.open(folder, in: root, flags: UInt64(O_RDONLY | O_DIRECTORY))
     if fd >= 0 { return fd }
     guard errno == ENOENT || errno == ENOTDIR || errno == ELOOP else { throw failure("open the folder", folder) }
     return nil
@@ -203,7 +179,7 @@ public final class DirectoryTree {
   /// Sets an extended attribute of a file or folder (not of a symbolic link).
   public func setExtendedAttribute(_ path: String, name: String, value: [UInt8]) throws(SystemError) {
     let (fd, entry) = path.isEmpty ? (root, ".") : try parent(of: path)
-    let file = apus_open_beneath(fd, entry, apus_o_path() | UInt64(O_NOFOLLOW), 0)
+    let file = PathScope.beneath.open(entry, in: fd, flags: apus_o_path() | UInt64(O_NOFOLLOW))
     guard file >= 0 else { throw failure("open", path) }
     defer { _ = close(file) }
     guard value.withUnsafeBytes({ apus_setxattr_path(file, name, $0.baseAddress, $0.count) }) == 0 else {

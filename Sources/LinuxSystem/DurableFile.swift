@@ -82,7 +82,8 @@ public enum DurableFile {
     return 0
   }
 
-  static func parent(of path: String) -> String {
+  /// The folder of a file; `.` when the path names none.
+  public static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }

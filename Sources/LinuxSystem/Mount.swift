@@ -141,11 +141,36 @@ public enum Mount {
     try mount(source: "overlay", target: target, type: "overlay", data: data)
   }
 
+  /// Shows what was looked up at `target`, which exists and is of the same kind. The descriptor is mounted, not its path.
+  /// - Parameter recursive: with what is mounted below it.
+  public static func attach(_ file: ResolvedFile, to target: String, recursive: Bool) throws(SystemError) {
+    let mount = clinux_clone_mount(file.descriptor, recursive ? 1 : 0)
+    guard mount >= 0 else { throw .last("clone the mount of \(file.label)") }
+    defer { _ = close(mount) }
+    guard clinux_attach_mount(mount, target) == 0 else { throw .last("mount \(file.label) on \(target)") }
+  }
+
+  /// Unmounts what is at the path with all that is mounted below it. Both are made private first, so that nothing is
+  /// unmounted where they were cloned from.
+  public static func detachTree(_ target: String) throws(SystemError) {
+    guard apus_mount("none", target, nil, MountFlags([.private, .recursive]).rawValue, nil) == 0 else {
+      // Nothing is mounted there.
+      if errno == EINVAL || errno == ENOENT { return }
+      throw .last("make the mount \(target) private")
+    }
+    try unmount(target, detach: true)
+  }
+
   /// Unmounts. What is not mounted counts as unmounted.
   /// - Parameter detach: takes the mount out of the tree at once and frees it when its last user ends.
   public static func unmount(_ target: String, detach: Bool = false) throws(SystemError) {
+    try unmount(Array(target.utf8CString), target, detach: detach)
+  }
+
+  /// By the path's bytes, ended by a zero: what a container mounts may be named by any.
+  private static func unmount(_ path: [CChar], _ target: String, detach: Bool) throws(SystemError) {
     // UMOUNT_NOFOLLOW: never another mount through a symbolic link that a container left.
-    guard apus_unmount(target, (detach ? 2 : 0) | 8) == 0 || errno == EINVAL || errno == ENOENT else {
+    guard apus_unmount(path, (detach ? 2 : 0) | 8) == 0 || errno == EINVAL || errno == ENOENT else {
       throw SystemError("unmount \(target)", errno: errno)
     }
   }
@@ -153,11 +178,16 @@ public enum Mount {
   /// Unmounts everything at or below `path`, deepest first.
   public static func unmountTree(_ path: String, detach: Bool = true) throws(SystemError) {
     for mount in try MountInfo.current().reversed() where mount.isAtOrBelow(path) {
-      try unmount(mount.mountPoint, detach: detach)
+      try unmount(mount.mountPointBytes.map { CChar(bitPattern: $0) } + [0], mount.mountPoint, detach: detach)
     }
   }
 
+  /// Whether what is at the path is kept in memory only (tmpfs).
+  public static func isInMemory(_ path: String) -> Bool {
+    clinux_is_of_type(path, 0x0102_1994) == 1  // TMPFS_MAGIC
+  }
+
   public static func isMountPoint(_ path: String) throws(SystemError) -> Bool {
-    try MountInfo.current().contains { $0.mountPoint == path }
+    try MountInfo.current().contains { $0.mountPointBytes.elementsEqual(path.utf8) }
   }
 }

@@ -6,7 +6,9 @@ public struct MountInfo: Sendable, Equatable {
   public var device: String
   /// The folder of the file system that is the root of this mount.
   public var root: String
+  /// To be printed: names that are not UTF-8 are not whole in it.
   public var mountPoint: String
+  public var mountPointBytes: [UInt8]
   public var options: [String]
   /// `shared:2`, `master:1` and so on; empty for a private mount.
   public var propagation: [String]
@@ -20,7 +22,10 @@ public struct MountInfo: Sendable, Equatable {
     return bytes.split(separator: UInt8(ascii: "\n")).compactMap { MountInfo(line: $0) }
   }
 
-  public func isAtOrBelow(_ path: String) -> Bool { mountPoint == path || mountPoint.hasPrefix(path + "/") }
+  public func isAtOrBelow(_ path: String) -> Bool {
+    guard mountPointBytes.starts(with: path.utf8) else { return false }
+    return mountPointBytes.count == path.utf8.count || mountPointBytes[path.utf8.count] == UInt8(ascii: "/")
+  }
 
   /// Parses one line without its line feed; `nil` when it is not of that form.
   public init?(line: some Collection<UInt8>) {
@@ -28,14 +33,15 @@ public struct MountInfo: Sendable, Equatable {
     guard let separator = fields.dropFirst(6).firstIndex(where: { $0.elementsEqual([UInt8(ascii: "-")]) }),
       fields.count > separator + 3
     else { return nil }
-    func text(_ index: Int) -> String { MountInfo.unescape(fields[index]) }
+    func text(_ index: Int) -> String { String(decoding: MountInfo.unescape(fields[index]), as: UTF8.self) }
     func list(_ index: Int) -> [String] { text(index).split(separator: ",").map(String.init) }
     guard let id = Int(text(0)), let parent = Int(text(1)) else { return nil }
     self.id = id
     self.parent = parent
     device = text(2)
     root = text(3)
-    mountPoint = text(4)
+    mountPointBytes = MountInfo.unescape(fields[4])
+    mountPoint = String(decoding: mountPointBytes, as: UTF8.self)
     options = list(5)
     propagation = (6..<separator).map(text)
     type = text(separator + 1)
@@ -44,9 +50,9 @@ public struct MountInfo: Sendable, Equatable {
   }
 
   /// Space, tab, line feed and backslash are written as three octal digits after a backslash.
-  static func unescape(_ field: some Collection<UInt8>) -> String {
+  static func unescape(_ field: some Collection<UInt8>) -> [UInt8] {
     let bytes = Array(field)
-    guard bytes.contains(UInt8(ascii: "\\")) else { return String(decoding: bytes, as: UTF8.self) }
+    guard bytes.contains(UInt8(ascii: "\\")) else { return bytes }
     var result: [UInt8] = []
     var at = 0
     while at < bytes.count {
@@ -60,6 +66,6 @@ public struct MountInfo: Sendable, Equatable {
         at += 1
       }
     }
-    return String(decoding: result, as: UTF8.self)
+    return result
   }
 }

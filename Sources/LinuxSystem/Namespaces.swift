@@ -27,7 +27,7 @@ public enum Namespaces {
     _ kinds: [Kind], folder: String, hostname: String?, sysctls: [String: String] = [:]
   ) async throws(SystemError) {
     try await DedicatedThread.run("apus-namespace") { () throws(SystemError) in
-      try Directory.create(folder, mode: 0o711)
+      try Directory.create(folder, mode: 0o700)
       var pinned: [String] = []
       do throws(SystemError) {
         guard clinux_unshare(kinds.reduce(0) { $0 | $1.flag }) == 0 else { throw .last("unshare") }
@@ -65,7 +65,7 @@ public enum Namespaces {
 
   /// Whether a namespace is pinned at `path`: an ordinary file stays where a reboot took the mount.
   public static func isPinned(_ path: String) -> Bool {
-    clinux_is_namespace(path) == 1
+    clinux_is_of_type(path, 0x6e73_6673) == 1  // NSFS_MAGIC
   }
 
   /// Runs `body` on a thread of its own inside a network namespace.

@@ -240,6 +240,8 @@ public enum Subprocess {
     async let fed: Void = feed(writer, stdin ?? [])
     var status = await handle.wait(deadline: deadline)
     let timedOut = status == nil
+    // Before the kill: whoever stops the server in the meantime is not the reason.
+    let isCancelled = Task.isCancelled
     if timedOut {
       kill(-handle.pid, SIGKILL)
       handle.signal(SIGKILL)
@@ -256,8 +258,9 @@ public enum Subprocess {
     ReadinessMonitor.shared.cancel(closing)
     guard !timedOut, let status else {
       throw SystemError(
-        "\(executable) \(arguments.first ?? "")", errno: Task.isCancelled ? ECANCELED : ETIMEDOUT,
-        detail: "did not end within \(timeout) and was killed")
+        "\(executable) \(arguments.first ?? "")", errno: isCancelled ? ECANCELED : ETIMEDOUT,
+        detail: isCancelled
+          ? "it was killed, since it is not wanted any more" : "did not end within \(timeout) and was killed")
     }
     return ProcessResult(status: status, stdout: stdoutBytes, stderr: stderrBytes)
   }

@@ -75,9 +75,8 @@ public struct FileAttribute: Sendable, Hashable {
   }
 }
 
-/// A folder from which files are read that may be changed meanwhile, by somebody who is not trusted: the kernel resolves
-/// every path with the folder as the root (openat2(2), `RESOLVE_IN_ROOT`, Linux 5.6), so that neither `..` nor a symbolic
-/// link leads out of it.
+/// A folder from which files are read that may be changed meanwhile, by somebody who is not trusted: every path is
+/// resolved with `PathScope.inRoot`, so that neither `..` nor a symbolic link leads out of it.
 ///
 /// Paths are relative to the folder; the empty path is the folder itself. Thread safe.
 public final class SourceTree: Sendable {
@@ -110,7 +109,7 @@ public final class SourceTree: Sendable {
   public func open(_ path: String) throws(SystemError) -> SourceFile {
     // Without O_NONBLOCK a pipe would stop us until somebody writes into it.
     let flags = UInt64(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
-    let fd = clinux_open_in_root(root, path.isEmpty ? "." : path, flags)
+    let fd = PathScope.inRoot.open(path, in: root, flags: flags)
     guard fd >= 0 else { throw failure("open", path) }
     var status = stat()
     guard fstat(fd, &status) == 0 else {
@@ -123,7 +122,7 @@ public final class SourceTree: Sendable {
 
   /// What is at `path`, without following a symbolic link there; `nil` when nothing is.
   public func status(_ path: String) throws(SystemError) -> FileStatus? {
-    let fd = clinux_open_in_root(root, path.isEmpty ? "." : path, apus_o_path() | UInt64(O_NOFOLLOW))
+    let fd = PathScope.inRoot.open(path, in: root, flags: apus_o_path() | UInt64(O_NOFOLLOW))
     guard fd >= 0 else {
       if errno == ENOENT || errno == ENOTDIR { return nil }
       throw failure("open", path)
@@ -159,7 +158,7 @@ public final class SourceTree: Sendable {
 
   /// Where the symbolic link at `path` points to, as it is written there.
   public func target(_ path: String) throws(SystemError) -> String {
-    let fd = clinux_open_in_root(root, path, apus_o_path() | UInt64(O_NOFOLLOW))
+    let fd = PathScope.inRoot.open(path, in: root, flags: apus_o_path() | UInt64(O_NOFOLLOW))
     guard fd >= 0 else { throw failure("open", path) }
     defer { _ = close(fd) }
     guard let target = SourceTree.link(fd, "") else { throw failure("read the symbolic link", path) }

@@ -27,6 +27,9 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
     return text
   }
 
+  /// Whether there is nothing of that name.
+  public var isMissing: Bool { errno == ENOENT || errno == ENOTDIR }
+
   /// Whether the disk or the quota is full.
   public var isDiskFull: Bool { errno == ENOSPC || errno == EDQUOT }
 }

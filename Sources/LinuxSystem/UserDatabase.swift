@@ -1,6 +1,3 @@
-import CLinux
-import Glibc
-
 /// Users and groups of a file system that is not the machine's own: an image's `/etc/passwd` and `/etc/group` (passwd(5),
 /// group(5)). One reader for whoever runs processes from images and whoever builds them.
 public struct UserDatabase: Sendable, Equatable {
@@ -49,30 +46,17 @@ public struct UserDatabase: Sendable, Equatable {
   ///
   /// - Throws: when there is one that cannot be read, is no regular file, or is larger than `sizeMax`.
   public init(root: String) throws(SystemError) {
-    let folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard folder >= 0 else { throw .last("open \(root)") }
-    defer { _ = close(folder) }
+    let folder = try ResolvedFile(root)
     self.init(
       passwd: try Self.read(Self.passwdPath, in: folder), group: try Self.read(Self.groupPath, in: folder))
   }
 
-  private static func read(_ path: String, in root: Int32) throws(SystemError) -> [UInt8] {
-    // O_NONBLOCK: a pipe must not stop us.
-    let fd = clinux_open_in_root(root, path, UInt64(O_RDONLY | O_NONBLOCK | O_NOCTTY))
-    guard fd >= 0 else {
-      if errno == ENOENT || errno == ENOTDIR { return [] }
-      throw .last("open the image's /\(path)")
-    }
-    defer { _ = close(fd) }
-    var status = stat()
-    guard fstat(fd, &status) == 0 else { throw .last("stat the image's /\(path)") }
-    guard status.st_mode & S_IFMT == S_IFREG else {
-      throw SystemError("read the image's /\(path), which is no regular file", errno: EINVAL)
-    }
-    do {
-      return try DurableFile.read("/proc/self/fd/\(fd)", limit: sizeMax)
+  private static func read(_ path: String, in root: ResolvedFile) throws(SystemError) -> [UInt8] {
+    do throws(SystemError) {
+      return try ResolvedFile(path, in: root, scope: .inRoot).contents(limit: sizeMax)
     } catch {
-      throw SystemError("read the image's /\(path) (limit \(sizeMax) bytes)", errno: error.errno)
+      if error.isMissing { return [] }
+      throw error
     }
   }
 

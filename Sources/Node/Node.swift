@@ -3,6 +3,7 @@ import Distribution
 import Glibc
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Logging
 import NIOPosix
 import OCI
@@ -131,8 +132,12 @@ public final class Node: ControllerKit.Service, NodeStreams {
   /// Until the task is cancelled. Throws when the runtime cannot say what runs here: acting without knowing could start
   /// a second copy of something that runs.
   public func run() async throws {
-    let path = configuration.podsDirectory
-    try await NIOThreadPool.singleton.runIfActive { try Files.makeDirectory(path, mode: 0o750) }
+    let (folder, podFolders) = (configuration.dataDirectory, configuration.podsDirectory)
+    try await NIOThreadPool.singleton.runIfActive {
+      // What pods write is for nobody else of this machine.
+      try Directory.createPrivate(folder)
+      try Directory.create(podFolders, mode: 0o700)
+    }
     do {
       try await files.start(on: MultiThreadedEventLoopGroup.singleton.any())
     } catch {

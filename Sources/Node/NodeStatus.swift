@@ -71,6 +71,7 @@ struct NodeStatusBuilder: Sendable {
       let names = image.names.isEmpty ? [image.digest.description] : image.names
       return ["names": .array(names.map { .string($0) }), "sizeBytes": .int(image.size)]
     }
+    let handlers: [JSON] = configuration.runtimeHandlers.map { handler in ["name": .string(handler)] }
     var status: JSON = [
       "capacity": amounts, "allocatable": amounts, "conditions": .array(conditions),
       "addresses": [
@@ -85,6 +86,8 @@ struct NodeStatusBuilder: Sendable {
         "operatingSystem": "linux", "architecture": .string(facts.architecture),
       ],
       "images": .array(imageList),
+      "runtimeHandlers": .array(handlers),
+      "features": ["supplementalGroupsPolicy": true],
     ]
     if configuration.kubeletPort > 0 {
       status["daemonEndpoints"] = ["kubeletEndpoint": ["Port": .int(Int64(configuration.kubeletPort))]]

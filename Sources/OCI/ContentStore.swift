@@ -52,6 +52,7 @@ public final class ContentStore: Sendable {
     self.isDurable = isDurable
     self.faults = faults
     let path = "\(root)/catalog.db"
+    try Self.expectCatalog(path, root: root)
     // SQLite would make the file readable for everybody. Its log inherits the mode.
     let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw OCIError(SystemError.last("open \(path)")) }
@@ -91,6 +92,22 @@ public final class ContentStore: Sendable {
       try store.takeOverIndex()
       return store
     }
+  }
+
+  /// A catalog that is gone is no new one when there are blobs: their names would be lost silently, and the blobs with
+  /// them. An `index.json` is an older version's catalog.
+  private static func expectCatalog(_ path: String, root: String) throws(OCIError) {
+    var status = stat()
+    let isThere = stat(path, &status) == 0 && status.st_size > 0
+    guard !isThere, access("\(root)/index.json", F_OK) != 0,
+      (try? Directory.list("\(root)/blobs/sha256"))?.isEmpty == false
+    else { return }
+    throw OCIError(
+      .corrupt,
+      """
+      \(path) is gone or empty, but there are blobs: the names of the images are lost. Restore \(root)/ from a backup, \
+      or move it away to begin without images
+      """)
   }
 
   /// Waits for calls that are working; later ones fail with `closed`.

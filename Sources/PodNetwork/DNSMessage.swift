@@ -243,6 +243,20 @@ struct DNSWriter {
     bytes.append(0)
   }
 
+  /// Writes records until one has no room; returns how many were written.
+  mutating func records(_ records: [DNSRecord], room: Int) -> Int {
+    for (index, record) in records.enumerated() {
+      let mark = bytes.count
+      self.record(record)
+      guard bytes.count > room else { continue }
+      bytes.removeSubrange(mark...)
+      // Nothing may point to what is gone.
+      offsets = offsets.filter { $0.value < mark }
+      return index
+    }
+    return records.count
+  }
+
   mutating func record(_ record: DNSRecord) {
     name(record.name)
     uint16(record.type)
@@ -281,33 +295,23 @@ struct DNSAnswer: Sendable, Equatable {
   var authorities: [DNSRecord] = []
   var additionals: [DNSRecord] = []
 
-  /// The message, cut to `sizeMax` bytes: then it says so, and the client asks again by TCP.
+  /// The message, in `sizeMax` bytes. When not all answers have room, it holds as many as do and says so (TC): who can
+  /// asks again by TCP, and who cannot has some. Additional records are a help, and go without a word.
   func message(for query: DNSQuery, sizeMax: Int) -> [UInt8] {
-    let full = encode(query, answers: answers, authorities: authorities, additionals: additionals, isTruncated: false)
-    if full.count <= sizeMax { return full }
-    let shorter = encode(query, answers: answers, authorities: authorities, additionals: [], isTruncated: false)
-    if shorter.count <= sizeMax { return shorter }
-    return encode(query, answers: [], authorities: [], additionals: [], isTruncated: true)
-  }
-
-  private func encode(
-    _ query: DNSQuery, answers: [DNSRecord], authorities: [DNSRecord], additionals: [DNSRecord], isTruncated: Bool
-  ) -> [UInt8] {
+    let room = sizeMax - (query.payloadSize == nil ? 0 : DNSAnswer.optionsSize)
     var writer = DNSWriter()
-    writer.uint16(query.id)
-    var flags: UInt16 = 0x8000 | UInt16(query.opcode) << 11 | 0x0080 | UInt16(code & 0xF)
-    if isAuthoritative { flags |= 0x0400 }
-    if isTruncated { flags |= 0x0200 }
-    if query.recursionDesired { flags |= 0x0100 }
-    if query.checkingDisabled { flags |= 0x0010 }
-    writer.uint16(flags)
-    writer.uint16(1)
-    writer.uint16(UInt16(truncatingIfNeeded: answers.count))
-    writer.uint16(UInt16(truncatingIfNeeded: authorities.count))
-    writer.uint16(UInt16(truncatingIfNeeded: additionals.count + (query.payloadSize == nil ? 0 : 1)))
+    for value in [query.id, 0, 1, 0, 0, 0] { writer.uint16(value) }
     writer.raw(query.questionBytes)
     writer.note(query.question.name, at: 12)
-    for record in answers + authorities + additionals { writer.record(record) }
+    let answered = writer.records(answers, room: room)
+    var isTruncated = answered < answers.count
+    var named = 0
+    var added = 0
+    if !isTruncated {
+      named = writer.records(authorities, room: room)
+      isTruncated = named < authorities.count
+      if !isTruncated { added = writer.records(additionals, room: room) }
+    }
     if query.payloadSize != nil {
       writer.uint8(0)
       writer.uint16(DNSType.opt)
@@ -315,8 +319,25 @@ struct DNSAnswer: Sendable, Equatable {
       // BADVERS has its upper bits here.
       writer.uint32(query.ednsVersion > 0 ? 1 << 24 : 0)
       writer.uint16(0)
+      added += 1
+    }
+    writer.setUInt16(flags(for: query, isTruncated: isTruncated), at: 2)
+    for (index, count) in [answered, named, added].enumerated() {
+      writer.setUInt16(UInt16(truncatingIfNeeded: count), at: 6 + 2 * index)
     }
     return writer.bytes
+  }
+
+  /// Of an OPT record without options.
+  private static let optionsSize = 11
+
+  private func flags(for query: DNSQuery, isTruncated: Bool) -> UInt16 {
+    var flags: UInt16 = 0x8000 | UInt16(query.opcode) << 11 | 0x0080 | UInt16(code & 0xF)
+    if isAuthoritative { flags |= 0x0400 }
+    if isTruncated { flags |= 0x0200 }
+    if query.recursionDesired { flags |= 0x0100 }
+    if query.checkingDisabled { flags |= 0x0010 }
+    return flags
   }
 
   /// An answer to a message that could not be read beyond its header; `nil` when even that is too short, or it is a

@@ -1,4 +1,5 @@
 import KubeTypes
+import Wire
 
 /// What the names of one service stand for.
 struct ServiceRecords: Sendable, Equatable {
@@ -27,7 +28,7 @@ struct ServiceRecords: Sendable, Equatable {
       alias = spec.externalName.map { DNSName($0) }
       return
     }
-    if let address = spec.clusterIP.flatMap({ IPv4($0) }) {
+    if let address = spec.clusterIP.flatMap({ IPv4($0) }), AddressClass(ipv4: address.value).refusal == nil {
       addresses = [address]
       pointers = [address: nil]
       for port in spec.ports {
@@ -41,7 +42,10 @@ struct ServiceRecords: Sendable, Equatable {
     var seen = Set<Port>()
     for slice in slices where slice.addressType ?? "IPv4" == "IPv4" {
       for endpoint in slice.endpoints {
-        guard let address = endpoint.addresses.first.flatMap({ IPv4($0) }) else { continue }
+        // What may not be translated is not named either: a name must not lead a client to its own loopback.
+        guard let address = endpoint.addresses.first.flatMap({ IPv4($0) }),
+          AddressClass(ipv4: address.value).refusal == nil
+        else { continue }
         guard endpoint.conditions?.ready ?? true || spec.publishNotReadyAddresses == true else { continue }
         let host = endpoint.hostname.flatMap { $0.isEmpty ? nil : $0.lowercased() } ?? ServiceRecords.dashed(address)
         if hosts[host]?.contains(address) != true { hosts[host, default: []].append(address) }

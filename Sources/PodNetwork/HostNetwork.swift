@@ -61,7 +61,7 @@ struct HostNetwork: Sendable {
     // claim such an address are dropped by the table's first chain.
     try HostNetwork.setKernel("net/ipv4/conf/\(bridge)/route_localnet", "1")
     let commands = """
-      link set dev \(bridge) up
+      link set dev \(bridge) up\(BridgeOwner.option(configuration.owner))
       address replace \(pods.first)/\(pods.prefixLength) broadcast + dev \(bridge)
       address replace \(dns)/32 dev \(bridge)
       route replace \(services) dev \(bridge) src \(pods.first)
@@ -70,7 +70,7 @@ struct HostNetwork: Sendable {
 
       """
     try await Program.run("ip", ["-batch", "-"], stdin: Array(commands.utf8))
-    try Directory.create(configuration.cniDirectory)
+    for folder in [configuration.cniDirectory, configuration.stateDirectory] { try Directory.createPrivate(folder) }
     try Directory.create(ipamDirectory)
     let text = Array((conflist(portMapping: HostNetwork.hasIPTables).prettyPrinted() + "\n").utf8)
     if (try? DurableFile.read(conflistPath, limit: 1 << 20)) != text { try DurableFile.write(text, to: conflistPath) }
@@ -96,7 +96,7 @@ struct HostNetwork: Sendable {
   }
 
   /// The portmap plugin, which makes hostPorts, works with iptables only and fails without it.
-  private static var hasIPTables: Bool {
+  static var hasIPTables: Bool {
     ["/usr/sbin", "/sbin", "/usr/bin"].contains { folder in access("\(folder)/iptables", X_OK) == 0 }
   }
 
@@ -120,11 +120,28 @@ struct HostNetwork: Sendable {
       _ = try? await Subprocess.run(
         "ip", ["route", "del", "blackhole", "\(range)", "metric", "\(HostNetwork.lastResortMetric)"])
     }
+    try await PortMappings.remove(of: pods)
     // Its addresses and routes go with it.
     if if_nametoindex(configuration.bridgeName) != 0 {
       try await Program.run("ip", ["link", "del", "dev", configuration.bridgeName])
     }
     try Directory.removeTree(conflistPath)
     try Directory.removeTree(ipamDirectory)
+  }
+
+  /// What `cleanup` should have removed and is still there, as the kernel tells it.
+  func leftovers() async throws -> [String] {
+    let bridge = configuration.bridgeName
+    var left: [String] = []
+    if if_nametoindex(bridge) != 0 { left.append("interface \(bridge)") }
+    let tables = String(decoding: try await Program.run("nft", ["list", "tables"]), as: UTF8.self)
+    if tables.split(separator: "\n").contains("table ip \(bridge)") { left.append("nftables table ip \(bridge)") }
+    let routes = String(
+      decoding: try await Program.run("ip", ["route", "show", "type", "blackhole"]), as: UTF8.self)
+    for range in [pods, services]
+    where routes.split(separator: "\n").contains(where: { $0.contains("\(range) ") && $0.contains("metric 4096") }) {
+      left.append("route blackhole \(range)")
+    }
+    return left + (try await PortMappings.leftovers(of: pods))
   }
 }

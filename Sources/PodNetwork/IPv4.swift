@@ -1,3 +1,5 @@
+import Wire
+
 /// An IPv4 address.
 struct IPv4: Sendable, Hashable, Comparable, CustomStringConvertible {
   var value: UInt32
@@ -18,6 +20,7 @@ struct IPv4: Sendable, Hashable, Comparable, CustomStringConvertible {
     self.value = value
   }
 
+  var ip: IPAddress { IPAddress(bytes: octets) }
   var octets: [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> $0) } }
   var description: String { octets.map { String($0) }.joined(separator: ".") }
   static func < (a: IPv4, b: IPv4) -> Bool { a.value < b.value }

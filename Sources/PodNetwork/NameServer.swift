@@ -43,6 +43,7 @@ public final class NameServerProcess: ControllerKit.Service {
   private let identity: String
   private let stateDirectory: String
   private let cgroup: String
+  private let probe: NameServerProbe
   private let time: any TimeSource
   private let log = Logger(label: "apus.dns")
 
@@ -50,13 +51,17 @@ public final class NameServerProcess: ControllerKit.Service {
   ///   - command: the program that calls `NameServer.run` with this identity, and its arguments.
   ///   - identity: changes with whatever makes a running name server out of date.
   ///   - stateDirectory: that of the `PodNetworkConfiguration`.
-  ///   - cgroup: of the process, from the root of the hierarchies.
-  public init(command: [String], identity: String, stateDirectory: String, cgroup: String, time: any TimeSource) {
+  ///   - cgroup: of the process, from the root of the hierarchies; nothing else is in it.
+  ///   - address: where it answers.
+  public init(
+    command: [String], identity: String, stateDirectory: String, cgroup: String, address: String, time: any TimeSource
+  ) {
     self.command = command
     self.identity = identity
     self.stateDirectory = stateDirectory
     self.cgroup = cgroup
     self.time = time
+    probe = NameServerProbe(address: address)
   }
 
   public func run() async throws {
@@ -67,9 +72,11 @@ public final class NameServerProcess: ControllerKit.Service {
       let began = time.now()
       do {
         if let process = try await running() {
-          try await process.ready(.readable)
+          try await follow({ try? ProcessWatch.signal(process, SIGKILL) }) { try await process.ready(.readable) }
         } else {
-          _ = try await start().wait()
+          try await endOthers()
+          let process = try start()
+          try await follow({ process.signal(SIGKILL) }) { _ = await process.wait() }
         }
         try Task.checkCancellation()
         failures = time.now().since(began) > .seconds(10) ? 1 : failures + 1
@@ -81,6 +88,37 @@ public final class NameServerProcess: ControllerKit.Service {
       }
       try await time.sleep(for: backoff.delay(failures: failures, using: &random))
     }
+  }
+
+  /// Until the process has ended. One that runs and does not answer, because it hangs or was stopped, is killed: nothing
+  /// but a question tells that.
+  private func follow(
+    _ kill: @escaping @Sendable () -> Void, until ended: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { [probe, time, log] group in
+      group.addTask {
+        var silent = 0
+        while silent < NameServerProbe.silentMax {
+          try await time.sleep(for: NameServerProbe.interval)
+          silent = await probe.isSilent() ? silent + 1 : 0
+        }
+        try Task.checkCancellation()
+        log.error("the name server does not answer and is replaced", metadata: ["questions": "\(silent)"])
+        kill()
+        // Its end is told by the other task.
+        while true { try await time.sleep(for: .seconds(3600)) }
+      }
+      group.addTask { try await ended() }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
+  /// Ends what is in the name server's cgroup without being the one that the record tells of: one whose record or lock
+  /// was removed serves on, with what it knew, and nobody would replace it.
+  private func endOthers() async throws {
+    guard let layout = try? CgroupLayout.current() else { return }
+    try await Cgroup(layout, path: cgroup).kill(deadline: ContinuousClock.now + Self.stopDeadline)
   }
 
   private var logPath: String { "\(stateDirectory)/name-server.log" }
@@ -115,18 +153,21 @@ public final class NameServerProcess: ControllerKit.Service {
 
   private static func stop(_ process: AsyncDescriptor) async throws(PodNetworkError) {
     for signal in [SIGTERM, SIGKILL] {
-      // One that has ended gets none.
+      // One that has ended gets none; one that was stopped has to go on to end.
       try? ProcessWatch.signal(process, signal)
+      try? ProcessWatch.signal(process, SIGCONT)
       if (try? await process.ready(.readable, ContinuousClock.now + stopDeadline)) != nil { return }
     }
     throw PodNetworkError(.program, "the name server does not end")
   }
 
-  /// Ends the name server of a state directory: for `apus down --purge`.
+  /// Ends the name server of a state directory, whatever tells of it: for `apus down --purge`.
   ///
-  /// - Throws: when one runs that has no record, or does not end.
-  public static func stop(stateDirectory: String) async throws(PodNetworkError) {
+  /// - Parameter cgroup: as given to `init`.
+  /// - Throws: when one does not end.
+  public static func stop(stateDirectory: String, cgroup: String) async throws {
     if let process = NameServerRecord.read(in: stateDirectory)?.open() { try await stop(process) }
+    try await Cgroup(CgroupLayout.current(), path: cgroup).kill(deadline: ContinuousClock.now + stopDeadline)
     guard access(stateDirectory, F_OK) == 0 else { return }
     do { _ = try FileLock.acquire(NameServerRecord.lockPath(in: stateDirectory)) } catch {
       throw PodNetworkError(.program, "the name server still runs: \(error)")

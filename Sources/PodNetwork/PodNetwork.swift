@@ -1,4 +1,5 @@
 public import ControllerKit
+public import KubeClient
 import KubeTypes
 public import Wire
 
@@ -19,6 +20,8 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
   public var cniDirectory: String
   /// Where the address allocations are kept, in `ipam`.
   public var stateDirectory: String
+  /// What the bridge is marked with (`BridgeOwner`); empty for no mark.
+  public var owner = ""
 
   public init(
     nodeName: String, podCIDR: String, serviceCIDR: String, clusterDomain: String = "cluster.local",
@@ -46,13 +49,15 @@ public final class PodNetwork: ControllerKit.Service {
   private let configuration: PodNetworkConfiguration
   private let proxy: ServiceProxy
 
-  /// Asks `informers` for Services and EndpointSlices, and adds its handlers: they must not run yet.
+  /// Asks `informers` for Services and EndpointSlices, and adds its handlers: they must not run yet. Through `client` it
+  /// says in the status of Services and of the node what does not work.
   public init(
-    configuration: PodNetworkConfiguration, informers: InformerSet, time: any TimeSource
+    configuration: PodNetworkConfiguration, client: any KubeClient, informers: InformerSet, time: any TimeSource
   ) {
     do throws(PodNetworkError) { host = .success(try HostNetwork(configuration)) } catch { host = .failure(error) }
     self.configuration = configuration
-    proxy = ServiceProxy(nodeName: configuration.nodeName, informers: informers, time: time)
+    proxy = ServiceProxy(
+      nodeName: configuration.nodeName, client: client, informers: informers, time: time)
   }
 
   /// The file that the node hands to the CNI plugins, once `prepare` is done.
@@ -72,6 +77,28 @@ public final class PodNetwork: ControllerKit.Service {
       table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods,
       serviceRange: host.services, dnsAddress: host.dns, filtersBridge: filtersBridge)
     try await proxy.run(base)
+  }
+
+  /// Throws unless the bridge is this server's, or nobody's: before anything of the network is touched.
+  ///
+  /// - Parameters:
+  ///   - inherited: other owners whose things are this one's now.
+  ///   - isRecorded: whether an earlier server of the same data had a bridge of this name, which may have no mark then.
+  public static func checkBridge(
+    configuration: PodNetworkConfiguration, inherited: Set<String>, isRecorded: Bool
+  ) async throws {
+    try await BridgeOwner.check(
+      configuration.bridgeName, owner: configuration.owner, inherited: inherited, isRecorded: isRecorded)
+  }
+
+  /// Whether the bridge carries this server's mark.
+  public static func hasBridge(configuration: PodNetworkConfiguration) async throws -> Bool {
+    try await BridgeOwner.state(of: configuration.bridgeName)?.owner == configuration.owner
+  }
+
+  /// What is still there of what `cleanup` removes, in words.
+  public static func leftovers(configuration: PodNetworkConfiguration) async throws -> [String] {
+    try await HostNetwork(configuration).leftovers()
   }
 
   /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when

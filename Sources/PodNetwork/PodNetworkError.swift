@@ -1,3 +1,4 @@
+import Glibc
 import LinuxSystem
 
 /// Why the pod network cannot be set up or changed.
@@ -32,7 +33,9 @@ enum Program {
     do {
       result = try await Subprocess.run(name, arguments, stdin: stdin)
     } catch {
-      throw PodNetworkError(.program, "\(name) could not be run: \(error); `make setup` installs what is needed")
+      let package = ["nft": "nftables", "ip": "iproute2"][name] ?? "iptables"
+      guard error.errno == ENOENT else { throw PodNetworkError(.program, "\(name): \(error)") }
+      throw PodNetworkError(.program, "the program \(name) is not installed; install the package \(package)")
     }
     guard result.status == .exited(0) else {
       let words = String(decoding: result.stderr.prefix(2000), as: UTF8.self)

@@ -9,15 +9,18 @@ import Wire
 
 /// Keeps nftables in step with Services and EndpointSlices.
 ///
-/// At the start, and after a failure, the whole table is replaced in one transaction; otherwise a change costs a
-/// transaction of the service's own chains and elements. Events that come while `nft` runs are handled together.
+/// At the start, and when the kernel's table turns out to be another than the one that was written, the whole table is
+/// replaced in one transaction; otherwise a change costs a transaction of the service's own chains and elements. Events
+/// that come while `nft` runs are handled together. What a service does not get is said in its status and by events;
+/// what the kernel does not take is tried again, and is said in the node's status.
 final class ServiceProxy: Sendable {
   static let serviceNameLabel = "kubernetes.io/service-name"
 
-  private let rules: ServiceRules
+  private let nodeName: String
   private let services: Informer
   private let slices: Informer
   private let time: any TimeSource
+  private let kernel: any RuleKernel
   private let log = Logger(label: "apus.proxy")
 
   private struct State {
@@ -27,13 +30,28 @@ final class ServiceProxy: Sendable {
 
   private let state = Mutex(State())
   private let changed = Signal()
+  private let problems = ServiceProblems()
+  private let serviceConditions: Controller<ServiceProblemReconciler>
+  private let tableCondition: Controller<TableConditionReconciler>
 
   /// - Precondition: the informers do not run yet.
-  init(nodeName: String, informers: InformerSet, time: any TimeSource) {
-    rules = ServiceRules(nodeName: nodeName)
+  init(
+    nodeName: String, client: any KubeClient, informers: InformerSet, time: any TimeSource,
+    kernel: any RuleKernel = NFTProgram()
+  ) {
+    self.nodeName = nodeName
+    self.kernel = kernel
+    self.time = time
     services = informers.informer(for: KubeTypes.Service.resource)
     slices = informers.informer(for: EndpointSlice.resource)
-    self.time = time
+    var random = SeededRandom(name: "service-problems")
+    let events = EventRecorder(client: client, component: "service-proxy", host: nodeName, time: time)
+    serviceConditions = Controller(
+      ServiceProblemReconciler(client: client, services: services, problems: problems, events: events, time: time),
+      workers: 1, informers: [services], time: time, seed: random.next())
+    tableCondition = Controller(
+      TableConditionReconciler(client: client, problems: problems, events: events, time: time),
+      workers: 1, time: time, seed: random.next())
     services.onChange { [weak self] old, new in
       guard let key = (new ?? old)?.header.key else { return }
       self?.mark([key])
@@ -52,121 +70,135 @@ final class ServiceProxy: Sendable {
     mark(change.services)
   }
 
-  private func compile(_ key: ObjectKey) -> RuleSet {
-    guard let service = services.get(key)?.decode(KubeTypes.Service.self) else { return RuleSet() }
-    let slices = state.withLock { $0.slices[key] }
-    return rules.compile(service, slices: slices)
+  private func takeDirty() -> Set<ObjectKey> {
+    state.withLock { state in
+      defer { state.dirty = [] }
+      return state.dirty
+    }
   }
 
   /// Runs until its task is cancelled; the table stays as it is then, so that pods keep their services.
   func run(_ base: NFTBase) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.follow(base) }
+      group.addTask { try await self.serviceConditions.run() }
+      group.addTask { try await self.tableCondition.run() }
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  private func follow(_ base: NFTBase) async throws {
     // Until everything is known, the table of the process before us goes on working.
     try await services.waitUntilSynced()
     try await slices.waitUntilSynced()
-    var applied: [ObjectKey: RuleSet] = [:]
-    var uses: [IPv4: Int] = [:]
-    var needsAll = true
+    var writer = RuleWriter(base: base, kernel: kernel)
     let backoff = Backoff(first: .milliseconds(100), longest: .seconds(30))
     var random = SeededRandom(name: "proxy")
     var failures = 0
+    _ = takeDirty()
+    let known = Self.ordered(services.list())
+    let rules = self.rules(base)
+    for (key, _) in known { _ = writer.set([key: compile(key, rules)]) }
+    var dirty = Set(writer.table.services)
+    // Conditions of an earlier process are put right.
+    for (key, hasCondition) in known where hasCondition { serviceConditions.enqueue(key) }
+    tableCondition.enqueue(ObjectKey(name: nodeName))
+    var needsAll = true
+    var isFirst = true
     while true {
+      let before = writer.table
+      var problem: String?
       do {
+        // The table may be another than the one that is known here: then it is replaced as a whole.
+        if !needsAll { needsAll = try await !writer.write(dirty).isEmpty }
         if needsAll {
-          _ = state.withLock { state in
-            defer { state.dirty = [] }
-            return state.dirty
-          }
-          var all: [ObjectKey: RuleSet] = [:]
-          for object in services.list() {
-            let rules = compile(object.header.key)
-            if !rules.isEmpty { all[object.header.key] = rules }
-          }
-          let ordered = all.sorted { $0.key < $1.key }.map(\.value)
-          try await Program.run("nft", ["-f", "-"], stdin: Array(base.script(ordered).utf8))
-          await forgetFlows(applied, all)
-          applied = all
-          uses = [:]
-          for rules in all.values { for endpoint in rules.endpoints { uses[endpoint, default: 0] += 1 } }
+          dirty.formUnion(writer.table.services)
+          try await writer.writeAll()
           needsAll = false
         }
-        failures = 0
-        try await changed.wait()
-        let dirty = state.withLock { state in
-          defer { state.dirty = [] }
-          return state.dirty
-        }
-        // A failure in here leaves `applied` unlike the table: then everything is written again.
-        needsAll = true
-        try await apply(base, dirty, &applied, &uses)
-        needsAll = false
+        problem = Self.problem(writer.failures)
       } catch {
         try Task.checkCancellation()
-        failures += 1
         needsAll = true
-        log.error("the service rules could not be written, will retry", metadata: ["error": "\(error)"])
-        try await time.sleep(for: backoff.delay(failures: failures, using: &random))
+        problem = String("\(error)".prefix(Self.problemLengthMax))
       }
+      await forgetFlows(before, writer.table, dirty, atStartIn: isFirst ? base.serviceRange : nil)
+      isFirst = false
+      report(dirty, writer, problem)
+      failures = problem == nil ? 0 : failures + 1
+      try await waitForChange(orAfter: failures == 0 ? nil : backoff.delay(failures: failures, using: &random))
+      dirty = takeDirty()
+      let rules = self.rules(base)
+      dirty.formUnion(writer.set(Dictionary(uniqueKeysWithValues: dirty.map { ($0, compile($0, rules)) })))
+      dirty.formUnion(writer.failures.keys)
     }
   }
 
-  private func apply(
-    _ base: NFTBase, _ dirty: Set<ObjectKey>, _ applied: inout [ObjectKey: RuleSet], _ uses: inout [IPv4: Int]
-  ) async throws {
-    var change = NFTChange(table: base.table)
-    var before: [ObjectKey: RuleSet] = [:]
-    var after: [ObjectKey: RuleSet] = [:]
-    var touched: [IPv4: Int] = [:]
-    for key in dirty.sorted() {
-      let old = applied[key] ?? RuleSet()
-      let new = compile(key)
-      guard old != new else { continue }
-      before[key] = old
-      after[key] = new
-      change.replace(old, by: new)
-      for address in old.endpoints { touched[address, default: 0] -= 1 }
-      for address in new.endpoints { touched[address, default: 0] += 1 }
-    }
-    for (address, difference) in touched.sorted(by: { $0.key < $1.key }) {
-      let count = uses[address] ?? 0
-      if count == 0, difference > 0 { change.addHairpin(address) }
-      if count > 0, count + difference == 0 { change.removeHairpin(address) }
-    }
-    guard !change.isEmpty else { return }
-    try await Program.run("nft", ["-f", "-"], stdin: Array(change.script.utf8))
-    for (address, difference) in touched {
-      let count = (uses[address] ?? 0) + difference
-      uses[address] = count == 0 ? nil : count
-    }
-    for (key, rules) in after { applied[key] = rules.isEmpty ? nil : rules }
-    await forgetFlows(before, after)
+  private func rules(_ base: NFTBase) -> ServiceRules {
+    ServiceRules(nodeName: nodeName, cluster: base.clusterAddresses(machine: HostAddresses.towardsTheWorld()))
   }
 
-  /// UDP has no end of a connection: a client that goes on sending would reach an endpoint that is gone, or keep missing
-  /// one that has come. Their entries in the connection table are deleted when the program for it is there.
-  private func forgetFlows(_ before: [ObjectKey: RuleSet], _ after: [ObjectKey: RuleSet]) async {
-    for arguments in ServiceProxy.staleFlows(before, after) {
-      // Fails when there is no such entry, too.
-      _ = try? await Subprocess.run("conntrack", arguments, timeout: .seconds(5))
-    }
+  /// `nil` for a service that is gone.
+  private func compile(_ key: ObjectKey, _ rules: ServiceRules) -> RuleSet? {
+    guard let service = services.get(key)?.decode(KubeTypes.Service.self) else { return nil }
+    return rules.compile(service, slices: state.withLock { $0.slices[key] })
   }
 
-  /// The arguments for `conntrack`. Pure.
-  static func staleFlows(_ before: [ObjectKey: RuleSet], _ after: [ObjectKey: RuleSet]) -> [[String]] {
-    var result: [[String]] = []
-    for (key, old) in before.sorted(by: { $0.key < $1.key }) {
-      guard old.serviceIPs.keys.contains(where: { $0.contains(" . udp . ") }) else { continue }
-      for address in old.endpoints.subtracting(after[key]?.endpoints ?? []).sorted() {
-        result.append(["-D", "-f", "ipv4", "-p", "udp", "--dst-nat", "\(address)"])
-      }
+  /// The order in which services ask for their addresses at a start: who had lost one before does not win it now.
+  static func ordered(_ services: [Object]) -> [(key: ObjectKey, hasCondition: Bool)] {
+    let known = services.map { object in
+      let status = object.decode(KubeTypes.Service.self).status
+      let condition = status.conditions.first { $0.type == ServiceProblemReconciler.condition }
+      return (
+        rank: condition?.status == "False" ? 1 : 0, since: object.header.creationTimestamp, key: object.header.key,
+        hasCondition: condition != nil
+      )
     }
-    for (key, new) in after.sorted(by: { $0.key < $1.key }) {
-      for element in new.serviceIPs.keys.sorted() where before[key]?.serviceIPs[element] == nil {
-        let parts = element.split(separator: " ")
-        guard parts.count == 5, parts[2] == "udp" else { continue }
-        result.append(
-          ["-D", "-f", "ipv4", "-p", "udp", "--orig-dst", String(parts[0]), "--orig-port-dst", String(parts[4])])
-      }
+    return known.sorted { ($0.rank, $0.since, $0.key) < ($1.rank, $1.since, $1.key) }.map { ($0.key, $0.hasCondition) }
+  }
+
+  /// Conditions are for people: the beginning of what a program says is enough.
+  private static let problemLengthMax = 600
+
+  private static func problem(_ failures: [ObjectKey: String]) -> String? {
+    guard let first = failures.min(by: { $0.key < $1.key }) else { return nil }
+    return "the kernel does not take the rules of \(failures.count) Services; the first is \(first.key): "
+      + first.value.prefix(problemLengthMax)
+  }
+
+  private func waitForChange(orAfter delay: Duration?) async throws {
+    guard let delay else { return try await changed.wait() }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.changed.wait() }
+      group.addTask { try await self.time.sleep(for: delay) }
+      try await group.next()
+      group.cancelAll()
     }
-    return result
+    try Task.checkCancellation()
+  }
+
+  private func forgetFlows(
+    _ before: ServiceTable, _ after: ServiceTable, _ dirty: Set<ObjectKey>, atStartIn range: IPv4Range?
+  ) async {
+    let keys = dirty.filter { before.applied[$0] != after.applied[$0] }
+    let flows = ServiceFlows(
+      before: keys.compactMap { before.applied[$0] }, after: keys.compactMap { after.applied[$0] }, range: range,
+      isTaken: { after.holder(of: $0) != nil })
+    await flows.forget(log)
+  }
+
+  private func report(_ dirty: Set<ObjectKey>, _ writer: RuleWriter, _ problem: String?) {
+    for key in dirty {
+      let list = ServiceProblem.list(
+        of: key, conflicts: writer.table.conflicts(of: key), refusals: writer.table.compiled[key]?.refusals ?? [],
+        failure: writer.failures[key].map { String($0.prefix(Self.problemLengthMax)) })
+      if problems.set(key, list) || !list.isEmpty { serviceConditions.enqueue(key) }
+    }
+    guard problems.set(table: problem) else { return }
+    tableCondition.enqueue(ObjectKey(name: nodeName))
+    if let problem {
+      log.error("some service rules could not be written, will retry", metadata: ["error": "\(problem)"])
+    }
   }
 }

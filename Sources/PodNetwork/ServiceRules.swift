@@ -1,4 +1,5 @@
 import KubeTypes
+import Wire
 
 /// Where connections to a service may go.
 struct ServiceEndpoint: Sendable, Hashable, Comparable {
@@ -15,49 +16,93 @@ struct ServiceEndpoint: Sendable, Hashable, Comparable {
 /// Verdict maps lead from address and port to a chain per service port, which chooses an endpoint at random. Behaviour
 /// follows kube-proxy (KEP-3866, nftables mode): internalTrafficPolicy and externalTrafficPolicy, session affinity by
 /// client address, terminating endpoints only when there is no ready one (KEP-1669).
-struct ServiceRules {
+///
+/// Addresses that may not be translated are left out, whoever let them into the store.
+struct ServiceRules: Sendable {
   let nodeName: String
+  let cluster: ClusterAddresses
 
   func compile(_ service: KubeTypes.Service, slices: [EndpointSlice]) -> RuleSet {
     var rules = RuleSet()
     let spec = service.spec
     let type = spec.type ?? "ClusterIP"
     // Headless services and external names are the DNS server's.
-    guard type != "ExternalName", let clusterIP = spec.clusterIP.flatMap({ IPv4($0) }) else { return rules }
+    guard type != "ExternalName", let text = spec.clusterIP, text != "None", !text.isEmpty else { return rules }
+    let clusterIP = clusterAddress(text, of: service.metadata, &rules)
+    let external = externalAddresses(of: service, type: type, &rules)
     let affinity: Int64? =
-      spec.sessionAffinity == "ClientIP" ? spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800 : nil
-    var external = spec.externalIPs.compactMap { IPv4($0) }
-    external += service.status.loadBalancer?.ingress.compactMap { $0.ip.flatMap { IPv4($0) } } ?? []
+      spec.sessionAffinity == "ClientIP"
+      ? min(max(spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800, 1), 86_400) : nil
     for port in spec.ports {
-      guard let number = port.port, (1...65535).contains(number),
-        let `protocol` = ServiceRules.protocolName(port.protocol)
+      guard let number = port.port.flatMap({ UInt16(exactly: $0) }), number > 0,
+        let transport = Transport(port.protocol)
       else { continue }
-      let all = endpoints(of: port, slices)
-      let name = ServiceRules.chainName(service.metadata, port, `protocol`)
-      let isInternalLocal = spec.internalTrafficPolicy == "Local"
-      let isExternalLocal = spec.externalTrafficPolicy == "Local"
+      let all = endpoints(of: port, slices, &rules)
+      let name = ServiceRules.chainName(service.metadata, port, transport)
       let cluster = ServiceRules.usable(all)
       let local = ServiceRules.usable(all.filter(\.endpoint.isLocal))
 
-      func chain(_ prefix: String, _ endpoints: [ServiceEndpoint]) -> String? {
-        guard !endpoints.isEmpty else { return nil }
-        let chainName = "\(prefix)-\(name)"
-        if rules.chains[chainName] == nil {
-          add(chainName, `protocol`, endpoints, affinity: affinity, to: &rules)
-        }
-        return chainName
+      func verdict(isLocal: Bool) -> RuleSet.Verdict {
+        let endpoints = isLocal ? local : cluster
+        guard !endpoints.isEmpty else { return cluster.isEmpty ? .refuse : .drop }
+        let chain = "\(isLocal ? "local" : "svc")-\(name)"
+        if rules.chains[chain] == nil { add(chain, transport, endpoints, affinity: affinity, to: &rules) }
+        return .chain(chain)
       }
 
-      if let target = isInternalLocal ? chain("local", local) : chain("svc", cluster) {
-        rules.serviceIPs["\(clusterIP) . \(`protocol`) . \(number)"] = target
+      func enter(_ address: IPv4?, _ port: UInt16, isOwn: Bool, _ verdict: RuleSet.Verdict) {
+        let entrance = Entrance(address: address, transport: transport, port: port)
+        // The API lets no Service say the same twice.
+        guard rules.entrances[entrance] == nil else { return }
+        assert(address.map { AddressClass(ipv4: $0.value) == .ordinary } ?? true, "\(entrance) may not be translated")
+        rules.entrances[entrance] = verdict
+        if isOwn { rules.own.insert(entrance) }
       }
-      let nodePort = port.nodePort.flatMap { (1...65535).contains($0) && type != "ClusterIP" ? $0 : nil }
+
+      if let clusterIP {
+        enter(clusterIP, number, isOwn: true, verdict(isLocal: spec.internalTrafficPolicy == "Local"))
+      }
+      let nodePort =
+        type == "ClusterIP" ? nil : port.nodePort.flatMap { UInt16(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil }
       guard nodePort != nil || !external.isEmpty else { continue }
-      guard let target = isExternalLocal ? chain("local", local) : chain("svc", cluster) else { continue }
-      for address in external { rules.serviceIPs["\(address) . \(`protocol`) . \(number)"] = target }
-      if let nodePort { rules.nodePorts["\(`protocol`) . \(nodePort)"] = target }
+      let target = verdict(isLocal: spec.externalTrafficPolicy == "Local")
+      for address in external { enter(address, number, isOwn: false, target) }
+      if let nodePort { enter(nil, nodePort, isOwn: true, target) }
     }
     return rules
+  }
+
+  private func clusterAddress(_ text: String, of metadata: ObjectMeta, _ rules: inout RuleSet) -> IPv4? {
+    // The first family is IPv4, or there is nothing to translate.
+    guard let address = IPv4(text) else { return nil }
+    let owner = "\(metadata.namespace ?? "")/\(metadata.name ?? "")"
+    var refusal = cluster.refusal(cluster: address.ip, for: owner)
+    if refusal == nil, cluster.services.index(of: address.ip) == ClusterAddresses.dnsIndex {
+      refusal = "is answered by the cluster's name server itself"
+    }
+    guard let refusal else { return address }
+    rules.refusals.insert(AddressRefusal(address: text, reason: refusal))
+    return nil
+  }
+
+  private func externalAddresses(
+    of service: KubeTypes.Service, type: String, _ rules: inout RuleSet
+  ) -> [IPv4] {
+    var named: [(text: String, source: ClusterAddresses.Source)] = service.spec.externalIPs.map { ($0, .user) }
+    if type == "LoadBalancer" {
+      // In the mode `Proxy` the load balancer itself sends to the node ports (KEP-1860).
+      named += (service.status.loadBalancer?.ingress ?? []).filter { $0.ipMode ?? "VIP" == "VIP" }.compactMap {
+        $0.ip.map { ($0, .loadBalancer) }
+      }
+    }
+    return named.compactMap { text, source in
+      guard let address = IPAddress(text) else { return nil }
+      if let refusal = cluster.refusal(external: address, from: source) {
+        rules.refusals.insert(AddressRefusal(address: text, reason: refusal))
+        return nil
+      }
+      return IPv4(text)
+    }
   }
 
   private struct Candidate {
@@ -67,7 +112,7 @@ struct ServiceRules {
     var isServingLast: Bool
   }
 
-  private func endpoints(of port: ServicePort, _ slices: [EndpointSlice]) -> [Candidate] {
+  private func endpoints(of port: ServicePort, _ slices: [EndpointSlice], _ rules: inout RuleSet) -> [Candidate] {
     var result: [Candidate] = []
     for slice in slices where slice.addressType ?? "IPv4" == "IPv4" {
       for slicePort in slice.ports {
@@ -76,7 +121,11 @@ struct ServiceRules {
           let number = slicePort.port, (1...65535).contains(number)
         else { continue }
         for endpoint in slice.endpoints {
-          guard let address = endpoint.addresses.first.flatMap({ IPv4($0) }) else { continue }
+          guard let text = endpoint.addresses.first, let address = IPv4(text) else { continue }
+          if let refusal = AddressClass(ipv4: address.value).refusal {
+            rules.refusals.insert(AddressRefusal(address: text, reason: refusal))
+            continue
+          }
           let conditions = endpoint.conditions
           let isReady = conditions?.ready ?? true
           result.append(
@@ -99,13 +148,14 @@ struct ServiceRules {
   }
 
   private func add(
-    _ chain: String, _ protocol: String, _ endpoints: [ServiceEndpoint], affinity: Int64?, to rules: inout RuleSet
+    _ chain: String, _ transport: Transport, _ endpoints: [ServiceEndpoint], affinity: Int64?, to rules: inout RuleSet
   ) {
-    rules.endpoints.formUnion(endpoints.map(\.address))
+    assert(endpoints.allSatisfy { AddressClass(ipv4: $0.address.value) == .ordinary }, "\(chain) leads astray")
+    rules.endpoints[chain] = endpoints
     guard let affinity else {
       let choices = endpoints.enumerated().map { "\($0) : \($1.address) . \($1.port)" }.joined(separator: ", ")
       rules.chains[chain] = [
-        "meta l4proto \(`protocol`) dnat ip addr . port to numgen random mod \(endpoints.count) map { \(choices) }"
+        "meta l4proto \(transport.rawValue) dnat ip addr . port to numgen random mod \(endpoints.count) map { \(choices) }"
       ]
       return
     }
@@ -113,11 +163,12 @@ struct ServiceRules {
     var choices: [String] = []
     for (index, endpoint) in endpoints.enumerated() {
       let name = "\(chain)/\(endpoint.address)/\(endpoint.port)"
-      let set = "aff-\(ServiceRules.hash(name))"
+      // A set's timeout cannot change: another one is another set.
+      let set = "aff-\(ServiceRules.hash("\(name)/\(affinity)"))"
       rules.affinitySets[set] = affinity
       rules.chains["ep-\(name)"] = [
         "update @\(set) { ip saddr }",
-        "meta l4proto \(`protocol`) dnat ip to \(endpoint.address):\(endpoint.port)",
+        "meta l4proto \(transport.rawValue) dnat ip to \(endpoint.address):\(endpoint.port)",
       ]
       lines.append("ip saddr @\(set) goto ep-\(name)")
       choices.append("\(index) : goto ep-\(name)")
@@ -126,18 +177,9 @@ struct ServiceRules {
     rules.chains[chain] = lines
   }
 
-  static func protocolName(_ name: String?) -> String? {
-    switch name ?? "TCP" {
-    case "TCP": "tcp"
-    case "UDP": "udp"
-    case "SCTP": "sctp"
-    default: nil
-    }
-  }
-
   /// `HASH-namespace/name/tcp/80`: the hash makes it unique, the rest is for people and cut off when it is long.
-  static func chainName(_ metadata: ObjectMeta, _ port: ServicePort, _ protocol: String) -> String {
-    let full = "\(metadata.namespace ?? "")/\(metadata.name ?? "")/\(`protocol`)/\(port.port ?? 0)"
+  static func chainName(_ metadata: ObjectMeta, _ port: ServicePort, _ transport: Transport) -> String {
+    let full = "\(metadata.namespace ?? "")/\(metadata.name ?? "")/\(transport.rawValue)/\(port.port ?? 0)"
     let clean = full.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "/" || $0 == ".") }
     // nftables' names have at most 127 bytes; an endpoint's chain appends an address.
     return "\(hash(full))-\(clean.prefix(64))"

@@ -108,7 +108,9 @@ public final class Registry: Sendable {
       port = try await server.start(host: configuration.host, port: configuration.port)
     } catch {
       await shutdown()
-      throw RegistryConfigurationError("cannot listen on \(configuration.host):\(configuration.port): \(error)")
+      // The system's words, not those of the calls that led there.
+      let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+      throw RegistryConfigurationError("cannot listen on \(configuration.host):\(configuration.port): \(reason)")
     }
     state.withLock { state in
       state.server = server

@@ -156,6 +156,7 @@ extension RegistryConfiguration {
     if let value = try item.bytes("uploadBytes") { limits.uploadBytesMax = value }
     if let value = try item.bytes("repositoryUploadBytes") { limits.repositoryUploadBytesMax = value }
     if let value = try item.bytes("upstreamBytes") { limits.upstreamBytesMax = value }
+    if let value = try item.duration("head", 1...3600) { limits.head = value }
     if let value = try item.duration("idle", 1...3600) { limits.idle = value }
     if let value = try item.duration("stall", 1...3600) { limits.stall = value }
     if let value = try item.duration("uploadLifetime", 60...31_536_000) { limits.uploadLifetime = value }
@@ -171,7 +172,7 @@ extension RegistryConfiguration {
       } else if let action = Action(rawValue: text) {
         actions.insert(action)
       } else {
-        throw item.error("actions", "takes pull, push, delete and \"*\", not \"\(text)\"")
+        throw item.error("actions", "takes pull, push, delete, metrics and \"*\", not \"\(text)\"")
       }
     }
     let rule = AccessRule(

@@ -153,7 +153,7 @@ public struct RegistryConfiguration: Sendable, Equatable {
 
   public struct Limits: Sendable, Equatable {
     public var connectionsMax = 4096
-    /// Requests that are answered at one time; more wait for a place.
+    /// Requests that are answered at one time; more are told to try again.
     public var requestsMax = 512
     /// 4 MiB, as the specification asks to accept.
     public var manifestBytesMax = 4 << 20
@@ -165,7 +165,9 @@ public struct RegistryConfiguration: Sendable, Equatable {
     public var repositoryUploadBytesMax: Int64 = 128 << 30
     /// What is kept of upstream registries.
     public var upstreamBytesMax: Int64 = 100 << 30
-    /// A connection without a complete request head for so long is closed.
+    /// The first request's head is complete so long after the connection was made, TLS included.
+    public var head = Duration.seconds(10)
+    /// A connection without another complete request head for so long is closed.
     public var idle = Duration.seconds(75)
     /// A body that brings, or a client that takes, next to nothing for so long is given up.
     public var stall = Duration.seconds(60)

@@ -61,7 +61,15 @@ struct ClusterState: Sendable {
   }
 
   /// A pod that is being bound to a node.
-  mutating func assume(_ pod: PodInfo, on node: String) { put(pod, on: node, isAssumed: true) }
+  mutating func assume(_ pod: PodInfo, on node: String) {
+    precondition(placements[pod.uid] == nil, "a pod that has a node gets another one")
+    precondition(nodes[node]?.exists == true, "a pod gets a node that is not there")
+    put(pod, on: node, isAssumed: true)
+  }
+
+  /// A pod that the API server has without a node. One that had a node has lost it when an older state came back with
+  /// the server, from a backup; one that is being bound has it already here.
+  mutating func unplace(_ uid: String) -> ClusterChange { isAssumed(uid) ? [] : remove(uid) }
 
   func isAssumed(_ uid: String) -> Bool { placements[uid]?.isAssumed ?? false }
 

@@ -97,18 +97,11 @@ public final class Scheduler: ControllerKit.Service {
     // A pod that was replaced by one of the same name between two lists.
     if let old, let new, old.header.uid != new.header.uid { podChanged(old, nil) }
     guard let new else {
-      guard let uid = old?.header.uid else { return }
-      let now = time.now()
-      state.withLock { state in
-        state.queue.remove(uid)
-        let changes = state.cluster.remove(uid)
-        state.queue.wake(changes, now: now)
-      }
-      wakeUp.fire()
+      if let old { forget(old.header.uid) }
       return
     }
     if let old, Self.isReportOfPlaced(old, new) { return }
-    if Self.isForeign(new) { return state.withLock { $0.queue.remove(new.header.uid) } }
+    if Self.isForeign(new) { return forget(new.header.uid) }
     let json = new.json()
     let pod = PodInfo(Pod(json: json))
     let now = time.now()
@@ -121,15 +114,29 @@ public final class Scheduler: ControllerKit.Service {
         state.queue.remove(pod.uid)
         changes = state.cluster.place(pod)
       } else if pod.isPending(for: Self.name) {
+        changes = state.cluster.unplace(pod.uid)
         // Our own report of a failed attempt changes only the status, and is no reason for another one.
         let isKnown = state.queue.items[pod.uid] != nil
         if !isKnown || Self.isScheduledAnew(old, new, json) { state.queue.add(pod, now: now) }
       } else {
         state.queue.remove(pod.uid)
+        changes = state.cluster.remove(pod.uid)
       }
       state.queue.wake(changes, now: now)
     }
     wakeUp.fire()
+  }
+
+  /// The pod is gone, or another scheduler's: it neither waits nor takes room.
+  private func forget(_ uid: String) {
+    let now = time.now()
+    let hasMadeRoom = state.withLock { state in
+      state.queue.remove(uid)
+      let changes = state.cluster.remove(uid)
+      state.queue.wake(changes, now: now)
+      return !changes.isEmpty
+    }
+    if hasMadeRoom { wakeUp.fire() }
   }
 
   /// Whether only the status changed of a pod that has its node: it tells nothing here until the pod has ended.
@@ -223,6 +230,7 @@ public final class Scheduler: ControllerKit.Service {
   private func finishWrite(_ body: (inout ClusterState, inout SchedulingQueue) -> Void) {
     state.withLock { state in
       state.writes -= 1
+      precondition(state.writes >= 0, "a write ended twice")
       body(&state.cluster, &state.queue)
     }
     wakeUp.fire()

@@ -93,6 +93,7 @@ struct SchedulingQueue {
   /// No node takes the pod: wait for a change that can help.
   mutating func reject(_ uid: String, liftedBy changes: ClusterChange, now: Timestamp) {
     guard var item = items[uid] else { return }
+    precondition(item.place == .inFlight, "a pod is refused that was not tried")
     item.attempts += 1
     item.notBefore = now.adding(backoff(item.attempts))
     item.liftedBy = changes

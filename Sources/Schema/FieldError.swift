@@ -7,6 +7,7 @@ public struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
     case required = "FieldValueRequired"
     case invalid = "FieldValueInvalid"
     case duplicate = "FieldValueDuplicate"
+    case notFound = "FieldValueNotFound"
     case notSupported = "FieldValueNotSupported"
     case forbidden = "FieldValueForbidden"
     case tooLong = "FieldValueTooLong"
@@ -22,7 +23,8 @@ public struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public init(type: Kind, path: String, value: JSON? = nil, detail: String = "") {
     self.type = type
-    self.path = path
+    // What is wrong with the object as a whole is written so.
+    self.path = path.isEmpty ? "[]" : path
     self.value = value
     self.detail = detail
   }
@@ -34,6 +36,7 @@ public struct FieldError: Error, Sendable, Equatable, CustomStringConvertible {
     case .required: text = "Required value"
     case .invalid, .typeInvalid: text = "Invalid value: \(shown)"
     case .duplicate: text = "Duplicate value: \(shown)"
+    case .notFound: text = "Not found: \(shown)"
     case .notSupported: text = "Unsupported value: \(shown)"
     case .forbidden: text = "Forbidden"
     case .tooLong: text = "Too long"
@@ -64,6 +67,11 @@ extension FieldError {
 
   public static func duplicate(_ path: FieldPath, _ value: JSON) -> FieldError {
     FieldError(type: .duplicate, path: path.description, value: value)
+  }
+
+  /// A reference to what is not there.
+  public static func notFound(_ path: FieldPath, _ value: JSON) -> FieldError {
+    FieldError(type: .notFound, path: path.description, value: value)
   }
 
   /// - Parameter supported: the values that are allowed, in the order in which the message lists them.

@@ -6,6 +6,7 @@ extension KindSchema {
   /// The object was decoded without errors.
   public func applyDefaults(_ json: inout JSON) {
     root.applyStaticDefaults(&json)
+    for member in constantMembers { json.setDefault(member, [:]) }
     switch group {
     case "": Defaults.core(kind, &json)
     case "apps": Defaults.apps(kind, &json)

@@ -202,6 +202,10 @@ public final class KindSchema: Sendable {
   public let subresourceSchemas: [SubresourceSchema]
   public let columns: [ColumnSchema]
   public let root: StructSchema
+  /// How objects of the kind are stored; `nil` when as they are served.
+  public let conversion: KindConversion?
+  /// The members that every object has although they may be empty: Go writes structs that are no pointers.
+  let constantMembers: [String]
 
   init(
     groupVersion: GroupVersion, kind: String, resource: String, singular: String, shortNames: [String],
@@ -219,6 +223,12 @@ public final class KindSchema: Sendable {
     subresourceSchemas = subresources
     self.columns = columns
     self.root = root
+    conversion = KindConversion.of(
+      GroupVersionKind(group: groupVersion.group, version: groupVersion.version, kind: kind))
+    constantMembers = root.fields.compactMap { field in
+      guard case .structure = field.type, !field.isPointer else { return nil }
+      return field.name
+    }
   }
 }
 

@@ -132,7 +132,7 @@ private struct StrategicMerge {
     guard let mergeKey = field?.patch.mergeKey else {
       var result = original
       for element in patch where !result.contains(element) { result.append(element) }
-      return order.map { sort(result, by: $0, serverOrder: original, nil) } ?? result
+      return sort(result, by: order ?? patch, serverOrder: original, nil)
     }
     let structure = elementStructure(field)
     var result = original
@@ -173,10 +173,11 @@ private struct StrategicMerge {
         result.append(.object(try here.merge(JSONObject(), changes, structure)))
       }
     }
-    return order.map { sort(result, by: $0, serverOrder: original, mergeKey) } ?? result
+    return sort(result, by: order ?? additions, serverOrder: original, mergeKey)
   }
 
-  /// Puts the elements that the patch ordered into that order, and weaves the others in where the server had them.
+  /// Puts the elements that the patch ordered, or names at all when it gives no order, into the patch's order, and weaves
+  /// the others in where the server had them.
   private func sort(_ elements: [JSON], by order: [JSON], serverOrder: [JSON], _ mergeKey: String?) -> [JSON] {
     func identity(_ element: JSON) -> JSON { mergeKey.flatMap { element[$0] } ?? element }
     let wanted = order.map(identity)

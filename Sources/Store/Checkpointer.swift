@@ -20,7 +20,8 @@ final class Checkpointer: Sendable {
   private let progress: Progress
   private let thread: WorkerThread
 
-  init(path: String) throws(StoreError) {
+  /// - Parameter copied: called on the thread after each copy.
+  init(path: String, copied: @escaping @Sendable () -> Void) throws(StoreError) {
     let queue = WorkQueue<Void>(countMax: 1, costMax: 1)
     let progress = Progress()
     self.queue = queue
@@ -32,6 +33,7 @@ final class Checkpointer: Sendable {
       try? connection.execute("PRAGMA synchronous=FULL; PRAGMA cache_size=-64")
       while queue.take(count: 1, cost: 1) != nil {
         connection.checkpoint()
+        copied()
         progress.phase.store(.finished, ordering: .releasing)
       }
       connection.close()

@@ -1,4 +1,5 @@
 import KubeTypes
+import LinuxSystem
 import Synchronization
 
 /// Makes groups of commits durable, publishes them, answers.
@@ -17,16 +18,32 @@ struct Committer: Sendable {
 
   let database: Database
   let checkpointer: Checkpointer
+  private let witness: Witness
+  /// Of the rows on disk.
+  private var digest: RowDigest
+  private let reserve: DiskReserve
+  /// The reserve has been given back: nothing new is made until it can be taken again, so that what there is can still be
+  /// changed and deleted.
+  private(set) var isShort: Bool
   private(set) var isOpen = true
 
-  init(database: Database, checkpointer: Checkpointer) {
+  init(
+    database: Database, checkpointer: Checkpointer, witness: Witness, digest: RowDigest, reserve: DiskReserve,
+    isShort: Bool
+  ) {
     self.database = database
     self.checkpointer = checkpointer
+    self.witness = witness
+    self.digest = digest
+    self.reserve = reserve
+    self.isShort = isShort
   }
 
   /// The writer thread's work, until the store is closed.
   static func run(_ store: Store) {
-    store.committer.withLock { $0.database.reserveLog(pages: 2 * store.options.checkpointPages + 64) }
+    store.committer.withLock { committer in
+      if !committer.isShort { committer.database.reserveLog(pages: 2 * store.options.checkpointPages + 64) }
+    }
     // Writers that were answered just now will soon be back, if they are the kind that writes one thing after the other.
     // When those of the last group did not come in time, the next few groups do not wait for theirs.
     var returning = 0
@@ -56,10 +73,11 @@ struct Committer: Sendable {
     for watch in watches.values.joined() { watch.end() }
     checkpointer.close()
     database.closeConnection()
+    witness.sync()
   }
 
   /// Commits a group and answers it.
-  func commit(_ requests: [Store.Request], of store: Store) {
+  mutating func commit(_ requests: [Store.Request], of store: Store) {
     let start = store.options.monotonicClock()
     process(requests, store)
     // The log is taken care of by the writer thread only: the next commit has to go there.
@@ -68,15 +86,23 @@ struct Committer: Sendable {
     store.servesCallers.store(requests.count == 1 && isQuick && isLogShort, ordering: .releasing)
   }
 
-  private func process(_ requests: [Store.Request], _ store: Store) {
+  /// - Parameter usesReserve: whether a full disk lets the reserve be given back and the group be tried once more.
+  private mutating func process(_ requests: [Store.Request], _ store: Store, usesReserve: Bool = true) {
+    if usesReserve, isShort, reserve.fill() { isShort = false }
     let (events, results) = plan(requests, store)
     if !events.isEmpty {
       do throws(StoreError) {
         try write(events)
       } catch {
         database.rollback()
-        // A checkpoint lets the log start again from its beginning, in space that it has already.
-        if case .diskFull = error { database.checkpoint() }
+        if case .diskFull = error {
+          // A checkpoint lets the log start again from its beginning, in space that it has already.
+          database.checkpoint()
+          if usesReserve, reserve.release() {
+            isShort = true
+            return process(requests, store, usesReserve: false)
+          }
+        }
         // Also those that failed: they were compared with changes that have not happened.
         for request in requests { request.completion(.failure(error)) }
         return
@@ -93,25 +119,31 @@ struct Committer: Sendable {
   /// publishing changes the state in place.
   private func plan(_ requests: [Store.Request], _ store: Store) -> ([Event], [Result<[Entry?], StoreError>]) {
     let (entries, revision) = store.state.withLock { ($0.entries, $0.revision) }
-    var group = Group(entries: entries, revision: revision)
+    var group = Group(entries: entries, revision: revision, fullDisk: isShort ? database.path : nil)
     let results = requests.map { group.add($0.operations) }
     return (group.events, results)
   }
 
-  private func write(_ events: [Event]) throws(StoreError) {
+  private mutating func write(_ events: [Event]) throws(StoreError) {
     guard let last = events.last else { return }
+    var digest = digest
     try database.beginTransaction()
     for event in events {
       let entry = event.entry
+      if let previous = event.previous { digest.remove(previous) }
       switch event.kind {
       case .put(created: true):
-        try database.insert(created: entry.createRevision, key: entry.key, value: entry.value)
+        try database.insert(entry)
+        digest.add(entry)
       case .put(created: false):
-        try database.update(created: entry.createRevision, modified: entry.revision, value: entry.value)
+        try database.update(entry)
+        digest.add(entry)
       case .delete: try database.delete(created: entry.createRevision)
       }
     }
-    try database.commitTransaction(revision: last.entry.revision)
+    try database.commitTransaction(revision: last.entry.revision, digest: digest)
+    self.digest = digest
+    witness.note(last.entry.revision)
   }
 
   /// Makes the events visible and delivers them.
@@ -121,6 +153,7 @@ struct Committer: Sendable {
     guard let last = events.last else { return [] }
     let now = store.options.monotonicClock()
     let (watches, dropped) = store.state.withLock { state in
+      precondition(state.revision < last.entry.revision, "revisions increase")
       for event in events {
         switch event.kind {
         case .put: state.entries.set(event.entry)
@@ -167,10 +200,13 @@ private struct Group {
   /// `.some(nil)` for a key that the group deletes.
   private var changed: [ByteKey: Entry?] = [:]
   private(set) var events: [Event] = []
+  /// The file that has no space for new keys; `nil` when there is some.
+  private let fullDisk: String?
 
-  init(entries: SortedEntries, revision: Int64) {
+  init(entries: SortedEntries, revision: Int64, fullDisk: String?) {
     self.entries = entries
     self.revision = revision
+    self.fullDisk = fullDisk
   }
 
   /// Adds a commit whole, or leaves the group as it was.
@@ -183,6 +219,7 @@ private struct Group {
       switch event(for: operation) {
       case .success(let event):
         revision += 1
+        Self.check(event, at: revision)
         let key = ByteKey(event.entry.key)
         before.append((key, changed[key]))
         changed[key] = .some(event.kind == .delete ? nil : event.entry)
@@ -209,19 +246,33 @@ private struct Group {
     case .put(let key, let value, let offset, let header, let precondition):
       let previous = current(key)
       if let error = check(precondition, key: key, current: previous) { return .failure(error) }
+      if let fullDisk, previous == nil { return .failure(.diskFull(fullDisk)) }
+      let object = object(header, value, next, at: offset)
+      let created = previous?.createRevision ?? next
       let entry = Entry(
-        key: key, object: object(header, value, next, at: offset), revision: next,
-        createRevision: previous?.createRevision ?? next)
+        key: key, object: object, revision: next, createRevision: created,
+        checksum: RowChecksum.entry(created: created, modified: next, key: key, value: object.bytes))
       return .success(Event(kind: .put(created: previous == nil), entry: entry, previous: previous))
     case .delete(let key, let value, let offset, let header, let precondition):
       let previous = current(key)
       if let error = check(precondition, key: key, current: previous) { return .failure(error) }
       guard let previous else { return .failure(.notFound(key: key)) }
+      // It is shown to watches and gets no row.
       let entry = Entry(
         key: key, object: object(header, value, next, at: offset), revision: next,
-        createRevision: previous.createRevision)
+        createRevision: previous.createRevision, checksum: 0)
       return .success(Event(kind: .delete, entry: entry, previous: previous))
     }
+  }
+
+  /// What can only be wrong by a mistake of ours.
+  private static func check(_ event: Event, at revision: Int64) {
+    let (entry, previous) = (event.entry, event.previous)
+    precondition(entry.revision == revision, "each operation gets the next revision")
+    precondition(entry.header.resourceVersion == revision, "an object's header says its entry's revision")
+    precondition(
+      previous.map { $0.revision < revision && $0.createRevision == entry.createRevision && $0.key == entry.key }
+        ?? (entry.createRevision == revision), "a state follows the one before it")
   }
 
   private func check(

@@ -53,7 +53,9 @@ final class Loader: Sendable {
   }
 
   /// The calling thread works too, on `connection`.
-  func load(_ connection: Connection) throws(StoreError) -> SortedEntries {
+  func load(
+    _ connection: Connection
+  ) throws(StoreError) -> (entries: SortedEntries, digest: RowDigest, damaged: [DamagedRow]) {
     var helpers: [WorkerThread] = []
     work { () throws(StoreError) in
       var worker = try LoadWorker(0, of: self, connection)
@@ -67,6 +69,35 @@ final class Loader: Sendable {
     for helper in helpers { helper.join() }
     if let failure = state.withLock({ $0.failure }) { throw failure }
     return try merge()
+  }
+
+  /// Reads row by row what can still be read of a database with damaged pages: a second for each million revisions.
+  ///
+  /// - Returns: also the ids that cannot be read, whether or not there were rows.
+  func salvage(
+    _ connection: Connection
+  ) throws(StoreError) -> (
+    entries: SortedEntries, digest: RowDigest, damaged: [DamagedRow], unreadable: [ClosedRange<Int64>]
+  ) {
+    guard let ids = share(of: 0) else { return (SortedEntries(), RowDigest(), [], []) }
+    var unreadable: [ClosedRange<Int64>] = []
+    var worker = try LoadWorker(0, of: self, connection)
+    for id in (ids.after + 1)...ids.last {
+      do throws(StoreError) {
+        try worker.readRow(id)
+      } catch {
+        guard case .corrupt = error else { throw error }
+        if let last = unreadable.last, last.upperBound == id - 1 {
+          unreadable[unreadable.count - 1] = last.lowerBound...id
+        } else {
+          unreadable.append(id...id)
+        }
+      }
+    }
+    worker.part.sort()
+    state.withLock { $0.parts = [worker.part] }
+    let merged = try merge()
+    return (merged.entries, merged.digest, merged.damaged, unreadable)
   }
 
   private func startHelper(_ index: Int) throws(StoreError) -> WorkerThread {
@@ -118,10 +149,17 @@ final class Loader: Sendable {
     }
   }
 
-  private func merge() throws(StoreError) -> SortedEntries {
+  private func merge() throws(StoreError) -> (entries: SortedEntries, digest: RowDigest, damaged: [DamagedRow]) {
     // Taken out of the state, so that entries can be moved out of them.
     var parts: [LoadedPart] = []
     state.withLock { swap(&parts, &$0.parts) }
+    var digest = RowDigest()
+    for part in parts { digest.add(part.digest) }
+    let damaged = parts.flatMap(\.damaged).sorted { $0.id < $1.id }
+    return (try mergeEntries(&parts), digest, damaged)
+  }
+
+  private func mergeEntries(_ parts: inout [LoadedPart]) throws(StoreError) -> SortedEntries {
     var places = [Int](repeating: 0, count: parts.count)
     var last: (part: Int, place: Int)?
     var entries = SortedEntries()
@@ -158,19 +196,28 @@ private struct LoadedPart: Sendable {
   private var bytes: [UInt8] = []
   private var keys: [Key] = []
   private var entries: [Store.Entry?] = []
+  private(set) var digest = RowDigest()
+  /// The rows that are no entries, in their order.
+  private(set) var damaged: [DamagedRow] = []
 
+  /// The entries.
   var count: Int { keys.count }
 
   mutating func append(_ entry: Store.Entry) {
     keys.append(Key(start: bytes.count, count: entry.key.utf8.count, index: entries.count))
     bytes.append(contentsOf: entry.key.utf8)
     entries.append(entry)
+    digest.add(entry)
   }
+
+  mutating func append(_ row: DamagedRow) { damaged.append(row) }
 
   /// Removes what lies behind the row `last` of the entries from `first` on, which are in the order of their rows.
   mutating func removeRows(after last: Int64, from first: Int) {
+    while let row = damaged.last, row.id > last { damaged.removeLast() }
     while entries.count > first, let entry = entries.last ?? nil, entry.createRevision > last {
       entries.removeLast()
+      digest.remove(entry)
       bytes.removeLast(keys.removeLast().count)
     }
   }
@@ -218,7 +265,7 @@ private struct LoadWorker {
   private let index: Int
   private let loader: Loader
   private let rows: Statement
-  private(set) var part = LoadedPart()
+  fileprivate(set) var part = LoadedPart()
 
   init(_ index: Int, of loader: Loader, _ connection: Connection) throws(StoreError) {
     self.index = index
@@ -226,8 +273,8 @@ private struct LoadWorker {
     rows = try sqlite { () throws(SQLiteError) in
       try connection.prepare(
         """
-        SELECT create_revision, mod_revision, key, value FROM entry WHERE create_revision > ?1 AND create_revision <= ?2
-        ORDER BY create_revision LIMIT \(Loader.batchCount)
+        SELECT create_revision, mod_revision, key, value, checksum FROM entry
+        WHERE create_revision > ?1 AND create_revision <= ?2 ORDER BY create_revision LIMIT \(Loader.batchCount)
         """)
     }
   }
@@ -239,35 +286,62 @@ private struct LoadWorker {
     rows.bind(2, share.last)
     let first = part.count
     var reached = share.after
+    var count = 0
     while try sqlite({ () throws(SQLiteError) in try rows.step() }) {
-      let entry = try entry()
-      guard entry.createRevision > reached else {
-        throw .corrupt(path: loader.path, reason: "row \(entry.createRevision) comes after row \(reached)")
+      let id = rows.integer(0)
+      guard id > reached else {
+        throw .corrupt(path: loader.path, reason: "row \(id) comes after row \(reached)")
       }
-      reached = entry.createRevision
-      part.append(entry)
+      reached = id
+      count += 1
+      switch row(id) {
+      case .success(let entry): part.append(entry)
+      case .failure(let damage): part.append(damage.row)
+      }
     }
-    if part.count - first < Loader.batchCount { reached = share.last }
+    if count < Loader.batchCount { reached = share.last }
     part.removeRows(after: loader.advance(index, to: reached), from: first)
     return true
   }
 
-  private func entry() throws(StoreError) -> Store.Entry {
-    let modified = rows.integer(1)
-    let key = rows.text(2)
+  /// Reads one row, if it is there.
+  mutating func readRow(_ id: Int64) throws(StoreError) {
+    rows.bind(1, id - 1)
+    rows.bind(2, id)
+    while try sqlite({ () throws(SQLiteError) in try rows.step() }) {
+      switch row(id) {
+      case .success(let entry): part.append(entry)
+      case .failure(let damage): part.append(damage.row)
+      }
+    }
+  }
+
+  private struct Damage: Error { var row: DamagedRow }
+
+  /// The row's entry when it is what was written.
+  private func row(_ id: Int64) -> Result<Store.Entry, Damage> {
+    let (modified, key, value) = (rows.integer(1), rows.text(2), rows.blob(3))
+    func damaged(_ reason: String) -> Result<Store.Entry, Damage> {
+      .failure(Damage(row: DamagedRow(id: id, key: key, value: value, reason: reason)))
+    }
+    guard !rows.isNull(4) else { return damaged("it was damaged before rows had checksums") }
+    let checksum = RowChecksum.entry(created: id, modified: modified, key: key, value: value)
+    guard rows.integer(4) == Int64(checksum) else { return damaged("it does not match its checksum") }
+    guard id <= modified else { return damaged("it is at revision \(modified), before it was created") }
     guard modified <= loader.revision else {
-      throw .corrupt(
-        path: loader.path,
-        reason: "\(key) is at revision \(modified), which is after the last one, \(loader.revision)")
+      return damaged("it is at revision \(modified), which is after the last one, \(loader.revision)")
     }
-    let value = rows.blob(3)
-    let header: ObjectHeader
     do {
-      header = try loader.header(value)
+      let header = try loader.header(value)
+      guard header.resourceVersion == modified else {
+        return damaged("its metadata says revision \(header.resourceVersion), its row \(modified)")
+      }
+      return .success(
+        Store.Entry(
+          key: key, object: Object(header: header, bytes: value), revision: modified, createRevision: id,
+          checksum: checksum))
     } catch {
-      throw .corrupt(path: loader.path, reason: "the value of \(key) cannot be read: \(error)")
+      return damaged("its value cannot be read: \(error)")
     }
-    return Store.Entry(
-      key: key, object: Object(header: header, bytes: value), revision: modified, createRevision: rows.integer(0))
   }
 }

@@ -170,6 +170,9 @@ struct SortedEntries: Sendable {
     }
   }
 
+  /// Looks at all of them.
+  var newestRevision: Int64 { chunks.joined().reduce(0) { max($0, $1.revision) } }
+
   /// Adds an entry behind all others.
   mutating func append(_ entry: Entry) {
     count += 1

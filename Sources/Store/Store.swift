@@ -24,16 +24,39 @@ public final class Store: Sendable {
     public let revision: Int64
     /// The revision that made the key. It is also the row's id on disk.
     public let createRevision: Int64
+    /// Of the row on disk.
+    let checksum: UInt32
 
     public var value: [UInt8] { object.bytes }
     public var header: ObjectHeader { object.header }
 
-    init(key: String, object: Object, revision: Int64, createRevision: Int64) {
+    init(key: String, object: Object, revision: Int64, createRevision: Int64, checksum: UInt32) {
       self.key = key
       self.object = object
       self.revision = revision
       self.createRevision = createRevision
+      self.checksum = checksum
     }
+
+    /// The same state in other bytes: what is served in another form than it is stored in.
+    public func replacing(_ bytes: [UInt8]) -> Entry {
+      Entry(
+        key: key, object: Object(header: header, bytes: bytes), revision: revision, createRevision: createRevision,
+        checksum: checksum)
+    }
+  }
+
+  /// What is known of a store before it is opened.
+  public enum Expectation: Sendable, Equatable {
+    /// Nothing: it is made when it is missing.
+    case any
+    /// None was kept here before: it is made, for this cluster.
+    case new(cluster: String)
+    /// It is there. It is of this cluster, when that is known; otherwise it says itself whose it is, and one of an
+    /// earlier version that does not is `otherwise`'s from now on.
+    case existing(cluster: String?, otherwise: String)
+
+    var mayBeMissing: Bool { if case .existing = self { false } else { true } }
   }
 
   /// What must hold for an operation, looked at after all operations before it.
@@ -94,7 +117,12 @@ public final class Store: Sendable {
     var isClosed = false
   }
 
-  let options: StoreOptions
+  /// The limits that it was opened with.
+  public let options: StoreOptions
+  /// The cluster whose objects these are; empty when nobody has said so yet.
+  public let cluster: String
+  /// What was found when it was opened, and is no reason to refuse: for the log.
+  public let notices: [String]
   let state: Mutex<State>
   let queue: WorkQueue<Request>
   private let delivered: Atomic<Int64>
@@ -109,26 +137,61 @@ public final class Store: Sendable {
   /// Opens the store in `directory`, which is made when it is missing, and reads everything into memory. It stays open
   /// until `close`, also when nobody keeps this object.
   ///
-  /// - Parameter header: parses the header of a stored value, on several threads at a time; what it throws becomes
-  ///   `StoreError.corrupt`.
-  /// - Throws: `locked` when another process has it open, `corrupt`, `diskFull`, `io`.
+  /// - Parameters:
+  ///   - expected: what is known of it: one that was there and is not is refused.
+  ///   - verify: looks at a whole value of a database that has no checksums yet, once.
+  ///   - header: parses the header of a stored value, on several threads at a time; a value for which it throws is
+  ///     damaged.
+  /// - Throws: `locked` when another process has it open, `lost`, `foreign`, `damaged`, `corrupt`, `diskFull`, `io`.
   public static func open(
-    directory: String, options: StoreOptions = .init(), header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
+    directory: String, options: StoreOptions = .init(), expected: Expectation = .any,
+    verify: @escaping @Sendable ([UInt8]) throws -> Void = { _ in },
+    header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
   ) throws(StoreError) -> Store {
-    if mkdir(directory, 0o700) != 0, errno != EEXIST {
+    if expected.mayBeMissing, mkdir(directory, 0o700) != 0, errno != EEXIST {
       throw .io("cannot make \(directory): \(String(cString: strerror(errno)))")
     }
     let lock: FileLock
     do {
-      lock = try FileLock.acquire(directory + "/lock")
+      lock = try FileLock.acquire(directory: directory)
     } catch {
+      if error.errno == ENOENT { throw .lost(path: directory, reason: "is not there") }
       throw error.isHeld ? .locked(path: directory, holder: error.holder) : .io(error.description)
     }
+    let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
+    // Opening a database takes space for its log.
+    let isShort = options.reserveBytes > 0 && reserve.isNeeded && reserve.release()
+    if !isShort, options.reserveBytes > 0 { _ = reserve.fill() }
+
     let path = directory + "/state.db"
-    let database = try Database(path: path)
-    let (entries, revision) = try database.load(header: header)
-    let committer = Committer(database: database, checkpointer: try Checkpointer(path: path))
-    let store = Store(options: options, entries: entries, revision: revision, committer: committer)
+    var database = try Database(path: path, expected: expected, verify: verify)
+    var content = try database.load(salvages: options.acceptsLoss, header: header)
+    let (witness, found) = try Witness.open(directory + "/revision", cluster: database.cluster)
+    var notices: [String] = []
+    if isShort { notices.append("the disk is full: only changes and deletions are taken until there is space") }
+    let losses = losses(content, found)
+    if !losses.isEmpty {
+      guard options.acceptsLoss else { throw .damaged(path: path, losses: losses) }
+      // No revision is given twice.
+      if case .revision(let answered) = found { content.revision = max(content.revision, answered) }
+      let cluster = database.cluster
+      database.closeConnection()
+      try DamagedRow.keep(content.damaged, in: directory + "/damaged")
+      try Database.replace(path, by: content, cluster: cluster, keeping: directory + "/damaged")
+      database = try Database(path: path, expected: expected, verify: verify)
+      notices += losses.map { "accepted: \($0)" }
+    }
+    if found == .unreadable { notices.append("\(directory)/revision cannot be read: it is written again") }
+    if found == .absent, content.revision > 0, expected != .any {
+      notices.append("\(directory)/revision was not there: it is written again")
+    }
+    witness.note(content.revision)
+
+    let committer = Committer(
+      database: database, checkpointer: try Checkpointer(path: path, copied: { witness.sync() }), witness: witness,
+      digest: content.digest, reserve: reserve, isShort: isShort)
+    let store = Store(
+      cluster: database.cluster, notices: notices, options: options, content: content, committer: committer)
     // The thread owns the lock: it is released after the database has been closed.
     let thread = try WorkerThread(name: "apus-store") {
       Committer.run(store)
@@ -138,11 +201,30 @@ public final class Store: Sendable {
     return store
   }
 
-  private init(options: StoreOptions, entries: SortedEntries, revision: Int64, committer: Committer) {
+  /// What was answered once and is not there, a line each.
+  private static func losses(_ content: Database.Content, _ found: Witness.Found) -> [String] {
+    let namedMax = 20
+    var losses = content.damaged.prefix(namedMax).map(\.description)
+    if content.damaged.count > namedMax { losses.append("and \(content.damaged.count - namedMax) more objects") }
+    losses += content.problems
+    if case .revision(let answered) = found, answered > content.revision {
+      losses.append(
+        "it ends at revision \(content.revision), but revision \(answered) was answered: its log is missing or damaged, "
+          + "or it is an older copy")
+    }
+    return losses
+  }
+
+  private init(
+    cluster: String, notices: [String], options: StoreOptions, content: Database.Content, committer: Committer
+  ) {
+    self.cluster = cluster
+    self.notices = notices
     self.options = options
     self.committer = Mutex(committer)
+    let revision = content.revision
     state = Mutex(
-      State(entries: entries, history: History(floor: revision, options: options), revision: revision))
+      State(entries: content.entries, history: History(floor: revision, options: options), revision: revision))
     queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
     delivered = Atomic(revision)
     writer = Mutex(nil)

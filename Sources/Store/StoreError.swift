@@ -18,8 +18,15 @@ public enum StoreError: Error, Equatable, Sendable {
   case closed
   /// Another process has the directory open.
   case locked(path: String, holder: Int32?)
-  /// The database cannot be read. The message says what SQLite, or the header parser, found.
+  /// The database cannot be read. The message says what SQLite found.
   case corrupt(path: String, reason: String)
+  /// The database can be read, and is not what was written: objects are damaged, or answered writes are missing. It can
+  /// be opened without them (`StoreOptions.acceptsLoss`). One line for each loss.
+  case damaged(path: String, losses: [String])
+  /// A database that was there is not any more; `reason` says what is in its place.
+  case lost(path: String, reason: String)
+  /// The database is another cluster's.
+  case foreign(path: String, cluster: String, expected: String)
   /// A system call failed; nothing was written.
   case io(String)
   /// The operation makes no sense: the caller's mistake.
@@ -43,7 +50,11 @@ extension StoreError: CustomStringConvertible {
     case .locked(let path, let holder):
       "\(path) is in use by \(holder.map { "process \($0)" } ?? "another process")"
     case .corrupt(let path, let reason):
-      "\(path) is damaged: \(reason). Restore it from a backup, or move it away to start with an empty state"
+      "\(path) is damaged: \(reason)"
+    case .damaged(let path, let losses): "\(path) is damaged:\n  \(losses.joined(separator: "\n  "))"
+    case .lost(let path, let reason): "\(path) \(reason)"
+    case .foreign(let path, let cluster, let expected):
+      "\(path) is of the cluster \(cluster), and not of \(expected)"
     case .io(let message): message
     case .invalid(let message): message
     }

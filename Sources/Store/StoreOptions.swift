@@ -17,6 +17,11 @@ public struct StoreOptions: Sendable {
   public var gatherMax = Duration.microseconds(200)
   /// Pages of the write-ahead log (4 KiB each) after which it is copied into the database.
   public var checkpointPages = 1000
+  /// Space that is kept for changes and deletions on a full disk; 0 for none.
+  public var reserveBytes = 0
+  /// Whether a damaged store is opened without what is damaged, instead of being refused. The damaged
+  /// database goes into the folder `damaged`.
+  public var acceptsLoss = false
   /// The age of events is measured by this clock, from any starting point.
   public var monotonicClock: @Sendable () -> Duration = StoreOptions.kernelClock
 

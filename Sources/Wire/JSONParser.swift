@@ -187,7 +187,7 @@ private struct JSONParser {
       let earlier = seen.map { $0[key] } ?? members.firstIndex { $0.key == key }
       if let earlier {
         guard keepingDuplicates else { throw failure("duplicate key \"\(key)\"", at: keyOffset) }
-        if duplicates.count < Self.duplicatesMax { duplicates.append((path + [key]).joined(separator: ".")) }
+        if duplicates.count < Self.duplicatesMax { duplicates.append(pathText(key)) }
         members[earlier].value = value
       } else {
         seen?[key] = members.count
@@ -205,6 +205,13 @@ private struct JSONParser {
         return .object(JSONObject(uniqueMembers: members))
       default: throw failure("unexpected character \(printable(bytes[at])), expected ',' or '}'")
       }
+    }
+  }
+
+  /// As fields are named in messages: `spec.containers[0].image`.
+  private func pathText(_ key: String) -> String {
+    (path + [key]).reduce(into: "") { text, step in
+      text += text.isEmpty || step.hasPrefix("[") ? step : ".\(step)"
     }
   }
 

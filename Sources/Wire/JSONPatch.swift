@@ -75,32 +75,32 @@ public enum JSONPatch {
     case "add":
       let value = try value()
       try spend(value, depth: path.count, &budget)
-      try add(value, at: path[...], to: &document)
-    case "remove": _ = try remove(at: path[...], from: &document)
+      try add(value, at: path, to: &document)
+    case "remove": _ = try remove(at: path, from: &document)
     case "replace":
       let value = try value()
       try spend(value, depth: path.count, &budget)
       if path.isEmpty {
         document = value
       } else {
-        try change(at: path[...], in: &document) { $0 = value }
+        try change(at: path, before: path.count, in: &document) { $0 = value }
       }
     case "test":
-      guard try get(path, from: document) == value() else {
-        throw PatchError(.inapplicable, "test failed at \(text(path[...]))")
+      guard try test(path, is: value(), in: document) else {
+        throw PatchError(.inapplicable, "test failed at \(text(path))")
       }
     case "copy":
       let value = try get(pointer(operation, "from"), from: document)
       try spend(value, depth: path.count, &budget)
-      try add(value, at: path[...], to: &document)
+      try add(value, at: path, to: &document)
     case "move":
       let from = try pointer(operation, "from")
       guard !path.starts(with: from) || path.count == from.count else {
         throw PatchError(.malformed, "a value cannot be moved into itself")
       }
-      let value = try remove(at: from[...], from: &document)
+      let value = try remove(at: from, from: &document)
       try spend(value, depth: path.count, &budget)
-      try add(value, at: path[...], to: &document)
+      try add(value, at: path, to: &document)
     default: throw PatchError(.malformed, "unknown operation \"\(name)\"")
     }
   }
@@ -133,15 +133,24 @@ public enum JSONPatch {
     return tokens
   }
 
-  private static func text(_ path: ArraySlice<String>) -> String {
+  private static func text(_ path: some Sequence<String>) -> String {
     path.map { "/" + $0 }.joined()
   }
 
+  private static func nothing(at path: ArraySlice<String>) -> PatchError {
+    PatchError(.inapplicable, "nothing at \(text(path))")
+  }
+
+  /// The index that a token means in an array of `count` elements; -1 is the last one, as Kubernetes' library reads it
+  /// beyond the RFC.
   private static func arrayIndex(_ token: String, count: Int) throws(PatchError) -> Int {
-    guard let index = Int(token), index >= 0, token == String(index) else {
+    guard let number = Int(token), token == String(number) else {
       throw PatchError(.inapplicable, "\"\(token)\" is no array index")
     }
-    guard index < count else { throw PatchError(.inapplicable, "index \(index) is beyond the array's end") }
+    let index = number < 0 ? number + count : number
+    guard (0..<count).contains(index) else {
+      throw PatchError(.inapplicable, "index \(number) is beyond the array's end")
+    }
     return index
   }
 
@@ -150,46 +159,52 @@ public enum JSONPatch {
     for (depth, token) in path.enumerated() {
       switch value {
       case .object(let object):
-        guard let next = object[token] else {
-          throw PatchError(.inapplicable, "nothing at \(text(path[...depth]))")
-        }
+        guard let next = object[token] else { throw nothing(at: path[...depth]) }
         value = next
       case .array(let elements): value = elements[try arrayIndex(token, count: elements.count)]
-      default: throw PatchError(.inapplicable, "nothing at \(text(path[...depth]))")
+      default: throw nothing(at: path[...depth])
       }
     }
     return value
   }
 
-  /// Calls `body` on the existing value at a path of at least one token.
+  /// Whether the value at a path is `wanted`; a member that is absent from its object is null.
+  private static func test(_ path: [String], is wanted: JSON, in document: JSON) throws(PatchError) -> Bool {
+    if wanted.isNull, let last = path.last, case .object(let parent) = try get(Array(path.dropLast()), from: document) {
+      return parent[last]?.isNull ?? true
+    }
+    return try get(path, from: document) == wanted
+  }
+
+  /// Calls `body` on the existing value at the first `end` tokens of a path.
   private static func change(
-    at path: ArraySlice<String>, in document: inout JSON, _ body: (inout JSON) throws(PatchError) -> Void
+    at path: [String], before end: Int, from depth: Int = 0, in document: inout JSON,
+    _ body: (inout JSON) throws(PatchError) -> Void
   ) throws(PatchError) {
-    guard let token = path.first else { return try body(&document) }
-    let rest = path.dropFirst()
+    guard depth < end else { return try body(&document) }
     switch document {
     case .object(var object):
-      guard let at = object.index(of: token) else { throw PatchError(.inapplicable, "nothing at \(text(path))") }
+      guard let at = object.index(of: path[depth]) else { throw nothing(at: path[...depth]) }
       document = .null
       defer { document = .object(object) }
       var value = object.members[at].value
-      try change(at: rest, in: &value, body)
+      try change(at: path, before: end, from: depth + 1, in: &value, body)
       object.update(at: at) { $0 = value }
     case .array(var elements):
-      let index = try arrayIndex(token, count: elements.count)
+      let index = try arrayIndex(path[depth], count: elements.count)
       document = .null
       defer { document = .array(elements) }
-      try change(at: rest, in: &elements[index], body)
-    default: throw PatchError(.inapplicable, "nothing at \(text(path))")
+      try change(at: path, before: end, from: depth + 1, in: &elements[index], body)
+    default: throw nothing(at: path[...depth])
     }
   }
 
-  private static func add(_ value: JSON, at path: ArraySlice<String>, to document: inout JSON) throws(PatchError) {
+  private static func add(_ value: JSON, at path: [String], to document: inout JSON) throws(PatchError) {
     guard let last = path.last else {
       document = value
       return
     }
-    try change(at: path.dropLast(), in: &document) { (parent: inout JSON) throws(PatchError) in
+    try change(at: path, before: path.count - 1, in: &document) { (parent: inout JSON) throws(PatchError) in
       switch parent {
       case .object: parent[last] = value
       case .array(var elements):
@@ -201,20 +216,20 @@ public enum JSONPatch {
     }
   }
 
-  private static func remove(at path: ArraySlice<String>, from document: inout JSON) throws(PatchError) -> JSON {
+  private static func remove(at path: [String], from document: inout JSON) throws(PatchError) -> JSON {
     guard let last = path.last else { throw PatchError(.inapplicable, "the whole document cannot be removed") }
     var removed = JSON.null
-    try change(at: path.dropLast(), in: &document) { (parent: inout JSON) throws(PatchError) in
+    try change(at: path, before: path.count - 1, in: &document) { (parent: inout JSON) throws(PatchError) in
       switch parent {
       case .object(let object):
-        guard let value = object[last] else { throw PatchError(.inapplicable, "nothing at \(text(path))") }
+        guard let value = object[last] else { throw nothing(at: path[...]) }
         removed = value
         parent[last] = nil
       case .array(var elements):
         let index = try arrayIndex(last, count: elements.count)
         removed = elements.remove(at: index)
         parent = .array(elements)
-      default: throw PatchError(.inapplicable, "nothing at \(text(path))")
+      default: throw nothing(at: path[...])
       }
     }
     return removed

@@ -146,7 +146,7 @@ struct DeploymentReconciler: Reconciler {
       throw error
     } catch let error as KubeError {
       // The namespace is going, and the Deployment with it.
-      if error.details?.causes.contains(where: { $0.reason == "NamespaceTerminating" }) == true { throw error }
+      if error.isNamespaceTerminating { throw error }
       let message = "Failed to create new replica set \"\(name)\": \(error)"
       events.record(
         .warning, regarding: EventSubject(deployment), reason: "ReplicaSetCreateError", message: message)

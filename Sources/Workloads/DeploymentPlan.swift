@@ -58,7 +58,7 @@ struct PlannedReplicaSet: Sendable {
     createdAt = object.metadata.creationTimestamp ?? ""
   }
 
-  var available: Int64 { min(reportedAvailable, size) }
+  var available: Int64 { max(0, min(reportedAvailable, size)) }
   /// Whether its pods are known to be no more than its size in the API: it was shrunk and has not given up the surplus
   /// yet otherwise.
   var isSettled: Bool {
@@ -293,12 +293,14 @@ struct DeploymentRules {
   // MARK: Results
 
   mutating func resize(old index: Int, to size: Int64) {
+    assert(size >= 0, "a ReplicaSet gets fewer pods than none")
     old[index].size = size
     setSizeAnnotations(&old[index])
   }
 
   mutating func resizeNew(to size: Int64) {
     guard var replicaSet = new else { return }
+    assert(size >= 0, "a ReplicaSet gets fewer pods than none")
     replicaSet.size = size
     setSizeAnnotations(&replicaSet)
     new = replicaSet

@@ -56,25 +56,32 @@ struct EndpointSliceReconciler: Reconciler {
   }
 
   func apply(_ action: Action) async throws {
-    let options = WriteOptions(fieldManager: "endpointslice-controller")
+    try await pending.apply(action, client: client, options: WriteOptions(fieldManager: "endpointslice-controller"))
+  }
+}
+
+extension PendingWrites {
+  /// Writes one step of a plan for slices.
+  func apply(_ action: EndpointSliceReconciler.Action, client: any KubeClient, options: WriteOptions) async throws {
+    let resource = EndpointSliceReconciler.resource
     switch action.step {
     case .create(let slice):
       let object = try await client.create(
-        Self.resource, namespace: slice.metadata.namespace, name: nil, subresource: nil, body: slice.json,
+        resource, namespace: slice.metadata.namespace, name: nil, subresource: nil, body: slice.json,
         options: options)
-      pending.created(object, owner: action.owner)
+      created(object, owner: action.owner)
     case .update(let slice):
       _ = try await client.update(
-        Self.resource, namespace: slice.metadata.namespace, name: slice.metadata.name ?? "", subresource: nil,
+        resource, namespace: slice.metadata.namespace, name: slice.metadata.name ?? "", subresource: nil,
         body: slice.json, options: options)
     case .delete(let key, let uid):
       do {
         _ = try await client.delete(
-          Self.resource, namespace: key.namespace, name: key.name, options: DeleteOptions(preconditionUID: uid))
+          resource, namespace: key.namespace, name: key.name, options: DeleteOptions(preconditionUID: uid))
       } catch let error as KubeError where error.reason == .notFound {
         // Gone already.
       }
-      pending.deleted(uid: uid, owner: action.owner)
+      deleted(uid: uid, owner: action.owner)
     }
   }
 }
@@ -223,7 +230,7 @@ struct EndpointsReconciler: Reconciler {
   }
 }
 
-/// Keeps EndpointSlices and Endpoints.
+/// Keeps EndpointSlices and Endpoints, and the slices that mirror Endpoints made by others.
 func endpointControllers(
   client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
 ) -> [any ControllerKit.Service] {
@@ -266,5 +273,7 @@ func endpointControllers(
   endpoints.onChange { old, new in
     if let key = (new ?? old)?.header.key { endpointsController.enqueue(key) }
   }
-  return [sliceController, endpointsController]
+  let mirror = endpointsMirrorController(
+    client: client, services: services, endpoints: endpoints, slices: slices, time: time, seed: seed)
+  return [sliceController, endpointsController, mirror]
 }

@@ -29,7 +29,8 @@ struct EndpointPod: Sendable, Equatable {
     guard status.phase != "Succeeded", status.phase != "Failed" else { return nil }
     var addresses = status.podIPs.compactMap(\.ip)
     if addresses.isEmpty, let address = status.podIP { addresses = [address] }
-    addresses.removeAll(where: \.isEmpty)
+    // What nothing may be translated to is no endpoint, whoever reported it.
+    addresses.removeAll { text in IPAddress(text).map { AddressClass($0).refusal != nil } ?? true }
     guard !addresses.isEmpty else { return nil }
     self.addresses = addresses
     let metadata = pod.metadata

@@ -12,6 +12,42 @@ enum EndpointSlicePlan {
   static let serviceNameLabel = "kubernetes.io/service-name"
   static let headlessLabel = "service.kubernetes.io/headless"
 
+  /// Whose slices they are.
+  struct Owner: Sendable {
+    var service: ObjectKey
+    var reference: OwnerReference
+    /// All of a slice's labels.
+    var labels: [String: String]
+    /// `nil` to leave them as they are.
+    var annotations: [String: String]?
+    /// By what an endpoint is known again; endpoints of one group differ in it.
+    var identity: @Sendable (Endpoint) -> String
+
+    init(_ service: EndpointService) {
+      self.service = service.key
+      reference = .controller(KubeTypes.Service.groupVersionKind, name: service.key.name, uid: service.uid)
+      labels = service.labels
+      labels[headlessLabel] = service.isHeadless ? "" : nil
+      labels[serviceNameLabel] = service.key.name
+      labels[managedByLabel] = manager
+      identity = { $0.targetRef?.uid ?? "" }
+    }
+
+    /// Of the mirror of Endpoints.
+    init(_ endpoints: Endpoints) {
+      let metadata = endpoints.metadata
+      service = ObjectKey(namespace: metadata.namespace ?? "", name: metadata.name ?? "")
+      reference = .controller(of: endpoints)
+      labels = metadata.labels
+      labels[serviceNameLabel] = service.name
+      labels[managedByLabel] = EndpointsMirrorReconciler.manager
+      var annotations = metadata.annotations
+      annotations["kubectl.kubernetes.io/last-applied-configuration"] = nil
+      self.annotations = annotations
+      identity = { $0.addresses.first ?? "" }
+    }
+  }
+
   struct Snapshot: Sendable {
     var service: EndpointService
     /// Sorted by name.
@@ -48,6 +84,13 @@ enum EndpointSlicePlan {
       appProtocol = port.appProtocol
     }
 
+    init(_ port: EndpointPort) {
+      name = port.name ?? ""
+      `protocol` = port.protocol ?? "TCP"
+      number = port.port
+      appProtocol = port.appProtocol
+    }
+
     init(_ port: DiscoveryEndpointPort) {
       name = port.name ?? ""
       `protocol` = port.protocol ?? "TCP"
@@ -57,16 +100,19 @@ enum EndpointSlicePlan {
   }
 
   /// Slices with the same address type and ports hold one list of endpoints.
-  private struct Group: Hashable {
+  struct Group: Hashable {
     var family: String
     var ports: Set<Port>
   }
 
   static func plan(_ snapshot: Snapshot) -> [Action] {
-    let service = snapshot.service
-    let desired = desiredEndpoints(snapshot)
+    plan(desiredEndpoints(snapshot), slices: snapshot.slices, of: Owner(snapshot.service))
+  }
+
+  /// - Parameter current: the slices that `owner` has.
+  static func plan(_ desired: [Group: [Endpoint]], slices current: [EndpointSlice], of owner: Owner) -> [Action] {
     var existing: [Group: [EndpointSlice]] = [:]
-    for slice in snapshot.slices.sorted(by: { ($0.metadata.name ?? "") < ($1.metadata.name ?? "") }) {
+    for slice in current.sorted(by: { ($0.metadata.name ?? "") < ($1.metadata.name ?? "") }) {
       let group = Group(family: slice.addressType ?? "", ports: Set(slice.ports.map(Port.init)))
       existing[group, default: []].append(slice)
     }
@@ -76,7 +122,7 @@ enum EndpointSlicePlan {
     let order = desired.keys.sorted { groupOrder($0) < groupOrder($1) }
     for group in order {
       fill(
-        group, with: desired[group] ?? [], existing: existing.removeValue(forKey: group) ?? [], service,
+        group, with: desired[group] ?? [], existing: existing.removeValue(forKey: group) ?? [], owner,
         &creations, &updates, &superfluous)
     }
     superfluous += existing.sorted { groupOrder($0.key) < groupOrder($1.key) }.flatMap(\.value)
@@ -89,7 +135,7 @@ enum EndpointSlicePlan {
         var recycled = superfluous.remove(at: at)
         recycled.json["ports"] = creation.json["ports"]
         recycled.json["endpoints"] = creation.json["endpoints"]
-        setMetadata(of: &recycled, service)
+        setMetadata(of: &recycled, owner)
         actions.append(.update(recycled))
       } else {
         actions.append(.create(creation))
@@ -144,17 +190,17 @@ enum EndpointSlicePlan {
   }
 
   private static func fill(
-    _ group: Group, with endpoints: [Endpoint], existing: [EndpointSlice], _ service: EndpointService,
+    _ group: Group, with endpoints: [Endpoint], existing: [EndpointSlice], _ owner: Owner,
     _ creations: inout [EndpointSlice], _ updates: inout [EndpointSlice], _ superfluous: inout [EndpointSlice]
   ) {
     var missing: [String: Endpoint] = [:]
-    for endpoint in endpoints { missing[endpoint.targetRef?.uid ?? ""] = endpoint }
+    for endpoint in endpoints { missing[owner.identity(endpoint)] = endpoint }
     // What stays stays where it is.
     var slices: [(slice: EndpointSlice, endpoints: [Endpoint], isChanged: Bool)] = existing.map { slice in
       var kept: [Endpoint] = []
       var isChanged = false
       for endpoint in slice.endpoints {
-        if let wanted = missing.removeValue(forKey: endpoint.targetRef?.uid ?? "") {
+        if let wanted = missing.removeValue(forKey: owner.identity(endpoint)) {
           isChanged = isChanged || wanted != endpoint
           kept.append(wanted)
         } else {
@@ -162,11 +208,11 @@ enum EndpointSlicePlan {
         }
       }
       var slice = slice
-      let isRelabelled = setMetadata(of: &slice, service)
+      let isRelabelled = setMetadata(of: &slice, owner)
       return (slice, kept, isChanged || isRelabelled)
     }
     // What is new goes into slices that are written anyway, then into others with room, then into new ones.
-    var rest = endpoints.filter { missing[$0.targetRef?.uid ?? ""] != nil }[...]
+    var rest = endpoints.filter { missing[owner.identity($0)] != nil }[...]
     for wantsChanged in [true, false] {
       for index in slices.indices where slices[index].isChanged == wantsChanged && !rest.isEmpty {
         let room = max(0, endpointsMax - slices[index].endpoints.count)
@@ -191,17 +237,17 @@ enum EndpointSlicePlan {
       updates.append(slice)
     }
     while !rest.isEmpty || (keepsEmpty && !hasSlice) {
-      creations.append(newSlice(group, Array(rest.prefix(endpointsMax)), service))
+      creations.append(newSlice(group, Array(rest.prefix(endpointsMax)), owner))
       rest = rest.dropFirst(endpointsMax)
       hasSlice = true
     }
   }
 
-  private static func newSlice(_ group: Group, _ endpoints: [Endpoint], _ service: EndpointService) -> EndpointSlice {
+  private static func newSlice(_ group: Group, _ endpoints: [Endpoint], _ owner: Owner) -> EndpointSlice {
     var slice = EndpointSlice()
-    slice.metadata.generateName = "\(service.key.name)-"
-    slice.metadata.namespace = service.key.namespace
-    setMetadata(of: &slice, service)
+    slice.metadata.generateName = "\(owner.service.name)-"
+    slice.metadata.namespace = owner.service.namespace
+    setMetadata(of: &slice, owner)
     slice.addressType = group.family
     slice.endpoints = endpoints
     let ports = group.ports.sorted { ($0.name, $0.number ?? 0, $0.protocol) < ($1.name, $1.number ?? 0, $1.protocol) }
@@ -209,22 +255,20 @@ enum EndpointSlicePlan {
     return slice
   }
 
-  /// Labels and owner; says whether anything changed.
+  /// Labels, annotations and owner; says whether anything changed.
   @discardableResult
-  private static func setMetadata(of slice: inout EndpointSlice, _ service: EndpointService) -> Bool {
-    var labels = service.labels
-    labels[headlessLabel] = service.isHeadless ? "" : nil
-    labels[serviceNameLabel] = service.key.name
-    labels[managedByLabel] = manager
-    let owner = OwnerReference.controller(
-      KubeTypes.Service.groupVersionKind, name: service.key.name, uid: service.uid)
+  private static func setMetadata(of slice: inout EndpointSlice, _ owner: Owner) -> Bool {
     var isChanged = false
-    if slice.metadata.labels != labels {
-      slice.metadata.labels = labels
+    if slice.metadata.labels != owner.labels {
+      slice.metadata.labels = owner.labels
       isChanged = true
     }
-    if !slice.metadata.ownerReferences.contains(where: { $0.uid == service.uid }) {
-      slice.metadata.ownerReferences = [owner]
+    if let annotations = owner.annotations, slice.metadata.annotations != annotations {
+      slice.metadata.annotations = annotations
+      isChanged = true
+    }
+    if !slice.metadata.ownerReferences.contains(where: { $0.uid == owner.reference.uid }) {
+      slice.metadata.ownerReferences = [owner.reference]
       isChanged = true
     }
     return isChanged

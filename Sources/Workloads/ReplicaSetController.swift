@@ -5,9 +5,67 @@ import Schema
 import Synchronization
 import Wire
 
-/// Keeps as many pods as a ReplicaSet says: creates, deletes, adopts and releases them, and counts them in its status.
+/// A kind that says how many pods there should be. A ReplicationController is the older form of a ReplicaSet: it has a map
+/// of labels for a selector, and is worked on as the ReplicaSet that it stands for.
+struct ReplicaKind: Sendable, Equatable {
+  let groupVersionKind: GroupVersionKind
+  let resource: GroupVersionResource
+  /// Of the controller, in logs.
+  let name: String
+  /// Of the controller, in events and managed fields.
+  let component: String
+
+  static let replicaSet = ReplicaKind(
+    groupVersionKind: ReplicaSet.groupVersionKind, resource: ReplicaSet.resource, name: "replicaset",
+    component: "replicaset-controller")
+  static let replicationController = ReplicaKind(
+    groupVersionKind: ReplicationController.groupVersionKind, resource: ReplicationController.resource,
+    name: "replicationcontroller", component: "replication-controller")
+
+  var options: WriteOptions { WriteOptions(fieldManager: component) }
+
+  /// The object as a ReplicaSet.
+  func view(_ object: Object) -> ReplicaSet { ReplicaSet(json: view(object.json())) }
+
+  private func view(_ json: JSON) -> JSON {
+    guard self == .replicationController, let labels = json.at("spec", "selector") else { return json }
+    var json = json
+    json["spec"]?["selector"] = ["matchLabels": labels]
+    return json
+  }
+
+  /// The object that a view stands for.
+  func body(_ view: ReplicaSet) -> JSON {
+    guard self == .replicationController else { return view.json }
+    var json = view.json
+    let labels = json.at("spec", "selector", "matchLabels")
+    json["spec"]?["selector"] = labels
+    return json
+  }
+
+  /// A selector that is invalid or selects everything does not pass validation; there is nothing to do for it.
+  func selector(_ object: Object) -> Selector? {
+    guard let selector = try? Selector(labelSelector: view(object.json()).at("spec", "selector")), !selector.isEmpty
+    else { return nil }
+    return selector
+  }
+
+  func subject(_ view: ReplicaSet) -> EventSubject { EventSubject(groupVersionKind, ObjectHeader(view.json)) }
+
+  func ownerReference(_ view: ReplicaSet) -> OwnerReference {
+    .controller(groupVersionKind, name: view.metadata.name ?? "", uid: view.metadata.uid ?? "")
+  }
+
+  func owns(_ reference: OwnerReference) -> Bool {
+    reference.kind == groupVersionKind.kind && reference.apiVersion == groupVersionKind.apiVersion
+  }
+}
+
+/// Keeps as many pods as a ReplicaSet or ReplicationController says: creates, deletes, adopts and releases them, and counts
+/// them in its status.
 struct ReplicaSetReconciler: Reconciler {
-  let name = "replicaset"
+  var name: String { kind.name }
+  private let kind: ReplicaKind
   private let client: any KubeClient
   private let replicaSets: Informer
   private let pods: Informer
@@ -17,21 +75,24 @@ struct ReplicaSetReconciler: Reconciler {
   private let pending = PendingWrites()
   private let failures = ReplicaSetFailures()
 
-  init(client: any KubeClient, replicaSets: Informer, pods: Informer, facts: PodFactsCache, time: any TimeSource) {
+  init(
+    _ kind: ReplicaKind, client: any KubeClient, replicaSets: Informer, pods: Informer, facts: PodFactsCache,
+    time: any TimeSource
+  ) {
+    self.kind = kind
     self.client = client
     self.replicaSets = replicaSets
     self.pods = pods
     self.facts = facts
     self.time = time
-    events = EventRecorder(client: client, component: "replicaset-controller", time: time)
+    events = EventRecorder(client: client, component: kind.component, time: time)
   }
 
   /// ReplicaSets that could adopt a pod.
   fileprivate func candidates(for pod: Object) -> [ObjectKey] {
     if pod.header.labels.isEmpty { return [] }
     return replicaSets.list(namespace: pod.header.namespace).filter { replicaSet in
-      let selector = try? Selector(labelSelector: replicaSet.json().at("spec", "selector"))
-      return selector.map { !$0.isEmpty && $0.matches(pod.header.labels) } ?? false
+      kind.selector(replicaSet)?.matches(pod.header.labels) ?? false
     }.map(\.header.key)
   }
 
@@ -41,12 +102,8 @@ struct ReplicaSetReconciler: Reconciler {
   }
 
   func observe(_ key: ObjectKey) async throws -> ReplicaSetSnapshot? {
-    guard let object = replicaSets.get(key) else { return nil }
-    let replicaSet = object.decode(ReplicaSet.self)
-    // A selector that is invalid or selects everything does not pass validation; there is nothing to do for it.
-    guard let selector = try? Selector(labelSelector: replicaSet.spec.json["selector"]), !selector.isEmpty else {
-      return nil
-    }
+    guard let object = replicaSets.get(key), let selector = kind.selector(object) else { return nil }
+    let replicaSet = kind.view(object)
     let uid = object.header.uid
     let (owned, deleting) = pending.overlay(on: pods, owner: uid)
     var snapshot = ReplicaSetSnapshot(
@@ -80,9 +137,9 @@ struct ReplicaSetReconciler: Reconciler {
     case .adopt(let pod, let replicaSet):
       // The ReplicaSet of the informer may be gone, and another one may have its name.
       let live = try await client.get(
-        ReplicaSet.resource, namespace: pod.header.namespace, name: replicaSet.metadata.name ?? "")
+        kind.resource, namespace: pod.header.namespace, name: replicaSet.metadata.name ?? "")
       guard live.header.uid == replicaSet.metadata.uid, live.header.deletionTimestamp == nil else { return }
-      try await setOwners(of: pod, to: pod.header.ownerReferences + [.controller(of: replicaSet)])
+      try await setOwners(of: pod, to: pod.header.ownerReferences + [kind.ownerReference(replicaSet)])
     case .release(let pod, let replicaSet):
       try await setOwners(of: pod, to: pod.header.ownerReferences.filter { $0.uid != replicaSet.metadata.uid })
     case .create(let count, let replicaSet):
@@ -93,7 +150,9 @@ struct ReplicaSetReconciler: Reconciler {
       if !replicaSet.status.conditions.contains(where: { $0.type == "ReplicaFailure" }) {
         failures.set(nil, uid: replicaSet.metadata.uid ?? "")
       }
-      _ = try await client.updateStatus(replicaSet, options: WriteOptions(fieldManager: "replicaset-controller"))
+      _ = try await client.update(
+        kind.resource, namespace: replicaSet.metadata.namespace, name: replicaSet.metadata.name ?? "",
+        subresource: "status", body: kind.body(replicaSet), options: kind.options)
     }
   }
 
@@ -106,7 +165,7 @@ struct ReplicaSetReconciler: Reconciler {
           "uid": .string(pod.uid), "resourceVersion": .string(String(pod.header.resourceVersion)),
           "ownerReferences": .array(owners.map(\.json)),
         ]
-      ], options: WriteOptions(fieldManager: "replicaset-controller"))
+      ], options: kind.options)
   }
 
   // MARK: Pods
@@ -115,20 +174,20 @@ struct ReplicaSetReconciler: Reconciler {
   /// asked for the other hundreds.
   private func create(_ count: Int, _ replicaSet: ReplicaSet) async throws {
     let uid = replicaSet.metadata.uid ?? ""
-    let subject = EventSubject(replicaSet)
-    let pod = Self.pod(from: replicaSet)
+    let subject = kind.subject(replicaSet)
+    let pod = Self.pod(from: replicaSet, kind)
     var rest = count
     var batch = 1
     while rest > 0 {
       let size = min(batch, rest)
       let results = await withTaskGroup(of: Result<Object, any Error>.self) { group in
         for _ in 0..<size {
-          group.addTask { [client] in
+          group.addTask { [client, kind] in
             do {
               return .success(
                 try await client.create(
                   Pod.resource, namespace: subject.namespace, name: nil, subresource: nil, body: pod,
-                  options: WriteOptions(fieldManager: "replicaset-controller")))
+                  options: kind.options))
             } catch {
               return .failure(error)
             }
@@ -149,9 +208,7 @@ struct ReplicaSetReconciler: Reconciler {
       if let problem {
         if problem is CancellationError { throw problem }
         // The namespace is going, and the ReplicaSet with it.
-        if (problem as? KubeError)?.details?.causes.contains(where: { $0.reason == "NamespaceTerminating" }) == true {
-          return
-        }
+        if (problem as? KubeError)?.isNamespaceTerminating == true { return }
         events.record(.warning, regarding: subject, reason: "FailedCreate", message: "Error creating: \(problem)")
         failures.set(ReplicaSetFailure(reason: "FailedCreate", message: "\(problem)"), uid: uid)
         throw problem
@@ -164,7 +221,7 @@ struct ReplicaSetReconciler: Reconciler {
 
   private func delete(_ pods: [PodFacts], _ replicaSet: ReplicaSet) async throws {
     let uid = replicaSet.metadata.uid ?? ""
-    let subject = EventSubject(replicaSet)
+    let subject = kind.subject(replicaSet)
     let problem = await withTaskGroup(of: (any Error)?.self) { group in
       for pod in pods {
         group.addTask { await self.delete(pod, owner: uid, subject) }
@@ -202,29 +259,43 @@ struct ReplicaSetReconciler: Reconciler {
   }
 
   /// The pod that a ReplicaSet's template describes.
-  static func pod(from replicaSet: ReplicaSet) -> JSON {
+  static func pod(from replicaSet: ReplicaSet, _ kind: ReplicaKind = .replicaSet) -> JSON {
     let template = replicaSet.spec.template.json
     var metadata: JSON = ["generateName": .string("\(replicaSet.metadata.name ?? "")-")]
     metadata["namespace"] = .string(replicaSet.metadata.namespace ?? "")
     for key in ["labels", "annotations", "finalizers"] {
       if let value = template.at("metadata", key), !value.isNull { metadata[key] = value }
     }
-    metadata["ownerReferences"] = [OwnerReference.controller(of: replicaSet).json]
+    metadata["ownerReferences"] = [kind.ownerReference(replicaSet).json]
     return [
       "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] ?? .object(JSONObject()),
     ]
   }
 }
 
-/// Keeps the pods of ReplicaSets.
-func replicaSetController(
+/// Keeps the pods of ReplicaSets and ReplicationControllers.
+func replicaControllers(
   client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
-) -> any ControllerKit.Service {
-  let replicaSets = informers.informer(for: ReplicaSet.resource)
+) -> [any ControllerKit.Service] {
   let pods = informers.informer(for: Pod.resource)
   let facts = PodFactsCache()
+  pods.onChange { old, new in
+    if new == nil, let old { facts.forget(uid: old.header.uid) }
+  }
+  var random = SeededRandom(seed: seed)
+  return [ReplicaKind.replicaSet, .replicationController].map {
+    replicaController(
+      $0, client: client, informers: informers, pods: pods, facts: facts, time: time, seed: random.next())
+  }
+}
+
+private func replicaController(
+  _ kind: ReplicaKind, client: any KubeClient, informers: InformerSet, pods: Informer, facts: PodFactsCache,
+  time: any TimeSource, seed: UInt64
+) -> any ControllerKit.Service {
+  let replicaSets = informers.informer(for: kind.resource)
   let reconciler = ReplicaSetReconciler(
-    client: client, replicaSets: replicaSets, pods: pods, facts: facts, time: time)
+    kind, client: client, replicaSets: replicaSets, pods: pods, facts: facts, time: time)
   let controller = Controller(reconciler, workers: 5, informers: [replicaSets, pods], time: time, seed: seed)
   replicaSets.onChange { old, new in
     guard let object = new ?? old else { return }
@@ -232,9 +303,8 @@ func replicaSetController(
     controller.enqueue(object.header.key)
   }
   pods.onChange { old, new in
-    if new == nil, let old { facts.forget(uid: old.header.uid) }
     for pod in [old, new] {
-      guard let pod, let owner = pod.header.controller, owner.kind == ReplicaSet.kind else { continue }
+      guard let pod, let owner = pod.header.controller, kind.owns(owner) else { continue }
       controller.enqueue(ObjectKey(namespace: pod.header.namespace, name: owner.name ?? ""))
     }
     if let new, new.header.controller == nil, new.header.deletionTimestamp == nil {

@@ -16,7 +16,7 @@ public enum Workloads {
   ) -> [any ControllerKit.Service] {
     var random = SeededRandom(seed: seed)
     var services: [any ControllerKit.Service] = []
-    services.append(replicaSetController(client: client, informers: informers, time: time, seed: random.next()))
+    services += replicaControllers(client: client, informers: informers, time: time, seed: random.next())
     services.append(deploymentController(client: client, informers: informers, time: time, seed: random.next()))
     services.append(
       namespaceController(
@@ -31,6 +31,7 @@ public enum Workloads {
       GarbageCollector(client: client, informers: informers, resources: resources, time: time, seed: random.next()))
     services.append(podGarbageCollector(client: client, informers: informers, time: time, seed: random.next()))
     services += nodeLifecycleControllers(client: client, informers: informers, time: time, seed: random.next())
+    services.append(UnservedKindEvents(client: client, informers: informers, resources: resources, time: time))
     return services
   }
 }

@@ -102,7 +102,7 @@ struct BuildCommand: AsyncParsableCommand {
     // What git writes of a repository has modes by the umask, and they are in the layers: the same input must give the
     // same digest whoever builds.
     umask(0o022)
-    let data = try options.data
+    let data = try options.made
     let content = try ContentStore.open(root: data.images)
     let images = ImageStore(content)
     // A file of sign-ins that cannot be read is told of before anything is built.

@@ -7,9 +7,14 @@ import Wire
 
 /// Where everything lives that Apus keeps.
 struct DataDirectory: Sendable {
+  /// The one name of the directory, without symbolic links: what is called after it, such as `runtime` and the cgroups,
+  /// is the same however a command spells it.
   let path: String
+  /// As it was given, where it is a symbolic link itself: a purge removes the link too.
+  var link: String?
 
   var state: String { path + "/state" }
+  var keys: String { path + "/pki" }
   var images: String { path + "/images" }
   var containers: String { path + "/containers" }
   var node: String { path + "/node" }
@@ -26,9 +31,61 @@ struct DataDirectory: Sendable {
   var serverRecord: String { path + "/server.json" }
   /// Sockets and pinned namespaces: gone after a reboot, as they must be. One folder per data directory, and short,
   /// because a socket's path has a hundred bytes.
-  var runtime: String { "/run/apus/" + Self.shortHash(of: path) }
+  var runtime: String { Self.runtimes + "/" + Self.shortHash(of: path) }
+  private static let runtimes = "/run/apus"
   /// The root of this server's cgroups.
   var cgroup: String { "apus-" + Self.shortHash(of: path) }
+  var nameServerCgroup: String { "/\(cgroup)/names" }
+
+  /// The pod network of a server of this directory; `nil` when the service range cannot be read.
+  func network(
+    bridge: String, podRange: String, serviceRange: String, owner: String
+  ) -> PodNetworkConfiguration? {
+    guard let services = IPv4Range(serviceRange) else { return nil }
+    var network = PodNetworkConfiguration(
+      nodeName: "", podCIDR: podRange, serviceCIDR: serviceRange, dnsServiceIP: services[10].description,
+      bridgeName: bridge, cniDirectory: cni, stateDirectory: self.network)
+    network.owner = owner
+    return network
+  }
+
+  /// The directory of a path as people write it: relative to the current folder, or absolute. It need not be there.
+  static func named(_ path: String) throws(SystemError) -> DataDirectory {
+    let trimmed = path.count > 1 && path.last == "/" ? String(path.dropLast()) : path
+    var status = stat()
+    let isLink = lstat(trimmed, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
+    return DataDirectory(path: try Directory.resolve(path), link: isLink ? trimmed : nil)
+  }
+
+  /// Makes the directory when it is missing, and locks it against every other server and purge. The lock is on the
+  /// directory itself: it holds whatever is removed or replaced below it.
+  func lock() throws -> FileLock {
+    try Directory.create(path, mode: 0o711)
+    do {
+      return try FileLock.acquire(directory: path)
+    } catch {
+      guard error.isHeld else { throw Failure(error.description) }
+      throw Failure(
+        """
+        \(path) is in use by \(error.holder.map { "process \($0)" } ?? "another process"): an Apus server never starts \
+        twice on the same data.
+        See `apus status --data \(path)`; stop it with `apus down`, or give another --data.
+        """, code: .dataInUse)
+    }
+  }
+
+  /// Whose it is, and whether it is new. To be read under the lock.
+  func identity() throws(DataIdentityError) -> DataIdentity {
+    var generator = SystemRandomNumberGenerator()
+    let id = [generator.next(), generator.next()].map { (part: UInt64) in
+      let digits = String(part, radix: 16)
+      return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+    return try DataIdentity.read(
+      DataIdentity.Folders(
+        root: path, state: state, keys: keys, containers: containers, node: node, runtime: runtime,
+        runtimes: Self.runtimes), newCluster: id.joined())
+  }
 
   /// FNV-1a: eight digits tell a few texts apart, such as the data directories of one machine.
   static func shortHash(of text: String) -> String {
@@ -47,21 +104,28 @@ struct DataOptions: ParsableArguments {
 
   var data: DataDirectory {
     get throws {
-      let named = directory ?? getenv("APUS_DATA").map { String(cString: $0) } ?? "/var/lib/apus"
-      // A relative path would mean another directory to the next command.
-      if named.hasPrefix("/") { return DataDirectory(path: normalized(named)) }
-      guard let current = getcwd(nil, 0) else { throw Failure("the current directory cannot be read; give --data") }
-      defer { free(current) }
-      return DataDirectory(path: normalized(String(cString: current) + "/" + named))
+      try DataDirectory.named(directory ?? getenv("APUS_DATA").map { String(cString: $0) } ?? "/var/lib/apus")
     }
   }
 
-  private func normalized(_ path: String) -> String {
-    var parts: [Substring] = []
-    for part in path.split(separator: "/") where part != "." {
-      if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+  /// The directory, for a command that only reads: nothing is made where nothing is.
+  var existing: DataDirectory {
+    get throws {
+      let data = try data
+      guard access(data.images, F_OK) == 0 else {
+        throw Failure("there is nothing of Apus at \(data.path): is --data, or APUS_DATA, right?", code: .noServer)
+      }
+      return data
     }
-    return "/" + parts.joined(separator: "/")
+  }
+
+  /// The directory, for a command that makes it without a server: marked as Apus', unless it holds other people's files.
+  var made: DataDirectory {
+    get throws {
+      let data = try data
+      do { _ = try DirectoryMark.take(data) } catch let error as SystemError { throw error } catch {}
+      return data
+    }
   }
 }
 
@@ -109,10 +173,7 @@ struct ServerRecord {
 
   /// The pod network of this server, for those who do not run its pods.
   func network(of data: DataDirectory) -> PodNetworkConfiguration? {
-    guard let services = IPv4Range(serviceCIDR) else { return nil }
-    return PodNetworkConfiguration(
-      nodeName: "", podCIDR: podCIDR, serviceCIDR: serviceCIDR, dnsServiceIP: services[10].description,
-      bridgeName: bridgeName, cniDirectory: data.cni, stateDirectory: data.network)
+    data.network(bridge: bridgeName, podRange: podCIDR, serviceRange: serviceCIDR, owner: "")
   }
 
   /// Whether the process that wrote this still runs.

@@ -12,7 +12,8 @@ struct Down: AsyncParsableCommand {
     commandName: "down", abstract: "Stop the server; with --purge, remove everything.",
     discussion: """
       The containers run on and serve without the server, and the next `apus up` takes them over. With --purge the
-      containers, networks, mounts, cgroups and all data are removed, and what could not be removed is listed.
+      containers, networks, mounts, cgroups and all data are removed, and what could not be removed is listed. That is
+      asked first; where nobody can be asked, as in a script, --yes answers.
       """)
 
   @OptionGroup var options: DataOptions
@@ -20,22 +21,32 @@ struct Down: AsyncParsableCommand {
   @Flag(help: "Remove all containers, networks and data. There is no way back.")
   var purge = false
 
+  @Flag(help: "With --purge: do not ask.")
+  var yes = false
+
   func run() async throws {
     try await Terminal.reporting {
       let data = try options.data
       let record = ServerRecord.read(data.serverRecord)
+      var plan: PurgePlan?
+      if purge {
+        guard geteuid() == 0 else { throw Failure("--purge needs root: sudo apus down --purge") }
+        // Before anything is stopped.
+        let wanted = try PurgePlan(data: data)
+        if !yes { try wanted.confirm() }
+        plan = wanted
+      }
       if let record, record.isAlive {
         Terminal.note("stopping the server, process \(record.processID)")
         try await stop(record.processID)
       } else if !purge {
         throw Failure("no server runs on \(data.path)", code: .noServer)
       }
-      guard purge else {
+      guard let plan else {
         Terminal.note("stopped; the containers run on")
         return
       }
-      guard geteuid() == 0 else { throw Failure("--purge needs root: sudo apus down --purge") }
-      try await Purge(data: data, record: record).run()
+      try await Purge(data: data, record: record, plan: plan).run()
     }
   }
 
@@ -59,16 +70,12 @@ struct Down: AsyncParsableCommand {
 struct Purge {
   let data: DataDirectory
   let record: ServerRecord?
+  let plan: PurgePlan
 
   func run() async throws {
-    let lock: FileLock
-    do {
-      // Held to the end: no server may start on what is being removed.
-      try Directory.create(data.state, mode: 0o700)
-      lock = try FileLock.acquire(data.state + "/lock")
-    } catch let error as FileLockError {
-      throw Failure("\(data.path) is in use: \(error)", code: .dataInUse)
-    }
+    let mark = try plan.mark(data)
+    // Held to the end: no server may start on what is being removed.
+    let lock = try data.lock()
     defer { withExtendedLifetime(lock) {} }
 
     let runtime = try await CrunRuntime.open(
@@ -77,33 +84,40 @@ struct Purge {
     if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
     try await NodeAgent.removeLazyImages(store: data.images, runDirectory: data.runtime)
     // Before its cgroup goes.
-    try await NameServerProcess.stop(stateDirectory: data.network)
+    try await NameServerProcess.stop(stateDirectory: data.network, cgroup: data.nameServerCgroup)
     try await runtime.removeEverything()
-    if let network = record?.network(of: data) { try await PodNetwork.cleanup(configuration: network) }
-    for path in [data.path, data.runtime] {
-      try Mount.unmountTree(path)
-      try Directory.removeTree(path)
-    }
+    let network = try await plan.network(of: data, record: record, mark: mark)
+    if let network { try await PodNetwork.cleanup(configuration: network) }
+    try Mount.unmountTree(data.runtime)
+    try Directory.removeTree(data.runtime)
+    let kept = try plan.removeFiles(of: data, mark: mark)
+    try MachineClaims().release(data.path)
+    if kept.isEmpty, let link = data.link { unlink(link) }
 
-    let left = try leftovers()
+    let left = try await leftovers(network)
     guard left.isEmpty else {
       throw Failure("could not remove:\n  " + left.joined(separator: "\n  "))
     }
-    Terminal.note("removed \(data.path): no container, mount, cgroup, network rule or interface is left")
+    if kept.isEmpty {
+      Terminal.note("removed \(data.path): no container, mount, cgroup, network rule or interface is left")
+    } else {
+      Terminal.note(
+        "removed what Apus kept in \(data.path): no container, mount, cgroup, network rule or interface is left\n"
+          + "left as it is: \(DirectoryMark.listed(kept))")
+    }
   }
 
   /// What is still there, as the kernel tells it.
-  private func leftovers() throws -> [String] {
-    var left = try MountInfo.current().filter { $0.isAtOrBelow(data.path) || $0.isAtOrBelow(data.runtime) }
-      .map { "mount \($0.mountPoint)" }
+  private func leftovers(_ network: PodNetworkConfiguration?) async throws -> [String] {
+    var left = try MountInfo.current().filter {
+      plan.isOurs(mount: $0.mountPoint, of: data) || $0.isAtOrBelow(data.runtime)
+    }.map { "mount \($0.mountPoint)" }
     for hierarchy in try CgroupLayout.current().mountPoints {
       let path = "\(hierarchy)/\(data.cgroup)"
       if access(path, F_OK) == 0 { left.append("cgroup \(path)") }
     }
-    for path in [data.path, data.runtime] where access(path, F_OK) == 0 { left.append("directory \(path)") }
-    if let record, if_nametoindex(record.bridgeName) != 0 {
-      left.append("interface \(record.bridgeName)")
-    }
+    for path in [data.runtime, data.mark] where access(path, F_OK) == 0 { left.append(path) }
+    if let network { left += try await PodNetwork.leftovers(configuration: network) }
     return left
   }
 }

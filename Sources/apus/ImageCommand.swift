@@ -32,7 +32,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let content = try ContentStore.open(root: options.data.images)
+        let content = try ContentStore.open(root: options.made.images)
         let client = try RegistryAccess.client()
         let platform = try platform.map { try Platform(parsing: $0) } ?? .host
         for image in images {
@@ -60,7 +60,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let content = try ContentStore.open(root: options.data.images)
+        let content = try ContentStore.open(root: options.existing.images)
         let source = try Reference(parsing: image)
         let reference = try target.map { try Reference(parsing: $0) } ?? source
         let repository = try content.repository(for: source)
@@ -92,7 +92,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        try ImageStore.open(root: options.data.images).tag(image, as: name)
+        try ImageStore.open(root: options.existing.images).tag(image, as: name)
         print("tagged \(try Reference(parsing: name))")
       }
     }
@@ -115,7 +115,7 @@ struct ImageCommand: AsyncParsableCommand {
         if format != .ociFolder, stat(output, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
           throw Failure("\(output) is a folder; name a file in it, or say --format oci")
         }
-        let store = try ImageStore.open(root: options.data.images)
+        let store = try ImageStore.open(root: options.existing.images)
         try await store.exportArchive(images, to: output, format: format, allPlatforms: allPlatforms)
         print("saved \(output)")
       }
@@ -135,7 +135,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let images = try options.data.images
+        let images = try options.existing.images
         guard access(images, F_OK) == 0 else { throw Failure("there is no store of images at \(images)") }
         let content = try ContentStore.open(root: images)
         var garbage = GarbageOptions()
@@ -157,7 +157,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let store = try ImageStore.open(root: options.data.images)
+        let store = try ImageStore.open(root: options.made.images)
         for file in files {
           for image in try await store.importArchive(path: file, progress: Self.progress(file)) {
             let names = image.names.isEmpty ? image.digest.description : image.names.joined(separator: ", ")
@@ -185,7 +185,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let images = try ImageStore.open(root: options.data.images).list()
+        let images = try ImageStore.open(root: options.existing.images).list()
         var rows = [["IMAGE", "ID", "SIZE"]]
         for image in images {
           let id = image.id.description.split(separator: ":").last.map { String($0.prefix(12)) } ?? ""
@@ -208,7 +208,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await Terminal.reporting {
-        let store = try ImageStore.open(root: options.data.images)
+        let store = try ImageStore.open(root: options.existing.images)
         for image in images {
           try store.remove(image)
           print("removed \(image)")

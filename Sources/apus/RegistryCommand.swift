@@ -57,8 +57,7 @@ struct RegistryCommand: AsyncParsableCommand {
     LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: level, time: time) }
     try await Terminal.reporting {
       let logger = Logger(label: "apus.registry")
-      let data = try options.data
-      try Directory.create(data.path, mode: 0o711)
+      let data = try options.made
       var base = RegistryConfiguration()
       base.stateDirectory = data.path + "/registry"
       let file = config ?? data.path + "/registry.yaml"

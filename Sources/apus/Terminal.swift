@@ -61,6 +61,10 @@ enum Terminal {
   static func reporting(_ body: () async throws -> Void) async throws {
     do {
       try await body()
+      // What was said has to have arrived: a full disk, or a reader that went away, is a failure.
+      guard fflush(nil) == 0 else {
+        throw Failure("cannot write the output: \(String(cString: strerror(errno)))")
+      }
     } catch let exit as ExitCode {
       throw exit
     } catch let failure as Failure {

@@ -67,6 +67,12 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The OCI runtime: crun or runc.", valueName: "path"))
   var runtime = "crun"
 
+  @Flag(
+    help: """
+      Start although objects of the state are damaged or missing, without them. What depended on them may be ended.
+      """)
+  var acceptLoss = false
+
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel = Logger.Level.warning
 
@@ -113,6 +119,7 @@ struct Up: AsyncParsableCommand {
   /// The parts put together. The one place that knows them all.
   final class Platform: Sendable {
     private let data: DataDirectory
+    private let lock: FileLock
     private let time: SystemClock
     private let logger = Logger(label: "apus")
     private let nodeName: String
@@ -125,19 +132,22 @@ struct Up: AsyncParsableCommand {
     private let registry: Registry?
     private let services: [(name: String, service: any Service)]
     private let configuration: Up
+    private let networkConfiguration: PodNetworkConfiguration
+    private let holding: MachineHolding
 
     init(options: Up, data: DataDirectory, time: SystemClock) async throws {
       self.data = data
       self.time = time
       configuration = options
-      try Directory.create(data.path, mode: 0o711)
+      lock = try data.lock()
+      // Before anything is written: a start that is refused changes nothing.
+      let identity = try data.identity()
+      let mark = try DirectoryMark.take(data)
+      try identity.begin()
       // Linked on another processor while this one reads the state.
       async let schemas = SchemaRegistry.builtin
-      do {
-        store = try Store.open(directory: data.state) { try ObjectHeader(parsing: $0) }
-      } catch {
-        throw Self.explain(error, data: data)
-      }
+      store = try Self.store(data, identity, acceptsLoss: options.acceptLoss)
+      for notice in identity.notices + store.notices { logger.warning("\(notice)") }
       let hostname = Self.hostname()
       nodeName = (options.nodeName ?? hostname).lowercased()
       guard let pods = IPv4Range(options.podRange), let serviceAddresses = IPv4Range(options.serviceRange) else {
@@ -151,30 +161,40 @@ struct Up: AsyncParsableCommand {
       let streams = LocalStreams()
       let metrics = Metrics()
       let served = await schemas
+      var serverConfiguration = APIServerConfiguration(
+        dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
+        serviceRange: options.serviceRange, podRange: options.podRange,
+        nodePorts: options.nodePortRange ?? 30000...32767, hostname: hostname, version: Version.apus)
+      serverConfiguration.madeKeys = identity.isNew ? nil : identity.keys
       server = try APIServer(
-        configuration: APIServerConfiguration(
-          dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
-          serviceRange: options.serviceRange, nodePorts: options.nodePortRange ?? 30000...32767,
-          hostname: hostname, version: Version.apus),
-        store: store, schemas: served, time: time, metrics: metrics,
+        configuration: serverConfiguration, store: store, schemas: served, time: time, metrics: metrics,
         logger: Logger(label: "apus.api"),
         nodeStreams: { $0 == nodeName ? streams.node : nil })
+      try Self.settle(identity, cluster: store.cluster, keys: server.pki.fingerprints, logger)
       let client = server.client
       content = try ContentStore.open(root: data.images, time: time)
       registryClient = try RegistryAccess.client()
       registry = try Self.registry(
-        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time,
-        metrics: metrics)
+        options.registry, data: data, content: content, client: registryClient, pki: server.pki, time: time)
       let informers = InformerSet(client: client, time: time)
 
-      network = PodNetwork(
-        configuration: PodNetworkConfiguration(
-          nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
-          bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network),
-        informers: informers, time: time)
+      var networkConfiguration = PodNetworkConfiguration(
+        nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
+        bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network)
+      networkConfiguration.owner = mark.identity
+      self.networkConfiguration = networkConfiguration
+      network = PodNetwork(configuration: networkConfiguration, client: client, informers: informers, time: time)
 
-      let runtime = try await CrunRuntime.open(
-        Self.runtimeConfiguration(options.runtime, data: data), time: time)
+      // Before the first look at containers: their cgroups and folders are among what is taken.
+      holding = try MachineHolding(mark: mark, data: data, network: networkConfiguration)
+      let runtime: CrunRuntime
+      do {
+        runtime = try await CrunRuntime.open(
+          Self.runtimeConfiguration(options.runtime, data: data), time: time)
+      } catch {
+        holding.giveBack()
+        throw error
+      }
       var nodeConfiguration = NodeConfiguration(
         name: nodeName, dataDirectory: data.node, runDirectory: data.runtime)
       nodeConfiguration.nodeIP = gateway
@@ -209,20 +229,22 @@ struct Up: AsyncParsableCommand {
     func run(until signals: TerminationSignal, began: ContinuousClock.Instant) async throws {
       guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
       func url(port: Int) -> String { "https://\(configuration.clientHost):\(port)" }
-      // Written before the network is touched: a purge after a failed start has to know what to remove.
       var record = ServerRecord(
         processID: getpid(), processStart: statistics.startTicks, url: url(port: configuration.port),
         startedAt: time.now(), readyAfterMilliseconds: 0, runtime: configuration.runtime,
         bridgeName: configuration.bridge, podCIDR: configuration.podRange, serviceCIDR: configuration.serviceRange)
-      try record.write(to: data.serverRecord)
-      try await network.prepare()
-      let port = try await server.start()
-      if let registry {
-        do {
-          record.registry = "\(registry.configuration.host):\(try await registry.start())"
-        } catch {
-          throw Failure("the image registry \(error); give another --registry ADDRESS:PORT, or --registry none")
+      let port: Int
+      do {
+        // The network is touched last: a server that cannot listen leaves no trace.
+        record.registry = try await listenForRegistry()
+        port = try await server.start { [self, record] in
+          try await holding.checkBridge(networkConfiguration)
+          // Before the network: a purge after a failed start has to know what to remove.
+          try record.write(to: data.serverRecord)
+          try await network.prepare()
         }
+      } catch {
+        throw failure(of: error)
       }
       record.url = url(port: port)
       try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
@@ -249,7 +271,8 @@ struct Up: AsyncParsableCommand {
         group.addTask { [server] in await supervisor.run("api", ServerService(server: server)) }
         let names = NameServerProcess(
           command: [Self.executable, NameServerCommand.name, "--data", data.path, "--identity", identity],
-          identity: identity, stateDirectory: data.network, cgroup: "/\(data.cgroup)/names", time: time)
+          identity: identity, stateDirectory: data.network, cgroup: data.nameServerCgroup,
+          address: networkConfiguration.dnsServiceIP, time: time)
         for (name, service) in services + [("names", names)] {
           group.addTask { await supervisor.run(name, service) }
         }
@@ -267,14 +290,36 @@ struct Up: AsyncParsableCommand {
       registryClient.close()
       content.close()
       store.close()
+      withExtendedLifetime(lock) {}
       Terminal.say(
         "apus stopped; the containers run on. Start again with `apus up`, or remove all with `apus down --purge`.")
+    }
+
+    /// - Returns: where the registry listens; `nil` when there is none.
+    private func listenForRegistry() async throws -> String? {
+      guard let registry else { return nil }
+      do {
+        return "\(registry.configuration.host):\(try await registry.start())"
+      } catch {
+        let port = registry.configuration.port
+        if let taken = Neighbours().explain(port: port, option: "--registry", data: data) { throw taken }
+        throw Failure("the image registry \(error); give another --registry ADDRESS:PORT, or --registry none")
+      }
+    }
+
+    /// What is said of a start that failed; what it took of the machine and did not touch is given back.
+    private func failure(of error: any Error) -> any Error {
+      if !holding.isTouched { holding.giveBack() }
+      guard let refusal = error as? APIServerError,
+        let taken = Neighbours().explain(port: configuration.port, option: "--port", data: data)
+      else { return error }
+      return Failure("\(refusal.message): \(taken.message)", code: taken.code)
     }
 
     /// The registry of this store's images; `nil` when none is wanted.
     private static func registry(
       _ address: String, data: DataDirectory, content: ContentStore, client: RegistryClient, pki: PKI,
-      time: SystemClock, metrics: Metrics
+      time: SystemClock
     ) throws -> Registry? {
       guard let (host, port) = RegistryConfiguration.address(address) else { return nil }
       var configuration = RegistryConfiguration()
@@ -295,8 +340,9 @@ struct Up: AsyncParsableCommand {
         tls = try NIOSSLContext(configuration: served)
       }
       return try Registry(
-        configuration: configuration, content: content, client: client, tls: tls, time: time, metrics: metrics,
-        logger: Logger(label: "apus.registry"))
+        configuration: configuration, content: content, client: client, tls: tls, time: time,
+        // Its own: each server's /metrics serves what that server counts.
+        metrics: Metrics(), logger: Logger(label: "apus.registry"))
     }
 
     private static func serve(_ registry: Registry, following file: String, _ logger: Logger) async {
@@ -349,7 +395,7 @@ struct Up: AsyncParsableCommand {
       do {
         output = try await Subprocess.run(path, ["--version"], timeout: .seconds(10))
       } catch {
-        throw Failure("the OCI runtime \(path) does not run (\(error)). Install it: make setup, or give --runtime")
+        throw Failure("the OCI runtime \(path) does not run (\(error)). Install the package crun, or give --runtime")
       }
       let words =
         String(decoding: output.stdout, as: UTF8.self).split(separator: "\n").first?.split(separator: " ") ?? []
@@ -364,17 +410,61 @@ struct Up: AsyncParsableCommand {
       return configuration
     }
 
-    /// The lock's message names the process that holds it; the rest says what to do.
-    private static func explain(_ error: StoreError, data: DataDirectory) -> Failure {
-      if case .locked(_, let processID) = error {
-        let holder = processID.map { "process \($0)" } ?? "another process"
-        return Failure(
-          """
-          \(data.path) is in use by \(holder): an Apus server never starts twice on the same data.
-          See `apus status --data \(data.path)`; stop it with `apus down`, or give another --data.
-          """, code: .dataInUse)
+    private static func store(
+      _ data: DataDirectory, _ identity: DataIdentity, acceptsLoss: Bool
+    ) throws(Failure) -> Store {
+      var options = StoreOptions()
+      options.reserveBytes = 8 << 20
+      options.acceptsLoss = acceptsLoss
+      // The store gives an id to a database of an earlier version, which has none.
+      let id = identity.cluster ?? identity.candidate
+      do {
+        return try Store.open(
+          directory: data.state, options: options,
+          expected: identity.isNew ? .new(cluster: id) : .existing(cluster: identity.cluster, otherwise: id),
+          verify: { _ = try JSON.parse($0) }, header: { try ObjectHeader(parsing: $0) })
+      } catch {
+        throw explain(error, data: data)
       }
-      return Failure("\(data.state): \(error)")
+    }
+
+    /// A mark that is missing can wait when the disk is full: the others tell the same.
+    private static func settle(
+      _ identity: DataIdentity, cluster: String, keys: [String: String], _ logger: Logger
+    ) throws(SystemError) {
+      do {
+        try identity.settle(cluster: cluster, keys: keys)
+      } catch {
+        guard !identity.isNew, error.isDiskFull else { throw error }
+        logger.warning("the data directory's marks are not complete", metadata: ["error": "\(error)"])
+      }
+    }
+
+    /// What is wrong with the store, and what to do.
+    private static func explain(_ error: StoreError, data: DataDirectory) -> Failure {
+      switch error {
+      case .lost:
+        Failure(
+          "\(error), but \(data.path) was filled before: its objects are lost.\n\(DataIdentityError.restore)")
+      case .foreign:
+        Failure("\(error).\nPut back the folders of one cluster. Nothing was changed, and containers that run go on.")
+      case .damaged:
+        Failure(
+          """
+          \(error)
+          Restore \(data.state)/ from a backup. To go on without what is lost: apus up --accept-loss, which keeps the damaged
+          database in \(data.state)/damaged/; what depended on what is lost may be ended. Nothing was changed, and
+          containers that run go on.
+          """)
+      case .corrupt:
+        Failure(
+          """
+          \(error).
+          Restore \(data.state)/ from a backup. apus up --accept-loss goes on with what can still be read, if anything \
+          can; what is lost may end what depended on it. Nothing was changed, and containers that run go on.
+          """)
+      default: Failure("\(data.state): \(error)")
+      }
     }
   }
 }

@@ -12,13 +12,13 @@ import Wire
 
   private func claims(expiresIn: Int64 = 3600) -> TokenIssuer.Claims {
     TokenIssuer.Claims(
-      namespace: "a", serviceAccount: "b", serviceAccountUID: "u", audiences: ["x"], issuedAt: 1_700_000_000,
+      id: "1", namespace: "a", serviceAccount: "b", serviceAccountUID: "u", audiences: ["x"], issuedAt: 1_700_000_000,
       expiresAt: 1_700_000_000 + expiresIn, bound: TokenIssuer.Claims.Bound(kind: "Pod", name: "p", uid: "v"))
   }
 
   @Test func tokensComeBackAndExpire() throws {
     let issuer = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
-    let token = try #require(issuer.sign(claims(), id: "1"))
+    let token = try #require(issuer.sign(claims()))
     #expect(issuer.verify(token, now: now) == claims())
     #expect(issuer.verify(token, now: now.adding(.seconds(3601))) == nil)
     #expect(issuer.verify(token, now: now.adding(.seconds(-3600))) == nil)
@@ -27,9 +27,9 @@ import Wire
   @Test func foreignTokensAreRefused() throws {
     let issuer = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
     let other = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
-    let token = try #require(other.sign(claims(), id: "1"))
+    let token = try #require(other.sign(claims()))
     #expect(issuer.verify(token, now: now) == nil)
-    let own = try #require(issuer.sign(claims(), id: "1"))
+    let own = try #require(issuer.sign(claims()))
     var generator = SeededGenerator(state: 5)
     let bytes = Array(own.utf8)
     for _ in 0..<300 {

@@ -46,7 +46,7 @@ import Wire
   }
 
   @Test func continueTokensComeBack() {
-    let token = ContinueToken(revision: 42, after: "pods/a/b")
+    let token = ContinueToken(revision: 42, after: "pods/a/b", issuedAt: 7)
     #expect(ContinueToken(token.text) == token)
     for text in ["", "x", "e30", "%%%", "bnVsbA"] { #expect(ContinueToken(text) == nil) }
   }

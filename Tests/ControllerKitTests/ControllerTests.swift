@@ -15,6 +15,7 @@ private final class Recorder: Reconciler {
     var hasOverlapped = false
     var done: [ObjectKey] = []
     var failures = 0
+    var failure = KubeError(code: 409, reason: .conflict, message: "modified")
     var requeue: Duration?
     var waiters: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
   }
@@ -39,7 +40,7 @@ private final class Recorder: Reconciler {
       state.running.remove(action)
       if state.failures > 0 {
         state.failures -= 1
-        throw KubeError(code: 409, reason: .conflict, message: "modified")
+        throw state.failure
       }
       state.done.append(action)
       let count = state.done.count
@@ -96,6 +97,28 @@ private final class Recorder: Reconciler {
     for (index, wait) in waits.enumerated() {
       #expect(wait <= .milliseconds(5 << index) && wait > .milliseconds(5 << index) / 2 - .milliseconds(1))
     }
+    run.cancel()
+    _ = await run.result
+  }
+
+  /// C14: what is refused because its namespace is going is neither tried again nor told as a failure.
+  @Test func anEndingNamespaceIsNoFailure() async {
+    let recorder = Recorder()
+    let cause = KubeError.Cause(reason: "NamespaceTerminating", message: "", field: "metadata.namespace")
+    let refusal = KubeError(
+      code: 403, reason: .forbidden, message: "no", details: KubeError.Details(causes: [cause]))
+    #expect(refusal.isNamespaceTerminating)
+    #expect(!KubeError(code: 403, reason: .forbidden, message: "no").isNamespaceTerminating)
+    recorder.state.withLock { ($0.failures, $0.failure) = (1, refusal) }
+    let controller = Controller(recorder, time: VirtualClock(), seed: 3)
+    let run = Task { try await controller.run() }
+    controller.enqueue(ObjectKey(name: "a"))
+    while recorder.state.withLock({ $0.failures }) > 0 { await Task.yield() }
+    while controller.queue.counts.ready + controller.queue.counts.processing > 0 { await Task.yield() }
+    #expect(controller.queue.counts.delayed == 0)
+    // Once the namespace is there again, its events lead to a visit like any other.
+    controller.enqueue(ObjectKey(name: "a"))
+    await recorder.waitForDone(1)
     run.cancel()
     _ = await run.result
   }

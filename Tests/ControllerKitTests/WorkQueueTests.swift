@@ -28,6 +28,21 @@ import Wire
     #expect(queue.next() == nil && queue.processingCount == 0)
   }
 
+  @Test func aKeyIsGivenBackByWhoeverTookIt() async {
+    await #expect(processExitsWith: .failure) {
+      var queue = WorkQueueState<String>()
+      queue.add("a")
+      queue.finished("a")
+    }
+    await #expect(processExitsWith: .failure) {
+      var queue = WorkQueueState<String>()
+      queue.add("a")
+      _ = queue.next()
+      queue.finished("a")
+      queue.finished("a")
+    }
+  }
+
   @Test func earliestDelayCounts() {
     var queue = WorkQueueState<String>()
     let start = Timestamp(seconds: 100)

@@ -236,7 +236,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
         if server.process and server.process.poll() is None:
             server.process.kill()
             server.process.wait()
-        server.run("down", "--purge", check=False)
+        server.run("down", "--purge", "--yes", check=False)
         subprocess.run(["umount", "-l", mount], check=True)
 
 

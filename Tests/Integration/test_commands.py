@@ -19,7 +19,7 @@ def test_purge_after_a_stop_leaves_nothing():
         assert server.process.wait(timeout=30) == 0
         assert server.run("status", check=False).returncode == 69
         assert server.run("down", check=False).returncode == 69
-        assert server.run("down", "--purge").returncode == 0
+        assert server.run("down", "--purge", "--yes").returncode == 0
         assert leftovers() == [] and not os.path.exists(directory)
 
 
@@ -34,6 +34,22 @@ def test_help_and_usage():
     assert subprocess.run([APUS, "version"], capture_output=True, text=True).stdout.startswith("apus 0.")
 
 
+def test_mistakes_are_errors():
+    """What cannot be written, does not exist or is mistyped; and nobody is led to an option that deletes."""
+    with folder("it-") as base:
+        os.makedirs(base + "/data/images")
+        with open("/dev/full", "w") as full:
+            for arguments in (["image", "list", "--data", base + "/data"],):
+                result = subprocess.run([APUS, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+                assert result.returncode == 1 and "No space left" in result.stderr, result
+    for arguments, word in ((["help", "nosuch"], "nosuch"), (["buid"], "Did you mean 'build'?"), (["statsu"], "'status'")):
+        result = subprocess.run([APUS, *arguments], capture_output=True, text=True)
+        assert result.returncode == 64 and word in result.stderr, result
+    result = subprocess.run([APUS, "down", "--force"], capture_output=True, text=True)
+    assert result.returncode == 64 and "--force" in result.stderr and "purge'" not in result.stderr, result
+    assert subprocess.run([APUS, "help", "up"], capture_output=True, text=True).returncode == 0
+
+
 def test_a_port_in_use_is_named():
     with folder("it-") as base, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -43,8 +59,9 @@ def test_a_port_in_use_is_named():
         result = subprocess.run(
             [APUS, "up", "--data", directory, "--port", str(port)], capture_output=True, text=True, timeout=60)
         assert result.returncode == 1 and str(port) in result.stderr
-        # A start that failed has touched the network already: a purge must know what to remove.
-        subprocess.run([APUS, "down", "--purge", "--data", directory], check=True, capture_output=True)
+        # A start that failed has touched nothing but its own directory.
+        assert leftovers() == []
+        subprocess.run([APUS, "down", "--purge", "--yes", "--data", directory], check=True, capture_output=True)
     assert leftovers() == []
 
 
@@ -64,5 +81,5 @@ def test_the_service_manager_is_told():
             assert process.wait(timeout=60) == 0
         finally:
             process.kill()
-        subprocess.run([APUS, "down", "--purge", "--data", directory], check=True, capture_output=True)
+        subprocess.run([APUS, "down", "--purge", "--yes", "--data", directory], check=True, capture_output=True)
     assert leftovers() == []

@@ -27,6 +27,9 @@ final class FakeRuntime: ContainerRuntime {
     /// What `execSync` answers by command name; 0 otherwise.
     var exitCodes: [String: Int32] = [:]
     var execs: [[String]] = []
+    /// Commands of these names run until they are released.
+    var held: Set<String> = []
+    var holding: [String: [CheckedContinuation<Void, Never>]] = [:]
   }
 
   let model = Mutex(Model())
@@ -122,13 +125,17 @@ final class FakeRuntime: ContainerRuntime {
       model.nextID += 1
       let id = "c\(model.nextID)"
       model.specs.append(spec)
+      let user = ResolvedUser(
+        uid: UInt32(clamping: spec.runAsUser ?? 0), gid: UInt32(clamping: spec.runAsGroup ?? 0),
+        additionalGroups: spec.supplementalGroups.map { UInt32(clamping: $0) })
       model.containers[id] = ContainerState(
         id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
         attempt: spec.attempt, image: spec.image, imageID: spec.imageID, status: .created, createdAt: now,
-        oomKilled: false, isLost: false, logPath: spec.logPath, labels: spec.labels)
+        oomKilled: false, isLost: false, logPath: spec.logPath, labels: spec.labels,
+        user: user)
       return ContainerHandle(
         id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt,
-        terminationMessageFile: spec.terminationMessagePath == nil ? nil : terminationMessageFile(id))
+        terminationMessageFile: spec.terminationMessagePath == nil ? nil : terminationMessageFile(id), user: user)
     }
   }
 
@@ -178,11 +185,26 @@ final class FakeRuntime: ContainerRuntime {
   func execSync(
     _ id: String, command: [String], timeout: Duration, outputLimit: Int
   ) async throws(RuntimeError) -> ProcessResult {
-    let code = model.withLock { model in
-      model.execs.append(command)
-      return model.exitCodes[command.first ?? ""] ?? 0
+    await withCheckedContinuation { continuation in
+      let isHeld = model.withLock { model in
+        model.execs.append(command)
+        guard let name = command.first, model.held.contains(name) else { return false }
+        model.holding[name, default: []].append(continuation)
+        return true
+      }
+      if !isHeld { continuation.resume() }
     }
+    let code = model.withLock { $0.exitCodes[command.first ?? ""] ?? 0 }
     return ProcessResult(status: .exited(code), stdout: [], stderr: Array("exit \(code)".utf8))
+  }
+
+  /// Lets the command end, now and later.
+  func release(_ command: String) {
+    let waiting = model.withLock { model in
+      model.held.remove(command)
+      return model.holding.removeValue(forKey: command) ?? []
+    }
+    for continuation in waiting { continuation.resume() }
   }
 
   func stats(podUID: String) async throws(RuntimeError) -> PodUsage {

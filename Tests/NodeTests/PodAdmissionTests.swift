@@ -53,6 +53,19 @@ struct PodAdmissionTests {
     #expect(admission.check(pod("a", cpu: "9"), isCurrent: { _, _ in true }) != nil)
   }
 
+  @Test("a pod for another operating system does not run here")
+  func system() {
+    let admission = PodAdmission(capacity: capacity)
+    func reason(_ change: (inout JSON) -> Void) -> String? {
+      admission.check(pod("a", change), isCurrent: { _, _ in true })?.reason
+    }
+    #expect(reason { $0["spec"]?["os"] = ["name": "windows"] } == "PodOSNotSupported")
+    #expect(reason { $0["spec"]?["os"] = ["name": "linux"] } == nil)
+    #expect(
+      reason { $0["spec"]?["nodeSelector"] = ["kubernetes.io/os": "windows"] } == "PodOSSelectorNodeLabelDoesNotMatch")
+    #expect(reason { $0["spec"]?["nodeSelector"] = ["kubernetes.io/os": "linux"] } == nil)
+  }
+
   @Test("init containers count by their peak, sidecars beside everything")
   func requests() {
     func container(_ cpu: String, isSidecar: Bool = false) -> JSON {

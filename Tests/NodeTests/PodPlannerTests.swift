@@ -203,12 +203,32 @@ struct PodPlannerRunTests {
     #expect(
       PodPlanner.plan(pod).actions == [.stop(id: "1", container: "a", gracePeriodSeconds: 5, message: reason.message)])
     pod.containers[0].runs[0].stop = PodSnapshot.Stop(since: t0, gracePeriodSeconds: 5)
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1")])
+    pod.containers[0].runs[0].stop?.terminatedAt = t0
     #expect(PodPlanner.plan(pod).wakeAt == after(5))
     pod.now = after(5)
     #expect(PodPlanner.plan(pod).actions == [.kill(id: "1")])
     pod.containers[0].runs[0].stop?.killedAt = after(5)
     #expect(PodPlanner.plan(pod).actions.isEmpty)
     #expect(PodPlanner.plan(pod).wakeAt == after(10))
+  }
+
+  @Test("a container whose definition changed starts anew, whatever the restart policy and the back-off say")
+  func replaced() {
+    let reason = PodSnapshot.Condemnation(message: "m", gracePeriodSeconds: nil, isReplacement: true)
+    for policy in [PodSnapshot.RestartPolicy.always, .onFailure, .never] {
+      for code: Int32 in [0, 143] {
+        var pod = snapshot([
+          container("i", .initialization, [run("0", 0, .exited(code: 0, at: t0))]),
+          container("a", .main, [run("1", 2, .exited(code: code, at: t0), condemned: reason)]),
+        ])
+        pod.restartPolicy = policy
+        pod.containers[1].backoff = CrashLoopBackoff(now: t0)
+        let plan = PodPlanner.plan(pod)
+        #expect(plan.outcome == nil)
+        #expect(plan.actions == [.start(container: "a", attempt: 3)])
+      }
+    }
   }
 }
 
@@ -223,6 +243,8 @@ struct PodPlannerEndTests {
         .stop(id: "1", container: "a", gracePeriodSeconds: 30, message: "Stopping container a")
       ])
     pod.containers[0].runs[0].stop = PodSnapshot.Stop(since: t0, gracePeriodSeconds: 30)
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1")])
+    pod.containers[0].runs[0].stop?.terminatedAt = t0
     #expect(PodPlanner.plan(pod).actions.isEmpty)
     #expect(PodPlanner.plan(pod).wakeAt == after(30))
     pod.containers[0].runs[0].status = .exited(code: 143, at: t0)
@@ -235,30 +257,98 @@ struct PodPlannerEndTests {
 
   @Test("a shorter grace period counts at once")
   func shortened() {
-    var pod = snapshot([container("a", .main, [run("1", stop: .init(since: t0, gracePeriodSeconds: 30))])])
+    let stop = PodSnapshot.Stop(since: t0, gracePeriodSeconds: 30, terminatedAt: t0)
+    var pod = snapshot([container("a", .main, [run("1", stop: stop)])])
     pod.intent = .delete
     pod.gracePeriodSeconds = 1
     pod.now = after(1)
     #expect(PodPlanner.plan(pod).actions == [.kill(id: "1")])
   }
 
-  @Test("sidecars end after the others, the last one first")
+  @Test("every hook begins at once; sidecars are terminated after the others, the last one first")
   func sidecars() {
     var pod = snapshot([
       container("s1", .sidecar, [run("1")]), container("s2", .sidecar, [run("2")]),
       container("web", .main, [run("3")]),
     ])
     pod.intent = .delete
-    func stopped() -> [String] {
-      PodPlanner.plan(pod).actions.map { action in
-        if case .stop(_, let name, _, _) = action { name } else { "\(action)" }
-      }
+    let names: [String] = PodPlanner.plan(pod).actions.map { action in
+      if case .stop(_, let name, _, _) = action { name } else { "\(action)" }
     }
-    #expect(stopped() == ["web"])
+    #expect(names == ["s1", "s2", "web"])
+    for index in 0..<3 { pod.containers[index].runs[0].stop = .init(since: t0, gracePeriodSeconds: 30) }
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "3")])
+    pod.containers[2].runs[0].stop?.terminatedAt = t0
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
     pod.containers[2].runs[0].status = .exited(code: 0, at: t0)
-    #expect(stopped() == ["s2"])
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "2")])
     pod.containers[1].runs[0].status = .exited(code: 0, at: t0)
-    #expect(stopped() == ["s1"])
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1")])
+  }
+
+  @Test("a container is terminated when its hook has returned and it is its turn, not before")
+  func hooks() {
+    var pod = snapshot([
+      container("side", .sidecar, [run("1", stop: .init(since: t0, gracePeriodSeconds: 30, isHookDone: false))]),
+      container("web", .main, [run("2", stop: .init(since: t0, gracePeriodSeconds: 30, isHookDone: false))]),
+    ])
+    pod.intent = .delete
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    #expect(PodPlanner.plan(pod).wakeAt == after(30))
+    // The sidecar's hook is the first to return: it is not its turn.
+    pod.containers[0].runs[0].stop?.isHookDone = true
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    pod.containers[1].runs[0].stop?.isHookDone = true
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "2")])
+    // The main container is gone, and the sidecar's hook goes on.
+    pod.containers[1].runs[0].status = .exited(code: 0, at: t0)
+    pod.containers[0].runs[0].stop?.isHookDone = false
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+  }
+
+  @Test("hooks and turns share the grace period; whoever had no time left gets two seconds")
+  func sharedGracePeriod() {
+    var pod = snapshot([
+      container("side", .sidecar, [run("1", stop: .init(since: t0, gracePeriodSeconds: 10))]),
+      container("web", .main, [run("2", stop: .init(since: t0, gracePeriodSeconds: 10, isHookDone: false))]),
+    ])
+    pod.intent = .delete
+    pod.gracePeriodSeconds = 10
+    pod.now = after(10)
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1"), .terminate(id: "2")])
+    for index in 0..<2 { pod.containers[index].runs[0].stop?.terminatedAt = after(10) }
+    #expect(PodPlanner.plan(pod).actions.isEmpty)
+    #expect(PodPlanner.plan(pod).wakeAt == after(12))
+    pod.now = after(12)
+    #expect(PodPlanner.plan(pod).actions == [.kill(id: "1"), .kill(id: "2")])
+    // A deletion with a shorter grace period cuts hooks and turns, too.
+    for index in 0..<2 { pod.containers[index].runs[0].stop?.terminatedAt = nil }
+    pod.gracePeriodSeconds = 1
+    pod.now = after(1)
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1"), .terminate(id: "2")])
+    for index in 0..<2 { pod.containers[index].runs[0].stop?.terminatedAt = after(1) }
+    #expect(PodPlanner.plan(pod).wakeAt == after(2))
+  }
+
+  @Test("an init container that runs when the pod is deleted goes before the sidecars, too")
+  func sidecarsOfAnInitialization() {
+    var pod = snapshot([
+      container("side", .sidecar, [run("1", stop: .init(since: t0, gracePeriodSeconds: 30))]),
+      container("init", .initialization, [run("2", stop: .init(since: t0, gracePeriodSeconds: 30))]),
+      container("web"),
+    ])
+    pod.intent = .gone
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "2")])
+    pod.containers[1].runs[0].status = .exited(code: 0, at: t0)
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1")])
+  }
+
+  @Test("a sidecar that a probe condemned waits for nobody")
+  func condemnedSidecar() {
+    let reason = PodSnapshot.Condemnation(message: "m", gracePeriodSeconds: nil)
+    let side = run("1", condemned: reason, stop: .init(since: t0, gracePeriodSeconds: 30))
+    let pod = snapshot([container("side", .sidecar, [side]), container("web", .main, [run("2")])])
+    #expect(PodPlanner.plan(pod).actions == [.terminate(id: "1")])
   }
 
   @Test("a deleted pod that never started leaves at once")

@@ -48,6 +48,10 @@ private struct World {
   var startsWithoutImage = 0
   var twins = 0
   var mainBeforeInit = 0
+  /// Sidecars that were terminated out of turn although there was time.
+  var outOfTurn = 0
+  /// Stop signals to containers whose end had not begun, or whose hook still ran although there was time.
+  var rash = 0
   var isGone = false
 
   mutating func fails() -> Bool { Int.random(in: 0..<100, using: &random) < trouble }
@@ -125,8 +129,20 @@ private struct World {
         }
       }
     case .stop(let id, _, let grace, _):
-      stops[id] = PodSnapshot.Stop(since: now, gracePeriodSeconds: grace)
-      if !fails(), let index = processes.firstIndex(where: { $0.id == id }) { processes[index].wasTerminated = true }
+      stops[id] = PodSnapshot.Stop(since: now, gracePeriodSeconds: grace, isHookDone: !fails())
+    case .terminate(let id):
+      guard let index = processes.firstIndex(where: { $0.id == id }), let stop = stops[id] else {
+        rash += 1
+        return
+      }
+      let hasTime = now < stop.since.adding(.seconds(min(stop.gracePeriodSeconds, 30)))
+      if hasTime, !stop.isHookDone { rash += 1 }
+      if hasTime, intent != .run || isFinished, role(of: processes[index].name) == .sidecar {
+        let others = processes.filter { $0.isRunning && $0.id != id }
+        if others.contains(where: { role(of: $0.name) != .sidecar }) { outOfTurn += 1 }
+      }
+      stops[id]?.terminatedAt = now
+      if !fails() { processes[index].wasTerminated = true }
     case .kill(let id):
       if stops[id] == nil { stops[id] = PodSnapshot.Stop(since: now, gracePeriodSeconds: 0) }
       stops[id]?.killedAt = now
@@ -151,6 +167,8 @@ private struct World {
     }
   }
 
+  func role(of name: String) -> PodSnapshot.Container.Role? { roles.first { $0.0 == name }?.1 }
+
   mutating func add(_ name: String, _ attempt: Int, isRunning: Bool, isCreated: Bool) {
     nextID += 1
     processes.append(
@@ -168,8 +186,9 @@ private struct World {
 
   /// Something happens by itself.
   mutating func live() {
+    for id in stops.keys.sorted() where !fails() { stops[id]?.isHookDone = true }
     for process in processes where process.isRunning {
-      let role = roles.first { $0.0 == process.name }?.1
+      let role = role(of: process.name)
       if process.wasTerminated, !fails() {
         end(process.id, code: 143)
       } else if role == .initialization {
@@ -244,6 +263,8 @@ struct PodSimulationTests {
     #expect(world.startsAfterDeletion == 0, "seed \(seed)")
     #expect(world.startsWithoutImage == 0, "seed \(seed)")
     #expect(world.mainBeforeInit == 0, "seed \(seed)")
+    #expect(world.outOfTurn == 0, "seed \(seed)")
+    #expect(world.rash == 0, "seed \(seed)")
     #expect(!world.processes.contains { $0.isRunning }, "seed \(seed)")
   }
 

@@ -42,4 +42,43 @@ struct PodStatusTests {
       #expect(new["lastTransitionTime"] == old["lastTransitionTime"])
     }
   }
+
+  @Test("a pod that has ended stays ended, as it ended, whatever anybody writes", arguments: ["Succeeded", "Failed"])
+  func ended(phase: String) {
+    for previous in ["Running", "Pending", "Succeeded", "Failed"] {
+      var input = input(["phase": .string(previous)])
+      input.endedPhase = phase
+      input.failure = ("Failed", "DeadlineExceeded", "")
+      #expect(PodStatusBuilder.build(input)["phase"]?.string == phase)
+    }
+    var after = input(["phase": .string(phase)])
+    after.failure = ("Failed", "DeadlineExceeded", "")
+    #expect(PodStatusBuilder.build(after)["phase"]?.string == phase)
+  }
+
+  @Test("what may follow on a status")
+  func order() {
+    func status(_ phase: String, _ restarts: Int64) -> JSON {
+      [
+        "phase": .string(phase), "containerStatuses": [["name": "c", "restartCount": .int(restarts)]],
+        "initContainerStatuses": [["name": "i", "restartCount": .int(restarts)]],
+      ]
+    }
+    #expect(PodStatusBuilder.mayFollow(status("Running", 1), status("Pending", 0)))
+    #expect(PodStatusBuilder.mayFollow(status("Pending", 1), status("Running", 1)))
+    #expect(!PodStatusBuilder.mayFollow(status("Running", 0), status("Running", 1)))
+    #expect(!PodStatusBuilder.mayFollow(status("Running", 1), status("Failed", 1)))
+    #expect(!PodStatusBuilder.mayFollow(status("Failed", 1), status("Succeeded", 1)))
+  }
+
+  @Test(
+    "restarts that somebody wrote are taken within bounds",
+    arguments: [
+      (-5, 0), (7, 7), (Int64.max, Int(Int32.max)),
+    ] as [(Int64, Int)])
+  func writtenRestarts(written: Int64, taken: Int) throws {
+    let status: JSON = ["name": "c", "containerID": "crun://1", "restartCount": .int(written)]
+    let run = try #require(ContainerRun(status: status, scheme: "crun://", now: Timestamp(seconds: 1)))
+    #expect(run.attempt == taken)
+  }
 }

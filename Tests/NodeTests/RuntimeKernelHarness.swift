@@ -80,6 +80,9 @@ final class RuntimeHarness {
   /// As a server that was killed and started again.
   func restart() async throws { runtime = try await CrunRuntime.open(configuration, time: SystemClock()) }
 
+  /// As a server that was killed: from here on nobody here notes anything, until `restart`.
+  func crash() { runtime.state.withLock { $0 = CrunRuntime.State() } }
+
   /// Ends every process, takes the mounts and the run folder away, and starts with records of another boot.
   func reboot() async throws {
     for record in runtime.state.withLock({ Array($0.containers.values) }) {

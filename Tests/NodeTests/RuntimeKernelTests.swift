@@ -291,7 +291,7 @@ extension KernelTests.RuntimeKernelTests {
       try harness.hang(true)
       let start = ContinuousClock.now
       do {
-        _ = try await harness.container("m1", ["sleep", "1000"])
+        _ = try await harness.container("m1", ["sleep", "1000"]) { $0.name = "other" }
         Issue.record("an engine that hangs made a container")
       } catch let error as RuntimeError {
         #expect(error.code == .timedOut, "\(error)")

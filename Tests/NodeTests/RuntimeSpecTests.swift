@@ -123,7 +123,8 @@ import Wire
 
   @Test func resolvesCapabilities() throws {
     func resolve(_ add: [String], _ drop: [String], privileged: Bool = false, last: Int = 40) throws -> [String] {
-      try Capabilities.resolve(add: add, drop: drop, privileged: privileged, last: last)
+      try Capabilities.resolve(
+        add: add, drop: drop, privileged: privileged, available: CapabilitySet(mask: 1 << UInt64(last + 1) - 1))
     }
     #expect(try resolve([], []).count == 14)
     #expect(try resolve(["NET_BIND_SERVICE"], ["ALL"]) == ["CAP_NET_BIND_SERVICE"])
@@ -131,6 +132,29 @@ import Wire
     #expect(try resolve([], [], privileged: true, last: 39).count == 40)
     #expect(try resolve(["SYS_TIME"], ["CHOWN"]).contains("CAP_SYS_TIME"))
     #expect(throws: RuntimeError.self) { try resolve(["FLY"], []) }
+  }
+
+  /// K21: it was taken for granted that whoever runs this may give every capability.
+  @Test func givesNoCapabilityThatItDoesNotHave() throws {
+    let status = "Name:\tapus\nCapEff:\t000001fffeffffff\nCapBnd:\t000001fffeffffff\nCapAmb:\t0000000000000000\n"
+    let available = try #require(CapabilitySet(status: status, "CapBnd"))
+    #expect(!available.contains("SYS_RESOURCE") && available.contains("SYS_ADMIN"))
+    func resolve(_ add: [String], _ drop: [String] = [], privileged: Bool = false) throws -> [String] {
+      try Capabilities.resolve(add: add, drop: drop, privileged: privileged, available: available)
+    }
+    #expect(try resolve([], privileged: true).count == 40)
+    #expect(try resolve(["SYS_RESOURCE"], privileged: true).contains("CAP_SYS_RESOURCE") == false)
+    #expect(try resolve(["ALL"]).count == 40)
+    #expect(try resolve(["ALL"], ["SYS_RESOURCE"]).count == 40)
+    #expect(try resolve([], ["SYS_RESOURCE"]).count == 14)
+    let refusal = #expect(throws: RuntimeError.self) { try resolve(["sys_resource"]) }
+    #expect(refusal?.message.contains("\"SYS_RESOURCE\" cannot be added") == true)
+    // Of the fourteen, too, only what is there.
+    #expect(
+      try Capabilities.resolve(add: [], drop: [], privileged: false, available: CapabilitySet(mask: 1))
+        == ["CAP_CHOWN"])
+    #expect(CapabilitySet(status: "CapBnd:\tnone\n", "CapBnd") == nil)
+    #expect(CapabilitySet.ofThisProcess("CapBnd") != nil)
   }
 
   @Test func looksUpUsers() throws {
@@ -147,6 +171,11 @@ import Wire
     #expect(try resolve("33:adm", nil, nil, [99, 5]) == ResolvedUser(uid: 33, gid: 4, additionalGroups: [4, 5, 99]))
     #expect(try resolve("web", 1234) == ResolvedUser(uid: 1234, gid: 0, additionalGroups: [0]))
     #expect(try resolve("web", 33, 7) == ResolvedUser(uid: 33, gid: 7, additionalGroups: [7, 4, 5]))
+    // K23: `Strict` leaves out what the image's files say.
+    #expect(
+      try lookup.resolve(
+        imageUser: "web", runAsUser: nil, runAsGroup: nil, supplementalGroups: [99], mergesGroups: false)
+        == ResolvedUser(uid: 33, gid: 34, additionalGroups: [34, 99]))
     #expect(try resolve("7000:8000") == ResolvedUser(uid: 7000, gid: 8000, additionalGroups: [8000]))
     // Of an empty member list only the given ones are there beside the primary group, which is there once.
     #expect(
@@ -241,24 +270,44 @@ import Wire
   }
 
   @Test func decidesWhatBecameOfAContainer() {
-    func decide(_ phase: ContainerRecord.Phase, boot: String = "now", alive: Bool = false, exit: Int32? = nil)
-      -> Adoption
-    {
-      let record = ContainerRecord(
-        id: "i", podUID: "u", podName: "p", podNamespace: "n", name: "c", attempt: 0, image: "", imageID: "",
-        phase: phase, bootID: boot, process: nil, monitor: nil, createdAt: Timestamp(seconds: 0), startedAt: nil,
-        finishedAt: nil, exitCode: nil, logPath: "", hasTerminationFile: false, tty: false, stdin: false,
-        cgroupPath: "", labels: [:])
-      return Adoption.decide(record, bootID: "now", monitorIsAlive: alive, exitCode: exit)
+    let process = RecordedProcess(pid: 7, startTime: 1)
+    func decide(
+      _ phase: ContainerRecord.Phase, monitor: Bool = false, process lives: Bool = false, waits: Bool = false,
+      exit: Int32? = nil
+    ) -> Adoption {
+      Adoption.decide(
+        phase,
+        Witnesses(
+          process: lives ? process : nil, monitor: monitor ? process : nil, isPopulated: lives, isWaiting: waits,
+          exitCode: exit))
     }
-    #expect(decide(.exited) == .known)
-    #expect(decide(.creating, alive: true) == .discard)
-    #expect(decide(.running, alive: true) == .running && decide(.created, alive: true) == .created)
+    #expect(decide(.exited) == .known && decide(.exited, exit: 3) == .known)
+    #expect(decide(.creating, monitor: true, process: true) == .discard)
+    #expect(decide(.running, monitor: true, process: true) == .running)
+    #expect(decide(.created, monitor: true, process: true, waits: true) == .created)
+    // The server died between the engine's start and the note of it.
+    #expect(decide(.created, monitor: true, process: true) == .running)
     #expect(decide(.running, exit: 3) == .exited(code: 3))
     #expect(decide(.running) == .lost)
-    // The number of the monitor belongs to another process now.
-    #expect(decide(.running, boot: "before", alive: true) == .lost)
-    #expect(decide(.running, boot: "before", exit: 0) == .exited(code: 0))
+    // Its monitor is about to note how it ended.
+    #expect(decide(.running, monitor: true, exit: 3) == .running)
+  }
+
+  /// The assumption that failed: that the record, or the exit file, says whether a container lives.
+  @Test func whatLivesIsNeverTakenForEnded() {
+    let process = RecordedProcess(pid: 7, startTime: 1)
+    for phase in [ContainerRecord.Phase.created, .running, .exited] {
+      for exit in [nil, 0, 1, 137] as [Int32?] {
+        for waits in [true, false] {
+          let watched = Witnesses(
+            process: process, monitor: process, isPopulated: true, isWaiting: waits, exitCode: exit)
+          #expect(Adoption.decide(phase, watched) == (waits ? .created : .running))
+          var alone = watched
+          alone.monitor = nil
+          #expect(Adoption.decide(phase, alone) == .lost, "nobody would learn its end: it is ended")
+        }
+      }
+    }
   }
 
   @Test func refusesSysctlsOfTheWholeMachine() {

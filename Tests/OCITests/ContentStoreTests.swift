@@ -778,6 +778,21 @@ extension ContentStore {
     }
   }
 
+  /// What is not there was there: the blobs say so.
+  @Test(arguments: ["absent", "empty", "absent with its log"]) func refusesToForgetTheNames(how: String) throws {
+    do { try open().push(Content("a"), to: app, tags: ["1"]) }
+    let catalog = "\(folder.path)/images/catalog.db"
+    switch how {
+    case "empty": _ = try folder.write([], "images/catalog.db")
+    case "absent": unlink(catalog)
+    default: for suffix in ["", "-wal", "-shm"] { unlink(catalog + suffix) }
+    }
+    for _ in 0..<2 {
+      let error = #expect(throws: OCIError.self) { try open() }
+      #expect(error?.code == .corrupt && "\(error.map { "\($0)" } ?? "")".contains(catalog))
+    }
+  }
+
   @Test func refusesAForeignCatalog() throws {
     try Directory.create("\(folder.path)/images")
     _ = try folder.write(Array(String(repeating: "x", count: 5000).utf8), "images/catalog.db")

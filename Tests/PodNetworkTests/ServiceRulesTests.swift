@@ -4,8 +4,6 @@ import Testing
 @testable import PodNetwork
 
 @Suite struct ServiceRulesTests {
-  private let rules = ServiceRules(nodeName: "here")
-
   @Test func addresses() {
     #expect(IPv4("10.0.0.1")?.description == "10.0.0.1")
     for text in ["10.0.0", "10.0.0.256", "10.0.0.01", "1.2.3.4.5", "a.b.c.d", "1..2.3", "", "+1.2.3.4"] {
@@ -24,12 +22,13 @@ import Testing
       service(clusterIPSpec), slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "\"conditions\":{\"ready\":false}")])])
     #expect(set.serviceIPs.keys.sorted() == ["10.96.0.20 . tcp . 80"])
     #expect(set.nodePorts.isEmpty)
-    #expect(set.endpoints == [IPv4("10.244.0.2")!])
+    #expect(set.endpointAddresses == [IPv4("10.244.0.2")!])
     #expect(set.chains.values.first?.first?.hasSuffix("numgen random mod 1 map { 0 : 10.244.0.2 . 8080 }") == true)
   }
 
-  @Test func withoutEndpointsThereIsNothing() {
-    #expect(rules.compile(service(clusterIPSpec), slices: []).isEmpty)
+  @Test func withoutEndpointsThereIsARefusal() {
+    let set = rules.compile(service(clusterIPSpec), slices: [])
+    #expect(set.refused == ["10.96.0.20 . tcp . 80"] && set.chains.isEmpty)
     let headless = service("{\"clusterIP\":\"None\",\"ports\":[{\"port\":80}]}")
     #expect(rules.compile(headless, slices: [slice([("10.244.0.2", "")])]).isEmpty)
     let external = service("{\"type\":\"ExternalName\",\"externalName\":\"example.org\"}")
@@ -39,9 +38,9 @@ import Testing
   @Test func terminatingEndpointsAreTheLastResort() {
     let ending = ("10.244.0.3", "\"conditions\":{\"ready\":false,\"serving\":true,\"terminating\":true}")
     let both = rules.compile(service(clusterIPSpec), slices: [slice([("10.244.0.2", ""), ending])])
-    #expect(both.endpoints == [IPv4("10.244.0.2")!])
+    #expect(both.endpointAddresses == [IPv4("10.244.0.2")!])
     let alone = rules.compile(service(clusterIPSpec), slices: [slice([ending])])
-    #expect(alone.endpoints == [IPv4("10.244.0.3")!])
+    #expect(alone.endpointAddresses == [IPv4("10.244.0.3")!])
   }
 
   @Test func nodePortsAndPolicies() {
@@ -60,6 +59,8 @@ import Testing
     let elsewhere = rules.compile(service(spec), slices: [slice([("10.244.1.2", "\"nodeName\":\"there\"")])])
     #expect(elsewhere.nodePorts.isEmpty)
     #expect(elsewhere.serviceIPs.count == 1)
+    // There are endpoints, though not here.
+    #expect(elsewhere.entrances.filter { $0.value == .drop }.count == 2)
   }
 
   @Test func affinity() {
@@ -111,20 +112,5 @@ import Testing
     #expect(
       removal.script.split(separator: "\n").map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
         == ["delete element", "flush chain", "delete chain"])
-  }
-
-  @Test func staleFlows() {
-    let spec = "{\"clusterIP\":\"10.96.0.20\",\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"}]}"
-    let ports = "[{\"name\":\"dns\",\"port\":5353,\"protocol\":\"UDP\"}]"
-    let key = ObjectKey(namespace: "default", name: "web")
-    let one = rules.compile(service(spec), slices: [slice([("10.244.0.2", "")], ports: ports)])
-    #expect(
-      ServiceProxy.staleFlows([key: one], [key: RuleSet()]) == [
-        ["-D", "-f", "ipv4", "-p", "udp", "--dst-nat", "10.244.0.2"]
-      ])
-    #expect(
-      ServiceProxy.staleFlows([:], [key: one])
-        == [["-D", "-f", "ipv4", "-p", "udp", "--orig-dst", "10.96.0.20", "--orig-port-dst", "53"]])
-    #expect(ServiceProxy.staleFlows([key: one], [key: one]).isEmpty)
   }
 }

@@ -10,6 +10,34 @@ func service(_ spec: String, name: String = "web", namespace: String = "default"
   return KubeTypes.Service(json: json)
 }
 
+func object<K: KubeKind>(_ kind: K, created: String = "2026-01-01T00:00:00Z") -> Object {
+  var json = kind.json
+  json["metadata"]?["creationTimestamp"] = .string(created)
+  return Object(json)
+}
+
+let cluster = ClusterAddresses(
+  pods: Wire.IPv4Range("10.244.0.0/24")!, services: Wire.IPv4Range("10.96.0.0/16")!,
+  machine: [IPAddress("192.0.2.7")!])
+
+let rules = ServiceRules(nodeName: "here", cluster: cluster)
+
+extension RuleSet {
+  /// Element to chain.
+  private func chains(_ isIncluded: (Entrance) -> Bool) -> [String: String] {
+    var result: [String: String] = [:]
+    for (entrance, verdict) in entrances where isIncluded(entrance) {
+      if case .chain(let chain) = verdict { result[entrance.element] = chain }
+    }
+    return result
+  }
+
+  var serviceIPs: [String: String] { chains { $0.address != nil } }
+  var nodePorts: [String: String] { chains { $0.address == nil } }
+  /// Elements that nobody answers.
+  var refused: [String] { entrances.filter { $0.value == .refuse }.map(\.key.element).sorted() }
+}
+
 func slice(
   _ endpoints: [(String, String)], ports: String = "[{\"name\":\"http\",\"port\":8080,\"protocol\":\"TCP\"}]"
 ) -> EndpointSlice {

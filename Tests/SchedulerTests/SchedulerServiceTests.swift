@@ -59,6 +59,25 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
     }
   }
 
+  /// An older state may come back with the server, from a backup: what it says counts, and a pod does not stand in its own
+  /// way.
+  @Test func aPodThatLostItsNodeGetsOneAnew() async throws {
+    let client = MemoryClient()
+    client.put(nodes, nodeJSON("n1", cpu: "1"))
+    client.put(pods, podJSON("first", requests: ["cpu": "1"], on: "n1"))
+    try await withScheduler(client) {
+      for _ in 0..<3 {
+        client.put(pods, podJSON("first", requests: ["cpu": "1"]))
+        await client.wait(for: pods) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+      }
+      // One that another scheduler is to place takes no room.
+      client.put(pods, podJSON("first", requests: ["cpu": "1"], spec: ["schedulerName": "mine"]))
+      client.put(pods, podJSON("second", requests: ["cpu": "1"]))
+      await client.wait(for: pods) { $0.contains { $0.at("spec", "nodeName") == "n1" } }
+      #expect(client.json(pods, ObjectKey(namespace: "default", name: "first"))?.at("spec", "nodeName") == nil)
+    }
+  }
+
   /// Reports of pods that have their node are passed over, but not the one that they have ended.
   @Test func anEndMakesRoom() async throws {
     let client = MemoryClient()

@@ -16,6 +16,8 @@ import Wire
     var capacity: [String: (cpu: Int64, pods: Int, zone: String)] = [:]
     /// Pods on a node, by uid: confirmed or being bound.
     var placed: [String: (pod: PodInfo, node: String, isConfirmed: Bool)] = [:]
+    /// As they were created, without a node.
+    var originals: [String: PodInfo] = [:]
     var created = 0
 
     mutating func pick<T>(_ elements: [T]) -> T { elements[Int.random(in: 0..<elements.count, using: &random)] }
@@ -86,7 +88,10 @@ import Wire
     for step in 0..<400 {
       world.now = world.now.adding(.milliseconds(Int64.random(in: 0...200, using: &world.random)))
       switch Int.random(in: 0..<10, using: &world.random) {
-      case 0...4: world.queue.add(randomPod(&world), now: world.now)
+      case 0...4:
+        let pod = randomPod(&world)
+        world.originals[pod.uid] = pod
+        world.queue.add(pod, now: world.now)
       case 5, 6:
         // The API server confirms or refuses a binding.
         let open = world.placed.filter { !$0.value.isConfirmed }.keys.sorted()
@@ -111,6 +116,14 @@ import Wire
         let all = world.placed.keys.sorted()
         guard !all.isEmpty, world.chance(60) else { break }
         let uid = world.pick(all)
+        if world.placed[uid]?.isConfirmed == true, world.chance(20), let original = world.originals[uid] {
+          // The server came back with an older state.
+          world.placed[uid] = nil
+          let changes = world.cluster.unplace(uid)
+          world.queue.add(original, now: world.now)
+          world.queue.wake(changes, now: world.now)
+          break
+        }
         world.placed[uid] = nil
         world.queue.remove(uid)
         world.queue.wake(world.cluster.remove(uid), now: world.now)
@@ -162,5 +175,17 @@ import Wire
     }
     return podJSON(
       pod.key.name, labels: pod.labels, requests: ["cpu": "\(pod.requests.cpuMilli)m"], on: node, spec: spec)
+  }
+
+  @Test func aPodIsNeverBoundTwice() async {
+    await #expect(processExitsWith: .failure) {
+      var cluster = makeCluster([nodeJSON("n")])
+      cluster.assume(makePod("1"), on: "n")
+      cluster.assume(makePod("1"), on: "n")
+    }
+    await #expect(processExitsWith: .failure) {
+      var cluster = makeCluster([nodeJSON("n")])
+      cluster.assume(makePod("1"), on: "gone")
+    }
   }
 }

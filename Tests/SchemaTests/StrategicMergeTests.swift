@@ -24,6 +24,11 @@ import Wire
       try merge(pod, #"{"spec":{"containers":[{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#)
         == #"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#
     )
+    // What only the patch knows comes first.
+    #expect(
+      try merge(pod, #"{"spec":{"containers":[{"name":"c","image":"3"}]}}"#)
+        == #"{"spec":{"containers":[{"name":"c","image":"3"},{"name":"a","image":"1","args":["x"]},{"name":"b","image":"1"}]}}"#
+    )
     // A list without a merge key is replaced.
     #expect(try merge(pod, #"{"spec":{"containers":[{"name":"a","args":["y","z"]}]}}"#).contains(#""args":["y","z"]"#))
     #expect(
@@ -48,7 +53,7 @@ import Wire
       try merge(
         #"{"metadata":{"finalizers":["a/a","b/b"]}}"#,
         #"{"metadata":{"$deleteFromPrimitiveList/finalizers":["a/a"],"finalizers":["c/c"]}}"#)
-        == #"{"metadata":{"finalizers":["b/b","c/c"]}}"#)
+        == #"{"metadata":{"finalizers":["c/c","b/b"]}}"#)
     // Changing the strategy to Recreate drops the parameters of the other.
     #expect(
       try merge(
@@ -73,6 +78,43 @@ import Wire
     #expect(
       try merge(pod, #"{"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}]}}"#)
         == #"{"spec":{"containers":[{"name":"server"},{"name":"b"},{"name":"a"}]}}"#)
+  }
+
+  /// The assumption that failed: that what a patch brings belongs to the end.
+  @Test(arguments: [
+    (#""containers":[{"name":"new"}]"#, "new a b c"), (#""containers":[{"name":"b"},{"name":"new"}]"#, "a b new c"),
+    (#""containers":[{"name":"new"},{"name":"b"}]"#, "new a b c"),
+    (#""containers":[{"name":"c"},{"name":"a"}]"#, "b c a"),
+    (#""containers":[{"name":"new"},{"name":"b","$patch":"delete"}]"#, "new a c"),
+    (#""containers":[{"name":"x"},{"name":"y"}]"#, "x y a b c"),
+    (
+      #""$setElementOrder/containers":[{"name":"a"},{"name":"b"},{"name":"c"},{"name":"new"}],"containers":[{"name":"new"}]"#,
+      "a b c new"
+    ),
+  ])
+  func thePatchsOrderLeads(patch: String, names: String) throws {
+    let merged = try kind("v1", "Pod").strategicMerge(
+      JSON.parse("{\"spec\":{\(patch)}}"),
+      into: JSON.parse(#"{"spec":{"containers":[{"name":"a"},{"name":"b"},{"name":"c"}]}}"#))
+    let found = (merged.at("spec", "containers")?.array ?? []).compactMap { $0["name"]?.string }
+    #expect(found.joined(separator: " ") == names)
+  }
+
+  @Test(arguments: [
+    ("env", #"{"name":"N","value":"1"}"#, "name", "N A B"),
+    ("ports", #"{"containerPort":3}"#, "containerPort", "3 1 2"),
+    ("volumeMounts", #"{"mountPath":"/n"}"#, "mountPath", "/n /a /b"),
+  ])
+  func everyMergedListFollowsThePatch(list: String, element: String, key: String, found: String) throws {
+    let pod = #"""
+      {"spec":{"containers":[{"name":"c","env":[{"name":"A"},{"name":"B"}],
+       "ports":[{"containerPort":1},{"containerPort":2}],"volumeMounts":[{"mountPath":"/a"},{"mountPath":"/b"}]}]}}
+      """#
+    let merged = try kind("v1", "Pod").strategicMerge(
+      JSON.parse("{\"spec\":{\"containers\":[{\"name\":\"c\",\"\(list)\":[\(element)]}]}}"), into: JSON.parse(pod))
+    let elements = merged.at("spec", "containers")?.array?.first?[list]?.array ?? []
+    let names = elements.map { $0[key]?.string ?? "\($0[key]?.int ?? 0)" }
+    #expect(names.joined(separator: " ") == found)
   }
 
   @Test func malformedPatchesAreNamed() throws {

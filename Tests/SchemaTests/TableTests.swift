@@ -4,9 +4,9 @@ import Wire
 @testable import Schema
 
 @Suite struct TableTests {
-  private let now = Timestamp(rfc3339: "2026-01-01T12:00:00Z")!
+  let now = Timestamp(rfc3339: "2026-01-01T12:00:00Z")!
 
-  private func row(_ group: String, _ kind: String, _ object: JSON) throws -> [String: JSON] {
+  func row(_ group: String, _ kind: String, _ object: JSON) throws -> [String: JSON] {
     let version = kind == "HorizontalPodAutoscaler" ? "v2" : "v1"
     let schema = try #require(
       SchemaRegistry.builtin.kind(GroupVersionKind(group: group, version: version, kind: kind)))
@@ -64,6 +64,30 @@ import Wire
     ]
     let spec: JSON = ["initContainers": [["name": "a"], ["name": "b"]], "containers": [["name": "c"]]]
     #expect(try row("", "Pod", pod(initializing, spec: spec))["Status"] == "Init:1/2")
+  }
+
+  /// K7: how a sidecar ends when the pod is over was taken for a failed initialization.
+  @Test func anEndedSidecarDoesNotHideAPodThatCompleted() throws {
+    let spec: JSON = [
+      "initContainers": [["name": "side", "restartPolicy": "Always"]], "containers": [["name": "c"]],
+    ]
+    func shown(_ side: JSON, _ main: JSON, initialized: String = "True") throws -> JSON? {
+      let status: JSON = [
+        "phase": "Succeeded", "conditions": [["type": "Initialized", "status": .string(initialized)]],
+        "initContainerStatuses": [["name": "side", "restartCount": 3, "state": side]],
+        "containerStatuses": [["name": "c", "restartCount": 0, "state": main]],
+      ]
+      return try row("", "Pod", pod(status, spec: spec))["Status"]
+    }
+    let killed: JSON = ["terminated": ["exitCode": 137, "reason": "Error"]]
+    let done: JSON = ["terminated": ["exitCode": 0, "reason": "Completed"]]
+    #expect(try shown(killed, done) == "Completed")
+    #expect(try shown(killed, ["terminated": ["exitCode": 1, "reason": "Error"]]) == "Error")
+    #expect(try shown(done, done) == "Completed")
+    #expect(try shown(killed, ["waiting": ["reason": "PodInitializing"]], initialized: "False") == "Init:Error")
+    // While the pod runs, a sidecar in a crash loop is what there is to know.
+    #expect(
+      try shown(["waiting": ["reason": "CrashLoopBackOff"]], ["running": [:]]) == "Init:CrashLoopBackOff")
   }
 
   @Test func countsSidecars() throws {
@@ -160,5 +184,43 @@ import Wire
     #expect(spec?["x-kubernetes-patch-merge-key"] == "name")
     #expect(spec?["x-kubernetes-patch-strategy"] == "merge")
     #expect(spec?.at("items", "$ref") == "#/components/schemas/io.k8s.api.core.v1.Container")
+  }
+}
+
+extension TableTests {
+  /// The assumption that failed: that a declared column has a rule. A column without one is empty for ever.
+  @Test func everyDeclaredColumnHasARule() {
+    let everybodys: Set<String> = ["Name", "Age", "Created At"]
+    var missing: [String] = []
+    for kind in SchemaRegistry.builtin.kinds {
+      let cells = TableRow(object: ["metadata": ["name": "x"]], now: now).cells(kind: kind.kind)
+      #expect(kind.group.isEmpty || TableRow.groups.contains(kind.group), "\(kind.group)")
+      for column in kind.tableColumns where cells[column.name] == nil && !everybodys.contains(column.name) {
+        missing.append("\(kind.kind): \(column.name)")
+      }
+    }
+    #expect(missing == [])
+  }
+
+  @Test(arguments: [
+    ("apiextensions.k8s.io", "CustomResourceDefinition"), ("", "LimitRange"), ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+  ])
+  func showsWhenItWasCreated(group: String, kind: String) throws {
+    let created = "2026-01-01T11:57:00Z"
+    let cells = try row(group, kind, ["metadata": ["name": "x", "creationTimestamp": .string(created)]])
+    #expect(cells["Created At"]?.string == created)
+  }
+
+  @Test func showsAddressesAndPolicies() throws {
+    let address: JSON = [
+      "spec": ["parentRef": ["resource": "services", "namespace": "default", "name": "web"]]
+    ]
+    #expect(try row("networking.k8s.io", "IPAddress", address)["ParentRef"] == "services/default/web")
+    #expect(
+      try row("networking.k8s.io", "ServiceCIDR", ["spec": ["cidrs": ["10.96.0.0/16"]]])["CIDRs"] == "10.96.0.0/16")
+    #expect(
+      try row("networking.k8s.io", "NetworkPolicy", ["spec": ["podSelector": ["matchLabels": ["a": "b"]]]])[
+        "Pod-Selector"] == "a=b")
   }
 }

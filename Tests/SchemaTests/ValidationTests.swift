@@ -144,7 +144,7 @@ import Wire
   @Test func volumesAndProbes() throws {
     #expect(
       try errors(#"{"containers":[{"name":"c","image":"i","volumeMounts":[{"name":"v","mountPath":"/a"}]}]}"#)
-        == ["spec.containers[0].volumeMounts[0].name: Invalid value: \"v\": Not found"])
+        == ["spec.containers[0].volumeMounts[0].name: Not found: \"v\""])
     #expect(
       try errors(
         #"{"containers":[\#(container)],"volumes":[{"name":"v","emptyDir":{},"hostPath":{"path":"/a/../b"}}]}"#)
@@ -246,9 +246,29 @@ import Wire
   }
 
   @Test func jobs() throws {
-    let job =
-      #"{"metadata":{"name":"j"},"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}"#
+    let job = #"""
+      {"metadata":{"name":"j","uid":"u"},"spec":{"selector":{"matchLabels":{"batch.kubernetes.io/controller-uid":"u"}},
+       "template":{"metadata":{"labels":{"batch.kubernetes.io/controller-uid":"u","controller-uid":"u",
+         "batch.kubernetes.io/job-name":"j","job-name":"j"}},
+        "spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}
+      """#
     #expect(try problems("batch/v1", "Job", job) == [])
+    // The labels by which a job finds its pods are its own, or it says that it chooses them.
+    #expect(
+      try problems("batch/v1", "Job", job.replacing(#""job-name":"j""#, with: #""job-name":"other""#)).count == 2)
+    #expect(
+      try problems("batch/v1", "Job", job.replacing(#""controller-uid":"u","b"#, with: #""b"#))
+        == ["spec.template.metadata.labels[controller-uid]: Required value: must be 'u'"])
+    #expect(
+      try problems(
+        "batch/v1", "Job", job.replacing(#"{"batch.kubernetes.io/controller-uid":"u"}}"#, with: #"{"a":"b"}}"#)
+      )
+      .contains { $0.hasSuffix("`selector` not auto-generated") })
+    #expect(
+      try problems(
+        "batch/v1", "Job",
+        #"{"metadata":{"name":"j"},"spec":{"manualSelector":true,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}"#
+      ) == [])
     #expect(
       try problems("batch/v1", "Job", job.replacing("\"restartPolicy\":\"Never\",", with: ""))
         == [
@@ -257,9 +277,13 @@ import Wire
     #expect(
       try problems(
         "batch/v1", "CronJob",
-        #"{"metadata":{"name":"j"},"spec":{"schedule":"* *","jobTemplate":\#(job)}}"#.replacing(
-          #""metadata":{"name":"j"},"spec":{"template""#, with: #""spec":{"template""#))
-        == ["spec.schedule: Invalid value: \"* *\": expected exactly 5 fields, found 2: * *"])
+        #"{"metadata":{"name":"j"},"spec":{"schedule":"* *","jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i"}]}}}}}}"#
+      ) == ["spec.schedule: Invalid value: \"* *\": expected exactly 5 fields, found 2: * *"])
+    #expect(
+      try problems(
+        "batch/v1", "CronJob", #"{"metadata":{"name":"j"},"spec":{"schedule":"@daily","jobTemplate":\#(job)}}"#
+      )
+      .contains { $0.hasSuffix("`selector` will be auto-generated") })
   }
 
   @Test func services() throws {
@@ -300,7 +324,7 @@ import Wire
     let big = String(repeating: "x", count: (1 << 20) + 1)
     #expect(
       try problems("v1", "ConfigMap", #"{"metadata":{"name":"c"},"data":{"a":"\#(big)"}}"#).contains {
-        $0.hasSuffix("Too long: may not be more than 1048576 bytes")
+        $0 == "[]: Too long: may not be more than 1048576 bytes"
       })
     #expect(
       try problems("v1", "Secret", #"{"metadata":{"name":"c"},"type":"kubernetes.io/tls","data":{"tls.crt":""}}"#)

@@ -54,6 +54,74 @@ struct FaultTests {
     try outcome.get()
   }
 
+  /// The disk fills up while the store is open, and is full when it is opened.
+  @Test(.enabled(if: geteuid() == 0, "mounting needs root"))
+  func aReserveLetsChangesAndDeletionsThrough() async throws {
+    let folder = TemporaryFolder()
+    let outcome: Result<Void, StoreError> = await withCheckedContinuation { continuation in
+      let box = Continuation(continuation)
+      _ = try? WorkerThread(name: "test") { box.resume(Self.useReserve(folder.path)) }
+    }
+    try outcome.get()
+  }
+
+  private static func useReserve(_ path: String) -> Result<Void, StoreError> {
+    do throws(StoreError) {
+      guard enterOwnMountNamespace(), mountSmallDisk(path, "size=4m") else { throw .io("no permission to mount") }
+      defer { umount(path) }
+      var options = StoreOptions()
+      options.reserveBytes = 1 << 20
+      options.checkpointPages = 20
+      let reserve = DiskReserve(path: path + "/reserve", bytes: options.reserveBytes)
+      let text = String(repeating: "x", count: 20_000)
+      for isOpenMeanwhile in [true, false] {
+        var store = try openStore(path, options)
+        #expect(reserve.isWhole)
+        for number in 0..<10 { try commitAndWait(store, [put("k/\(number)", text)]) }
+        if !isOpenMeanwhile { store.close() }
+        fillUp(path + "/filler")
+        if !isOpenMeanwhile {
+          store = try openStore(path, options)
+          #expect(store.notices.contains { $0.contains("the disk is full") })
+        }
+        #expect(store.count == 10)
+        var created = 0
+        while created < 1000, refusal(store, [put("new/\(created)", text)]) == nil { created += 1 }
+        #expect(created < 1000)
+        #expect(!reserve.isWhole)
+        // What is there can be changed, for a while, and deleted.
+        for number in 0..<10 { try commitAndWait(store, [put("k/\(number)", "changed")]) }
+        for number in 0..<10 { try commitAndWait(store, [delete("k/\(number)")]) }
+        for number in 0..<created { try commitAndWait(store, [delete("new/\(number)")]) }
+        #expect(refusal(store, [put("more", text)]) == .diskFull(path + "/state.db"))
+        #expect(refusal(store, [delete("more")]) == .notFound(key: "more"))
+        // With space everything goes on, and the reserve is taken again.
+        unlink(path + "/filler")
+        try commitAndWait(store, [put("more", text)])
+        #expect(reserve.isWhole)
+        try commitAndWait(store, [delete("more")])
+        store.close()
+      }
+      return .success(())
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private static func refusal(_ store: TextStore, _ operations: [Operation]) -> StoreError? {
+    do throws(StoreError) {
+      try commitAndWait(store, operations)
+      return nil
+    } catch { return error }
+  }
+
+  private static func fillUp(_ path: String) {
+    let file = Glibc.open(path, O_WRONLY | O_CREAT, 0o600)
+    defer { close(file) }
+    let zeros = [UInt8](repeating: 0, count: 4096)
+    while write(file, zeros, zeros.count) > 0 {}
+  }
+
   private struct Continuation: Sendable {
     let continuation: CheckedContinuation<Result<Void, StoreError>, Never>
     init(_ continuation: CheckedContinuation<Result<Void, StoreError>, Never>) { self.continuation = continuation }
@@ -120,7 +188,9 @@ struct FaultTests {
     return unshare(0x0002_0000) == 0 && mountCall("none", "/", nil, 0x4_4000, nil)
   }
 
-  private static func mountSmallDisk(_ path: String) -> Bool { mountCall("tmpfs", path, "tmpfs", 0, "size=1m") }
+  private static func mountSmallDisk(_ path: String, _ size: String = "size=1m") -> Bool {
+    mountCall("tmpfs", path, "tmpfs", 0, size)
+  }
   private static func remountDisk(_ path: String, _ size: String) -> Bool {
     mountCall("tmpfs", path, "tmpfs", 32, size)
   }
@@ -135,23 +205,5 @@ struct FaultTests {
     guard let symbol = dlsym(nil, "mount") else { return false }
     let mount = unsafeBitCast(symbol, to: Mount.self)
     return mount(source, target, type, flags, data.flatMap { UnsafeRawPointer(strdup($0)) }) == 0
-  }
-}
-
-struct FileLockTests {
-  @Test func theErrorNamesTheHolder() throws {
-    let folder = TemporaryFolder()
-    let path = folder.path + "/lock"
-    do {
-      let lock = try FileLock.acquire(path)
-      #expect { try FileLock.acquire(path) } throws: { error in
-        let error = error as? FileLockError
-        return error?.holder == getpid() && error?.isHeld == true
-          && error?.description == "\(path) is locked by process \(getpid())"
-      }
-      withExtendedLifetime(lock) {}
-    }
-    _ = try FileLock.acquire(path)
-    #expect { try FileLock.acquire(folder.path + "/none/lock") } throws: { ($0 as? FileLockError)?.errno == ENOENT }
   }
 }

@@ -154,8 +154,8 @@ struct StoreTests {
     try await store.commit([.put("pods/a/b", value: Array("no mark".utf8), revisionAt: 0, header: emptyHeader)])
     store.close()
     #expect { try openStore(folder.path) } throws: { error in
-      guard case StoreError.corrupt(_, let reason) = error else { return false }
-      return reason.contains("pods/a/b")
+      guard case StoreError.damaged(_, let losses) = error else { return false }
+      return losses.count == 1 && losses[0].contains("pods/a/b")
     }
   }
 
@@ -243,7 +243,8 @@ struct ListTests {
       if Int.random(in: 0..<3, using: &generator) > 0 {
         entries.set(
           .init(
-            key: key, object: Object(header: emptyHeader, bytes: []), revision: Int64(step), createRevision: 0))
+            key: key, object: Object(header: emptyHeader, bytes: []), revision: Int64(step), createRevision: 0,
+            checksum: 0))
         model[key] = Int64(step)
       } else {
         entries.remove(key)

@@ -1,5 +1,6 @@
 import Glibc
 import KubeTypes
+import LinuxSystem
 import Synchronization
 import Wire
 
@@ -17,12 +18,7 @@ final class TemporaryFolder: Sendable {
     path = String(cString: mkdtemp(&template)!)
   }
 
-  deinit { Self.remove(path) }
-
-  static func remove(_ path: String) {
-    for name in list(path) { unlink(path + "/" + name) }
-    rmdir(path)
-  }
+  deinit { try? Directory.removeTree(path) }
 
   static func list(_ path: String) -> [String] {
     guard let folder = opendir(path) else { return [] }
@@ -57,8 +53,11 @@ func writeFile(_ path: String, _ bytes: [UInt8]) {
 let emptyHeader = ObjectHeader(.object([:]))
 
 /// The revision is spliced into the value: `"text@REVISION"`.
-func openStore(_ path: String, _ options: StoreOptions = .init()) throws(StoreError) -> TextStore {
-  try TextStore.open(directory: path, options: options) { bytes in
+func openStore(
+  _ path: String, _ options: StoreOptions = .init(), expected: TextStore.Expectation = .any,
+  verify: @escaping @Sendable ([UInt8]) throws -> Void = { _ in }
+) throws(StoreError) -> TextStore {
+  try TextStore.open(directory: path, options: options, expected: expected, verify: verify) { bytes in
     guard let at = bytes.lastIndex(of: UInt8(ascii: "@")),
       let revision = Int64(String(decoding: bytes[(at + 1)...], as: UTF8.self))
     else { throw StoreError.invalid("no revision") }

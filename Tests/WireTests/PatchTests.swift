@@ -41,6 +41,18 @@ import Wire
     ),
     (#"[{"op":"replace","path":"","value":[1]}]"#, #"{"a":1}"#, "[1]"),
     (#"[{"op":"add","path":"/m~0n","value":null}]"#, "{}", #"{"m~n":null}"#),
+    // As the library of Kubernetes reads them: an absent member is null, and -1 is the last element.
+    (#"[{"op":"test","path":"/b","value":null}]"#, #"{"a":1}"#, #"{"a":1}"#),
+    (#"[{"op":"test","path":"/a/b","value":null}]"#, #"{"a":{}}"#, #"{"a":{}}"#),
+    (#"[{"op":"test","path":"/a","value":null}]"#, #"{"a":null}"#, #"{"a":null}"#),
+    (#"[{"op":"remove","path":"/a/-1"}]"#, #"{"a":[1,2,3]}"#, #"{"a":[1,2]}"#),
+    (#"[{"op":"remove","path":"/a/-3"}]"#, #"{"a":[1,2,3]}"#, #"{"a":[2,3]}"#),
+    (#"[{"op":"add","path":"/a/-1","value":9}]"#, #"{"a":[1,2]}"#, #"{"a":[1,2,9]}"#),
+    (#"[{"op":"replace","path":"/a/-2/b","value":9}]"#, #"{"a":[{"b":1},2]}"#, #"{"a":[{"b":9},2]}"#),
+    (
+      #"[{"op":"test","path":"/a/-1","value":2},{"op":"move","from":"/a/-1","path":"/b"}]"#, #"{"a":[1,2]}"#,
+      #"{"a":[1],"b":2}"#
+    ),
   ])
   func appliesJSONPatch(patch: String, document: String, result: String) throws {
     #expect(try JSONPatch.apply(JSON.parse(patch), to: JSON.parse(document)) == JSON.parse(result))
@@ -55,6 +67,11 @@ import Wire
     (#"[{"op":"add","path":"/l/9","value":1}]"#, .inapplicable),
     (#"[{"op":"add","path":"/l/01","value":1}]"#, .inapplicable),
     (#"[{"op":"test","path":"/a","value":2}]"#, .inapplicable),
+    (#"[{"op":"test","path":"/a","value":null}]"#, .inapplicable),
+    (#"[{"op":"test","path":"/x/y","value":null}]"#, .inapplicable),
+    (#"[{"op":"test","path":"/l/7","value":null}]"#, .inapplicable),
+    (#"[{"op":"remove","path":"/l/-2"}]"#, .inapplicable), (#"[{"op":"remove","path":"/l/-0"}]"#, .inapplicable),
+    (#"[{"op":"add","path":"/l/-3","value":1}]"#, .inapplicable),
     (#"[{"op":"add","path":"/a/b","value":2}]"#, .inapplicable), (#"[{"op":"remove","path":""}]"#, .inapplicable),
   ])
   func refusesJSONPatch(patch: String, reason: PatchError.Reason) throws {
@@ -62,6 +79,24 @@ import Wire
     #expect {
       try JSONPatch.apply(patch, to: ["a": 1, "l": [1]])
     } throws: { ($0 as? PatchError)?.reason == reason }
+  }
+
+  @Test(arguments: [
+    (
+      #"{"op":"add","path":"/spec/template/spec/tolerations/-","value":1}"#,
+      "nothing at /spec/template/spec/tolerations"
+    ),
+    (#"{"op":"remove","path":"/spec/template/x/y"}"#, "nothing at /spec/template/x"),
+    (#"{"op":"replace","path":"/spec/template/spec/x","value":1}"#, "nothing at /spec/template/spec/x"),
+    (#"{"op":"copy","from":"/spec/no/where","path":"/a"}"#, "nothing at /spec/no"),
+    (#"{"op":"move","from":"/spec/template/no","path":"/a"}"#, "nothing at /spec/template/no"),
+    (#"{"op":"test","path":"/spec/template/spec/list/0/x","value":1}"#, "nothing at /spec/template/spec/list/0/x"),
+  ])
+  func saysTheWholePath(operation: String, message: String) throws {
+    let document: JSON = ["spec": ["template": ["spec": ["list": [[:]]]]]]
+    #expect {
+      try JSONPatch.apply(JSON.parse("[\(operation)]"), to: document)
+    } throws: { ($0 as? PatchError)?.message == "operation 0: \(message)" }
   }
 
   /// The examples of RFC 7386, appendix A.

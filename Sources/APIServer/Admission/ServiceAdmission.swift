@@ -25,6 +25,9 @@ final class ServiceAllocator: Sendable {
 
     func isFree(_ number: Int) -> Bool { holders[number] == nil }
 
+    /// The Service that is stored with a number.
+    func storedOwner(_ number: Int) -> String? { holders[number].flatMap { $0.isStored ? $0.owner : nil } }
+
     mutating func reserve(_ number: Int, for owner: String) -> Bool {
       var holder = holders[number] ?? Holder(owner: owner)
       guard holder.owner == owner else { return false }
@@ -56,21 +59,23 @@ final class ServiceAllocator: Sendable {
     /// By number in the range.
     var addresses = Table()
     var ports = Table()
+    /// Addresses whose stored owner may have changed since they were last taken.
+    var changed: Set<Int> = []
   }
 
   let range: IPv4Range
   let nodePorts: ClosedRange<Int>
   private let identifiers: IdentifierSource
+  private let store: Store
   private let state = Mutex(State())
+  private let listener = Mutex<(@Sendable () -> Void)?>(nil)
   private let watch = Mutex<Store.Watch?>(nil)
-
-  /// The number of the address of the cluster's DNS service.
-  static let dnsAddressIndex = 10
 
   init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource) throws {
     self.range = range
     self.nodePorts = nodePorts
     self.identifiers = identifiers
+    self.store = store
     let page = try store.list(prefix: "services/")
     for entry in page.entries { hold(entry) }
     let watch = try store.watch(prefix: "services/", after: page.revision) { [weak self] signal in
@@ -101,6 +106,7 @@ final class ServiceAllocator: Sendable {
     state.withLock { state in
       for address in addresses { state.addresses.setStored(address, by: owner) }
       for port in ports { state.ports.setStored(port, by: owner) }
+      state.changed.formUnion(addresses)
     }
   }
 
@@ -114,11 +120,43 @@ final class ServiceAllocator: Sendable {
       for address in after.0 { state.addresses.setStored(address, by: owner) }
       for port in after.1 { state.ports.setStored(port, by: owner) }
     }
+    let addresses = Set(before.0).symmetricDifference(after.0)
+    if !addresses.isEmpty { noteChanged(addresses) }
+  }
+
+  // MARK: Who has which address
+
+  /// Calls the listener, from any thread, when the owner of an address may have changed. It must not block.
+  func onChange(_ listener: @escaping @Sendable () -> Void) { self.listener.withLock { $0 = listener } }
+
+  /// Has the owners of addresses looked at.
+  func noteChanged(_ addresses: Set<Int>) {
+    state.withLock { $0.changed.formUnion(addresses) }
+    listener.withLock { $0 }?()
+  }
+
+  /// Addresses to look at, each told once.
+  func takeChanged() -> [Int] {
+    state.withLock { state in
+      defer { state.changed = [] }
+      return state.changed.sorted()
+    }
+  }
+
+  /// The Service that is stored with an address, as `namespace/name`.
+  func owner(ofAddress index: Int) -> String? { state.withLock { $0.addresses.storedOwner(index) } }
+
+  /// Whether somebody took the address for himself by an IPAddress of his own (KEP-1880).
+  private func isClaimed(_ index: Int, against owner: String) -> Bool {
+    guard let entry = store.get(ServiceAddressRecord.key(range[index])), !ServiceAddressRecord.isOurs(entry) else {
+      return false
+    }
+    return ServiceAddressRecord.owner(entry) != owner
   }
 
   /// Reserves a chosen address; `false` when another Service has it.
   func reserve(address index: Int, for owner: String) -> Bool {
-    state.withLock { $0.addresses.reserve(index, for: owner) }
+    !isClaimed(index, against: owner) && state.withLock { $0.addresses.reserve(index, for: owner) }
   }
 
   func reserve(port: Int, for owner: String) -> Bool {
@@ -129,20 +167,20 @@ final class ServiceAllocator: Sendable {
   func reserveAddress(for owner: String) -> Int? {
     let last = range.count - 2
     let boundary = min(max(16, range.count / 16), 256, max(1, range.count / 2))
-    return state.withLock { state in
-      for part in [boundary...max(boundary, last), 1...max(1, boundary - 1)] {
-        let start = identifiers.number(below: part.count)
-        for step in 0..<part.count {
-          let index = part.lowerBound + (start + step) % part.count
-          if index <= last, index != Self.dnsAddressIndex, index != 1, state.addresses.isFree(index),
-            state.addresses.reserve(index, for: owner)
-          {
-            return index
-          }
+    for part in [boundary...max(boundary, last), 1...max(1, boundary - 1)] {
+      let start = identifiers.number(below: part.count)
+      for step in 0..<part.count {
+        let index = part.lowerBound + (start + step) % part.count
+        guard index <= last, index != ClusterAddresses.dnsIndex, index != ClusterAddresses.apiIndex,
+          !isClaimed(index, against: owner)
+        else { continue }
+        let isReserved = state.withLock { state in
+          state.addresses.isFree(index) && state.addresses.reserve(index, for: owner)
         }
+        if isReserved { return index }
       }
-      return nil
     }
+    return nil
   }
 
   /// Reserves a free node port, from the upper part of the range first (KEP-3668).
@@ -173,18 +211,24 @@ final class ServiceAllocator: Sendable {
   }
 }
 
-/// Completes Services: cluster addresses, IP families, node ports.
+/// Completes Services: cluster addresses, IP families, node ports. Refuses addresses that are the cluster's own.
 struct ServiceAdmission: AdmissionStep {
   let allocator: ServiceAllocator
+  /// The machine's addresses change: they are asked for when a Service names external ones.
+  let cluster: @Sendable () -> ClusterAddresses
 
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
+    try checkExternalAddresses(request)
     guard request.isCore("services"), request.operation != .delete, var spec = request.object["spec"],
       spec.object != nil
     else { return }
     let owner = "\(request.namespace)/\(request.name)"
     let type = spec["type"]?.string ?? "ClusterIP"
     let old = request.old?["spec"]
-    if let old { Self.dropTypeDependentFields(&spec, type: type, old: old) }
+    if let old {
+      ServiceTypeChange.dropOutdated(&spec, type: type, old: old)
+      ServiceTypeChange.keepNodePorts(&spec, type: type, old: old)
+    }
     let held = request.old.map(allocator.used) ?? ([], [])
     var addresses: [Int] = []
     var ports: [Int] = []
@@ -196,12 +240,7 @@ struct ServiceAdmission: AdmissionStep {
       }
     }
 
-    if type == "ExternalName" {
-      // A Service that was given an address loses it with the change to ExternalName.
-      if old != nil, old?["type"]?.string != "ExternalName" {
-        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] { spec[key] = nil }
-      }
-    } else {
+    if type != "ExternalName" {
       if let oldAddress = old?["clusterIP"]?.string, !oldAddress.isEmpty, old?["type"]?.string != "ExternalName",
         spec["clusterIP"]?.string?.isEmpty ?? true
       {
@@ -211,6 +250,14 @@ struct ServiceAdmission: AdmissionStep {
       }
       var wanted = spec["clusterIP"]?.string ?? ""
       if wanted.isEmpty, let first = spec["clusterIPs"]?.array?.first?.string { wanted = first }
+      if !wanted.isEmpty {
+        spec["clusterIP"] = .string(wanted)
+        if spec["clusterIPs"]?.array?.isEmpty ?? true { spec["clusterIPs"] = [.string(wanted)] }
+      }
+      let problems = ServiceFamilies.settle(&spec, old: old?["type"]?.string == "ExternalName" ? nil : old)
+      guard problems.isEmpty else {
+        throw .invalid(kind: request.kind.groupVersionKind, name: request.name, problems)
+      }
       if wanted == "None" {
         spec["clusterIP"] = "None"
         spec["clusterIPs"] = ["None"]
@@ -233,6 +280,10 @@ struct ServiceAdmission: AdmissionStep {
               + "IPs is \(allocator.range)")
         }
         if !held.0.contains(index) {
+          if let refusal = cluster().refusal(cluster: address, for: owner) {
+            throw request.invalid(
+              "spec.clusterIPs", .invalid, .array([.string(wanted)]), "failed to allocate IP \(wanted): it \(refusal)")
+          }
           guard allocator.reserve(address: index, for: owner) else {
             throw request.invalid(
               "spec.clusterIPs", .invalid, .array([.string(wanted)]),
@@ -240,64 +291,59 @@ struct ServiceAdmission: AdmissionStep {
           }
           addresses.append(index)
         }
-        spec["clusterIP"] = .string(wanted)
-        if spec["clusterIPs"]?.array?.isEmpty ?? true { spec["clusterIPs"] = [.string(wanted)] }
       }
-      if spec["ipFamilies"]?.array?.isEmpty ?? true { spec["ipFamilies"] = ["IPv4"] }
-      if spec["ipFamilyPolicy"]?.string == nil { spec["ipFamilyPolicy"] = "SingleStack" }
     }
 
-    try assignPorts(&spec, type: type, old: old, held: held.1, owner: owner, request, reserved: &ports)
+    try assignPorts(&spec, type: type, held: held.1, owner: owner, request, reserved: &ports)
     request.object["spec"] = spec
     if request.operation == .create { request.object["status"] = ["loadBalancer": [:]] }
   }
 
-  /// With another type go the fields that were for the old one and that the update did not change
-  /// (`pkg/registry/core/service/strategy.go`).
-  private static func dropTypeDependentFields(_ spec: inout JSON, type: String, old: JSON) {
-    func isExternal(_ type: String, _ spec: JSON) -> Bool {
-      switch type {
-      case "NodePort", "LoadBalancer": true
-      case "ClusterIP": spec["externalIPs"]?.array?.isEmpty == false
-      default: false
+  /// External addresses and those of load balancers. What the Service had before stays: it is not translated, and a
+  /// condition of the Service says so.
+  private func checkExternalAddresses(_ request: AdmissionRequest) throws(KubeError) {
+    guard request.kind.group.isEmpty, request.kind.resource == "services", request.operation != .delete else { return }
+    typealias Named = (path: String, text: String)
+    func external(_ service: JSON?) -> [Named] {
+      (service?.at("spec", "externalIPs")?.array ?? []).enumerated().map {
+        ("spec.externalIPs[\($0.offset)]", $0.element.string ?? "")
       }
     }
-    let before = old["type"]?.string ?? "ClusterIP"
-    func drop(_ field: String, when isOver: Bool) {
-      if isOver, spec[field] != nil, spec[field] == old[field] { spec[field] = nil }
+    func balanced(_ service: JSON?) -> [Named] {
+      (service?.at("status", "loadBalancer", "ingress")?.array ?? []).enumerated().map {
+        ("status.loadBalancer.ingress[\($0.offset)].ip", $0.element["ip"]?.string ?? "")
+      }
     }
-    drop("externalTrafficPolicy", when: isExternal(before, old) && !isExternal(type, spec))
-    for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"] {
-      drop(field, when: before == "LoadBalancer" && type != "LoadBalancer")
+    let fields: [(read: (JSON?) -> [Named], source: ClusterAddresses.Source)] = [
+      (external, .user), (balanced, .loadBalancer),
+    ]
+    for (read, source) in fields {
+      let named = read(request.object)
+      if named.isEmpty { continue }
+      let known = Set(read(request.old).map(\.text))
+      let new = named.filter { !known.contains($0.text) }
+      if new.isEmpty { continue }
+      let cluster = cluster()
+      for (path, text) in new {
+        // What is no address is said by the validation.
+        guard let address = IPAddress(text), let refusal = cluster.refusal(external: address, from: source) else {
+          continue
+        }
+        throw request.invalid(path, .invalid, .string(text), refusal)
+      }
     }
   }
 
   private func assignPorts(
-    _ spec: inout JSON, type: String, old: JSON?, held: [Int], owner: String, _ request: AdmissionRequest,
-    reserved: inout [Int]
+    _ spec: inout JSON, type: String, held: [Int], owner: String, _ request: AdmissionRequest, reserved: inout [Int]
   ) throws(KubeError) {
     guard var list = spec["ports"]?.array else { return }
     let needsPorts =
       type == "NodePort" || (type == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"]?.bool != false)
-    if !needsPorts, type != "LoadBalancer" {
-      // Those that an update did not change go with the type that they were for; others are refused by the validation.
-      func numbers(_ ports: [JSON]) -> Set<Int64> { Set(ports.compactMap { $0["nodePort"]?.int }) }
-      guard let old, ["NodePort", "LoadBalancer"].contains(old["type"]?.string ?? ""),
-        numbers(list) == numbers(old["ports"]?.array ?? [])
-      else { return }
-      for index in list.indices where list[index]["nodePort"] != nil { list[index]["nodePort"] = nil }
-      spec["ports"] = .array(list)
-      return
-    }
-    func key(_ port: JSON) -> String { "\(port["port"]?.int ?? 0)/\(port["protocol"]?.string ?? "TCP")" }
+    // Other types have none; the validation refuses those that they name.
+    guard needsPorts || type == "LoadBalancer" else { return }
     for index in list.indices {
       var number = Int(list[index]["nodePort"]?.int ?? 0)
-      if number == 0, needsPorts,
-        let same = old?["ports"]?.array?.first(where: { key($0) == key(list[index]) })?["nodePort"]?.int, same != 0
-      {
-        // An update that leaves the port out keeps it.
-        number = Int(same)
-      }
       if number != 0 {
         let path = "spec.ports[\(index)].nodePort"
         guard allocator.nodePorts.contains(number) else {

@@ -1,5 +1,7 @@
+import Crypto
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Store
 import SwiftASN1
 import Wire
@@ -11,6 +13,9 @@ struct UserInfo: Sendable, Equatable {
   var uid = ""
   var groups: [String] = []
   var extra: [String: [String]] = [:]
+
+  /// Which certificate or token it was.
+  static let credentialID = "authentication.kubernetes.io/credential-id"
 
   static let anonymous = UserInfo(name: "system:anonymous", groups: ["system:unauthenticated"])
   /// The controllers and the node of this very process.
@@ -27,6 +32,26 @@ struct UserInfo: Sendable, Equatable {
         JSONObject(uniqueMembers: extra.sorted { $0.key < $1.key }.map { ($0.key, .array($0.value.map(JSON.string))) }))
     }
     return .object(object)
+  }
+}
+
+extension ConnectionBudget.User {
+  /// Administrators, nodes and the name server are not shut out by all the others together.
+  init(_ user: UserInfo) {
+    self.init(
+      name: user.name,
+      isPrivileged: user.isMaster || user.groups.contains("system:nodes") || user.name == BootstrapPolicy.nameServer)
+  }
+}
+
+extension TokenIssuer.Claims.Bound {
+  /// Its key in the store.
+  func key(in namespace: String) -> String {
+    switch kind {
+    case "Pod": "pods/\(namespace)/\(name)"
+    case "Secret": "secrets/\(namespace)/\(name)"
+    default: "nodes/\(name)"
+    }
   }
 }
 
@@ -61,7 +86,14 @@ final class Authenticator: Sendable {
       }
     }
     guard !name.isEmpty else { return nil }
-    return UserInfo(name: name, groups: groups + ["system:authenticated"])
+    let digits = Array("0123456789abcdef")
+    let fingerprint = SHA256.hash(data: bytes).reduce(into: "") { text, byte in
+      text.append(digits[Int(byte >> 4)])
+      text.append(digits[Int(byte & 15)])
+    }
+    return UserInfo(
+      name: name, groups: groups + ["system:authenticated"],
+      extra: [UserInfo.credentialID: ["X509SHA256=\(fingerprint)"]])
   }
 
   /// - Throws: 401 for a bearer token that is not valid here: a client that sends one does not want to be anonymous.
@@ -93,21 +125,26 @@ final class Authenticator: Sendable {
     guard let account = store.get("serviceaccounts/\(claims.namespace)/\(claims.serviceAccount)"),
       account.header.uid == claims.serviceAccountUID
     else { return nil }
-    var extra: [String: [String]] = [:]
     if let bound = claims.bound {
-      let resource = bound.kind == "Pod" ? "pods" : "secrets"
-      guard let object = store.get("\(resource)/\(claims.namespace)/\(bound.name)"), object.header.uid == bound.uid
-      else { return nil }
-      if bound.kind == "Pod" {
-        extra["authentication.kubernetes.io/pod-name"] = [bound.name]
-        extra["authentication.kubernetes.io/pod-uid"] = [bound.uid]
-      }
+      guard let object = store.get(bound.key(in: claims.namespace)), object.header.uid == bound.uid else { return nil }
     }
+    let extra = Self.extra(claims)
     let user = UserInfo(
       name: "system:serviceaccount:\(claims.namespace):\(claims.serviceAccount)", uid: claims.serviceAccountUID,
       groups: ["system:serviceaccounts", "system:serviceaccounts:\(claims.namespace)", "system:authenticated"],
       extra: extra)
     return (user, shared)
+  }
+
+  /// What is told about a token besides its account (KEP-4193).
+  private static func extra(_ claims: TokenIssuer.Claims) -> [String: [String]] {
+    var extra: [String: [String]] = [:]
+    if !claims.id.isEmpty { extra[UserInfo.credentialID] = ["JTI=\(claims.id)"] }
+    for object in [claims.bound, claims.node].compactMap(\.self) where object.kind != "Secret" {
+      extra["authentication.kubernetes.io/\(object.kind.lowercased())-name"] = [object.name]
+      extra["authentication.kubernetes.io/\(object.kind.lowercased())-uid"] = [object.uid]
+    }
+    return extra
   }
 
   /// Parses the static token file: one `token,user,uid[,"group,group"]` per line.

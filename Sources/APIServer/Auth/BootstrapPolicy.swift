@@ -151,6 +151,25 @@ enum BootstrapPolicy {
       (
         roles,
         role(
+          "system:service-account-issuer-discovery",
+          [
+            paths(
+              ["get"],
+              [
+                "/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks",
+                "/openid/v1/jwks/",
+              ])
+          ])
+      ),
+      (
+        roles,
+        role(
+          "system:monitoring",
+          [paths(["get"], ["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"])])
+      ),
+      (
+        roles,
+        role(
           nameServer,
           [
             rule(["list", "watch"], "", ["namespaces", "services"]),
@@ -162,6 +181,8 @@ enum BootstrapPolicy {
       (bindings, binding("system:discovery", groups: ["system:authenticated"])),
       (bindings, binding("system:public-info-viewer", groups: everyone)),
       (bindings, binding("system:basic-user", groups: ["system:authenticated"])),
+      (bindings, binding("system:service-account-issuer-discovery", groups: ["system:serviceaccounts"])),
+      (bindings, binding("system:monitoring", groups: ["system:monitoring"])),
     ]
   }
 }

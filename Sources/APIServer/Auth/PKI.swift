@@ -1,11 +1,15 @@
 import Crypto
 import FoundationEssentials
+import Glibc
 import LinuxSystem
 import SwiftASN1
 import Wire
 import X509
 
 /// The keys and certificates of one server, in `DATA/pki`: made at the first start, renewed when they near their end.
+///
+/// The authority and the token key are made once: another one would make every kubeconfig and every token invalid. Where
+/// they were before, they have to be there; the other certificates are issued again by the authority.
 ///
 /// | file | what |
 /// |---|---|
@@ -25,7 +29,27 @@ public struct PKI: Sendable {
   public let serving: Identity
   public let admin: Identity
   public let nameServer: Identity
+  /// What is unusual and was mended: for the log.
+  public let notices: [String]
   let tokenKey: P256.Signing.PrivateKey
+
+  /// Fingerprints of the public keys that must stay what they are, by their files.
+  public var fingerprints: [String: String] {
+    get throws(APIServerError) {
+      do {
+        let certificate = try Certificate(pemEncoded: authority.certificate)
+        return [
+          Self.authorityFile: Self.fingerprint(certificate.publicKey.subjectPublicKeyInfoBytes),
+          Self.tokenFile: Self.fingerprint(tokenKey.publicKey.x963Representation),
+        ]
+      } catch {
+        throw APIServerError("the authority's certificate cannot be read", cause: "\(error)")
+      }
+    }
+  }
+
+  private static let authorityFile = "ca.crt"
+  private static let tokenFile = "sa.key"
 
   /// What a certificate is for.
   private enum Usage { case server, client }
@@ -35,83 +59,193 @@ public struct PKI: Sendable {
   /// A certificate that ends sooner than this is made anew at start.
   private static let renewalWindow = Duration.seconds(30 * 86_400)
 
-  /// Reads what is there and makes what is missing, unreadable, near its end, or made for other names.
+  /// Reads what is there and makes what is missing, near its end, or made for other names.
   ///
   /// - Parameters:
   ///   - directory: created with mode 0700.
   ///   - dnsNames: the DNS names of the serving certificate.
   ///   - addresses: its IP addresses (dotted or colon form).
-  public static func load(directory: String, dnsNames: [String], addresses: [String], now: Timestamp)
-    throws(APIServerError) -> PKI
-  {
+  ///   - made: the fingerprints of keys that were made before, as far as they are known; `nil` when none were: only then
+  ///     an authority and a token key are made.
+  public static func load(
+    directory: String, dnsNames: [String], addresses: [String], now: Timestamp, made: [String: String]? = nil
+  ) throws(APIServerError) -> PKI {
     do {
       try Directory.create(directory, mode: 0o700)
-      let names = try generalNames(dnsNames: dnsNames, addresses: addresses)
-      var isNewAuthority = false
-      var authority: (certificate: Certificate, key: P256.Signing.PrivateKey)
-      if let found = read("\(directory)/ca"), isFresh(found.certificate, now) {
-        authority = found
-      } else {
-        isNewAuthority = true
-        let key = P256.Signing.PrivateKey()
-        let name = try DistinguishedName { CommonName("apus-ca-\(now.microseconds / 1_000_000)") }
-        let publicKey = Certificate.PublicKey(key.publicKey)
-        let certificate = try Certificate(
-          version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
-          notValidBefore: date(now.adding(.seconds(-3600))), notValidAfter: date(now.adding(authorityLifetime)),
-          issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
-          extensions: try Certificate.Extensions {
-            Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
-            Critical(KeyUsage(digitalSignature: true, keyCertSign: true, cRLSign: true))
-            SubjectKeyIdentifier(hash: publicKey)
-          }, issuerPrivateKey: Certificate.PrivateKey(key))
-        try write("\(directory)/ca", certificate, key)
-        authority = (certificate, key)
-      }
-
-      func leaf(_ file: String, subject: DistinguishedName, usage: Usage) throws -> Identity {
-        if !isNewAuthority, let found = read("\(directory)/\(file)"), isFresh(found.certificate, now),
-          found.certificate.subject == subject,
-          usage == .client || (try? found.certificate.extensions.subjectAlternativeNames).map(Array.init) == names
-        {
-          return try identity(found.certificate, found.key)
-        }
-        let key = P256.Signing.PrivateKey()
-        let certificate = try issue(
-          subject: subject, publicKey: Certificate.PublicKey(key.publicKey), usage: usage, names: names,
-          authority: authority, now: now)
-        try write("\(directory)/\(file)", certificate, key)
-        return try identity(certificate, key)
-      }
-
-      let serving = try leaf(
-        "apiserver", subject: try DistinguishedName { CommonName("kube-apiserver") }, usage: .server)
-      let admin = try leaf(
-        "admin",
-        subject: try DistinguishedName {
-          OrganizationName("system:masters")
-          CommonName("kubernetes-admin")
-        }, usage: .client)
-      let nameServer = try leaf(
-        "name-server", subject: try DistinguishedName { CommonName(BootstrapPolicy.nameServer) }, usage: .client)
-
-      let tokenKey: P256.Signing.PrivateKey
-      if let pem = try? DurableFile.read("\(directory)/sa.key", limit: 1 << 16),
-        let key = try? P256.Signing.PrivateKey(pemRepresentation: String(decoding: pem, as: UTF8.self))
-      {
-        tokenKey = key
-      } else {
-        tokenKey = P256.Signing.PrivateKey()
-        try DurableFile.write(Array(tokenKey.pemRepresentation.utf8), to: "\(directory)/sa.key", mode: 0o600)
-      }
-      return PKI(
-        authority: try identity(authority.certificate, authority.key), serving: serving, admin: admin,
-        nameServer: nameServer, tokenKey: tokenKey)
+      var loader = Loader(directory: directory, now: now, made: made)
+      return try loader.load(names: generalNames(dnsNames: dnsNames, addresses: addresses))
     } catch let error as APIServerError {
       throw error
     } catch {
       throw APIServerError("cannot prepare the certificates in \(directory)", cause: "\(error)")
     }
+  }
+
+  /// One reading of the folder.
+  private struct Loader {
+    let directory: String
+    let now: Timestamp
+    let made: [String: String]?
+    var notices: [String] = []
+
+    init(directory: String, now: Timestamp, made: [String: String]?) {
+      self.directory = directory
+      self.now = now
+      self.made = made
+    }
+
+    mutating func load(names: [GeneralName]) throws -> PKI {
+      let authority = try made == nil ? readAuthority() ?? makeAuthority() : keptAuthority()
+      let tokenKey = try made == nil ? readTokenKey() ?? makeTokenKey() : keptTokenKey()
+      let serving = try leaf(
+        "apiserver", subject: try DistinguishedName { CommonName("kube-apiserver") }, .server, names, authority)
+      let admin = try leaf(
+        "admin",
+        subject: try DistinguishedName {
+          OrganizationName("system:masters")
+          CommonName("kubernetes-admin")
+        }, .client, names, authority)
+      let nameServer = try leaf(
+        "name-server", subject: try DistinguishedName { CommonName(BootstrapPolicy.nameServer) }, .client, names,
+        authority)
+      return PKI(
+        authority: try identity(authority.certificate, authority.key), serving: serving, admin: admin,
+        nameServer: nameServer, notices: notices, tokenKey: tokenKey)
+    }
+
+    private func path(_ file: String) -> String { "\(directory)/\(file)" }
+
+    /// What a refused start says: which file, what is wrong with it, and what to do.
+    private func refuse(_ file: String, _ problem: String) -> APIServerError {
+      APIServerError(
+        """
+        \(path(file)) \(problem), and kubeconfigs and tokens depend on it: another one is not made.
+        Restore \(directory)/ from a backup. To give this cluster up and begin with an empty one: apus down --purge.
+        """)
+    }
+
+    private func bytes(_ file: String) throws -> [UInt8] {
+      let bytes: [UInt8]
+      do throws(SystemError) { bytes = try DurableFile.read(path(file), limit: 1 << 16) } catch {
+        throw refuse(file, error.errno == ENOENT ? "is not there" : "cannot be read (\(error))")
+      }
+      guard !bytes.isEmpty else { throw refuse(file, "is empty") }
+      return bytes
+    }
+
+    // MARK: The authority
+
+    private typealias Authority = (certificate: Certificate, key: P256.Signing.PrivateKey)
+
+    private func readAuthority() -> Authority? { PKI.read(path("ca")) }
+
+    private func makeAuthority() throws -> Authority {
+      let key = P256.Signing.PrivateKey()
+      let name = try DistinguishedName { CommonName("apus-ca-\(now.microseconds / 1_000_000)") }
+      return try certifyAuthority(key, name: name, from: date(now.adding(.seconds(-3600))))
+    }
+
+    private func certifyAuthority(_ key: P256.Signing.PrivateKey, name: DistinguishedName, from start: Date) throws
+      -> Authority
+    {
+      let publicKey = Certificate.PublicKey(key.publicKey)
+      let certificate = try Certificate(
+        version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
+        notValidBefore: start, notValidAfter: date(now.adding(authorityLifetime)),
+        issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
+        extensions: try Certificate.Extensions {
+          Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
+          Critical(KeyUsage(digitalSignature: true, keyCertSign: true, cRLSign: true))
+          SubjectKeyIdentifier(hash: publicKey)
+        }, issuerPrivateKey: Certificate.PrivateKey(key))
+      try write(path("ca"), certificate, key)
+      return (certificate, key)
+    }
+
+    /// The authority that was made before, whole and the same.
+    private mutating func keptAuthority() throws -> Authority {
+      let file = authorityFile
+      guard let certificate = try? Certificate(pemEncoded: String(decoding: try bytes(file), as: UTF8.self)) else {
+        _ = try bytes(file)
+        throw refuse(file, "is damaged: it is no certificate")
+      }
+      guard
+        let key = try? P256.Signing.PrivateKey(
+          pemRepresentation: String(decoding: try bytes("ca.key"), as: UTF8.self))
+      else {
+        _ = try bytes("ca.key")
+        throw refuse("ca.key", "is damaged: it is no key")
+      }
+      guard certificate.publicKey.isValidSignature(certificate.signature, for: certificate) else {
+        throw refuse(file, "is damaged: it is not signed by its own key")
+      }
+      guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
+        throw refuse("ca.key", "does not belong to \(path(file))")
+      }
+      let print = fingerprint(certificate.publicKey.subjectPublicKeyInfoBytes)
+      guard made?[file] ?? print == print else { throw refuse(file, "is another one than before") }
+      guard certificate.notValidBefore <= date(now) else {
+        throw APIServerError(
+          "the clock says \(now.rfc3339), which is before \(path(file)) was made: set the clock and start again")
+      }
+      if isFresh(certificate, now) { return (certificate, key) }
+      // The same key and name: what it has signed stays valid, and so do kubeconfigs until the old certificate's end.
+      notices.append("\(path(file)) ends on \(certificate.notValidAfter): it is renewed with the same key")
+      return try certifyAuthority(key, name: certificate.subject, from: certificate.notValidBefore)
+    }
+
+    // MARK: The token key
+
+    private func readTokenKey() -> P256.Signing.PrivateKey? {
+      guard let pem = try? DurableFile.read(path(tokenFile), limit: 1 << 16) else { return nil }
+      return try? P256.Signing.PrivateKey(pemRepresentation: String(decoding: pem, as: UTF8.self))
+    }
+
+    private func makeTokenKey() throws -> P256.Signing.PrivateKey {
+      let key = P256.Signing.PrivateKey()
+      try DurableFile.write(Array(key.pemRepresentation.utf8), to: path(tokenFile), mode: 0o600)
+      return key
+    }
+
+    private func keptTokenKey() throws -> P256.Signing.PrivateKey {
+      _ = try bytes(tokenFile)
+      guard let key = readTokenKey() else { throw refuse(tokenFile, "is damaged: it is no key") }
+      let print = fingerprint(key.publicKey.x963Representation)
+      guard made?[tokenFile] ?? print == print else { throw refuse(tokenFile, "is another one than before") }
+      return key
+    }
+
+    // MARK: What the authority signs
+
+    private mutating func leaf(
+      _ file: String, subject: DistinguishedName, _ usage: Usage, _ names: [GeneralName], _ authority: Authority
+    ) throws -> Identity {
+      let found = PKI.read(path(file))
+      let isOurs =
+        found.map { authority.certificate.publicKey.isValidSignature($0.certificate.signature, for: $0.certificate) }
+        ?? false
+      if let found, isFresh(found.certificate, now), found.certificate.subject == subject,
+        isOurs, usage == .client || (try? found.certificate.extensions.subjectAlternativeNames).map(Array.init) == names
+      {
+        return try identity(found.certificate, found.key)
+      }
+      if made != nil, !isOurs {
+        notices.append("\(path(file)).crt or its key is missing or damaged: it is issued again")
+      }
+      let key = P256.Signing.PrivateKey()
+      let certificate = try issue(
+        subject: subject, publicKey: Certificate.PublicKey(key.publicKey), usage: usage, names: names,
+        authority: authority, now: now)
+      try write(path(file), certificate, key)
+      return try identity(certificate, key)
+    }
+  }
+
+  private static func fingerprint(_ bytes: some Sequence<UInt8>) -> String {
+    SHA256.hash(data: Array(bytes)).map { byte in
+      let digits = String(byte, radix: 16)
+      return digits.count == 1 ? "0" + digits : digits
+    }.joined()
   }
 
   private static func issue(

@@ -12,7 +12,10 @@ final class DocumentCache: Sendable {
 
   /// Every path that is served.
   var paths: [String] {
-    ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    [
+      "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+      "/openapi/v3", TokenIssuer.keysPath, "/readyz", "/version",
+    ]
       + schemas.groupVersions.map(\.path) + schemas.groupVersions.map { "/openapi/v3\($0.path)" }
   }
 

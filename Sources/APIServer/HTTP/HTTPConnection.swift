@@ -1,4 +1,5 @@
 import KubeClient
+import LinuxSystem
 import NIOCore
 import NIOHTTP1
 import NIOSSL
@@ -15,8 +16,18 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
   struct Limits: Sendable {
     var bodyBytesMax = 3 << 20
-    /// For a request to come in and for its answer to be ready.
+    /// From the connection's beginning, TLS included, to the first request's complete head.
+    var headTimeout = TimeAmount.seconds(10)
+    /// From an answer to the next request's complete head, when the client has signed in and when not.
+    var idleTimeout = TimeAmount.seconds(180)
+    var strangerIdleTimeout = TimeAmount.seconds(30)
+    /// A body comes within this time, and longer only at this pace.
+    var bodyTimeout = TimeAmount.seconds(10)
+    var bodyBytesPerSecondMin: Int64 = 64 << 10
+    /// For an answer to be ready, and for the client to take it.
     var requestTimeout = TimeAmount.seconds(60)
+    /// A watcher that takes nothing for so long while events wait is cut off.
+    var watchStall = TimeAmount.seconds(10)
     var bookmarkInterval = TimeAmount.seconds(60)
     /// Lists and watches are written in pieces of about this size.
     var pieceBytes = 256 << 10
@@ -28,9 +39,13 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// The rest of a body that was refused is read and dropped.
     case discarding
     case responding(isKeepAlive: Bool)
+    /// All is written but the end, which lets the next request in: the client has to take the answer first.
+    case completing(isKeepAlive: Bool)
     case listing(Listing)
     case watching(WatchResponse)
     case streaming(Task<Void, Never>)
+    /// The last answer is on its way.
+    case closing
     case closed
   }
 
@@ -40,8 +55,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Who asks. The body of a request that will be refused is dropped as it comes.
     var caller: Result<UserInfo, KubeError>
     var body: ByteBuffer?
+    /// As the head says; `nil` for a chunked one.
+    var bodyLength: Int?
     /// What has come of the body, dropped or not.
     var bodyBytes = 0
+    let began: NIODeadline
   }
 
   private struct Listing {
@@ -51,22 +69,51 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     var isKeepAlive: Bool
   }
 
+  private let server: HTTPServer
   private let router: Router
   private let limits: Limits
   private var phase = Phase.idle
+  private var place: ConnectionBudget.ID?
+  /// Whose connection it is, once somebody has signed in.
+  private var user: ConnectionBudget.User?
+  /// Room that the request's body has, until it is answered.
+  private var taken: (bytes: Int, user: ConnectionBudget.User)?
+  private var isCompleting = false
   private var certificateUser: UserInfo?
   private var hasLookedForCertificate = false
   /// When what is under way must be done. One timer follows it: making one for each request would cost more than many
   /// requests themselves.
   private var deadline: NIODeadline?
-  private var timer: Scheduled<Void>?
+  private var timer: (end: NIODeadline, task: Scheduled<Void>)?
   private var watchEnd: Scheduled<Void>?
   private var bookmarks: RepeatedTask?
   private var isDraining = false
 
-  init(router: Router, limits: Limits = Limits()) {
+  init(server: HTTPServer, router: Router, limits: Limits) {
+    self.server = server
     self.router = router
     self.limits = limits
+  }
+
+  // MARK: Beginning
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    if context.channel.isActive { begin(context) }
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    begin(context)
+    context.fireChannelActive()
+  }
+
+  private func begin(_ context: ChannelHandlerContext) {
+    guard place == nil else { return }
+    place = server.opened(context.channel)
+    guard place != nil else {
+      phase = .closed
+      return HTTPServer.abort(context.channel)
+    }
+    setDeadline(context.eventLoop.now + limits.headTimeout, context)
   }
 
   // MARK: Reading
@@ -76,31 +123,92 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     case .head(let head):
       // The pipeline hands out what it holds back when it is torn down: that is not to be answered.
       guard case .idle = phase, context.channel.isActive else { return }
-      let info = RequestInfo(method: head.method.rawValue, uri: head.uri)
-      let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-      if length > limits.bodyBytesMax { return refuse(info, .tooLarge(limit: limits.bodyBytesMax), context) }
-      let caller = caller(head, info, context)
-      // curl and Go wait for permission before they send a large body.
-      if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-        if case .failure(let error) = caller { return refuse(info, error, context) }
-        context.writeAndFlush(
-          wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
-      }
-      phase = .receiving(Incoming(head: head, info: info, caller: caller))
-      startDeadline(context)
+      received(head, context)
     case .body(var part):
       guard case .receiving(var incoming) = phase else { return }
       incoming.bodyBytes += part.readableBytes
       if incoming.bodyBytes > limits.bodyBytesMax {
         return refuse(incoming.info, .tooLarge(limit: limits.bodyBytesMax), context)
       }
-      phase = .idle
-      if case .success = incoming.caller { incoming.body.setOrWriteBuffer(&part) }
+      if case .success(let caller) = incoming.caller {
+        // Nobody knew how long it would become.
+        if incoming.bodyLength == nil, !takeBody(part.readableBytes, caller) {
+          return refuse(incoming.info, .bodiesAreMany, context)
+        }
+        phase = .idle
+        if incoming.body == nil, let length = incoming.bodyLength, length > part.readableBytes {
+          incoming.body = context.channel.allocator.buffer(capacity: length)
+        }
+        incoming.body.setOrWriteBuffer(&part)
+      }
+      setDeadline(bodyDeadline(incoming), context)
       phase = .receiving(incoming)
     case .end:
       guard case .receiving(let incoming) = phase else { return }
+      let now = incoming.bodyBytes == 0 ? incoming.began : context.eventLoop.now
+      setDeadline(now + limits.requestTimeout, context)
       handle(incoming, context)
     }
+  }
+
+  private func received(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    let info = RequestInfo(method: head.method.rawValue, uri: head.uri)
+    if let refusal = HTTPFraming.refusal(minor: head.version.minor, headers: head.headers) {
+      return refuse(info, .malformedHead(refusal), context)
+    }
+    let caller = caller(head, info, context)
+    guard takePlace(caller) else { return refuse(info, .connectionsAreMany, context) }
+    let length = head.headers.first(name: "content-length").flatMap { Int($0) }
+    if let length, length > limits.bodyBytesMax {
+      return refuse(info, .tooLarge(limit: limits.bodyBytesMax), context)
+    }
+    if case .success(let caller) = caller, let length, length > 0, !takeBody(length, caller) {
+      return refuse(info, .bodiesAreMany, context)
+    }
+    // curl and Go wait for permission before they send a large body.
+    if head.version.minor > 0, head.headers.contains(name: "expect") {
+      if case .failure(let error) = caller { return refuse(info, error, context) }
+      context.writeAndFlush(
+        wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
+    }
+    let isChunked = length == nil && head.headers.contains(name: "transfer-encoding")
+    let incoming = Incoming(
+      head: head, info: info, caller: caller, bodyLength: isChunked ? nil : length ?? 0, began: context.eventLoop.now)
+    phase = .receiving(incoming)
+    setDeadline(bodyDeadline(incoming), context)
+  }
+
+  private func bodyDeadline(_ incoming: Incoming) -> NIODeadline {
+    incoming.began + limits.bodyTimeout
+      + TimeAmount.nanoseconds(Int64(incoming.bodyBytes) * 1_000_000_000 / limits.bodyBytesPerSecondMin)
+  }
+
+  // MARK: Places
+
+  /// Makes the connection the caller's. Who is refused, or needs no name, stays a stranger.
+  private func takePlace(_ caller: Result<UserInfo, KubeError>) -> Bool {
+    guard let place else { return false }
+    if case .success(let caller) = caller, caller.name != UserInfo.anonymous.name {
+      if let user, user.name == caller.name { return true }
+      let arrived = ConnectionBudget.User(caller)
+      guard server.signedIn(place, as: arrived) else { return false }
+      user = arrived
+      return true
+    }
+    return user != nil || server.requestBegan(place)
+  }
+
+  private func takeBody(_ bytes: Int, _ caller: UserInfo) -> Bool {
+    let holder = taken?.user ?? ConnectionBudget.User(caller)
+    guard server.takeBody(bytes, holder) else { return false }
+    taken = ((taken?.bytes ?? 0) + bytes, holder)
+    return true
+  }
+
+  private func giveBackBody() {
+    guard let taken else { return }
+    self.taken = nil
+    server.giveBackBody(taken.bytes, taken.user)
   }
 
   private func caller(
@@ -139,28 +247,34 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
   }
 
-  private func startDeadline(_ context: ChannelHandlerContext) {
-    let end = NIODeadline.now() + limits.requestTimeout
+  private func setDeadline(_ end: NIODeadline, _ context: ChannelHandlerContext) {
     deadline = end
-    if timer == nil { startTimer(end, context) }
+    if let timer {
+      // It looks again when it fires: only one that would fire too late is made anew.
+      if timer.end <= end { return }
+      timer.task.cancel()
+    }
+    startTimer(end, context)
   }
 
   private func startTimer(_ end: NIODeadline, _ context: ChannelHandlerContext) {
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
-    timer = context.eventLoop.scheduleTask(deadline: end) { bound.value.connection.timerFired(bound.value.context) }
+    timer = (
+      end, context.eventLoop.scheduleTask(deadline: end) { bound.value.connection.timerFired(bound.value.context) }
+    )
   }
 
   private func timerFired(_ context: ChannelHandlerContext) {
     timer = nil
     guard let deadline else { return }
-    if NIODeadline.now() < deadline { return startTimer(deadline, context) }
+    if context.eventLoop.now < deadline { return startTimer(deadline, context) }
     self.deadline = nil
     timeOut(context)
   }
 
   private func stopTimers() {
     deadline = nil
-    timer?.cancel()
+    timer?.task.cancel()
     timer = nil
     watchEnd?.cancel()
     watchEnd = nil
@@ -172,10 +286,22 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     switch phase {
     // The router counts what it has, with its own answer.
     case .responding: refuse(nil, .requestTimeout, context)
-    case .receiving(let incoming): refuse(incoming.info, .requestTimeout, context)
-    case .listing: context.close(promise: nil)
-    default: break
+    case .receiving(let incoming): refuse(incoming.info, .bodyTimeout, context)
+    // No request, no reader, or a watcher that does not read.
+    case .idle, .listing, .completing, .closing, .discarding: cutOff(context)
+    case .watching: cutOff(context)
+    case .streaming, .closed: break
     }
+  }
+
+  /// Ends a connection whose client does not do its part, with all that is kept for it.
+  private func cutOff(_ context: ChannelHandlerContext) {
+    if case .watching(let stream) = phase {
+      server.released(stream.waitingBytes)
+      stream.cancel()
+    }
+    phase = .closed
+    HTTPServer.abort(context.channel)
   }
 
   /// Answers before the request is complete, and closes: what follows on the connection cannot be told apart.
@@ -184,12 +310,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   private func refuse(_ info: RequestInfo?, _ error: KubeError, _ context: ChannelHandlerContext) {
     if let info { router.count(info, error.code) }
     phase = .discarding
-    deadline = nil
+    giveBackBody()
+    setDeadline(context.eventLoop.now + limits.requestTimeout, context)
     let body = error.status.serialized()
     var headers = HTTPHeaders()
     headers.add(name: "Content-Type", value: "application/json")
     headers.add(name: "Content-Length", value: String(body.count))
     headers.add(name: "Connection", value: "close")
+    if let seconds = error.details?.retryAfterSeconds { headers.add(name: "Retry-After", value: String(seconds)) }
     context.write(
       wrapOutboundOut(
         .head(HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: error.code), headers: headers))
@@ -218,10 +346,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       return
     }
     deadline = nil
+    giveBackBody()
     var headers = HTTPHeaders()
     headers.reserveCapacity(4)
-    headers.add(name: "Content-Type", value: reply.contentType)
-    headers.add(name: "Cache-Control", value: "no-cache, private")
+    if !reply.contentType.isEmpty { headers.add(name: "Content-Type", value: reply.contentType) }
+    if let cacheControl = reply.cacheControl { headers.add(name: "Cache-Control", value: cacheControl) }
     for (name, value) in reply.headers { headers.add(name: name, value: value) }
     if !isKeepAlive { headers.add(name: "Connection", value: "close") }
 
@@ -247,7 +376,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       if isHead { return finish(isKeepAlive: isKeepAlive, context) }
       context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: prefix)))), promise: nil)
       phase = .listing(Listing(entries: entries, suffix: suffix, isKeepAlive: isKeepAlive))
-      startDeadline(context)
+      setDeadline(context.eventLoop.now + limits.requestTimeout, context)
       writeList(context)
     case .watch(let stream) where isHead:
       // An endless body of which only the head was asked for.
@@ -302,6 +431,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       phase = .streaming(task)
     case .upgrade(let take):
       phase = .closed
+      stopTimers()
       take(context.channel)
     }
   }
@@ -325,14 +455,48 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     watchEnd = nil
     bookmarks?.cancel()
     bookmarks = nil
-    phase = .idle
     if isKeepAlive, !isDraining {
-      context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+      phase = .completing(isKeepAlive: true)
+      complete(context)
     } else {
-      phase = .closed
+      phase = .closing
+      setDeadline(context.eventLoop.now + limits.requestTimeout, context)
       let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
       context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in bound.value.close(promise: nil) }
     }
+  }
+
+  /// Ends the answer, which hands out the next request if the client has sent it already. Its answer may be written within:
+  /// then this goes on with it, instead of one call within the other for as many requests as a client puts into one
+  /// segment. Who sends requests and takes no answers gets no further ones.
+  private func complete(_ context: ChannelHandlerContext) {
+    guard !isCompleting else { return }
+    isCompleting = true
+    var isFirst = true
+    while case .completing(let isKeepAlive) = phase {
+      if !isFirst { context.flush() }
+      isFirst = false
+      guard context.channel.isWritable else {
+        setDeadline(context.eventLoop.now + limits.requestTimeout, context)
+        break
+      }
+      wait(context)
+      if isKeepAlive, !isDraining {
+        context.write(wrapOutboundOut(.end(nil)), promise: nil)
+      } else {
+        finish(isKeepAlive: false, context)
+      }
+    }
+    isCompleting = false
+    context.flush()
+  }
+
+  /// For the next request.
+  private func wait(_ context: ChannelHandlerContext) {
+    phase = .idle
+    if user == nil, let place { server.requestEnded(place) }
+    setDeadline(
+      context.eventLoop.now + (user == nil ? limits.strangerIdleTimeout : limits.idleTimeout), context)
   }
 
   /// Writes entries in pieces while the client takes them.
@@ -367,7 +531,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   private func writeEvents(_ context: ChannelHandlerContext) {
     guard case .watching(let stream) = phase else { return }
     while context.channel.isWritable {
-      let (lines, isEnded) = stream.next(64)
+      let (lines, isEnded) = stream.next(64, bytes: limits.pieceBytes)
       if lines.count == 1 {
         context.write(wrapOutboundOut(.body(.byteBuffer(lines[0]))), promise: nil)
       } else if !lines.isEmpty {
@@ -381,8 +545,19 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         return finish(isKeepAlive: false, context)
       }
       if lines.isEmpty { break }
+      // Only what is flushed tells whether the client takes it. It may tell at once, and this runs within itself.
+      context.flush()
+      guard case .watching = phase else { return }
     }
     context.flush()
+    guard case .watching = phase else { return }
+    guard !context.channel.isWritable else {
+      deadline = nil
+      return
+    }
+    // What it has missed by now it would miss anyway: it lists again.
+    if stream.isOver { return cutOff(context) }
+    if deadline == nil { setDeadline(context.eventLoop.now + limits.watchStall, context) }
   }
 
   private func writeBookmark(_ context: ChannelHandlerContext) {
@@ -394,7 +569,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     if context.channel.isWritable {
       switch phase {
       case .listing: writeList(context)
-      case .watching: writeEvents(context)
+      case .watching:
+        deadline = nil
+        writeEvents(context)
+      case .completing: complete(context)
       default: break
       }
     }
@@ -415,6 +593,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       finish(isKeepAlive: false, context)
     case .streaming(let task): task.cancel()
     case .responding: phase = .responding(isKeepAlive: false)
+    case .completing: phase = .completing(isKeepAlive: false)
     case .listing(var listing):
       listing.isKeepAlive = false
       phase = .listing(listing)
@@ -422,22 +601,25 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
   }
 
-  func channelInactive(context: ChannelHandlerContext) {
+  private func end() {
     stopTimers()
+    giveBackBody()
     switch phase {
     case .watching(let stream): stream.cancel()
     case .streaming(let task): task.cancel()
     default: break
     }
     phase = .closed
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    end()
     context.fireChannelInactive()
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     switch event {
     case is ServerDrain: drain(context)
-    case let event as IdleStateHandler.IdleStateEvent where event == .read:
-      if case .idle = phase { context.close(promise: nil) }
     case let event as ChannelEvent where event == .inputClosed:
       // A half-closed client still reads; a watcher or log reader that closes its side is gone.
       switch phase {
@@ -451,13 +633,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     // What is no HTTP has been answered by `HTTPServerProtocolErrorHandler`; a second answer would break the pipeline's
     // state. All other errors are the connection's end.
-    stopTimers()
-    switch phase {
-    case .watching(let stream): stream.cancel()
-    case .streaming(let task): task.cancel()
-    default: break
-    }
-    phase = .closed
+    end()
     context.close(promise: nil)
   }
 }

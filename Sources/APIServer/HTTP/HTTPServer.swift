@@ -1,4 +1,5 @@
 import Glibc
+import LinuxSystem
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -8,21 +9,39 @@ import Synchronization
 
 /// The listening socket and its connections: TLS 1.2 and later with optional client certificates, HTTP/1.1.
 final class HTTPServer: Sendable {
+  struct Limits: Sendable {
+    /// Whoever has not signed in has an eighth: reading health and versions, and signing in, takes an instant.
+    var connections = ConnectionBudget.Limits(total: 4096, strangers: 512)
+    /// Bytes of request bodies that are in memory until they are answered.
+    var bodies = SharedBudget.Limits(total: 64 << 20, share: 24 << 20, kept: 16 << 20)
+    var connection = HTTPConnection.Limits()
+  }
+
   private let group: MultiThreadedEventLoopGroup
-  private let router: Router
+  let router: Router
   private let logger: Logger
-  private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
+  let limits: Limits
+  private let state: Mutex<State>
+  private let bodies: Mutex<SharedBudget>
+  private let heap = HeapTrim()
   private let listeners = Mutex<[any Channel]>([])
 
-  /// More connections than this are closed at once; what waits longer than the idle timeout without a request too.
-  static let connectionsMax = 4096
-  private static let idleTimeout = TimeAmount.seconds(180)
+  private struct State {
+    var budget: ConnectionBudget
+    var channels: [ConnectionBudget.ID: any Channel] = [:]
+    /// A flood is said once, and once more when it is over.
+    var isFull = false
+  }
+
   private static let drainTimeout = TimeAmount.seconds(5)
 
-  init(group: MultiThreadedEventLoopGroup, router: Router, logger: Logger) {
+  init(group: MultiThreadedEventLoopGroup, router: Router, logger: Logger, limits: Limits = Limits()) {
     self.group = group
     self.router = router
     self.logger = logger
+    self.limits = limits
+    state = Mutex(State(budget: ConnectionBudget(limits: limits.connections)))
+    bodies = Mutex(SharedBudget(limits: limits.bodies))
   }
 
   /// Binds and serves, on the same port of each address.
@@ -37,7 +56,10 @@ final class HTTPServer: Sendable {
         listeners.withLock { $0.append(channel) }
         bound = channel.localAddress?.port ?? bound
       } catch {
-        throw APIServerError("cannot listen on \(host):\(bound)", cause: "\(error)")
+        // The system's words, not those of the calls that led there.
+        let code = (error as? IOError)?.errnoCode
+        throw APIServerError(
+          "cannot listen on \(host):\(bound)", cause: code.map { String(cString: strerror($0)) } ?? "\(error)")
       }
     }
     return bound
@@ -50,6 +72,8 @@ final class HTTPServer: Sendable {
           .certificate($0)
         }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
       configuration.minimumTLSVersion = .tlsv12
+      // A client that closes without TLS's goodbye, as many do, must not hold up the server's end.
+      configuration.shutdownTimeout = .milliseconds(250)
       configuration.applicationProtocols = ["http/1.1"]
       configuration.trustRoots = .certificates(
         try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))
@@ -64,37 +88,105 @@ final class HTTPServer: Sendable {
         .childChannelOption(.maxMessagesPerRead, value: 4)
         .childChannelOption(.allowRemoteHalfClosure, value: true)
         .childChannelOption(
-          .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
+          .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
         )
         .childChannelInitializer { [self] channel in
-          channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls) }
+          channel.eventLoop.makeCompletedFuture { try self.addHandlers(to: channel, tls) }
         }
     } catch {
       throw APIServerError("the serving certificate cannot be used", cause: "\(error)")
     }
   }
 
-  private func initialize(_ channel: any Channel, _ tls: NIOSSLContext) throws {
-    let id = ObjectIdentifier(channel)
-    let isFull = channels.withLock { channels in
-      if channels.count >= Self.connectionsMax { return true }
-      channels[id] = channel
-      return false
-    }
-    if isFull {
-      logger.warning("too many connections", metadata: ["limit": "\(Self.connectionsMax)"])
-      throw APIServerError("more than \(Self.connectionsMax) connections")
-    }
-    channel.closeFuture.whenComplete { [self] _ in channels.withLock { $0[id] = nil } }
+  /// What stands between a connection's bytes and the router.
+  ///
+  /// - Parameter tls: `nil` for tests without it.
+  func addHandlers(to channel: any Channel, _ tls: NIOSSLContext?) throws {
     let pipeline = channel.pipeline.syncOperations
-    try pipeline.addHandler(NIOSSLServerHandler(context: tls))
+    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
     try pipeline.addHandler(WriteCoalescer())
-    try pipeline.addHandler(IdleStateHandler(readTimeout: Self.idleTimeout))
-    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
-    try pipeline.addHandler(HTTPConnection(router: router))
+    var decoder = NIOHTTPDecoderLimitConfiguration()
+    // A head that is not complete is memory of somebody who has not signed in. Commands of `exec` are part of the URL.
+    decoder.maxHeaderListSize = 96 << 10
+    decoder.maxHeaderFieldCount = 128
+    try pipeline.configureHTTPServerPipeline(
+      withPipeliningAssistance: true, withErrorHandling: true,
+      withEncoderConfiguration: HTTPResponseEncoder.Configuration(), withDecoderLimitConfiguration: decoder)
+    try pipeline.addHandler(HTTPConnection(server: self, router: router, limits: limits.connection))
   }
 
-  var connectionCount: Int { channels.withLock { $0.count } }
+  // MARK: Places
+
+  /// Gives a new connection a place, for which another may have to go.
+  ///
+  /// - Returns: `nil` when it has to be closed.
+  func opened(_ channel: any Channel) -> ConnectionBudget.ID? {
+    let address = ConnectionBudget.holder(channel.remoteAddress?.ipAddress ?? "")
+    let (id, closing, isNews) = state.withLock { state -> (ConnectionBudget.ID?, (any Channel)?, Bool) in
+      let wasFull = state.isFull
+      switch state.budget.opened(from: address) {
+      case .refused:
+        state.isFull = true
+        return (nil, nil, !wasFull)
+      case .admitted(let id, let closing):
+        state.channels[id] = channel
+        state.isFull = closing != nil
+        return (id, closing.flatMap { state.channels.removeValue(forKey: $0) }, closing != nil && !wasFull)
+      }
+    }
+    if isNews {
+      logger.warning(
+        "too many connections that have not signed in: the oldest are closed", metadata: ["address": "\(address)"])
+    }
+    if let closing { closing.eventLoop.execute { Self.abort(closing) } }
+    // Not by its handler: a connection that has become another protocol still has its place.
+    if let id {
+      channel.closeFuture.whenComplete { [self] _ in
+        state.withLock { state in
+          state.budget.closed(id)
+          state.channels[id] = nil
+        }
+      }
+    }
+    return id
+  }
+
+  func signedIn(_ id: ConnectionBudget.ID, as user: ConnectionBudget.User) -> Bool {
+    state.withLock { $0.budget.signedIn(id, as: user) }
+  }
+
+  func requestBegan(_ id: ConnectionBudget.ID) -> Bool { state.withLock { $0.budget.requestBegan(id) } }
+
+  func requestEnded(_ id: ConnectionBudget.ID) { state.withLock { $0.budget.requestEnded(id) } }
+
+  /// Closes without a word: a client that does not read would hold up the goodbye of TLS, and what waits for it. On the
+  /// channel's event loop.
+  static func abort(_ channel: any Channel) {
+    if let tls = try? channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self) {
+      tls.close(promise: nil)
+    } else {
+      channel.close(promise: nil)
+    }
+  }
+
+  // MARK: Memory
+
+  /// Room for bytes of a body.
+  func takeBody(_ bytes: Int, _ user: ConnectionBudget.User) -> Bool {
+    bodies.withLock { $0.take(bytes, for: user.name, isPrivileged: user.isPrivileged) }
+  }
+
+  func giveBackBody(_ bytes: Int, _ user: ConnectionBudget.User) {
+    bodies.withLock { $0.giveBack(bytes, of: user.name) }
+    if bytes >= 1 << 20 { heap.freed(bytes) }
+  }
+
+  /// A client was cut off that had not taken what was kept for it.
+  func released(_ bytes: Int) { heap.freed(bytes) }
+
+  var connectionCount: Int { state.withLock { $0.budget.count } }
+
+  var bodyBytes: Int { bodies.withLock { $0.used } }
 
   /// Stops listening, ends the watches, lets running requests finish for five seconds, then closes what is left.
   func shutdown() async {
@@ -103,7 +195,7 @@ final class HTTPServer: Sendable {
       return listeners
     }
     for channel in listening { try? await channel.close().get() }
-    let open = channels.withLock { Array($0.values) }
+    let open = state.withLock { Array($0.channels.values) }
     for channel in open { channel.pipeline.fireUserInboundEventTriggered(ServerDrain()) }
     guard !open.isEmpty else { return }
     let loop = group.next()

@@ -46,8 +46,9 @@ struct Representation: Sendable, Equatable {
 
   /// Picks the first form that the client accepts and this server has.
   ///
+  /// - Parameter hasTable: whether the answer can be a table; what nothing stores has no columns.
   /// - Throws: 406 when there is none, as for a client that accepts protobuf alone.
-  static func negotiate(_ accept: String?) throws(KubeError) -> Representation {
+  static func negotiate(_ accept: String?, hasTable: Bool = true) throws(KubeError) -> Representation {
     guard let accept, !accept.isEmpty, accept != "application/json", accept != "*/*" else { return .json }
     for range in MediaRange.parse(accept) {
       var representation = Representation()
@@ -60,7 +61,7 @@ struct Representation: Sendable, Equatable {
       }
       switch range.parameters["as"] {
       case nil: break
-      case "Table" where range.parameters["g"] == "meta.k8s.io" && range.parameters["v"] == "v1":
+      case "Table" where hasTable && range.parameters["g"] == "meta.k8s.io" && range.parameters["v"] == "v1":
         representation.shape = .table
       case "PartialObjectMetadata", "PartialObjectMetadataList":
         guard range.parameters["g"] == "meta.k8s.io", range.parameters["v"] == "v1" else { continue }

@@ -41,6 +41,14 @@ final class PodConnections: Sendable {
       let container = try Self.container(of: pod, info, allowsAnyState: true)
       let options = try Self.logOptions(info.query)
       let reference = ContainerReference(namespace: info.namespace, pod: info.name, container: container)
+      let headers = request.headers.map { ($0.name, $0.value) }
+      if let handshake = try PodStreaming.WebSocketHandshake(method: request.method, headers: headers) {
+        let log = try PodStreaming.LogAgreement(handshake)
+        return answer(respond) {
+          let write = try await PodStreaming.log(reference, options: options, streams: streams, loop: request.loop)
+          return Reply(code: 101, body: .upgrade(PodStreaming.upgrade(log, write)))
+        }
+      }
       answer(respond) {
         let write = try await PodStreaming.log(reference, options: options, streams: streams, loop: request.loop)
         return Reply(contentType: "text/plain", body: .stream(write))
@@ -68,7 +76,7 @@ final class PodConnections: Sendable {
 
   private static func target(_ pod: JSON, _ info: RequestInfo) throws(KubeError) -> PodStreaming.Target {
     if info.subresource == "portforward" {
-      return .portForward(namespace: info.namespace, pod: info.name)
+      return .portForward(namespace: info.namespace, pod: info.name, ports: try ports(info.query))
     }
     let phase = pod.at("status", "phase")?.string
     if phase == "Succeeded" || phase == "Failed" {
@@ -91,6 +99,21 @@ final class PodConnections: Sendable {
     let command = query.all("command")
     guard !command.isEmpty else { throw .badRequest("you must specify at least 1 command for the container") }
     return .exec(container, command: command, options)
+  }
+
+  /// Ports of the query, each on its own or with commas between.
+  private static func ports(_ query: Query) throws(KubeError) -> [Int] {
+    var ports: [Int] = []
+    for text in query.all("ports").flatMap({ $0.split(separator: ",") }) {
+      guard let port = Int(text), (1...65535).contains(port) else {
+        throw .badRequest("ports: \(text) is no port: 1 to 65535")
+      }
+      ports.append(port)
+    }
+    guard ports.count <= PortForward.channelPortsMax else {
+      throw .badRequest("ports: at most \(PortForward.channelPortsMax) on one connection")
+    }
+    return ports
   }
 
   /// The container that the request means: the named one, the one that the annotation names, or the only one.

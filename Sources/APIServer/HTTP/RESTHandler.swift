@@ -11,19 +11,26 @@ final class RESTHandler: Sendable {
   let subresources: Subresources
   let rbac: RBAC
   let pods: PodConnections
+  let proxies: ProxyConnections
   private let encoder = WatchEncoder()
 
-  init(service: ResourceService, subresources: Subresources, rbac: RBAC, pods: PodConnections) {
+  init(
+    service: ResourceService, subresources: Subresources, rbac: RBAC, pods: PodConnections, proxies: ProxyConnections
+  ) {
     self.service = service
     self.subresources = subresources
     self.rbac = rbac
     self.pods = pods
+    self.proxies = proxies
   }
 
   func handle(_ request: APIRequest, _ info: RequestInfo, _ user: UserInfo, respond: @escaping Router.Respond) {
     do {
       let kind = try service.kind(info.groupVersionResource)
       try checkServed(kind, info)
+      if let path = info.proxyPath {
+        return try proxies.handle(request, info, path: path, respond: respond)
+      }
       if pods.serves(kind, info) {
         return try pods.handle(request, info, user, respond: respond)
       }
@@ -46,11 +53,11 @@ final class RESTHandler: Sendable {
   /// The kind must have the verb, the subresource and the scope that the URL assumes.
   private func checkServed(_ kind: KindSchema, _ info: RequestInfo) throws(KubeError) {
     if !info.subresource.isEmpty {
-      let name = String(info.subresource.split(separator: "/").first ?? "")
-      guard let subresource = kind.subresource(info.subresource) ?? kind.subresource(name) else { throw .noSuchPath() }
-      if info.subresource != subresource.name, !info.subresource.hasPrefix("proxy/") { throw .noSuchPath() }
+      guard let subresource = kind.subresource(info.subresource) else { throw .noSuchPath() }
       // Without this, a right to `update pods/eviction` or to `watch deployments/scale` would be one to the object.
-      guard subresource.verbs.contains(info.verb) else { throw .methodNotAllowed() }
+      guard subresource.verbs.contains(info.verb) || (info.proxyPath != nil && info.verb == "options") else {
+        throw .methodNotAllowed()
+      }
     } else if !kind.verbs.contains(info.verb) {
       throw .methodNotAllowed()
     }
@@ -189,7 +196,8 @@ final class RESTHandler: Sendable {
     let includeObject = query["includeObject"] ?? "Metadata"
     let encoder = encoder
     let isFirst = FirstFlag()
-    let encode: @Sendable (WatchNotice) -> ByteBuffer? = { notice in
+    let encode: @Sendable (WatchNotice) -> ByteBuffer? = { stored in
+      let notice = stored.served(as: kind)
       switch (representation.shape, notice) {
       case (.table, .added(let entry)), (.table, .modified(let entry)), (.table, .deleted(let entry)):
         var table = TableForm.table(
@@ -282,7 +290,8 @@ final class RESTHandler: Sendable {
     _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
-    let representation = try Representation.negotiate(request.accept)
+    let representation = try Representation.negotiate(
+      request.accept, hasTable: !info.subresource.isEmpty || kind.verbs.contains("get"))
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(info, kind, user, request.loop)
     subresources.create(

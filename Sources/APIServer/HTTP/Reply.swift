@@ -22,17 +22,26 @@ struct Reply: Sendable {
   var code: Int
   var contentType: String
   var headers: [(String, String)] = []
+  /// Objects change at any time, and not everybody may see them.
+  var cacheControl: String?
   var body: Body
 
-  init(code: Int = 200, contentType: String = "application/json", headers: [(String, String)] = [], body: Body) {
+  init(
+    code: Int = 200, contentType: String = "application/json", headers: [(String, String)] = [],
+    cacheControl: String? = "no-cache, private", body: Body
+  ) {
     self.code = code
     self.contentType = contentType
     self.headers = headers
+    self.cacheControl = cacheControl
     self.body = body
   }
 
-  init(json: JSON, code: Int = 200, contentType: String = "application/json") {
-    self.init(code: code, contentType: contentType, body: .bytes(json.serialized()))
+  init(
+    json: JSON, code: Int = 200, contentType: String = "application/json",
+    cacheControl: String? = "no-cache, private"
+  ) {
+    self.init(code: code, contentType: contentType, cacheControl: cacheControl, body: .bytes(json.serialized()))
   }
 
   init(text: String, code: Int = 200) {
@@ -43,16 +52,32 @@ struct Reply: Sendable {
     self.init(json: error.status, code: error.code)
     if let seconds = error.details?.retryAfterSeconds { headers.append(("Retry-After", String(seconds))) }
     if error.code == 401 { headers.append(("WWW-Authenticate", "Bearer realm=\"apus\"")) }
+    if error.code == 426 {
+      // RFC 6455, section 4.4; RFC 9110, section 15.5.22.
+      headers += [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade")]
+    }
   }
 
   /// Adds `Warning` headers (RFC 7234, section 5.5; code 299 as Kubernetes uses it).
   mutating func add(warnings: [String]) {
-    for warning in warnings.prefix(16) {
-      let text = warning.prefix(256).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+    guard !warnings.isEmpty else { return }
+    var seen: Set<String> = []
+    let different = warnings.filter { seen.insert($0).inserted }
+    // As Kubernetes: each is told whole as long as all of them together are short enough.
+    let isLong = different.reduce(0) { $0 + $1.count } > Self.warningsLengthMax
+    var left = Self.warningsLengthMax
+    for warning in different {
+      let shown = isLong ? warning.prefix(Self.warningLengthMax) : warning[...]
+      left -= shown.count
+      guard left >= 0 else { return }
+      let text = shown.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
         .filter { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } }
       headers.append(("Warning", "299 - \"\(text)\""))
     }
   }
+
+  private static let warningsLengthMax = 4096
+  private static let warningLengthMax = 256
 }
 
 /// What the HTTP layer hands to the router.

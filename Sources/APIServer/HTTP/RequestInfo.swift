@@ -17,6 +17,8 @@ struct RequestInfo: Sendable, Equatable {
   /// Empty for cluster-scoped resources and for all namespaces.
   var namespace = ""
   var name = ""
+  /// What follows `proxy` in the path, as it was sent; `nil` for other subresources.
+  var proxyPath: Substring?
 
   var groupVersionResource: GroupVersionResource {
     GroupVersionResource(group: group, version: version, resource: resource)
@@ -62,11 +64,17 @@ struct RequestInfo: Sendable, Equatable {
     }
     resource = parts[0]
     if parts.count > 1 { name = parts[1] }
-    if parts.count > 2 { subresource = parts[2...].joined(separator: "/") }
+    if parts.count > 2, parts[2] == "proxy" {
+      // The rest is the other server's, and no name to ask a right for.
+      subresource = "proxy"
+      proxyPath = Self.rest(of: rawPath, after: rawPath.split(separator: "/").count - parts.count + 3)
+    } else if parts.count > 2 {
+      subresource = parts[2...].joined(separator: "/")
+    }
 
     switch method {
     case "GET", "HEAD":
-      if isWatchPath || query.flag("watch") {
+      if isWatchPath || (query.flag("watch") && proxyPath == nil) {
         verb = "watch"
       } else {
         verb = name.isEmpty ? "list" : "get"
@@ -77,6 +85,13 @@ struct RequestInfo: Sendable, Equatable {
     case "DELETE": verb = name.isEmpty ? "deletecollection" : "delete"
     default: break
     }
+  }
+
+  /// What is left of a path after so many segments.
+  private static func rest(of path: Substring, after segments: Int) -> Substring {
+    var rest = path
+    for _ in 0..<segments { rest = rest.drop { $0 == "/" }.drop { $0 != "/" } }
+    return rest
   }
 
   /// The namespace for storage: a Namespace object itself lives in none.

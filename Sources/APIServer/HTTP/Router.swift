@@ -176,6 +176,12 @@ final class Router: Sendable {
     case "/metrics":
       return Reply(
         contentType: "text/plain; version=0.0.4; charset=utf-8", body: .bytes(Array(metrics.exposition().utf8)))
+    case "/.well-known/openid-configuration", "/.well-known/openid-configuration/":
+      return Reply(json: authenticator.issuer.configuration, cacheControl: Self.keysCacheControl)
+    case TokenIssuer.keysPath, TokenIssuer.keysPath + "/":
+      return Reply(
+        json: authenticator.issuer.keySet, contentType: "application/jwk-set+json",
+        cacheControl: Self.keysCacheControl)
     case "/": return Reply(json: ["paths": .array(documents.paths.map(JSON.string))])
     default: break
     }
@@ -186,5 +192,11 @@ final class Router: Sendable {
     throw .noSuchPath()
   }
 
-  private static let fixedPaths: Set<String> = ["/version", "/healthz", "/livez", "/readyz", "/metrics", "/"]
+  /// Keys may be kept for an hour.
+  private static let keysCacheControl = "public, max-age=3600"
+
+  private static let fixedPaths: Set<String> = [
+    "/version", "/healthz", "/livez", "/readyz", "/metrics", "/", "/.well-known/openid-configuration",
+    TokenIssuer.keysPath,
+  ]
 }

@@ -8,6 +8,10 @@ import Wire
 
 /// The events of a watch as lines of JSON.
 final class WatchResponse: Sendable {
+  /// What may wait for a client: less than for the parts of this process, which always read.
+  static let capacity = 4096
+  static let bytesMax = 16 << 20
+
   let source: WatchSource
   let contentType: String
   private let encode: @Sendable (WatchNotice) -> ByteBuffer?
@@ -32,17 +36,26 @@ final class WatchResponse: Sendable {
     self.contentType = contentType
     self.endsAfter = endsAfter
     self.encode = encode
+    var options = options
+    options.capacity = Self.capacity
+    options.bytesMax = Self.bytesMax
     source = WatchSource(service, kind, options, wake: { box.call() })
     try source.start()
   }
 
   func onWake(_ listener: (@Sendable () -> Void)?) { wake.set(listener) }
 
-  /// The next lines, up to `limit` notices.
-  func next(_ limit: Int) -> (lines: [ByteBuffer], isEnded: Bool) {
-    let (notices, isEnded) = source.take(limit)
+  /// The next lines: up to `limit` notices, and no more than one beyond `bytes`.
+  func next(_ limit: Int, bytes: Int) -> (lines: [ByteBuffer], isEnded: Bool) {
+    let (notices, isEnded) = source.take(limit, bytes: bytes)
     return (notices.compactMap(encode), isEnded)
   }
+
+  /// Nothing follows what waits.
+  var isOver: Bool { source.isOver }
+
+  /// About what the client is kept for.
+  var waitingBytes: Int { source.waitingBytes }
 
   func bookmark() -> ByteBuffer? { source.bookmark().flatMap(encode) }
 
@@ -57,6 +70,8 @@ final class WatchEncoder: Sendable {
   private struct Slot {
     var revision: Int64 = -1
     var name = ""
+    /// The kind in whose form the line is.
+    var kind: KindSchema?
     var line: ByteBuffer?
   }
   private let recent: Mutex<[Slot]>
@@ -70,11 +85,12 @@ final class WatchEncoder: Sendable {
       let name = notice.name
       let index = Int(truncatingIfNeeded: entry.revision) & (Self.slots - 1)
       let known = recent.withLock { slots in
-        slots[index].revision == entry.revision && slots[index].name == name ? slots[index].line : nil
+        slots[index].revision == entry.revision && slots[index].name == name && slots[index].kind === kind
+          ? slots[index].line : nil
       }
       if let known { return known }
       let line = Self.line(name, entry.value)
-      recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, line: line) }
+      recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, kind: kind, line: line) }
       return line
     case .bookmark(let revision, let endsInitialEvents):
       return Self.line("BOOKMARK", Self.bookmark(kind, revision, endsInitialEvents).serialized())

@@ -27,17 +27,12 @@ struct FieldSelector: Sendable, Equatable {
     guard !text.isEmpty else { return }
     for term in Self.terms(text) where !term.isEmpty {
       guard let (path, value, isEqual) = Self.split(term) else {
-        throw .badRequest(
-          "Unable to find \"\(kind.groupVersionResource)\" that match label selector \"\", field selector \"\(text)\": "
-            + "invalid selector: '\(text)'; can't understand '\(term)'")
+        throw .badRequest("invalid selector: '\(text)'; can't understand '\(term)'")
       }
-      guard Self.supports(path, kind: kind) else {
-        throw .badRequest(
-          "Unable to find \"\(kind.groupVersionResource)\" that match label selector \"\", field selector \"\(text)\": "
-            + "field label not supported: \(path)")
-      }
+      guard Self.supports(path, kind: kind) else { throw .badRequest("field label not supported: \(path)") }
+      let stored = kind.conversion?.selectableFields[path] ?? path
       requirements.append(
-        Requirement(path: path.split(separator: ".").map(String.init), value: value, isEqual: isEqual))
+        Requirement(path: stored.split(separator: ".").map(String.init), value: value, isEqual: isEqual))
     }
   }
 

@@ -17,9 +17,13 @@ extension ResourceService {
       try checkType(&object, request.kind)
       try checkPlace(&object, request)
       var warnings = try decode(&object, request.kind, request.fieldValidation, duplicates: duplicates)
-      try prepareForCreate(&object, request)
-      request.kind.applyDefaults(&object)
-      attemptCreate(object, request, warnings: &warnings, attempt: 0, completion: completion)
+      try toStorage(&object, request.kind)
+      let kind = try storageKind(request.kind)
+      try prepareForCreate(&object, kind)
+      kind.applyDefaults(&object)
+      attemptCreate(
+        object, request, as: kind, warnings: &warnings, attempt: 0,
+        completion: Self.served(completion, for: request))
     } catch {
       completion(.failure(error))
     }
@@ -39,7 +43,7 @@ extension ResourceService {
     }
   }
 
-  private func prepareForCreate(_ object: inout JSON, _ request: WriteRequest) throws(KubeError) {
+  private func prepareForCreate(_ object: inout JSON, _ kind: KindSchema) throws(KubeError) {
     guard var meta = object["metadata"]?.object else { throw .badRequest("metadata must be an object") }
     if let version = meta["resourceVersion"]?.string, !version.isEmpty {
       throw .badRequest("resourceVersion should not be set on objects to be created")
@@ -50,14 +54,15 @@ extension ResourceService {
     meta["resourceVersion"] = nil
     meta["uid"] = .string(identifiers.uid())
     meta["creationTimestamp"] = .string(time.now().rfc3339)
-    if request.kind.tracksGeneration { meta["generation"] = .int(1) }
+    if kind.tracksGeneration { meta["generation"] = .int(1) }
     object["metadata"] = .object(meta)
-    // The status is the controllers' to write, through the subresource.
-    if request.kind.hasStatusSubresource { object["status"] = nil }
+    // The status is the controllers' to write, through the subresource. A node's own agent may bring it along.
+    if kind.hasStatusSubresource, kind.groupVersionResource.groupResource != "nodes" { object["status"] = nil }
   }
 
+  /// - Parameter kind: the kind that is stored.
   private func attemptCreate(
-    _ prepared: JSON, _ request: WriteRequest, warnings: inout [String], attempt: Int,
+    _ prepared: JSON, _ request: WriteRequest, as kind: KindSchema, warnings: inout [String], attempt: Int,
     completion: @escaping WriteCompletion
   ) {
     var object = prepared
@@ -76,7 +81,7 @@ extension ResourceService {
       isGenerated = false
     }
     var admitted = AdmissionRequest(
-      operation: .create, kind: request.kind, namespace: request.namespace, name: name,
+      operation: .create, kind: kind, namespace: request.namespace, name: name,
       subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: object, old: nil)
     do {
       if !request.name.isEmpty, request.name != name {
@@ -85,7 +90,7 @@ extension ResourceService {
       }
       try admission.admit(&admitted)
       object = admitted.object
-      let errors = request.kind.validate(object, old: nil, subresource: request.subresource)
+      let errors = problems(object, old: nil, request, as: kind)
       if !errors.isEmpty { throw KubeError.invalid(kind: request.kind.groupVersionKind, name: name, errors) }
     } catch let error as KubeError {
       admitted.endReservations()
@@ -94,7 +99,7 @@ extension ResourceService {
       admitted.endReservations()
       return completion(.failure(.internalError("\(error)")))
     }
-    let allWarnings = warnings + admitted.warnings
+    let allWarnings = warnings + admitted.warnings + (request.isWarned ? kind.warnings(object, old: nil) : [])
     let key = StoreKey.key(request.kind, namespace: request.namespace, name: name)
     if request.dryRun {
       admitted.endReservations()
@@ -114,7 +119,8 @@ extension ResourceService {
         if isGenerated, failure.isExists, attempt + 1 < Self.attemptsMax {
           request.loop.execute {
             var warnings = allWarnings
-            self.attemptCreate(prepared, request, warnings: &warnings, attempt: attempt + 1, completion: completion)
+            self.attemptCreate(
+              prepared, request, as: kind, warnings: &warnings, attempt: attempt + 1, completion: completion)
           }
           return
         }

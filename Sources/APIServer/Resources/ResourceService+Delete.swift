@@ -12,6 +12,7 @@ extension ResourceService {
   func delete(
     _ request: WriteRequest, options: DeleteOptions, attempt: Int = 0, completion: @escaping WriteCompletion
   ) {
+    let completion = attempt == 0 ? Self.served(completion, for: request) : completion
     let key = StoreKey.key(request.kind, namespace: request.namespace, name: request.name)
     guard let entry = store.get(key) else {
       return completion(.failure(.notFound(request.resource, request.name)))

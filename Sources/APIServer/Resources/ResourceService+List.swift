@@ -14,27 +14,34 @@ struct ListResult: Sendable {
   var remaining: Int?
 }
 
-/// Where a paged list goes on: the revision of its first page and the last key that was sent.
+/// Where a paged list goes on: the revision of its first page, when the last one was given, and the last key in it.
 struct ContinueToken: Equatable {
+  /// `inconsistent` for the present state, whatever the first page was of.
   var revision: Int64
   var after: String
+  /// Seconds since 1970. A token ends with the history's age, also when nothing is written and the history stays.
+  var issuedAt: Int64
 
-  init(revision: Int64, after: String) {
+  static let inconsistent: Int64 = -1
+
+  init(revision: Int64, after: String, issuedAt: Int64) {
     self.revision = revision
     self.after = after
+    self.issuedAt = issuedAt
   }
 
   var text: String {
-    let json: JSON = ["v": "apus.v1", "rv": .int(revision), "start": .string(after)]
+    let json: JSON = ["v": "apus.v1", "rv": .int(revision), "start": .string(after), "t": .int(issuedAt)]
     return Base64.encode(json.serialized(), urlSafe: true).replacing("=", with: "")
   }
 
   /// `nil` for a text that no server of this kind made.
   init?(_ text: String) {
     guard let bytes = Base64.decode(text, urlSafe: true), let json = try? JSON.parse(bytes),
-      json["v"]?.string == "apus.v1", let revision = json["rv"]?.int, let after = json["start"]?.string
+      json["v"]?.string == "apus.v1", let revision = json["rv"]?.int, let after = json["start"]?.string,
+      let issuedAt = json["t"]?.int
     else { return nil }
-    self.init(revision: revision, after: after)
+    self.init(revision: revision, after: after, issuedAt: issuedAt)
   }
 }
 
@@ -48,6 +55,18 @@ extension ResourceService {
     _ kind: KindSchema, namespace: String, selector: ObjectSelector, limit: Int = 0, continueToken: String = "",
     resourceVersion: String = "", resourceVersionMatch: String = ""
   ) throws(KubeError) -> ListResult {
+    var list = try storedList(
+      kind, namespace: namespace, selector: selector, limit: limit, continueToken: continueToken,
+      resourceVersion: resourceVersion, resourceVersionMatch: resourceVersionMatch)
+    if kind.conversion != nil { list.entries = list.entries.map { Self.served($0, as: kind) } }
+    return list
+  }
+
+  /// The same, in the form that is stored.
+  func storedList(
+    _ kind: KindSchema, namespace: String, selector: ObjectSelector, limit: Int = 0, continueToken: String = "",
+    resourceVersion: String = "", resourceVersionMatch: String = ""
+  ) throws(KubeError) -> ListResult {
     var revision: Int64?
     var after: String?
     if !continueToken.isEmpty {
@@ -57,7 +76,11 @@ extension ResourceService {
       guard let token = ContinueToken(continueToken) else {
         throw .badRequest("continue key is not valid: it was not made by this server")
       }
-      revision = token.revision
+      if token.revision != ContinueToken.inconsistent {
+        revision = token.revision
+        let age = time.now().microseconds / 1_000_000 - token.issuedAt
+        if age > store.options.historyAgeMax.components.seconds { throw tooOld(token) }
+      }
       after = token.after
     } else if !resourceVersion.isEmpty, resourceVersion != "0" {
       let asked = try Self.parseRevision(resourceVersion)
@@ -100,11 +123,8 @@ extension ResourceService {
       }
     } catch {
       if case .compacted = error {
-        throw .expired(
-          continueToken.isEmpty
-            ? "The resourceVersion for the provided list is too old."
-            : "The provided continue parameter is too old to display a consistent list result. You can start a new "
-              + "list without the continue parameter.")
+        if let token = ContinueToken(continueToken) { throw tooOld(token) }
+        throw .expired("The resourceVersion for the provided list is too old.")
       }
       if case .futureRevision(let asked, let current) = error {
         throw .tooLargeResourceVersion(asked, current: current)
@@ -113,10 +133,24 @@ extension ResourceService {
     }
   }
 
+  /// The list can go on nevertheless, with what is there now.
+  private func tooOld(_ token: ContinueToken) -> KubeError {
+    .expired(
+      "The provided continue parameter is too old for a consistent list. Start again without it, or go on with the "
+        + "token of this answer: what was made, changed or deleted since the first page may then be missing or shown "
+        + "as it is now.",
+      continueToken: ContinueToken(
+        revision: ContinueToken.inconsistent, after: token.after, issuedAt: token.issuedAt
+      ).text)
+  }
+
   private func result(_ entries: [Entry], _ revision: Int64, hasMore: Bool, remaining: Int?) -> ListResult {
     var result = ListResult(entries: entries, revision: revision)
     if hasMore, let last = entries.last {
-      result.continueToken = ContinueToken(revision: revision, after: last.key).text
+      result.continueToken =
+        ContinueToken(
+          revision: revision, after: last.key, issuedAt: time.now().microseconds / 1_000_000
+        ).text
       result.remaining = remaining
     }
     return result

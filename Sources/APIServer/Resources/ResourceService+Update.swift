@@ -25,7 +25,7 @@ extension ResourceService {
           "the name of the object (\(name)) does not match the name on the URL (\(request.name))")
       }
       let replacement = object
-      modify(request, duplicates: duplicates, completion: completion) { _ in replacement }
+      modify(request, duplicates: duplicates, completion: Self.served(completion, for: request)) { _ in replacement }
     } catch {
       completion(.failure(error as? KubeError ?? .internalError("\(error)")))
     }
@@ -34,7 +34,7 @@ extension ResourceService {
   /// Patches an object or its subresource.
   func patch(_ request: WriteRequest, type: PatchType, body: JSON, completion: @escaping WriteCompletion) {
     let kind = request.kind
-    modify(request, completion: completion) { (current) throws(KubeError) in
+    modify(request, completion: Self.served(completion, for: request)) { (current) throws(KubeError) in
       var patched = try Self.apply(body, type: type, to: current, kind: kind)
       guard patched.object != nil else {
         throw .badRequest("the patch leaves \(patched.typeName) where an object must be")
@@ -87,18 +87,20 @@ extension ResourceService {
       guard let current = try? JSON.parse(entry.value) else {
         throw KubeError.internalError("the stored \(key) is not readable")
       }
-      var object = try change(current)
+      let kind = try storageKind(request.kind)
+      var object = try change(request.kind.conversion?.served(current) ?? current)
       var warnings = try decode(&object, request.kind, request.fieldValidation, duplicates: duplicates)
+      try toStorage(&object, request.kind)
       try prepareForUpdate(&object, current: current, entry: entry, request)
-      request.kind.applyDefaults(&object)
+      kind.applyDefaults(&object)
       var admitted = AdmissionRequest(
-        operation: .update, kind: request.kind, namespace: request.namespace, name: request.name,
+        operation: .update, kind: kind, namespace: request.namespace, name: request.name,
         subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: object, old: current)
       do {
         try admission.admit(&admitted)
         object = admitted.object
         bumpGeneration(&object, current: current, request)
-        let errors = request.kind.validate(object, old: current, subresource: request.subresource)
+        let errors = problems(object, old: current, request, as: kind)
         if !errors.isEmpty {
           throw KubeError.invalid(kind: request.kind.groupVersionKind, name: request.name, errors)
         }
@@ -107,6 +109,7 @@ extension ResourceService {
         throw error
       }
       warnings += admitted.warnings
+      if request.isWarned, request.subresource.isEmpty { warnings += kind.warnings(object, old: current) }
 
       var bare = current
       bare["metadata"]?["resourceVersion"] = nil
@@ -254,16 +257,15 @@ extension ResourceService {
       meta = old
       object["spec"]?["containers"] = .array(containers)
     case "approval":
+      // Of the status only the conditions; labels and annotations as everywhere.
       let conditions = object.at("status", "conditions")
       object = current
-      meta = old
       var status = current["status"] ?? [:]
       status["conditions"] = conditions
       object["status"] = status
     case "finalize":
       let finalizers = object.at("spec", "finalizers")
       object = current
-      meta = old
       object["spec"]?["finalizers"] = finalizers
     case "binding": break
     default:
@@ -275,7 +277,8 @@ extension ResourceService {
   }
 
   private func bumpGeneration(_ object: inout JSON, current: JSON, _ request: WriteRequest) {
-    guard request.kind.tracksGeneration, request.subresource != "status" else { return }
+    // It counts what users want. Where a pod runs is the scheduler's answer to that.
+    guard request.kind.tracksGeneration, !["status", "binding"].contains(request.subresource) else { return }
     if object["spec"] != current["spec"] {
       object["metadata"]?["generation"] = .int((current.at("metadata", "generation")?.int ?? 0) + 1)
     }

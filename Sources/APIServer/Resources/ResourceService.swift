@@ -26,6 +26,8 @@ struct WriteRequest: Sendable {
   var user: UserInfo
   var dryRun = false
   var fieldValidation = FieldValidation.warn
+  /// Whether somebody reads warnings: the controllers of this process do not.
+  var isWarned = true
   /// Where a write that lost a race is tried again.
   var loop: any EventLoop
   /// Whether the thread that asks may wait for the disk (`Store.commit`). An event loop may, for the moment that a lone
@@ -87,7 +89,63 @@ final class ResourceService: Sendable {
     guard let entry = store.get(StoreKey.key(kind, namespace: namespace, name: name)) else {
       throw .notFound(kind.groupVersionResource, name)
     }
-    return entry
+    return Self.served(entry, as: kind)
+  }
+
+  // MARK: Forms
+
+  /// A stored object as a kind serves it.
+  static func served(_ entry: Entry, as kind: KindSchema) -> Entry {
+    guard let conversion = kind.conversion, let object = try? JSON.parse(entry.value) else { return entry }
+    return entry.replacing(conversion.served(object).serialized())
+  }
+
+  /// A completion that answers in the form of the kind that was asked for. It runs on the request's loop, not on the
+  /// store's thread, which all writes wait for and whose stack is small.
+  static func served(_ completion: @escaping WriteCompletion, for request: WriteRequest) -> WriteCompletion {
+    guard let conversion = request.kind.conversion else { return completion }
+    return { result in
+      request.loop.execute {
+        completion(
+          result.map { written in
+            guard let object = try? JSON.parse(written.bytes) else { return written }
+            var written = written
+            written.bytes = conversion.served(object).serialized()
+            return written
+          })
+      }
+    }
+  }
+
+  /// The kind in whose form objects of a kind are stored. Defaults and admission see that form; the client's mistakes are
+  /// named in his own.
+  func storageKind(_ kind: KindSchema) throws(KubeError) -> KindSchema {
+    guard let conversion = kind.conversion else { return kind }
+    guard let storage = schemas.kind(conversion.storage) else {
+      throw .internalError("\(kind.kind) is stored as a kind that is not there")
+    }
+    return storage
+  }
+
+  /// Brings a decoded object into the form that is stored. What it brings along as text is checked there, too.
+  func toStorage(_ object: inout JSON, _ kind: KindSchema) throws(KubeError) {
+    guard let conversion = kind.conversion else { return }
+    object = conversion.stored(object)
+    if let problem = try storageKind(kind).decode(&object).errors.first {
+      throw .badRequest("\(kind.kind) in version \"\(kind.version)\" cannot be converted: \(problem)")
+    }
+  }
+
+  /// What is wrong with an object, in the words of the kind that was asked for; `old` is the stored one.
+  func problems(_ object: JSON, old: JSON?, _ request: WriteRequest, as storage: KindSchema) -> [FieldError] {
+    // Whatever admission and a subresource did to it: what is stored says what it is.
+    assert(object["kind"]?.string == storage.kind, "an object is stored in the form of its kind")
+    guard let conversion = request.kind.conversion else {
+      return storage.validate(object, old: old, subresource: request.subresource)
+    }
+    let errors = request.kind.validate(
+      conversion.served(object), old: old.map(conversion.served), subresource: request.subresource)
+    return errors.isEmpty ? storage.validate(object, old: old, subresource: request.subresource) : errors
   }
 
   // MARK: Steps that writes share
@@ -104,8 +162,11 @@ final class ResourceService: Sendable {
         "\(kind.kind) in version \"\(kind.version)\" cannot be handled as a \(kind.kind): \(problem)")
     }
     guard validation != .ignore else { return [] }
-    let problems =
-      duplicates.map { "duplicate field \"\($0)\"" } + report.unknownFields.map { "unknown field \"\($0)\"" }
+    // Unknown fields come first; one that stands there twice is not told of again.
+    let repeated = duplicates.filter { path in
+      !report.unknownFields.contains { path == $0 || path.hasPrefix($0 + ".") || path.hasPrefix($0 + "[") }
+    }
+    let problems = report.unknownFieldMessages + repeated.map { "duplicate field \"\($0)\"" }
     if problems.isEmpty { return [] }
     if validation == .strict {
       throw .badRequest(
@@ -190,7 +251,8 @@ final class ResourceService: Sendable {
 /// one namespace and that of all are prefixes.
 enum StoreKey {
   static func prefix(_ kind: KindSchema, namespace: String = "") -> String {
-    let base = kind.group.isEmpty ? "\(kind.resource)/" : "\(kind.group)/\(kind.resource)/"
+    let stored = kind.conversion?.resource ?? kind.groupVersionResource
+    let base = stored.group.isEmpty ? "\(stored.resource)/" : "\(stored.group)/\(stored.resource)/"
     return namespace.isEmpty ? base : "\(base)\(namespace)/"
   }
 

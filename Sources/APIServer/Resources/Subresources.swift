@@ -182,15 +182,17 @@ final class Subresources: Sendable {
     var audiences = body.at("spec", "audiences")?.array?.compactMap(\.string) ?? []
     if audiences.isEmpty { audiences = authenticator.audiences }
     var bound: TokenIssuer.Claims.Bound?
+    var node: TokenIssuer.Claims.Bound?
     if let reference = body.at("spec", "boundObjectRef"), let kind = reference["kind"]?.string {
       let name = reference["name"]?.string ?? ""
-      guard kind == "Pod" || kind == "Secret" else {
-        throw .badRequest("cannot bind token for serviceaccount to object kind \(kind): it must be Pod or Secret")
+      let resources = ["Pod": "pods", "Secret": "secrets", "Node": "nodes"]
+      guard let plural = resources[kind] else {
+        throw .badRequest("cannot bind token for serviceaccount to object kind \(kind): it must be Pod, Secret or Node")
       }
-      let resource = GroupVersionResource(group: "", version: "v1", resource: kind == "Pod" ? "pods" : "secrets")
-      guard let object = service.store.get("\(resource.resource)/\(request.namespace)/\(name)") else {
-        throw .notFound(resource, name)
-      }
+      let resource = GroupVersionResource(group: "", version: "v1", resource: plural)
+      var binding = TokenIssuer.Claims.Bound(kind: kind, name: name, uid: "")
+      guard let object = service.store.get(binding.key(in: request.namespace)) else { throw .notFound(resource, name) }
+      binding.uid = object.header.uid
       if let uid = reference["uid"]?.string, !uid.isEmpty, uid != object.header.uid {
         throw .conflict(
           resource, name,
@@ -201,14 +203,20 @@ final class Subresources: Sendable {
         throw .badRequest(
           "cannot bind token for serviceaccount \"\(request.name)\" to pod running with different serviceaccount name.")
       }
-      bound = TokenIssuer.Claims.Bound(kind: kind, name: name, uid: object.header.uid)
+      bound = binding
+      if kind == "Pod", let name = JSON.scalar(at: ["spec", "nodeName"], of: object.value), !name.isEmpty {
+        let uid = service.store.get("nodes/\(name)")?.header.uid
+        node = uid.map { TokenIssuer.Claims.Bound(kind: "Node", name: name, uid: $0) }
+      }
     }
     let now = service.time.now()
     let issuedAt = now.microseconds / 1_000_000
     let claims = TokenIssuer.Claims(
-      namespace: request.namespace, serviceAccount: request.name, serviceAccountUID: account.header.uid,
-      audiences: audiences, issuedAt: issuedAt, expiresAt: issuedAt + seconds, bound: bound)
-    guard let token = authenticator.issuer.sign(claims, id: service.identifiers.uid()) else {
+      id: service.identifiers.uid(), namespace: request.namespace, serviceAccount: request.name,
+      serviceAccountUID: account.header.uid,
+      audiences: audiences, issuedAt: issuedAt, expiresAt: issuedAt + seconds, bound: bound,
+      node: node)
+    guard let token = authenticator.issuer.sign(claims) else {
       throw .internalError("the token cannot be signed")
     }
     var spec = body["spec"]?.object ?? JSONObject()

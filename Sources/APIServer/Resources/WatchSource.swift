@@ -21,6 +21,17 @@ enum WatchNotice: Sendable {
     }
   }
 
+  /// As a kind serves what it tells of.
+  func served(as kind: KindSchema) -> WatchNotice {
+    guard kind.conversion != nil else { return self }
+    return switch self {
+    case .added(let entry): .added(ResourceService.served(entry, as: kind))
+    case .modified(let entry): .modified(ResourceService.served(entry, as: kind))
+    case .deleted(let entry): .deleted(ResourceService.served(entry, as: kind))
+    case .bookmark, .failed: self
+    }
+  }
+
   var name: String {
     switch self {
     case .added: "ADDED"
@@ -35,7 +46,7 @@ enum WatchNotice: Sendable {
 /// One running watch, for HTTP and for in-process clients alike.
 ///
 /// The store's thread puts events into a bounded queue; the reader takes them when it can write. A reader that falls
-/// behind by more than `capacity` events is dropped and has to list again: the server never waits for a client.
+/// behind by more than its capacity is dropped and has to list again: the server never waits for a client.
 final class WatchSource: Sendable {
   struct Options: Sendable {
     var namespace = ""
@@ -44,6 +55,9 @@ final class WatchSource: Sendable {
     var resourceVersion = ""
     var sendInitialEvents: Bool?
     var allowBookmarks = false
+    /// How many notices may wait, and the bytes of their objects.
+    var capacity = WatchSource.capacity
+    var bytesMax = WatchSource.bytesMax
   }
 
   private struct State {
@@ -51,7 +65,7 @@ final class WatchSource: Sendable {
     var isEnded = false
     var watch: Store.Watch?
     /// How many notices may wait: the state that the watch starts with does not count as falling behind.
-    var countMax = WatchSource.capacity
+    var countMax: Int
     /// The queue has stopped being empty and nobody has been told.
     var needsWake = false
     /// Of the values that wait and that came after the start. A slow reader keeps them alive when nobody else does.
@@ -62,9 +76,9 @@ final class WatchSource: Sendable {
   static let bytesMax = 64 << 20
 
   private let service: ResourceService
-  private let kind: KindSchema
+  let kind: KindSchema
   private let options: Options
-  private let state = Mutex(State())
+  private let state: Mutex<State>
   /// Called, from any thread, when the queue stops being empty.
   private let wake: @Sendable () -> Void
 
@@ -74,6 +88,7 @@ final class WatchSource: Sendable {
     self.kind = kind
     self.options = options
     self.wake = wake
+    state = Mutex(State(countMax: options.capacity))
   }
 
   /// Starts the watch.
@@ -85,7 +100,7 @@ final class WatchSource: Sendable {
     let sendsState =
       options.sendInitialEvents ?? (options.resourceVersion.isEmpty || options.resourceVersion == "0")
     if sendsState {
-      let list = try service.list(kind, namespace: options.namespace, selector: options.selector)
+      let list = try service.storedList(kind, namespace: options.namespace, selector: options.selector)
       if !options.resourceVersion.isEmpty {
         let asked = try ResourceService.parseRevision(options.resourceVersion)
         if asked > list.revision { throw .tooLargeResourceVersion(asked, current: list.revision) }
@@ -168,7 +183,7 @@ final class WatchSource: Sendable {
       if state.isEnded { return false }
       let wasEmpty = state.queue.isEmpty
       if wasEmpty { state.bytes = 0 }
-      if state.queue.count + notices.count > state.countMax || state.bytes + size > Self.bytesMax && !wasEmpty {
+      if state.queue.count + notices.count > state.countMax || state.bytes + size > options.bytesMax && !wasEmpty {
         return true
       }
       state.queue += notices
@@ -176,7 +191,7 @@ final class WatchSource: Sendable {
       if wasEmpty { state.needsWake = true }
       return false
     }
-    if overflowed { fail(.expired("the watch fell behind by \(Self.capacity) events: list again")) }
+    if overflowed { fail(.expired("the watch fell behind by \(options.capacity) events: list again")) }
   }
 
   private func wakeIfNeeded() {
@@ -212,21 +227,34 @@ final class WatchSource: Sendable {
     watch?.cancel()
   }
 
-  /// Takes up to `limit` notices.
+  /// Takes up to `limit` notices, and no more than one beyond `bytes`, in the form that is stored.
   ///
   /// - Returns: `isEnded` when nothing will follow them.
-  func take(_ limit: Int = .max) -> (notices: [WatchNotice], isEnded: Bool) {
+  func take(_ limit: Int = .max, bytes: Int = .max) -> (notices: [WatchNotice], isEnded: Bool) {
     state.withLock { state in
-      if state.queue.count <= limit {
+      var count = 0
+      var size = 0
+      while count < state.queue.count, count < limit, size < bytes {
+        size += state.queue[count].size
+        count += 1
+      }
+      if count == state.queue.count {
         let all = state.queue
         state.queue = []
         return (all, state.isEnded)
       }
-      let first = Array(state.queue[..<limit])
-      state.queue.removeFirst(limit)
-      state.bytes = max(0, state.bytes - first.reduce(0) { $0 + $1.size })
+      let first = Array(state.queue[..<count])
+      state.queue.removeFirst(count)
+      state.bytes = max(0, state.bytes - size)
       return (first, false)
     }
+  }
+
+  var isOver: Bool { state.withLock { $0.isEnded } }
+
+  /// About the memory that what waits takes, as far as nobody else keeps it.
+  var waitingBytes: Int {
+    state.withLock { $0.queue.capacity * MemoryLayout<WatchNotice>.stride + $0.bytes }
   }
 
   /// A bookmark for everything that was taken from the queue so far; `nil` while something waits.

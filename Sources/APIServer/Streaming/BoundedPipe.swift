@@ -92,6 +92,9 @@ final class BoundedPipe: Sendable {
     writer?.resume()
   }
 
+  /// Nobody reads any more: to write would be in vain.
+  var isAbandoned: Bool { state.withLock { $0.isAbandoned } }
+
   /// Nobody reads any more.
   func abandon() {
     state.withLock { state in

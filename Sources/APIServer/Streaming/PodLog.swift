@@ -68,3 +68,56 @@ private final class FirstOutcome: Sendable {
     if isFirst { promise.completeWith(result) }
   }
 }
+
+extension PodStreaming {
+  /// How a log is read by WebSocket: each message is a piece of it.
+  struct LogAgreement: Sendable {
+    var form: WebSocketTransport.Form
+    var responseHead: String
+
+    /// - Throws: `badRequest` when no protocol that is offered is spoken here.
+    init(_ handshake: WebSocketHandshake) throws(KubeError) {
+      let known = ["binary.k8s.io", "base64.binary.k8s.io"]
+      guard let name = known.first(where: handshake.offered.contains) else {
+        throw .badRequest(
+          "none of the WebSocket subprotocols \(handshake.offered) is known here; use \(known.joined(separator: " or "))"
+        )
+      }
+      form = WebSocketTransport.Form(hasChannels: false, isBase64: name == "base64.binary.k8s.io")
+      responseHead = handshake.responseHead(name)
+    }
+  }
+
+  /// Sends a log over a connection that becomes a WebSocket, until the log or the client ends.
+  static func upgrade(
+    _ agreement: LogAgreement,
+    _ produce: @escaping @Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void
+  ) -> @Sendable ((any Channel)?) -> Void {
+    { channel in
+      guard let channel else {
+        Task { try? await produce { _ in throw CancellationError() } }
+        return
+      }
+      let switched = switchProtocols(channel, responseHead: agreement.responseHead, agreement.form)
+      Task {
+        do {
+          let connection = try await switched.get()
+          try await connection.executeThenClose { input, output in
+            await withTaskGroup(of: Void.self) { group in
+              // What the client sends is nothing but its end.
+              group.addTask { do { for try await _ in input {} } catch {} }
+              group.addTask {
+                try? await produce { try await output.write($0) }
+                try? await channel.triggerUserOutboundEvent(WebSocketGoodbye())
+              }
+              await group.next()
+              group.cancelAll()
+            }
+          }
+        } catch {
+          try? await channel.close()
+        }
+      }
+    }
+  }
+}

@@ -1,18 +1,19 @@
 import KubeClient
 import NIOCore
 import NIOHTTP1
+import Wire
 
 /// The streaming protocols of `pods/exec`, `pods/attach` and `pods/portforward`, between a client's connection and the
 /// node.
 ///
-/// Two transports: WebSocket (`v5.channel.k8s.io`, `v4.channel.k8s.io`, and `SPDY/3.1+portforward.k8s.io`, KEP-4006)
-/// and SPDY/3.1, which kubectl up to 1.30 uses.
+/// Two transports: WebSocket (the `channel.k8s.io` family, and `SPDY/3.1+portforward.k8s.io`, KEP-4006) and SPDY/3.1,
+/// which kubectl up to 1.30 uses.
 enum PodStreaming {
   enum Target: Sendable {
     case exec(ContainerReference, command: [String], TerminalOptions)
     case attach(ContainerReference, TerminalOptions)
-    /// The ports are named by the streams.
-    case portForward(namespace: String, pod: String)
+    /// The streams name the ports; without streams, which is by channels of WebSocket, the request does.
+    case portForward(namespace: String, pod: String, ports: [Int] = [])
   }
 
   /// Streams that a client must have opened within this time.
@@ -50,18 +51,21 @@ enum PodStreaming {
         if let process { Task { await process.close() } }
         return
       }
-      let switched = switchProtocols(channel, agreement)
+      let switched = switchProtocols(channel, responseHead: agreement.responseHead, agreement.form)
       Task {
         do {
           let connection = try await switched.get()
           try await connection.executeThenClose { input, output in
-            switch (agreement.transport, process, target) {
-            case (.webSocket, let process?, _):
+            switch (agreement.subprotocol, process, target) {
+            case (let subprotocol?, let process?, _):
               await RemoteCommand(process: process, options: options).run(
-                webSocket: input, output, on: channel, hasCloseSignal: agreement.protocolName == "v5.channel.k8s.io")
-            case (.spdy, let process?, _):
+                webSocket: input, output, on: channel, subprotocol)
+            case (nil, let process?, _):
               await RemoteCommand(process: process, options: options).run(spdy: input, output, on: channel)
-            case (_, nil, .portForward(let namespace, let pod)):
+            case (let subprotocol?, nil, .portForward(let namespace, let pod, let ports)):
+              await PortForward(namespace: namespace, pod: pod, streams: streams).run(
+                channels: input, output, ports: ports, hasCloseSignal: subprotocol.hasCloseSignal)
+            case (nil, nil, .portForward(let namespace, let pod, _)):
               await PortForward(namespace: namespace, pod: pod, streams: streams).run(input, output, on: channel)
             case (_, nil, _): break
             }
@@ -76,8 +80,10 @@ enum PodStreaming {
   }
 
   /// Answers and changes the pipeline in one turn of the event loop, so that no byte is read in between.
-  private static func switchProtocols(
-    _ channel: any Channel, _ agreement: Agreement
+  ///
+  /// - Parameter form: of WebSocket messages; `nil` for plain bytes.
+  static func switchProtocols(
+    _ channel: any Channel, responseHead: String, _ form: WebSocketTransport.Form?
   ) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> {
     channel.eventLoop.preconditionInEventLoop()
     let pipeline = channel.pipeline.syncOperations
@@ -90,15 +96,12 @@ enum PodStreaming {
     remove(HTTPServerPipelineHandler.self)
     remove(HTTPServerProtocolErrorHandler.self)
     remove(NIOHTTPResponseHeadersValidator.self)
-    remove(IdleStateHandler.self)
     remove(HTTPConnection.self)
     return EventLoopFuture.andAllComplete(removals, on: channel.eventLoop).flatMapThrowing {
       // A session may be silent for hours; a client whose machine has gone must be noticed nevertheless.
       _ = channel.setOption(.socketOption(.so_keepalive), value: 1)
-      channel.writeAndFlush(ByteBuffer(string: agreement.responseHead), promise: nil)
-      if agreement.transport == .webSocket || agreement.isTunnel {
-        try WebSocketTransport.install(on: channel, isTunnel: agreement.isTunnel)
-      }
+      channel.writeAndFlush(ByteBuffer(string: responseHead), promise: nil)
+      if let form { try WebSocketTransport.install(on: channel, form) }
       let connection = try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
         wrappingChannelSynchronously: channel,
         configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8)))
@@ -112,68 +115,126 @@ enum PodStreaming {
 extension PodStreaming {
   enum Transport: Sendable { case webSocket, spdy }
 
+  /// A protocol of channels in WebSocket messages.
+  struct Subprotocol: Sendable, Equatable {
+    var name: String
+    var isBase64 = false
+    /// The error channel ends with a `Status`; otherwise only a failure is told, as text.
+    var hasStatus = true
+    /// The client can end its side of a channel.
+    var hasCloseSignal = false
+
+    /// Best first.
+    static let all = [
+      Subprotocol(name: "v5.channel.k8s.io", hasCloseSignal: true), Subprotocol(name: "v4.channel.k8s.io"),
+      Subprotocol(name: "v4.base64.channel.k8s.io", isBase64: true),
+      Subprotocol(name: "channel.k8s.io", hasStatus: false),
+      Subprotocol(name: "base64.channel.k8s.io", isBase64: true, hasStatus: false),
+    ]
+  }
+
+  /// The header of a WebSocket handshake (RFC 6455, section 4.2), read from a request.
+  struct WebSocketHandshake: Sendable {
+    /// The subprotocols that the client offers.
+    var offered: [String]
+    private let key: String
+
+    /// - Returns: `nil` for a request that asks for something else.
+    /// - Throws: 426 for another version, 400 for what is malformed.
+    init?(method: String, headers: [(name: String, value: String)]) throws(KubeError) {
+      guard PodStreaming.values("upgrade", headers).contains(where: { $0.lowercased() == "websocket" }),
+        PodStreaming.values("connection", headers).contains(where: { $0.lowercased() == "upgrade" })
+      else { return nil }
+      let versions = PodStreaming.values("sec-websocket-version", headers)
+      let keys = PodStreaming.values("sec-websocket-key", headers)
+      guard method == "GET", !versions.isEmpty, keys.count == 1, Base64.decode(keys[0])?.count == 16 else {
+        throw .badRequest("the WebSocket handshake needs GET, one Sec-WebSocket-Key of 16 bytes and a version")
+      }
+      guard versions == ["13"] else { throw .upgradeRequired }
+      key = keys[0]
+      offered = PodStreaming.values("sec-websocket-protocol", headers)
+    }
+
+    /// The whole `101` answer.
+    func responseHead(_ name: String) -> String {
+      """
+      HTTP/1.1 101 Switching Protocols\r
+      Upgrade: websocket\r
+      Connection: Upgrade\r
+      Sec-WebSocket-Accept: \(WebSocketTransport.acceptValue(key: key))\r
+      Sec-WebSocket-Protocol: \(name)\r
+      \r
+
+      """
+    }
+  }
+
+  /// The elements of all headers with this name, which is in lower case.
+  static func values(_ name: String, _ headers: [(name: String, value: String)]) -> [String] {
+    headers.filter { $0.name.lowercased() == name }
+      .flatMap { $0.value.split(separator: ",") }
+      .map { String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
+  }
+
   /// What the two sides speak, chosen from the request's headers.
   struct Agreement: Sendable, Equatable {
     var transport: Transport
     var protocolName: String
+    /// Channels in WebSocket messages; `nil` for SPDY.
+    var subprotocol: Subprotocol?
     /// SPDY inside of WebSocket messages.
     var isTunnel = false
     /// The whole `101` answer.
     var responseHead: String
 
+    /// Of the WebSocket messages; `nil` without WebSocket.
+    var form: WebSocketTransport.Form? {
+      if isTunnel { return WebSocketTransport.Form(hasChannels: false) }
+      return subprotocol.map { WebSocketTransport.Form(hasChannels: true, isBase64: $0.isBase64) }
+    }
+
+    private static let tunnel = "SPDY/3.1+portforward.k8s.io"
+
     init(method: String, headers: [(name: String, value: String)], target: Target) throws(KubeError) {
-      func values(_ name: String) -> [String] {
-        headers.filter { $0.name.lowercased() == name }
-          .flatMap { $0.value.split(separator: ",") }
-          .map { String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
-      }
       let isPortForward = if case .portForward = target { true } else { false }
-      let upgrades = values("upgrade").map { $0.lowercased() }
-      guard values("connection").contains(where: { $0.lowercased() == "upgrade" }) else {
+      guard PodStreaming.values("connection", headers).contains(where: { $0.lowercased() == "upgrade" }) else {
         throw .badRequest("Upgrade request required")
       }
-      if upgrades.contains("websocket") {
-        let offered = values("sec-websocket-protocol")
-        let known =
-          isPortForward ? ["SPDY/3.1+portforward.k8s.io"] : ["v5.channel.k8s.io", "v4.channel.k8s.io"]
-        guard let key = values("sec-websocket-key").first, values("sec-websocket-version").first == "13",
-          method == "GET"
-        else { throw .badRequest("the WebSocket handshake needs GET, Sec-WebSocket-Key and version 13") }
-        guard let name = known.first(where: offered.contains) else {
+      if let handshake = try WebSocketHandshake(method: method, headers: headers) {
+        let known = (isPortForward ? [Self.tunnel] : []) + Subprotocol.all.map(\.name)
+        guard let name = known.first(where: handshake.offered.contains) else {
           throw .badRequest(
-            "none of the WebSocket subprotocols \(offered) is known here; use \(known.joined(separator: " or "))")
+            "none of the WebSocket subprotocols \(handshake.offered) is known here; use \(known.joined(separator: " or "))"
+          )
         }
-        transport = isPortForward ? .spdy : .webSocket
-        isTunnel = isPortForward
+        isTunnel = name == Self.tunnel
+        transport = isTunnel ? .spdy : .webSocket
+        subprotocol = Subprotocol.all.first { $0.name == name }
         protocolName = name
-        responseHead = """
-          HTTP/1.1 101 Switching Protocols\r
-          Upgrade: websocket\r
-          Connection: Upgrade\r
-          Sec-WebSocket-Accept: \(WebSocketTransport.acceptValue(key: key))\r
-          Sec-WebSocket-Protocol: \(name)\r
-          \r
-
-          """
-      } else if upgrades.contains("spdy/3.1") {
-        let offered = values("x-stream-protocol-version")
-        let known = isPortForward ? "portforward.k8s.io" : "v4.channel.k8s.io"
-        guard offered.contains(known) else {
-          throw .badRequest("none of the stream protocols \(offered) is known here; use \(known)")
+        responseHead = handshake.responseHead(name)
+        if case .portForward(_, _, let ports) = target, !isTunnel, ports.isEmpty {
+          throw .badRequest("port forwarding by channels needs the query parameter ports, once for each port")
         }
-        transport = .spdy
-        protocolName = known
-        responseHead = """
-          HTTP/1.1 101 Switching Protocols\r
-          Upgrade: SPDY/3.1\r
-          Connection: Upgrade\r
-          X-Stream-Protocol-Version: \(known)\r
-          \r
-
-          """
-      } else {
+        return
+      }
+      guard PodStreaming.values("upgrade", headers).contains(where: { $0.lowercased() == "spdy/3.1" }) else {
         throw .badRequest("Upgrade request required: websocket or SPDY/3.1")
       }
+      let offered = PodStreaming.values("x-stream-protocol-version", headers)
+      let known = isPortForward ? "portforward.k8s.io" : "v4.channel.k8s.io"
+      guard offered.contains(known) else {
+        throw .badRequest("none of the stream protocols \(offered) is known here; use \(known)")
+      }
+      transport = .spdy
+      protocolName = known
+      responseHead = """
+        HTTP/1.1 101 Switching Protocols\r
+        Upgrade: SPDY/3.1\r
+        Connection: Upgrade\r
+        X-Stream-Protocol-Version: \(known)\r
+        \r
+
+        """
     }
   }
 }

@@ -16,7 +16,7 @@ extension RemoteCommand {
 
   func run(
     webSocket input: NIOAsyncChannelInboundStream<ByteBuffer>, _ output: NIOAsyncChannelOutboundWriter<ByteBuffer>,
-    on channel: any Channel, hasCloseSignal: Bool
+    on channel: any Channel, _ subprotocol: PodStreaming.Subprotocol
   ) async {
     @Sendable func send(_ number: UInt8, _ bytes: ByteBuffer) async throws {
       var message = ByteBuffer()
@@ -29,13 +29,15 @@ extension RemoteCommand {
       on: channel,
       reader: {
         do {
-          for try await message in input { await receive(message, hasCloseSignal: hasCloseSignal) }
+          for try await message in input { await receive(message, hasCloseSignal: subprotocol.hasCloseSignal) }
         } catch {}
         return .disconnected
       },
       others: [
         {
           do {
+            // Clients of version 5 throw away what comes before they have made their streams. They begin to read with it.
+            if subprotocol.hasCloseSignal { try await channel.triggerUserOutboundEvent(WebSocketGreeting()) }
             // An empty message on the first channel that can be read tells the client that all is set up.
             let first =
               options.stdout ? ChannelNumber.stdout : options.stderr ? ChannelNumber.stderr : ChannelNumber.error
@@ -43,7 +45,11 @@ extension RemoteCommand {
             let status = try await copyOutput { isError, bytes in
               try await send(isError ? ChannelNumber.stderr : ChannelNumber.stdout, bytes)
             }
-            try await send(ChannelNumber.error, ByteBuffer(bytes: status.serialized()))
+            if subprotocol.hasStatus {
+              try await send(ChannelNumber.error, ByteBuffer(bytes: status.serialized()))
+            } else if status["status"]?.string != "Success" {
+              try await send(ChannelNumber.error, ByteBuffer(string: status["message"]?.string ?? ""))
+            }
             return .finished
           } catch {
             return .disconnected

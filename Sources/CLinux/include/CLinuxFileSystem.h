@@ -1,15 +1,25 @@
 #ifndef CLINUX_FILE_SYSTEM_H
 #define CLINUX_FILE_SYSTEM_H
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 // Every function returns what the system call returns: -1 and errno when it fails.
 
-/// openat2(2) with `RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS`: nothing outside `directory` can be reached, whether by
-/// `..`, by an absolute path or by a symbolic link. The descriptor is close-on-exec.
-int apus_open_beneath(int directory, const char *path, uint64_t flags, uint32_t mode);
+/// openat2(2), close-on-exec, tried again while renames race with it.
+int clinux_openat2(int directory, const char *path, uint64_t flags, uint32_t mode, uint64_t resolve);
+
+/// The name of an entry of readdir(3): bytes, ended by a zero.
+static inline const char *clinux_entry_name(const struct dirent *entry) { return entry->d_name; }
+
+/// Takes the flags of chattr(1) off an open file or folder that keep even root from removing it.
+int clinux_make_removable(int fd);
+
+/// A mount of what `fd` is, attached nowhere (open_tree(2)), and its attachment (move_mount(2)); Linux 5.2.
+int clinux_clone_mount(int fd, int is_recursive);
+int clinux_attach_mount(int mount, const char *target);
 
 int apus_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int apus_unmount(const char *target, int flags);

@@ -54,13 +54,12 @@ int clinux_loopback_up(void);
 /// bound to such an interface would else send packets for these addresses out by it.
 int clinux_confine_loopback(void);
 
-/// Whether a namespace is mounted at the path: 1 or 0.
-int clinux_is_namespace(const char *path);
+/// Whether the path is on a file system of that type (statfs(2)): 1 or 0.
+int clinux_is_of_type(const char *path, unsigned long magic);
 /// At most 15 bytes.
 void clinux_set_thread_name(const char *name);
-
-/// openat2(2).
-int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t resolve);
+/// malloc_trim(3): gives what is free at the ends of the heap, and whole pages within, back to the kernel.
+void clinux_trim_heap(void);
 
 /// Receives one descriptor, close-on-exec, from a connected unix socket (SCM_RIGHTS).
 int clinux_receive_fd(int socket);

@@ -7,10 +7,6 @@
 
 // Every function returns what the system call returns: -1 and errno when it fails.
 
-/// openat2(2) with `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`: `directory` is the root for every `..` and every absolute
-/// symbolic link on the way. The descriptor is close-on-exec.
-int clinux_open_in_root(int directory, const char *path, uint64_t flags);
-
 /// flistxattr(2) and fgetxattr(2).
 ssize_t clinux_list_attributes(int fd, void *names, size_t size);
 ssize_t clinux_get_attribute(int fd, const char *name, void *value, size_t size);

@@ -68,12 +68,7 @@ final class FileTree: Sendable {
 
   // MARK: Looking up
 
-  private static let inRoot: UInt64 = 0x10  // RESOLVE_IN_ROOT
-  private static let noMagicLinks: UInt64 = 0x02
-
-  private func openPath(_ path: String, flags: UInt64) -> Int32 {
-    clinux_openat2(root, path.isEmpty ? "." : path, flags | UInt64(O_CLOEXEC), Self.inRoot | Self.noMagicLinks)
-  }
+  private func openPath(_ path: String, flags: UInt64) -> Int32 { PathScope.inRoot.open(path, in: root, flags: flags) }
 
   /// Where a path ends when symbolic links are followed inside the tree, relative to the root; `nil` when there is
   /// nothing.

@@ -29,24 +29,30 @@ enum HelperProgram {
     /// On the disk.
     var bytesMax: Int64
 
-    /// Whether there is more. What comes and goes meanwhile is counted or not; no link is followed. Blocks.
+    /// Whether there is more. What comes and goes meanwhile is counted or not; no link is followed. Names are bytes, and a
+    /// tree that is deeper than a path is long is more than anything. Blocks.
     func isExceeded() -> Bool {
       var entries = 0
       var bytes: Int64 = 0
-      var folders = [path]
+      var folders = [path.utf8CString.dropLast()]
       while let folder = folders.popLast() {
-        guard let stream = opendir(folder) else { continue }
+        guard let stream = opendir(Array(folder) + [0]) else {
+          if errno == ENAMETOOLONG { return true }
+          continue
+        }
         defer { closedir(stream) }
         while let entry = readdir(stream) {
-          let name = withUnsafePointer(to: &entry.pointee.d_name) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-          }
+          guard let name = clinux_entry_name(entry) else { continue }
+          if strcmp(name, ".") == 0 || strcmp(name, "..") == 0 { continue }
           var status = stat()
-          guard name != ".", name != "..", lstat("\(folder)/\(name)", &status) == 0 else { continue }
+          guard fstatat(dirfd(stream), name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
           entries += 1
           bytes += Int64(status.st_blocks) * 512
           if entries > entriesMax || bytes > bytesMax { return true }
-          if status.st_mode & S_IFMT == S_IFDIR { folders.append("\(folder)/\(name)") }
+          if status.st_mode & S_IFMT == S_IFDIR {
+            folders.append(
+              folder + [CChar(bitPattern: UInt8(ascii: "/"))] + UnsafeBufferPointer(start: name, count: strlen(name)))
+          }
         }
       }
       return false

@@ -11,7 +11,6 @@ public struct ControllerRevision: KubeKind {
   public static let kind = "ControllerRevision"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   public var data: JSON? { get { json[value: "data"] } set { json[value: "data"] = newValue } }
   public var revision: Int64? { get { json[int: "revision"] } set { json[int: "revision"] = newValue } }
@@ -24,9 +23,7 @@ public struct DaemonSet: KubeKind {
   public static let kind = "DaemonSet"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state.
   public var spec: DaemonSetSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
   /// The last observed state.
   public var status: DaemonSetStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
@@ -53,7 +50,6 @@ public struct DaemonSetSpec: KubeValue {
   public init(json: JSON) { self.json = json }
   /// Pods that belong to the set; it cannot be changed.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
-  /// The pods to make.
   public var template: PodTemplateSpec { get { json[view: "template"] } _modify { yield &json[view: "template"] } }
   /// How pods are replaced.
   public var updateStrategy: DaemonSetUpdateStrategy? { get { json[optionalView: "updateStrategy"] } _modify { yield &json[optionalView: "updateStrategy"] } }
@@ -93,11 +89,8 @@ public struct Deployment: KubeKind {
   public static let kind = "Deployment"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state.
   public var spec: DeploymentSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
-  /// The last observed state.
   public var status: DeploymentStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -126,9 +119,7 @@ public struct DeploymentSpec: KubeValue {
   public var replicas: Int64? { get { json[int: "replicas"] } set { json[int: "replicas"] = newValue } }
   /// Pods that belong to the deployment; it cannot be changed and must match the template's labels.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
-  /// The pods to make.
   public var template: PodTemplateSpec { get { json[view: "template"] } _modify { yield &json[view: "template"] } }
-  /// How old pods are replaced by new ones.
   public var strategy: DeploymentStrategy? { get { json[optionalView: "strategy"] } _modify { yield &json[optionalView: "strategy"] } }
   /// Seconds a new pod must be ready to count as available.
   public var minReadySeconds: Int64? { get { json[int: "minReadySeconds"] } set { json[int: "minReadySeconds"] = newValue } }
@@ -169,7 +160,6 @@ public struct DeploymentStrategy: KubeValue {
   public init(json: JSON) { self.json = json }
   /// RollingUpdate or Recreate.
   public var type: String? { get { json[string: "type"] } set { json[string: "type"] = newValue } }
-  /// Bounds of a rolling update.
   public var rollingUpdate: RollingUpdateDeployment? { get { json[optionalView: "rollingUpdate"] } _modify { yield &json[optionalView: "rollingUpdate"] } }
 }
 
@@ -180,9 +170,7 @@ public struct ReplicaSet: KubeKind {
   public static let kind = "ReplicaSet"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state.
   public var spec: ReplicaSetSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
   /// The last observed state.
   public var status: ReplicaSetStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
@@ -213,7 +201,6 @@ public struct ReplicaSetSpec: KubeValue {
   public var minReadySeconds: Int64? { get { json[int: "minReadySeconds"] } set { json[int: "minReadySeconds"] = newValue } }
   /// Pods that belong to the set; it cannot be changed.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
-  /// The pods to make.
   public var template: PodTemplateSpec { get { json[view: "template"] } _modify { yield &json[view: "template"] } }
 }
 
@@ -263,9 +250,7 @@ public struct StatefulSet: KubeKind {
   public static let kind = "StatefulSet"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state.
   public var spec: StatefulSetSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
   /// The last observed state.
   public var status: StatefulSetStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
@@ -307,7 +292,6 @@ public struct StatefulSetSpec: KubeValue {
   public var replicas: Int64? { get { json[int: "replicas"] } set { json[int: "replicas"] = newValue } }
   /// Pods that belong to the set; it cannot be changed.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
-  /// The pods to make.
   public var template: PodTemplateSpec { get { json[view: "template"] } _modify { yield &json[view: "template"] } }
   /// Claims that each pod gets for itself.
   public var volumeClaimTemplates: [PersistentVolumeClaim] { get { json[views: "volumeClaimTemplates"] } set { json[views: "volumeClaimTemplates"] = newValue } }

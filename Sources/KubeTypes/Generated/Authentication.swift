@@ -20,7 +20,6 @@ public struct TokenRequest: KubeKind {
   public static let kind = "TokenRequest"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: TokenRequestSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -51,7 +50,6 @@ public struct TokenReview: KubeKind {
   public static let kind = "TokenReview"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: TokenReviewSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }

@@ -47,7 +47,6 @@ public struct SelfSubjectAccessReview: KubeKind {
   public static let kind = "SelfSubjectAccessReview"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: SelfSubjectAccessReviewSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -69,7 +68,6 @@ public struct SubjectAccessReview: KubeKind {
   public static let kind = "SubjectAccessReview"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: SubjectAccessReviewSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }

@@ -11,7 +11,6 @@ public struct Scale: KubeKind {
   public static let kind = "Scale"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: ScaleSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }

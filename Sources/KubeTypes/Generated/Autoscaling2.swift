@@ -66,7 +66,6 @@ public struct HorizontalPodAutoscaler: KubeKind {
   public static let kind = "HorizontalPodAutoscaler"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: HorizontalPodAutoscalerSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -128,7 +127,6 @@ public struct MetricIdentifier: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
-  /// Which objects are meant, by their labels.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
 }
 

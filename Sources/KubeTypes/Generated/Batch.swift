@@ -11,9 +11,7 @@ public struct CronJob: KubeKind {
   public static let kind = "CronJob"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// When and how jobs are started.
   public var spec: CronJobSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
   /// The last observed state.
   public var status: CronJobStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
@@ -56,9 +54,7 @@ public struct Job: KubeKind {
   public static let kind = "Job"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// How the job runs.
   public var spec: JobSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
   /// The last observed state.
   public var status: JobStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
@@ -97,10 +93,9 @@ public struct JobSpec: KubeValue {
   public var backoffLimit: Int64? { get { json[int: "backoffLimit"] } set { json[int: "backoffLimit"] = newValue } }
   public var backoffLimitPerIndex: Int64? { get { json[int: "backoffLimitPerIndex"] } set { json[int: "backoffLimitPerIndex"] = newValue } }
   public var maxFailedIndexes: Int64? { get { json[int: "maxFailedIndexes"] } set { json[int: "maxFailedIndexes"] = newValue } }
-  /// Which objects are meant, by their labels.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
   public var manualSelector: Bool? { get { json[bool: "manualSelector"] } set { json[bool: "manualSelector"] = newValue } }
-  /// The pods to make; their restart policy is Never or OnFailure.
+  /// Their restart policy is Never or OnFailure.
   public var template: PodTemplateSpec { get { json[view: "template"] } _modify { yield &json[view: "template"] } }
   /// Seconds after its end when the job is deleted.
   public var ttlSecondsAfterFinished: Int64? { get { json[int: "ttlSecondsAfterFinished"] } set { json[int: "ttlSecondsAfterFinished"] = newValue } }
@@ -132,9 +127,7 @@ public struct JobStatus: KubeValue {
 public struct JobTemplateSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state.
   public var spec: JobSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 

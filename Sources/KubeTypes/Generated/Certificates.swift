@@ -11,7 +11,6 @@ public struct CertificateSigningRequest: KubeKind {
   public static let kind = "CertificateSigningRequest"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: CertificateSigningRequestSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }

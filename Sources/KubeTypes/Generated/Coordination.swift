@@ -11,9 +11,7 @@ public struct Lease: KubeKind {
   public static let kind = "Lease"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state.
   public var spec: LeaseSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 

@@ -208,7 +208,7 @@ public struct ConfigMapProjection: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
-  /// Which keys become files, and their names; every key unless told.
+  /// Every key unless told.
   public var items: [KeyToPath] { get { json[views: "items"] } set { json[views: "items"] = newValue } }
   /// Whether a missing object or key is no error.
   public var optional: Bool? { get { json[bool: "optional"] } set { json[bool: "optional"] = newValue } }
@@ -219,7 +219,7 @@ public struct ConfigMapVolumeSource: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
-  /// Which keys become files, and their names; every key unless told.
+  /// Every key unless told.
   public var items: [KeyToPath] { get { json[views: "items"] } set { json[views: "items"] = newValue } }
   /// Mode of the files; 0644 unless told.
   public var defaultMode: Int64? { get { json[int: "defaultMode"] } set { json[int: "defaultMode"] = newValue } }
@@ -242,13 +242,10 @@ public struct Container: KubeValue {
   public var args: [String] { get { json[strings: "args"] } set { json[strings: "args"] = newValue } }
   /// Folder in which the program starts, instead of the image's.
   public var workingDir: String? { get { json[string: "workingDir"] } set { json[string: "workingDir"] = newValue } }
-  /// Ports on which the container listens; a list for people and tools.
+  /// A list for people and tools; what it leaves out can be reached, too.
   public var ports: [ContainerPort] { get { json[views: "ports"] } set { json[views: "ports"] = newValue } }
-  /// ConfigMaps and Secrets whose keys become environment variables.
   public var envFrom: [EnvFromSource] { get { json[views: "envFrom"] } set { json[views: "envFrom"] = newValue } }
-  /// Environment variables.
   public var env: [EnvVar] { get { json[views: "env"] } set { json[views: "env"] = newValue } }
-  /// What the container needs at least and may use at most.
   public var resources: ResourceRequirements? { get { json[optionalView: "resources"] } _modify { yield &json[optionalView: "resources"] } }
   /// Whether a resource change restarts the container.
   public var resizePolicy: [ContainerResizePolicy] { get { json[views: "resizePolicy"] } set { json[views: "resizePolicy"] = newValue } }
@@ -265,7 +262,6 @@ public struct Container: KubeValue {
   public var readinessProbe: Probe? { get { json[optionalView: "readinessProbe"] } _modify { yield &json[optionalView: "readinessProbe"] } }
   /// Check that must succeed before the other checks begin.
   public var startupProbe: Probe? { get { json[optionalView: "startupProbe"] } _modify { yield &json[optionalView: "startupProbe"] } }
-  /// What to do after the start and before the stop.
   public var lifecycle: Lifecycle? { get { json[optionalView: "lifecycle"] } _modify { yield &json[optionalView: "lifecycle"] } }
   /// File whose contents become the message when the container ends.
   public var terminationMessagePath: String? { get { json[string: "terminationMessagePath"] } set { json[string: "terminationMessagePath"] = newValue } }
@@ -273,7 +269,6 @@ public struct Container: KubeValue {
   public var terminationMessagePolicy: String? { get { json[string: "terminationMessagePolicy"] } set { json[string: "terminationMessagePolicy"] = newValue } }
   /// Always, IfNotPresent or Never.
   public var imagePullPolicy: String? { get { json[string: "imagePullPolicy"] } set { json[string: "imagePullPolicy"] = newValue } }
-  /// Privileges of the container.
   public var securityContext: SecurityContext? { get { json[optionalView: "securityContext"] } _modify { yield &json[optionalView: "securityContext"] } }
   /// Whether standard input is open.
   public var stdin: Bool? { get { json[bool: "stdin"] } set { json[bool: "stdin"] = newValue } }
@@ -507,7 +502,6 @@ public struct EnvVar: KubeValue {
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
   /// Value; $(NAME) stands for an earlier variable.
   public var value: String? { get { json[string: "value"] } set { json[string: "value"] = newValue } }
-  /// Where the value comes from.
   public var valueFrom: EnvVarSource? { get { json[optionalView: "valueFrom"] } _modify { yield &json[optionalView: "valueFrom"] } }
 }
 

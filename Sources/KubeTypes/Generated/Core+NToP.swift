@@ -278,7 +278,6 @@ public struct PersistentVolumeClaimSpec: KubeValue {
   public init(json: JSON) { self.json = json }
   /// How the volume is mounted, such as ReadWriteOnce.
   public var accessModes: [String] { get { json[strings: "accessModes"] } set { json[strings: "accessModes"] = newValue } }
-  /// Which objects are meant, by their labels.
   public var selector: LabelSelector? { get { json[optionalView: "selector"] } _modify { yield &json[optionalView: "selector"] } }
   /// How much storage is wanted.
   public var resources: VolumeResourceRequirements? { get { json[optionalView: "resources"] } _modify { yield &json[optionalView: "resources"] } }
@@ -311,7 +310,6 @@ public struct PersistentVolumeClaimStatus: KubeValue {
 public struct PersistentVolumeClaimTemplate: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: PersistentVolumeClaimSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -532,7 +530,6 @@ public struct PodSecurityContext: KubeValue {
   public var sysctls: [Sysctl] { get { json[views: "sysctls"] } set { json[views: "sysctls"] = newValue } }
   /// OnRootMismatch or Always: when owners in volumes are changed.
   public var fsGroupChangePolicy: String? { get { json[string: "fsGroupChangePolicy"] } set { json[string: "fsGroupChangePolicy"] = newValue } }
-  /// Which system calls are allowed.
   public var seccompProfile: SeccompProfile? { get { json[optionalView: "seccompProfile"] } _modify { yield &json[optionalView: "seccompProfile"] } }
   public var appArmorProfile: AppArmorProfile? { get { json[optionalView: "appArmorProfile"] } _modify { yield &json[optionalView: "appArmorProfile"] } }
   public var seLinuxChangePolicy: String? { get { json[string: "seLinuxChangePolicy"] } set { json[string: "seLinuxChangePolicy"] = newValue } }
@@ -542,13 +539,11 @@ public struct PodSecurityContext: KubeValue {
 public struct PodSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Volumes that containers of the pod can mount.
   public var volumes: [Volume] { get { json[views: "volumes"] } set { json[views: "volumes"] = newValue } }
   /// Containers that run to their end, one after the other, before the others start.
   public var initContainers: [Container] { get { json[views: "initContainers"] } set { json[views: "initContainers"] = newValue } }
-  /// Containers of the pod; at least one, and fixed once the pod exists.
+  /// At least one, and fixed once the pod exists.
   public var containers: [Container] { get { json[views: "containers", keepsEmpty: true] } set { json[views: "containers", keepsEmpty: true] = newValue } }
-  /// Containers that were added to the running pod for debugging.
   public var ephemeralContainers: [EphemeralContainer] { get { json[views: "ephemeralContainers"] } set { json[views: "ephemeralContainers"] = newValue } }
   /// Whether ended containers are started again: Always, OnFailure or Never.
   public var restartPolicy: String? { get { json[string: "restartPolicy"] } set { json[string: "restartPolicy"] = newValue } }
@@ -576,7 +571,7 @@ public struct PodSpec: KubeValue {
   public var hostIPC: Bool? { get { json[bool: "hostIPC"] } set { json[bool: "hostIPC"] = newValue } }
   /// Whether the containers see one another's processes.
   public var shareProcessNamespace: Bool? { get { json[bool: "shareProcessNamespace"] } set { json[bool: "shareProcessNamespace"] = newValue } }
-  /// Privileges of all containers, where they do not set their own.
+  /// Containers may set their own.
   public var securityContext: PodSecurityContext? { get { json[optionalView: "securityContext"] } _modify { yield &json[optionalView: "securityContext"] } }
   /// Secrets with credentials of image registries.
   public var imagePullSecrets: [LocalObjectReference] { get { json[views: "imagePullSecrets"] } set { json[views: "imagePullSecrets"] = newValue } }
@@ -584,11 +579,9 @@ public struct PodSpec: KubeValue {
   public var hostname: String? { get { json[string: "hostname"] } set { json[string: "hostname"] = newValue } }
   /// Subdomain, so that the pod is called HOSTNAME.SUBDOMAIN.NAMESPACE.svc.
   public var subdomain: String? { get { json[string: "subdomain"] } set { json[string: "subdomain"] = newValue } }
-  /// Near what the pod wants to run, and away from what.
   public var affinity: Affinity? { get { json[optionalView: "affinity"] } _modify { yield &json[optionalView: "affinity"] } }
   /// Scheduler that chooses the node.
   public var schedulerName: String? { get { json[string: "schedulerName"] } set { json[string: "schedulerName"] = newValue } }
-  /// Taints that the pod accepts.
   public var tolerations: [Toleration] { get { json[views: "tolerations"] } set { json[views: "tolerations"] = newValue } }
   /// Extra lines of the containers' hosts file.
   public var hostAliases: [HostAlias] { get { json[views: "hostAliases"] } set { json[views: "hostAliases"] = newValue } }
@@ -608,7 +601,6 @@ public struct PodSpec: KubeValue {
   public var preemptionPolicy: String? { get { json[string: "preemptionPolicy"] } set { json[string: "preemptionPolicy"] = newValue } }
   /// Resources the pod itself needs beside its containers.
   public var overhead: [String: Quantity] { get { json[quantities: "overhead"] } set { json[quantities: "overhead"] = newValue } }
-  /// How matching pods are spread.
   public var topologySpreadConstraints: [TopologySpreadConstraint] { get { json[views: "topologySpreadConstraints"] } set { json[views: "topologySpreadConstraints"] = newValue } }
   public var setHostnameAsFQDN: Bool? { get { json[bool: "setHostnameAsFQDN"] } set { json[bool: "setHostnameAsFQDN"] = newValue } }
   /// Operating system of the containers.
@@ -651,9 +643,7 @@ public struct PodStatus: KubeValue {
   public var podIPs: [PodIP] { get { json[views: "podIPs"] } set { json[views: "podIPs"] = newValue } }
   /// When the node took the pod over.
   public var startTime: String? { get { json[string: "startTime"] } set { json[string: "startTime"] = newValue } }
-  /// State of each init container.
   public var initContainerStatuses: [ContainerStatus] { get { json[views: "initContainerStatuses"] } set { json[views: "initContainerStatuses"] = newValue } }
-  /// State of each container.
   public var containerStatuses: [ContainerStatus] { get { json[views: "containerStatuses"] } set { json[views: "containerStatuses"] = newValue } }
   /// Guaranteed, Burstable or BestEffort.
   public var qosClass: String? { get { json[string: "qosClass"] } set { json[string: "qosClass"] = newValue } }
@@ -671,9 +661,7 @@ public struct PodStatus: KubeValue {
 public struct PodTemplateSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted pod.
   public var spec: PodSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
 }
 
@@ -721,7 +709,6 @@ public struct Probe: KubeValue {
   public var httpGet: HTTPGetAction? { get { json[optionalView: "httpGet"] } _modify { yield &json[optionalView: "httpGet"] } }
   /// Port that must accept a connection.
   public var tcpSocket: TCPSocketAction? { get { json[optionalView: "tcpSocket"] } _modify { yield &json[optionalView: "tcpSocket"] } }
-  /// Call of the gRPC health service.
   public var grpc: GRPCAction? { get { json[optionalView: "grpc"] } _modify { yield &json[optionalView: "grpc"] } }
   /// Seconds to wait after the start.
   public var initialDelaySeconds: Int64? { get { json[int: "initialDelaySeconds"] } set { json[int: "initialDelaySeconds"] = newValue } }

@@ -234,7 +234,7 @@ public struct SecretProjection: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
-  /// Which keys become files, and their names; every key unless told.
+  /// Every key unless told.
   public var items: [KeyToPath] { get { json[views: "items"] } set { json[views: "items"] = newValue } }
   /// Whether a missing object or key is no error.
   public var optional: Bool? { get { json[bool: "optional"] } set { json[bool: "optional"] = newValue } }
@@ -254,7 +254,7 @@ public struct SecretVolumeSource: KubeValue {
   public init(json: JSON) { self.json = json }
   /// Name of the Secret.
   public var secretName: String? { get { json[string: "secretName"] } set { json[string: "secretName"] = newValue } }
-  /// Which keys become files, and their names; every key unless told.
+  /// Every key unless told.
   public var items: [KeyToPath] { get { json[views: "items"] } set { json[views: "items"] = newValue } }
   /// Mode of the files; 0644 unless told.
   public var defaultMode: Int64? { get { json[int: "defaultMode"] } set { json[int: "defaultMode"] = newValue } }
@@ -267,7 +267,6 @@ public struct SecretVolumeSource: KubeValue {
 public struct SecurityContext: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Linux capabilities to add and to drop.
   public var capabilities: Capabilities? { get { json[optionalView: "capabilities"] } _modify { yield &json[optionalView: "capabilities"] } }
   /// Whether the container has all rights on the node.
   public var privileged: Bool? { get { json[bool: "privileged"] } set { json[bool: "privileged"] = newValue } }
@@ -285,7 +284,6 @@ public struct SecurityContext: KubeValue {
   public var allowPrivilegeEscalation: Bool? { get { json[bool: "allowPrivilegeEscalation"] } set { json[bool: "allowPrivilegeEscalation"] = newValue } }
   /// How /proc is mounted.
   public var procMount: String? { get { json[string: "procMount"] } set { json[string: "procMount"] = newValue } }
-  /// Which system calls are allowed.
   public var seccompProfile: SeccompProfile? { get { json[optionalView: "seccompProfile"] } _modify { yield &json[optionalView: "seccompProfile"] } }
   public var appArmorProfile: AppArmorProfile? { get { json[optionalView: "appArmorProfile"] } _modify { yield &json[optionalView: "appArmorProfile"] } }
 }
@@ -324,7 +322,6 @@ public struct ServicePort: KubeValue {
 public struct ServiceSpec: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Ports of the service.
   public var ports: [ServicePort] { get { json[views: "ports"] } set { json[views: "ports"] = newValue } }
   /// Labels of the pods that serve.
   public var selector: [String: String] { get { json[stringMap: "selector"] } set { json[stringMap: "selector"] = newValue } }
@@ -365,7 +362,6 @@ public struct ServiceStatus: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
   public var loadBalancer: LoadBalancerStatus? { get { json[optionalView: "loadBalancer"] } _modify { yield &json[optionalView: "loadBalancer"] } }
-  /// Aspects of the current state.
   public var conditions: [Condition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
 }
 
@@ -504,14 +500,11 @@ public struct Volume: KubeValue {
   public init(json: JSON) { self.json = json }
   /// Name of the volume, unique in the pod.
   public var name: String? { get { json[string: "name"] } set { json[string: "name"] = newValue } }
-  /// A file or folder of the node.
   public var hostPath: HostPathVolumeSource? { get { json[optionalView: "hostPath"] } _modify { yield &json[optionalView: "hostPath"] } }
-  /// A folder that lives as long as the pod.
   public var emptyDir: EmptyDirVolumeSource? { get { json[optionalView: "emptyDir"] } _modify { yield &json[optionalView: "emptyDir"] } }
   public var gcePersistentDisk: GCEPersistentDiskVolumeSource? { get { json[optionalView: "gcePersistentDisk"] } _modify { yield &json[optionalView: "gcePersistentDisk"] } }
   public var awsElasticBlockStore: AWSElasticBlockStoreVolumeSource? { get { json[optionalView: "awsElasticBlockStore"] } _modify { yield &json[optionalView: "awsElasticBlockStore"] } }
   public var gitRepo: GitRepoVolumeSource? { get { json[optionalView: "gitRepo"] } _modify { yield &json[optionalView: "gitRepo"] } }
-  /// The keys of a Secret as files.
   public var secret: SecretVolumeSource? { get { json[optionalView: "secret"] } _modify { yield &json[optionalView: "secret"] } }
   /// A folder of an NFS server.
   public var nfs: NFSVolumeSource? { get { json[optionalView: "nfs"] } _modify { yield &json[optionalView: "nfs"] } }
@@ -524,17 +517,14 @@ public struct Volume: KubeValue {
   public var cinder: CinderVolumeSource? { get { json[optionalView: "cinder"] } _modify { yield &json[optionalView: "cinder"] } }
   public var cephfs: CephFSVolumeSource? { get { json[optionalView: "cephfs"] } _modify { yield &json[optionalView: "cephfs"] } }
   public var flocker: FlockerVolumeSource? { get { json[optionalView: "flocker"] } _modify { yield &json[optionalView: "flocker"] } }
-  /// Fields of the pod as files.
   public var downwardAPI: DownwardAPIVolumeSource? { get { json[optionalView: "downwardAPI"] } _modify { yield &json[optionalView: "downwardAPI"] } }
   public var fc: FCVolumeSource? { get { json[optionalView: "fc"] } _modify { yield &json[optionalView: "fc"] } }
   public var azureFile: AzureFileVolumeSource? { get { json[optionalView: "azureFile"] } _modify { yield &json[optionalView: "azureFile"] } }
-  /// The keys of a ConfigMap as files.
   public var configMap: ConfigMapVolumeSource? { get { json[optionalView: "configMap"] } _modify { yield &json[optionalView: "configMap"] } }
   public var vsphereVolume: VsphereVirtualDiskVolumeSource? { get { json[optionalView: "vsphereVolume"] } _modify { yield &json[optionalView: "vsphereVolume"] } }
   public var quobyte: QuobyteVolumeSource? { get { json[optionalView: "quobyte"] } _modify { yield &json[optionalView: "quobyte"] } }
   public var azureDisk: AzureDiskVolumeSource? { get { json[optionalView: "azureDisk"] } _modify { yield &json[optionalView: "azureDisk"] } }
   public var photonPersistentDisk: PhotonPersistentDiskVolumeSource? { get { json[optionalView: "photonPersistentDisk"] } _modify { yield &json[optionalView: "photonPersistentDisk"] } }
-  /// Several sources in one folder.
   public var projected: ProjectedVolumeSource? { get { json[optionalView: "projected"] } _modify { yield &json[optionalView: "projected"] } }
   public var portworxVolume: PortworxVolumeSource? { get { json[optionalView: "portworxVolume"] } _modify { yield &json[optionalView: "portworxVolume"] } }
   public var scaleIO: ScaleIOVolumeSource? { get { json[optionalView: "scaleIO"] } _modify { yield &json[optionalView: "scaleIO"] } }

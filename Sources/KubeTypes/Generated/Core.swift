@@ -11,7 +11,6 @@ public struct Binding: KubeKind {
   public static let kind = "Binding"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   public var target: ObjectReference { get { json[view: "target"] } _modify { yield &json[view: "target"] } }
 }
@@ -23,7 +22,6 @@ public struct ConfigMap: KubeKind {
   public static let kind = "ConfigMap"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// Whether the data cannot be changed any more.
   public var immutable: Bool? { get { json[bool: "immutable"] } set { json[bool: "immutable"] = newValue } }
@@ -40,7 +38,6 @@ public struct Endpoints: KubeKind {
   public static let kind = "Endpoints"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   public var subsets: [EndpointSubset] { get { json[views: "subsets"] } set { json[views: "subsets"] = newValue } }
 }
@@ -52,7 +49,6 @@ public struct Event: KubeKind {
   public static let kind = "Event"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The object that the event is about.
   public var involvedObject: ObjectReference { get { json[view: "involvedObject"] } _modify { yield &json[view: "involvedObject"] } }
@@ -85,7 +81,6 @@ public struct LimitRange: KubeKind {
   public static let kind = "LimitRange"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: LimitRangeSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -98,7 +93,6 @@ public struct Namespace: KubeKind {
   public static let kind = "Namespace"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state of the namespace.
   public var spec: NamespaceSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -113,11 +107,8 @@ public struct Node: KubeKind {
   public static let kind = "Node"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted state of the node.
   public var spec: NodeSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
-  /// The current state of the node.
   public var status: NodeStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -128,7 +119,6 @@ public struct PersistentVolume: KubeKind {
   public static let kind = "PersistentVolume"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: PersistentVolumeSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -143,7 +133,6 @@ public struct PersistentVolumeClaim: KubeKind {
   public static let kind = "PersistentVolumeClaim"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted storage.
   public var spec: PersistentVolumeClaimSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -158,11 +147,8 @@ public struct Pod: KubeKind {
   public static let kind = "Pod"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted pod.
   public var spec: PodSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
-  /// The state of the pod as its node last saw it.
   public var status: PodStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -173,7 +159,6 @@ public struct PodTemplate: KubeKind {
   public static let kind = "PodTemplate"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The objects to make.
   public var template: PodTemplateSpec { get { json[view: "template"] } _modify { yield &json[view: "template"] } }
@@ -186,7 +171,6 @@ public struct ReplicationController: KubeKind {
   public static let kind = "ReplicationController"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: ReplicationControllerSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -201,7 +185,6 @@ public struct ResourceQuota: KubeKind {
   public static let kind = "ResourceQuota"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: ResourceQuotaSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -216,7 +199,6 @@ public struct Secret: KubeKind {
   public static let kind = "Secret"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// Whether the data cannot be changed any more.
   public var immutable: Bool? { get { json[bool: "immutable"] } set { json[bool: "immutable"] = newValue } }
@@ -235,11 +217,8 @@ public struct Service: KubeKind {
   public static let kind = "Service"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
-  /// The wanted service.
   public var spec: ServiceSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
-  /// The current state of the service.
   public var status: ServiceStatus { get { json[view: "status"] } _modify { yield &json[view: "status"] } }
 }
 
@@ -250,7 +229,6 @@ public struct ServiceAccount: KubeKind {
   public static let kind = "ServiceAccount"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// Secrets that pods of the account may use.
   public var secrets: [ObjectReference] { get { json[views: "secrets"] } set { json[views: "secrets"] = newValue } }

@@ -53,7 +53,6 @@ public struct EndpointSlice: KubeKind {
   public static let kind = "EndpointSlice"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// IPv4, IPv6 or FQDN; it cannot be changed.
   public var addressType: String? { get { json[string: "addressType"] } set { json[string: "addressType"] = newValue } }

@@ -73,7 +73,7 @@ public struct ManagedFieldsEntry: KubeValue {
   public var subresource: String? { get { json[string: "subresource"] } set { json[string: "subresource"] = newValue } }
 }
 
-/// ObjectMeta is what every stored object has: names, labels, owners and times.
+/// ObjectMeta is what every stored object has: names, labels, annotations, owners and times.
 public struct ObjectMeta: KubeValue {
   public var json: JSON
   public init(json: JSON) { self.json = json }
@@ -101,7 +101,6 @@ public struct ObjectMeta: KubeValue {
   public var labels: [String: String] { get { json[stringMap: "labels"] } set { json[stringMap: "labels"] = newValue } }
   /// Keys and values for tools; they cannot be selected by.
   public var annotations: [String: String] { get { json[stringMap: "annotations"] } set { json[stringMap: "annotations"] = newValue } }
-  /// Objects without which this one is deleted.
   public var ownerReferences: [OwnerReference] { get { json[views: "ownerReferences"] } set { json[views: "ownerReferences"] = newValue } }
   /// Names that must be removed before a deleted object goes.
   public var finalizers: [String] { get { json[strings: "finalizers"] } set { json[strings: "finalizers"] = newValue } }

@@ -32,7 +32,6 @@ public struct Ingress: KubeKind {
   public static let kind = "Ingress"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted routes.
   public var spec: IngressSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -55,7 +54,6 @@ public struct IngressClass: KubeKind {
   public static let kind = "IngressClass"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: IngressClassSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -121,7 +119,6 @@ public struct IngressSpec: KubeValue {
   public init(json: JSON) { self.json = json }
   /// Class of the ingress, which decides who serves it.
   public var ingressClassName: String? { get { json[string: "ingressClassName"] } set { json[string: "ingressClassName"] = newValue } }
-  /// Where requests go that no rule matches.
   public var defaultBackend: IngressBackend? { get { json[optionalView: "defaultBackend"] } _modify { yield &json[optionalView: "defaultBackend"] } }
   /// Certificates for hosts.
   public var tls: [IngressTLS] { get { json[views: "tls"] } set { json[views: "tls"] = newValue } }
@@ -149,7 +146,6 @@ public struct NetworkPolicy: KubeKind {
   public static let kind = "NetworkPolicy"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted state.
   public var spec: NetworkPolicySpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }

@@ -11,7 +11,6 @@ public struct PodDisruptionBudget: KubeKind {
   public static let kind = "PodDisruptionBudget"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// The wanted bounds.
   public var spec: PodDisruptionBudgetSpec { get { json[view: "spec"] } _modify { yield &json[view: "spec"] } }
@@ -41,6 +40,5 @@ public struct PodDisruptionBudgetStatus: KubeValue {
   public var currentHealthy: Int64? { get { json[int: "currentHealthy"] } set { json[int: "currentHealthy"] = newValue } }
   public var desiredHealthy: Int64? { get { json[int: "desiredHealthy"] } set { json[int: "desiredHealthy"] = newValue } }
   public var expectedPods: Int64? { get { json[int: "expectedPods"] } set { json[int: "expectedPods"] = newValue } }
-  /// Aspects of the current state.
   public var conditions: [Condition] { get { json[views: "conditions"] } set { json[views: "conditions"] = newValue } }
 }

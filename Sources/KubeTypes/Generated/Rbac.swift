@@ -17,7 +17,6 @@ public struct ClusterRole: KubeKind {
   public static let kind = "ClusterRole"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// What is allowed.
   public var rules: [PolicyRule] { get { json[views: "rules", keepsEmpty: true] } set { json[views: "rules", keepsEmpty: true] = newValue } }
@@ -32,7 +31,6 @@ public struct ClusterRoleBinding: KubeKind {
   public static let kind = "ClusterRoleBinding"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// To whom the role is granted.
   public var subjects: [Subject] { get { json[views: "subjects"] } set { json[views: "subjects"] = newValue } }
@@ -63,7 +61,6 @@ public struct Role: KubeKind {
   public static let kind = "Role"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// What is allowed.
   public var rules: [PolicyRule] { get { json[views: "rules", keepsEmpty: true] } set { json[views: "rules", keepsEmpty: true] = newValue } }
@@ -76,7 +73,6 @@ public struct RoleBinding: KubeKind {
   public static let kind = "RoleBinding"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// To whom the role is granted.
   public var subjects: [Subject] { get { json[views: "subjects"] } set { json[views: "subjects"] = newValue } }

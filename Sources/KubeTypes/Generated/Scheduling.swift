@@ -11,7 +11,6 @@ public struct PriorityClass: KubeKind {
   public static let kind = "PriorityClass"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// Priority of the pods; the higher, the earlier.
   public var value: Int64? { get { json[int: "value"] } set { json[int: "value"] = newValue } }

@@ -11,7 +11,6 @@ public struct StorageClass: KubeKind {
   public static let kind = "StorageClass"
   public var json: JSON
   public init(json: JSON) { self.json = json }
-  /// Names, labels, annotations and owners of the object.
   public var metadata: ObjectMeta { get { json[view: "metadata"] } _modify { yield &json[view: "metadata"] } }
   /// Driver that makes the volumes.
   public var provisioner: String? { get { json[string: "provisioner"] } set { json[string: "provisioner"] = newValue } }

@@ -89,6 +89,7 @@ struct ContainerSpecBuilder: Sendable {
     spec.runAsUser = security.runAsUser
     spec.runAsGroup = security.runAsGroup
     spec.supplementalGroups = security.supplementalGroups
+    spec.mergesGroups = security.mergesGroups
     spec.privileged = security.isPrivileged
     spec.addCapabilities = security.addCapabilities
     spec.dropCapabilities = security.dropCapabilities

@@ -37,13 +37,8 @@ enum QualityOfService: String, Sendable, CaseIterable {
   /// Without `CAP_SYS_RESOURCE` a process gives nobody less than it has itself (proc(5)): a container that is to have less
   /// would not start.
   static let oomScoreAdjustmentMin: Int = {
-    func lines(_ path: String) -> [Substring] {
-      String(decoding: Files.read(path, limit: 1 << 16) ?? [], as: UTF8.self).split(separator: "\n")
-    }
-    let effective = lines("/proc/self/status").first { $0.hasPrefix("CapEff:") }
-    let capabilities = effective.flatMap { UInt64($0.dropFirst(7).drop { $0 == "\t" || $0 == " " }, radix: 16) } ?? 0
-    if capabilities & 1 << 24 != 0 { return -1000 }
-    return lines("/proc/self/oom_score_adj").first.flatMap { Int($0) } ?? 0
+    if CapabilitySet.ofThisProcess("CapEff")?.contains("SYS_RESOURCE") == true { return -1000 }
+    return RuntimeFiles.readText("/proc/self/oom_score_adj").flatMap { Int($0) } ?? 0
   }()
 
   /// What the kernel's out-of-memory killer is told: the more memory a container asks for, the longer it lives.

@@ -5,6 +5,8 @@ struct SecuritySettings: Sendable, Equatable {
   var runAsUser: Int64?
   var runAsGroup: Int64?
   var supplementalGroups: [Int64]
+  /// `supplementalGroupsPolicy` is not `Strict`: the image's files may give the user more groups.
+  var mergesGroups: Bool
   var isPrivileged: Bool
   var addCapabilities: [String]
   var dropCapabilities: [String]
@@ -23,6 +25,7 @@ struct SecuritySettings: Sendable, Equatable {
     runAsGroup = context?.runAsGroup ?? podContext?.runAsGroup
     supplementalGroups = podContext?.supplementalGroups ?? []
     if let group = podContext?.fsGroup, !supplementalGroups.contains(group) { supplementalGroups.append(group) }
+    mergesGroups = podContext?.supplementalGroupsPolicy != "Strict"
     isPrivileged = context?.privileged == true
     addCapabilities = context?.capabilities?.add ?? []
     dropCapabilities = context?.capabilities?.drop ?? []
@@ -39,7 +42,7 @@ struct SecuritySettings: Sendable, Equatable {
         throw NodeError(
           .createContainerConfigError, "seccomp localhostProfile \"\(name)\" must be a relative path without '..'")
       }
-      seccomp = .localhost("\(seccompRoot)/\(name)")
+      seccomp = .localhost(folder: seccompRoot, name: name)
     // A container that asks for nothing is unconfined in Kubernetes, unless the kubelet runs with `--seccomp-default`
     // (KEP-2413). This node behaves as with it: what the profile refuses hardly any program needs, and it closes most
     // ways out of a container through the kernel. `Unconfined` must be asked for. As there, a privileged container has

@@ -31,6 +31,14 @@ struct CRILogEntry: Sendable, Equatable {
   }
 
   var time: Timestamp? { Timestamp(rfc3339: String(decoding: timestamp, as: UTF8.self)) }
+
+  /// As clients get it: in UTC, with all digits of the fraction that are there. Writers use the machine's zone.
+  var universalTimestamp: [UInt8] {
+    guard timestamp.last != UInt8(ascii: "Z"), let time else { return Array(timestamp) }
+    let fraction = timestamp.drop { $0 != UInt8(ascii: ".") }.dropFirst().prefix { (0x30...0x39).contains($0) }
+    let seconds = Array(time.rfc3339.utf8.dropLast())
+    return seconds + (fraction.isEmpty ? [] : [UInt8(ascii: ".")] + fraction) + [UInt8(ascii: "Z")]
+  }
 }
 
 /// Turns the entries of a log into what a reader asked for: since when, with or without timestamps, at most so many
@@ -79,7 +87,7 @@ struct CRILogFormatter: Sendable {
     if let since, let time = entry.time, time < since { return }
     var text: [UInt8] = []
     if timestamps && !isInLine {
-      text.append(contentsOf: entry.timestamp)
+      text.append(contentsOf: entry.universalTimestamp)
       text.append(UInt8(ascii: " "))
     }
     text.append(contentsOf: entry.content)

@@ -22,18 +22,9 @@ enum Files {
     return count < 0 ? nil : String(decoding: buffer.prefix(count), as: UTF8.self)
   }
 
-  /// Names without `.` and `..`, in no order; empty when the folder cannot be read.
+  /// Names without `.` and `..`, sorted; empty when the folder cannot be read.
   static func list(_ path: String) -> [String] {
-    guard let folder = opendir(path) else { return [] }
-    defer { closedir(folder) }
-    var names: [String] = []
-    while let entry = readdir(folder) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != "." && name != ".." { names.append(name) }
-    }
-    return names
+    (try? Directory.list(path)) ?? []
   }
 
   /// Makes the folder and its parents; one that is there keeps its mode. The mode is not narrowed by the umask.
@@ -64,8 +55,10 @@ enum Files {
     guard Glibc.chmod(path, mode) == 0 else { throw SystemError.last("chmod \(path)") }
   }
 
-  /// Writes a new file, without asking for it to be on disk.
-  static func write(_ bytes: [UInt8], to path: String, mode: UInt32, group: UInt32?) throws(SystemError) {
+  /// Writes a new file, without asking for it to be on disk. Without an owner or a group it is ours.
+  static func write(
+    _ bytes: [UInt8], to path: String, mode: UInt32, owner: UInt32? = nil, group: UInt32?
+  ) throws(SystemError) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw SystemError.last("create \(path)") }
     defer { close(descriptor) }
@@ -80,8 +73,8 @@ enum Files {
       }
       written += count
     }
-    if let group {
-      guard fchown(descriptor, uid_t.max, group) == 0 else { throw SystemError.last("chown \(path)") }
+    if owner != nil || group != nil {
+      guard fchown(descriptor, owner ?? .max, group ?? .max) == 0 else { throw SystemError.last("chown \(path)") }
     }
     guard fchmod(descriptor, mode) == 0 else { throw SystemError.last("chmod \(path)") }
   }
@@ -116,27 +109,6 @@ enum Files {
     return [UInt8](unsafeUninitializedCapacity: limit) { buffer, initialized in
       initialized = max(0, pread(descriptor, buffer.baseAddress, limit, start))
     }
-  }
-
-  /// Removes a folder and what is in it, without following symbolic links and without leaving its file system: a
-  /// volume that is still mounted is left alone. Whether nothing is left.
-  @discardableResult
-  static func removeTree(_ path: String) -> Bool {
-    var status = stat()
-    guard lstat(path, &status) == 0 else { return errno == ENOENT }
-    return remove(path, status, device: status.st_dev)
-  }
-
-  private static func remove(_ path: String, _ status: stat, device: dev_t) -> Bool {
-    guard status.st_mode & S_IFMT == S_IFDIR else { return unlink(path) == 0 || errno == ENOENT }
-    guard status.st_dev == device else { return false }
-    for name in list(path) {
-      let child = "\(path)/\(name)"
-      var childStatus = stat()
-      guard lstat(child, &childStatus) == 0 else { continue }
-      _ = remove(child, childStatus, device: device)
-    }
-    return rmdir(path) == 0 || errno == ENOENT
   }
 
   /// Whether something is mounted on the folder.

@@ -24,6 +24,8 @@ struct ContainerRun: Sendable, Equatable {
   var message = ""
   var terminationMessageFile: String?
   var stopSignal: Int32 = Signals.terminate
+  /// Whom its first process runs as.
+  var user: ResolvedUser?
   /// Not in the runtime any more: known from the pod's status only.
   var isRemembered = false
 
@@ -35,6 +37,8 @@ struct ContainerRun: Sendable, Equatable {
   var health: HealthCheck?
   var condemned: PodSnapshot.Condemnation?
   var stop: PodSnapshot.Stop?
+
+  var isReplaced: Bool { condemned?.isReplacement == true }
 
   init(id: String, attempt: Int, status: Status, image: String, imageID: String, createdAt: Timestamp) {
     self.id = id
@@ -63,6 +67,7 @@ struct ContainerRun: Sendable, Equatable {
     isOOMKilled = state.oomKilled
     isLost = state.isLost
     terminationMessageFile = state.terminationMessageFile
+    user = state.user
     health = HealthCheck(label: state.labels[HealthCheck.label])
     stopSignal = state.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
   }
@@ -72,10 +77,12 @@ struct ContainerRun: Sendable, Equatable {
   init?(status json: JSON, scheme: String, now: Timestamp) {
     guard let containerID = json["containerID"]?.string, containerID.hasPrefix(scheme) else { return nil }
     id = String(containerID.dropFirst(scheme.utf8.count))
-    attempt = Int(json["restartCount"]?.int ?? 0)
+    // Anybody with the right to write a status may have written it.
+    attempt = Int(Int32(clamping: max(0, json["restartCount"]?.int ?? 0)))
     status = .exited
     image = json["image"]?.string ?? ""
     imageID = json["imageID"]?.string ?? ""
+    user = json.at("user", "linux").flatMap(ResolvedUser.init(json:))
     createdAt = Timestamp(seconds: 0)
     isRemembered = true
     let ended = json.at("state", "terminated") ?? json.at("lastState", "terminated")

@@ -29,6 +29,7 @@ struct PodAdmission: Sendable {
   func check(_ pod: Pod, isCurrent: (ObjectKey, String) -> Bool) -> Rejection? {
     let status = pod.json["status"]
     if Self.hasEnded(pod) || pod.metadata.deletionTimestamp != nil || status?["startTime"]?.string != nil { return nil }
+    if let rejection = Self.wrongSystem(pod) { return rejection }
     let others = admitted.filter { $0.key != pod.metadata.uid && isCurrent($0.value.key, $0.key) }
     for (name, requested) in Self.requests(of: pod.spec).sorted(by: { $0.key < $1.key }) where requested > .zero {
       // What the node does not have at all is not its to refuse (kubelet's removeMissingExtendedResources).
@@ -43,6 +44,18 @@ struct PodAdmission: Sendable {
       }
     }
     return nil
+  }
+
+  /// Pods for another operating system than this one.
+  private static func wrongSystem(_ pod: Pod) -> Rejection? {
+    if let selected = pod.spec.nodeSelector["kubernetes.io/os"], selected != "linux" {
+      return Rejection(
+        reason: "PodOSSelectorNodeLabelDoesNotMatch",
+        message: "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label")
+    }
+    guard let system = pod.spec.os?.name, !system.isEmpty, system != "linux" else { return nil }
+    return Rejection(
+      reason: "PodOSNotSupported", message: "Failed to admit pod as the OS field doesn't match node OS")
   }
 
   mutating func add(_ pod: Pod) {

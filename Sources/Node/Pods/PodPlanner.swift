@@ -7,6 +7,9 @@ import Wire
 enum PodPlanner {
   /// How long after a deadly signal it is sent again.
   static let killInterval: Duration = .seconds(5)
+  /// What a container has at least between the polite and the deadly signal, when its hook or the wait for its turn used
+  /// up the grace period (kubelet's `minimumGracePeriodInSeconds`).
+  static let terminationMin: Duration = .seconds(2)
 
   static func plan(_ snapshot: PodSnapshot) -> PodPlan {
     var plan = PodPlan()
@@ -26,24 +29,47 @@ enum PodPlanner {
         planRun(snapshot, &plan)
       }
     }
+    assert(plan.actions.allSatisfy { isSound($0, for: snapshot) }, "unsound plan \(plan.actions) for \(snapshot)")
     return plan
+  }
+
+  /// What every action must be, whatever led to it.
+  private static func isSound(_ action: PodPlan.Action, for snapshot: PodSnapshot) -> Bool {
+    func run(_ id: String) -> PodSnapshot.Run? {
+      for container in snapshot.containers {
+        if let run = container.runs.first(where: { $0.id == id }) { return run }
+      }
+      return nil
+    }
+    let mayRun = snapshot.intent == .run && !snapshot.isFinished
+    switch action {
+    case .prepareVolumes, .createSandbox, .prepareImage: return mayRun
+    case .start(let name, let attempt):
+      let runs = snapshot.containers.first { $0.name == name }?.runs ?? []
+      return mayRun && runs.allSatisfy { if case .exited = $0.status { $0.attempt < attempt } else { false } }
+    case .stop(let id, _, _, _): return run(id)?.isRunning == true && run(id)?.stop == nil
+    case .terminate(let id): return run(id)?.isRunning == true && run(id)?.stop?.terminatedAt == nil
+    case .kill(let id): return run(id)?.isRunning == true
+    case .remove(let id): return run(id)?.isRunning == false
+    case .removeSandbox: return snapshot.sandbox != .absent
+    case .removeVolumes: return snapshot.hasVolumes
+    case .finish: return snapshot.intent != .run && snapshot.sandbox == .absent && !snapshot.hasVolumes
+    }
   }
 
   // MARK: - The end
 
-  /// Stops everything, sidecars after the others and in reverse order, then takes the pod apart.
+  /// Stops everything, then takes the pod apart. All `preStop` hooks begin at once; only the stop signals wait their
+  /// turn, sidecars' after the others' ends and in reverse order, as long as there is time (KEP-753).
   private static func planEnd(_ snapshot: PodSnapshot, isDeletion: Bool, _ plan: inout PodPlan) {
-    var running = snapshot.containers.filter { $0.runs.contains(where: \.isRunning) }
-    if running.contains(where: { $0.role != .sidecar }) {
-      running.removeAll { $0.role == .sidecar && !$0.runs.contains { $0.stop != nil } }
-    } else if let last = running.last {
-      running = running.filter { $0.name == last.name || $0.runs.contains { $0.stop != nil } }
-    }
+    let running = snapshot.containers.filter { $0.runs.contains(where: \.isRunning) }
+    let hasOthers = running.contains { $0.role != .sidecar }
     for container in running {
+      let isTurn = container.role != .sidecar || !hasOthers && container.name == running.last?.name
       for run in container.runs where run.isRunning {
         planStop(
           run, of: container.name, grace: snapshot.gracePeriodSeconds,
-          message: "Stopping container \(container.name)", now: snapshot.now, &plan)
+          message: "Stopping container \(container.name)", isTurn: isTurn, now: snapshot.now, &plan)
       }
     }
     guard running.isEmpty else { return }
@@ -71,15 +97,28 @@ enum PodPlanner {
   }
 
   /// Begins or continues the end of one running container.
+  ///
+  /// - Parameter isTurn: whether nothing that must end before it still runs.
   private static func planStop(
-    _ run: PodSnapshot.Run, of name: String, grace: Int64, message: String, now: Timestamp, _ plan: inout PodPlan
+    _ run: PodSnapshot.Run, of name: String, grace: Int64, message: String, isTurn: Bool = true, now: Timestamp,
+    _ plan: inout PodPlan
   ) {
     guard let stop = run.stop else {
       plan.actions.append(.stop(id: run.id, container: name, gracePeriodSeconds: grace, message: message))
       return
     }
     // A later deletion may shorten the grace period, never lengthen it.
-    var killAt = stop.since.adding(.seconds(min(stop.gracePeriodSeconds, grace)))
+    let grace: Duration = .seconds(min(stop.gracePeriodSeconds, grace))
+    let deadline = stop.since.adding(grace)
+    guard let terminatedAt = stop.terminatedAt else {
+      if now >= deadline || stop.isHookDone && isTurn {
+        plan.actions.append(.terminate(id: run.id))
+      } else {
+        plan.wake(at: deadline)
+      }
+      return
+    }
+    var killAt = max(deadline, terminatedAt.adding(min(grace, terminationMin)))
     if let killedAt = stop.killedAt { killAt = killedAt.adding(killInterval) }
     if now >= killAt { plan.actions.append(.kill(id: run.id)) } else { plan.wake(at: killAt) }
   }
@@ -91,7 +130,7 @@ enum PodPlanner {
     guard snapshot.restartPolicy != .always else { return nil }
     if snapshot.restartPolicy == .never {
       for container in snapshot.containers where container.role == .initialization {
-        if let latest = container.latest, case .exited(let code, _) = latest.status, code != 0,
+        if let latest = container.latest, case .exited(let code, _) = latest.status, code != 0, !latest.isReplaced,
           latest.isCurrent || snapshot.sandbox == .absent
         {
           return .failed
@@ -100,7 +139,9 @@ enum PodPlanner {
     }
     var hasFailed = false
     for container in snapshot.containers where container.role == .main {
-      guard let latest = container.latest, case .exited(let code, _) = latest.status else { return nil }
+      guard let latest = container.latest, case .exited(let code, _) = latest.status, !latest.isReplaced else {
+        return nil
+      }
       if code != 0 {
         if snapshot.restartPolicy == .onFailure { return nil }
         hasFailed = true
@@ -199,10 +240,12 @@ enum PodPlanner {
     var attempt = 0
     if let latest = container.latest, case .exited(_, let finishedAt) = latest.status {
       // A new sandbox runs the init containers again, whatever became of them in the old one.
-      let isRerun = !latest.isCurrent && container.role != .main
+      let isRerun = latest.isReplaced || !latest.isCurrent && container.role != .main
       if !mayRestart && !isRerun { return }
       attempt = latest.attempt + 1
-      if latest.isCurrent, let at = container.backoff?.restartAt(finishedAt: finishedAt, now: snapshot.now) {
+      if latest.isCurrent, !latest.isReplaced,
+        let at = container.backoff?.restartAt(finishedAt: finishedAt, now: snapshot.now)
+      {
         plan.wake(at: at)
         return
       }

@@ -98,6 +98,8 @@ struct PodSnapshot: Sendable, Equatable {
     var stop: Stop?
 
     var isRunning: Bool { status == .running }
+    /// It ended, or ends, because its specification has changed.
+    var isReplaced: Bool { condemned?.isReplacement == true }
   }
 
   /// Why a running container must end although the pod lives on.
@@ -106,12 +108,19 @@ struct PodSnapshot: Sendable, Equatable {
     var message: String
     /// `terminationGracePeriodSeconds` of the probe, instead of the pod's.
     var gracePeriodSeconds: Int64?
+    /// The specification has changed: the container starts anew whatever the restart policy says, as its end is none of
+    /// its own.
+    var isReplacement = false
   }
 
   /// An end under way.
   struct Stop: Sendable, Equatable {
     var since: Timestamp
     var gracePeriodSeconds: Int64
+    /// Its `preStop` hook, if any, has returned.
+    var isHookDone = true
+    /// When the polite signal was sent.
+    var terminatedAt: Timestamp?
     /// The last time that the deadly signal was sent.
     var killedAt: Timestamp?
   }
@@ -126,8 +135,10 @@ struct PodPlan: Sendable, Equatable {
     case prepareImage(container: String)
     /// Create and start the container of that name.
     case start(container: String, attempt: Int)
-    /// Run the `preStop` hook, then send the stop signal. Does not wait for the end.
+    /// Begin the end: run the `preStop` hook. Does not wait for it.
     case stop(id: String, container: String, gracePeriodSeconds: Int64, message: String)
+    /// Send the stop signal. Does not wait for the end.
+    case terminate(id: String)
     /// SIGKILL.
     case kill(id: String)
     /// Remove the record of a container that does not run.

@@ -56,6 +56,10 @@ struct PodStatusInput: Sendable, Equatable {
     var isStarted = false
     /// Passes its readiness probe, or has none.
     var isReady = false
+    /// It ended because its specification changed, and starts anew whatever the restart policy says.
+    var isBeingReplaced = false
+    /// Whom its first process runs as; `nil` before the first run.
+    var user: ResolvedUser?
     /// Needed for the phase: the last way it ended, if it is waiting to be started again.
     var hasRun: Bool { last != nil }
   }
@@ -73,6 +77,8 @@ struct PodStatusInput: Sendable, Equatable {
   var isTerminating = false
   /// `phase`, `reason` and `message` of a pod that the node ended.
   var failure: (phase: String, reason: String, message: String)?
+  /// How the pod was reported to have ended.
+  var endedPhase: String?
   /// `metadata.generation`.
   var generation: Int64?
   /// The status that the API or the record on disk has: transition times and foreign conditions come from there.
@@ -86,11 +92,9 @@ struct PodStatusInput: Sendable, Equatable {
 /// Makes a pod's status as kubelet reports it (`pkg/kubelet/status/generate.go`, `kubelet_pods.go`). Pure.
 enum PodStatusBuilder {
   static func build(_ input: PodStatusInput) -> JSON {
-    var phase = phase(of: input)
-    let previousPhase = input.previous["phase"]?.string
-    // A pod that has ended stays ended.
-    if previousPhase == "Succeeded" || previousPhase == "Failed" { phase = previousPhase ?? phase }
-    if let failure = input.failure { phase = failure.phase }
+    // A pod that has ended stays ended, as it ended, whatever anybody writes.
+    let phase =
+      input.endedPhase ?? endedPhase(of: input.previous) ?? input.failure?.phase ?? Self.phase(of: input)
 
     var status: JSON = [:]
     if let generation = input.generation { status["observedGeneration"] = .int(generation) }
@@ -117,6 +121,12 @@ enum PodStatusBuilder {
     return status
   }
 
+  /// How a pod with this status has ended; `nil` when it has not.
+  static func endedPhase(of status: JSON?) -> String? {
+    let phase = status?["phase"]?.string
+    return phase == "Succeeded" || phase == "Failed" ? phase : nil
+  }
+
   private static func isReady(_ container: PodStatusInput.Container) -> Bool {
     switch container.state {
     case .running: container.role != .initialization && container.isStarted && container.isReady
@@ -136,6 +146,7 @@ enum PodStatusBuilder {
     ]
     if !container.containerID.isEmpty { json["containerID"] = .string(container.containerID) }
     json["started"] = .bool(isRunning && container.isStarted)
+    if let user = container.user { json["user"] = ["linux": user.json] }
     return json
   }
 
@@ -169,6 +180,7 @@ enum PodStatusBuilder {
       case .terminated(let end):
         stopped += 1
         if end.exitCode == 0 { succeeded += 1 }
+      case .waiting where container.isBeingReplaced: running += 1
       case .waiting: if container.hasRun { stopped += 1 } else { waiting += 1 }
       }
     }
@@ -285,6 +297,18 @@ enum PodStatusBuilder {
   }
 
   // MARK: - Change
+
+  /// Whether a pod's status may follow another one that this node made: ended is ended, and restarts only grow.
+  static func mayFollow(_ status: JSON, _ earlier: JSON) -> Bool {
+    if let ended = endedPhase(of: earlier), ended != status["phase"]?.string { return false }
+    for list in ["initContainerStatuses", "containerStatuses"] {
+      for container in status[list]?.array ?? [] {
+        let before = earlier[list]?.array?.first { $0["name"] == container["name"] }
+        if let count = before?["restartCount"]?.int, count > container["restartCount"]?.int ?? 0 { return false }
+      }
+    }
+    return true
+  }
 
   /// Whether writing `status` over `current` would change something: members that `status` does not name, and
   /// conditions of other types, do not count.

@@ -1,6 +1,7 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Logging
 import NIOPosix
 import Wire
@@ -15,6 +16,7 @@ extension PodWorker {
     case .start(let container, let attempt): await start(container, attempt: attempt)
     case .stop(let id, let container, let grace, let message):
       stop(id, of: container, gracePeriodSeconds: grace, message: message)
+    case .terminate(let id): await terminate(id)
     case .kill(let id): await kill(id)
     case .remove(let id): await remove(id)
     case .removeSandbox: await removeSandbox()
@@ -82,6 +84,7 @@ extension PodWorker {
 
   private func createSandbox() async {
     do {
+      try await requireRuntimeHandler()
       let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
       sandbox = made
       sandboxRetry = nil
@@ -135,11 +138,16 @@ extension PodWorker {
     guard let container = container(name), intent == .run, case .ready(_, let prepared) = preparations[name] else {
       return
     }
+    precondition(
+      latestRuns(name).allSatisfy { $0.status == .exited }, "a container starts while an older run of it lives")
+    precondition(latestRuns(name).allSatisfy { $0.attempt < attempt }, "a container's restarts do not count up")
     // The next run, also the next try of this one, asks for its image anew.
     preparations[name] = nil
     let now = context.time.now()
     var backoff = backoffs[name]
     if attempt > 0 {
+      // What crashed was the old definition: the new one begins anew.
+      if latestRun(name)?.condemned?.isReplacement == true { backoff = nil }
       if backoff == nil { backoff = CrashLoopBackoff(now: now) } else { backoff?.restarted(now: now) }
     }
     do {
@@ -164,6 +172,7 @@ extension PodWorker {
     _ spec: ContainerSpec, _ container: Container, _ prepared: PreparedImage, attempt: Int
   ) async throws {
     let name = spec.name
+    assert(runs[name]?.contains { $0.status != .exited } != true, "two runs of container \(name) would live together")
     let handle: ContainerHandle
     do {
       handle = try await context.runtime.createContainer(spec)
@@ -175,6 +184,7 @@ extension PodWorker {
       id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: prepared.imageID,
       createdAt: context.time.now())
     run.health = HealthCheck(label: spec.labels[HealthCheck.label])
+    run.user = handle.user
     await imageUsed(by: handle.id, prepared)
     run.terminationMessageFile = handle.terminationMessageFile
     run.stopSignal = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
@@ -268,13 +278,12 @@ extension PodWorker {
     var result: [ContainerMount] = []
     let values = Dictionary(variables.map { ($0.name, $0.value) }) { _, new in new }
     let containerName = container.name ?? ""
-    for (index, mount) in container.volumeMounts.enumerated() {
+    for mount in container.volumeMounts {
       let name = mount.name ?? ""
       guard let volume = volumes?.volumes[name] else {
         throw NodeError(
           .createContainerConfigError, "volume \"\(name)\" of container \(containerName) is not in the pod")
       }
-      var path = volume.path
       var subPath = mount.subPath ?? ""
       if let expression = mount.subPathExpr, !expression.isEmpty {
         var missing: String?
@@ -287,21 +296,7 @@ extension PodWorker {
             .createContainerConfigError, "failed to prepare subPathExpr: variable \(missing) is not set")
         }
       }
-      if !subPath.isEmpty {
-        let target = "\(context.volumes.subPathDirectory(uid))/\(name)/\(containerName)/\(index)"
-        let source = path
-        let relative = subPath
-        do {
-          try await NIOThreadPool.singleton.runIfActive {
-            try SubPath.bind(volume: source, subPath: relative, mode: 0o755, to: target)
-          }
-        } catch let error as NodeError {
-          throw error
-        } catch {
-          throw NodeError(.createContainerConfigError, describe(error))
-        }
-        path = target
-      }
+      let held = try await resolve(subPath, in: volume)
       let propagation: ContainerMount.Propagation =
         switch mount.mountPropagation {
         case "HostToContainer": .hostToContainer
@@ -310,39 +305,74 @@ extension PodWorker {
         }
       result.append(
         ContainerMount(
-          source: .bind(path), destination: mount.mountPath ?? "",
-          readOnly: mount.readOnly == true || volume.isReadOnly,
-          propagation: propagation))
+          source: .bind(held?.label ?? volume.path), destination: mount.mountPath ?? "",
+          readOnly: mount.readOnly == true || volume.isReadOnly, propagation: propagation, held: held,
+          isRecursive: subPath.isEmpty))
     }
     // Outer mounts first, so that they do not hide inner ones.
     func depth(_ mount: ContainerMount) -> Int { mount.destination.split(separator: "/").count }
     return result.enumerated().sorted { (depth($0.element), $0.offset) < (depth($1.element), $1.offset) }.map(\.element)
   }
 
+  /// What a mount is of, held by its descriptor, where somebody else names the path to it: a `hostPath`, a `subPath`.
+  /// `nil` for a whole volume that the node made.
+  private func resolve(
+    _ subPath: String, in volume: VolumeManager.Prepared.Volume
+  ) async throws(NodeError) -> ResolvedFile? {
+    if volume.hostPathType == nil, subPath.isEmpty { return nil }
+    let path = volume.path
+    let type = volume.hostPathType
+    do {
+      return try await NIOThreadPool.singleton.runIfActive {
+        let root = try type.map { try HostPath.open(path, type: $0) } ?? ResolvedFile(path)
+        return subPath.isEmpty ? root : try SubPath.open(subPath, in: root, isHostPath: type != nil)
+      }
+    } catch let error as NodeError {
+      throw NodeError(.createContainerConfigError, error.message)
+    } catch {
+      throw NodeError(.createContainerConfigError, describe(error))
+    }
+  }
+
   // MARK: - End
 
-  /// Begins the end of a container: its `preStop` hook, then its stop signal. The plan sees to the deadline.
+  /// Begins the end of a container with its `preStop` hook. The plan sees to the stop signal and to the deadline.
   private func stop(_ id: String, of name: String, gracePeriodSeconds: Int64, message: String) {
     guard var run = run(id: id)?.run, run.stop == nil, run.status == .running else { return }
-    run.stop = PodSnapshot.Stop(since: context.time.now(), gracePeriodSeconds: gracePeriodSeconds)
-    replace(run, of: name)
-    stopTasks(of: id)
-    event(.normal, "Killing", message, container: name)
     let hook = container(name)?.lifecycle?.preStop
-    let signal = run.stopSignal
+    run.stop = PodSnapshot.Stop(
+      since: context.time.now(), gracePeriodSeconds: gracePeriodSeconds, isHookDone: hook == nil)
+    replace(run, of: name)
+    event(.normal, "Killing", message, container: name)
+    guard let hook else { return }
     addTask(of: id) { [self] in
-      if let hook {
-        do {
-          try await runHook(hook, of: name, id: id, timeout: .seconds(gracePeriodSeconds))
-        } catch {
-          await event(.warning, "FailedPreStopHook", "PreStopHook failed: \(describe(error))", container: name)
-        }
-      }
       do {
-        try await context.runtime.signal(id, signal)
+        try await runHook(hook, of: name, id: id, timeout: .seconds(gracePeriodSeconds))
       } catch {
-        context.log.warning("stop signal not sent", metadata: ["container": "\(id)", "error": "\(error)"])
+        await event(.warning, "FailedPreStopHook", "PreStopHook failed: \(describe(error))", container: name)
       }
+      await preStopHookEnded(id)
+    }
+  }
+
+  private func preStopHookEnded(_ id: String) {
+    guard let (name, found) = run(id: id) else { return }
+    var run = found
+    run.stop?.isHookDone = true
+    replace(run, of: name)
+    wake()
+  }
+
+  private func terminate(_ id: String) async {
+    guard let (name, found) = run(id: id), found.status == .running else { return }
+    var run = found
+    precondition(run.stop != nil, "a container is terminated whose end has not begun")
+    run.stop?.terminatedAt = context.time.now()
+    replace(run, of: name)
+    do {
+      try await context.runtime.signal(id, run.stopSignal)
+    } catch {
+      context.log.warning("stop signal not sent", metadata: ["container": "\(id)", "error": "\(error)"])
     }
   }
 
@@ -372,7 +402,7 @@ extension PodWorker {
       if run.status == .exited {
         let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
         try await NIOThreadPool.singleton.runIfActive {
-          for path in [log, LogRotation.rotated(log)] { Files.removeTree(path) }
+          for path in [log, LogRotation.rotated(log)] { try Directory.removeTree(path) }
         }
       }
       release()
@@ -386,7 +416,7 @@ extension PodWorker {
     if intent == .delete { await flushStatus() }
     let folder = context.configuration.podDirectory(uid)
     do {
-      try await NIOThreadPool.singleton.runIfActive { _ = Files.removeTree(folder) }
+      try await NIOThreadPool.singleton.runIfActive { try Directory.removeTree(folder) }
     } catch {
       return holdOn(error, during: "remove the pod's folder")
     }

@@ -14,7 +14,7 @@ extension PodWorker {
       // A check that was broken off says nothing.
       if Task.isCancelled { return }
       let counts = state.checked(isSuccess: result == .success, age: age)
-      if counts, case .failure(let message) = result {
+      if counts, case .failure(let message) = result, await !isStopping(id) {
         await event(.warning, "Unhealthy", "Health check failed: \(message)", container: name)
       }
       await setReady(state.status == .healthy, id, of: name)

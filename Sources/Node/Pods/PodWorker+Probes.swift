@@ -6,8 +6,6 @@ import Wire
 extension PodWorker {
   /// Bytes of a command's output that go into an event.
   private static let outputMax = 10 << 10
-  /// The shortest wait before a service that is not ready yet is asked again (`readiness`).
-  private static let eagerInterval: Duration = .milliseconds(100)
 
   /// Begins the probes of a running container, after its `postStart` hook. Liveness and readiness wait for startup.
   func startProbes(_ run: ContainerRun, of container: Container, isAdopted: Bool) {
@@ -49,15 +47,19 @@ extension PodWorker {
     wake()
   }
 
+  /// Whether its end is under way.
+  func isStopping(_ id: String) -> Bool { run(id: id)?.run.stop != nil }
+
   private func hookFailed(_ id: String, of name: String, _ message: String) {
+    if isStopping(id) { return }
     event(.warning, "FailedPostStartHook", "PostStartHook failed: \(message)", container: name)
     condemn(id, of: name, message: "FailedPostStartHook", grace: nil)
   }
 
   private func condemn(_ id: String, of name: String, message: String, grace: Int64?) {
     guard var run = run(id: id)?.run, run.status == .running, run.condemned == nil else { return }
+    // It stays ready until it has ended, or its readiness probe fails: conditions follow containers, not intentions.
     run.condemned = PodSnapshot.Condemnation(message: message, gracePeriodSeconds: grace)
-    run.isReady = false
     replace(run, of: name)
     wake()
   }
@@ -84,20 +86,22 @@ extension PodWorker {
       kind: kind, successThreshold: Int(probe.successThreshold ?? 1),
       failureThreshold: Int(probe.failureThreshold ?? 3),
       wasHealthy: kind == .readiness && isAdopted && wasReady)
+    var schedule = ProbeSchedule(
+      kind: kind, period: period, asksNetwork: probe.httpGet != nil || probe.tcpSocket != nil)
     do {
-      if let startedAt = await run(id: id)?.run.startedAt {
-        let delay = startedAt.adding(.seconds(probe.initialDelaySeconds ?? 0)).since(time.now())
-        if delay > .zero { try await time.sleep(for: delay) }
-      }
-      var eager = Self.eagerInterval
-      var elapsed = Duration.zero
+      let startedAt = await run(id: id)?.run.startedAt ?? time.now()
+      let delay = startedAt.adding(.seconds(probe.initialDelaySeconds ?? 0)).since(time.now())
+      if delay > .zero { try await time.sleep(for: delay) }
       while !Task.isCancelled {
         let begin = time.now()
         let result = await once(probe, container, id, timeout: timeout)
         if Task.isCancelled { return false }
-        // A service that comes up is asked more often than its period says, so that traffic need not wait for the next
-        // turn. These tries count for nothing when they fail.
-        let isEager = kind == .readiness && !state.isHealthy && eager < period && probe.exec == nil
+        let isStopping = await isStopping(id)
+        // A container that is being ended need not be ended once more. Its readiness is still asked: it may refuse new
+        // work in its last seconds.
+        if isStopping, kind != .readiness { return false }
+        let next = schedule.tried(
+          isSuccess: result == .success, age: begin.since(startedAt), took: time.now().since(begin))
         switch result {
         case .success:
           switch state.succeeded() {
@@ -105,9 +109,10 @@ extension PodWorker {
           case .becomeHealthy: await setReady(true, id, of: name)
           default: break
           }
-        case .failure(let message):
-          if isEager, elapsed > .zero, elapsed < period { break }
-          await event(.warning, "Unhealthy", "\(kind.rawValue) probe failed: \(message)", container: name)
+        case .failure(let message) where next.counts:
+          if !isStopping {
+            await event(.warning, "Unhealthy", "\(kind.rawValue) probe failed: \(message)", container: name)
+          }
           switch state.failed() {
           case .becomeUnhealthy: await setReady(false, id, of: name)
           case .kill:
@@ -118,15 +123,9 @@ extension PodWorker {
             return false
           default: break
           }
+        case .failure: break
         }
-        var wait = period
-        if isEager, !state.isHealthy, elapsed < period {
-          wait = eager
-          eager = min(eager * 2, period)
-        }
-        let spent = time.now().since(begin)
-        elapsed = elapsed + max(wait, spent)
-        if wait > spent { try await time.sleep(for: wait - spent) }
+        try await time.sleep(for: next.wait)
       }
     } catch {
       // Cancelled: the container ends or the server does.

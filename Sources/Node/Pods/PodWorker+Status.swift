@@ -11,6 +11,7 @@ extension PodWorker {
     guard revision >= knownRevision else { return }
     knownStatus = status
     knownRevision = revision
+    noteEnd(status)
     // Somebody else wrote after us: what we say is said once more, if it still differs.
     if revision > lastWrittenRevision, let wanted, PodStatusBuilder.differs(wanted, from: status) { lastWritten = nil }
   }
@@ -20,6 +21,10 @@ extension PodWorker {
   func publishStatus(now: Timestamp) {
     guard intent != .gone else { return }
     let status = PodStatusBuilder.build(statusInput(now: now))
+    if endedPhase == nil { endedPhase = PodStatusBuilder.endedPhase(of: status) }
+    precondition(
+      endedPhase == nil || PodStatusBuilder.endedPhase(of: status) == endedPhase, "a pod that has ended goes on")
+    assert(wanted.map { PodStatusBuilder.mayFollow(status, $0) } ?? true, "a pod's status goes back")
     wanted = status
     guard status != lastWritten, PodStatusBuilder.differs(status, from: knownStatus), statusTask == nil else { return }
     statusTask = Task {
@@ -88,7 +93,7 @@ extension PodWorker {
       isSandboxReady: sandbox?.isReady == true, containers: containers,
       readinessGates: pod.spec.readinessGates.compactMap(\.conditionType),
       isTerminating: intent != .run && !isRunning, failure: isRunning ? nil : failure,
-      generation: pod.metadata.generation, previous: knownStatus)
+      endedPhase: endedPhase, generation: pod.metadata.generation, previous: knownStatus)
   }
 
   private var rememberedIPs: [String] { (knownStatus["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string } }
@@ -100,13 +105,16 @@ extension PodWorker {
     var status = PodStatusInput.Container(
       name: name, role: role, state: .waiting(reason: hasInit ? "PodInitializing" : "ContainerCreating", message: ""),
       last: lastEnds[name], restartCount: 0, image: container.image ?? "")
-    if let run = latestRun(name) {
+    // One that is only made may not come to run: then it was no restart.
+    if let run = latestRuns(name).last(where: { $0.status != .created }) {
       status.restartCount = run.attempt
+      // What runs, not what is asked for by now.
+      if !run.image.isEmpty { status.image = run.image }
       status.imageID = run.imageID
+      status.user = run.user
       status.containerID = context.scheme + run.id
       switch run.status {
-      case .created:
-        if run.attempt > 0 { status.restartCount = run.attempt }
+      case .created: break
       case .running:
         status.state = .running(startedAt: run.startedAt ?? run.createdAt)
         status.isStarted = run.isStarted
@@ -117,6 +125,7 @@ extension PodWorker {
       if run.status == .exited, intent == .run, !isFinished, let waiting = waiting(container, role, run, now: now) {
         status.state = waiting
         status.last = run.terminated(scheme: context.scheme)
+        status.isBeingReplaced = run.isReplaced
       }
     } else if let waiting = failureState(name, now: now) {
       status.state = waiting
@@ -129,6 +138,9 @@ extension PodWorker {
     _ container: Container, _ role: PodSnapshot.Container.Role, _ run: ContainerRun, now: Timestamp
   ) -> PodStatusInput.State? {
     let name = container.name ?? ""
+    if run.isReplaced {
+      return failureState(name, now: now) ?? .waiting(reason: "ContainerCreating", message: "")
+    }
     switch (role, restartPolicy) {
     case (.sidecar, _), (.main, .always): break
     case (.initialization, .never): return nil

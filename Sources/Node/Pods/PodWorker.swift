@@ -42,6 +42,8 @@ actor PodWorker {
   var lastRefresh: Timestamp
 
   var isFinished = false
+  /// How the pod has ended, once that was said.
+  var endedPhase: String?
   var failure: (phase: String, reason: String, message: String)?
   let startTime: Timestamp
   private var isRecorded = false
@@ -156,7 +158,13 @@ actor PodWorker {
     }
     for json in statuses {
       guard let name = json["name"]?.string else { continue }
-      if runs[name] == nil, let run = ContainerRun(status: json, scheme: scheme, now: now) { runs[name] = [run] }
+      // What was only made counts for nothing: the restarts before it must not be forgotten.
+      let found = runs[name] ?? []
+      if found.allSatisfy({ $0.status == .created }), let run = ContainerRun(status: json, scheme: scheme, now: now),
+        !found.contains(where: { $0.id == run.id })
+      {
+        runs[name] = [run] + found
+      }
       if let last = json.at("lastState", "terminated"), let code = last["exitCode"]?.int {
         lastEnds[name] = PodStatusInput.Terminated(
           exitCode: Int32(clamping: code), signal: nil, reason: last["reason"]?.string ?? "",
@@ -177,6 +185,7 @@ actor PodWorker {
 
   /// The object changed.
   func update(_ new: Pod) {
+    precondition(new.metadata.uid ?? "" == uid, "a pod is taken for another one of its name")
     let revision = new.metadata.resourceVersion.flatMap { Int64($0) } ?? 0
     guard revision >= knownRevision else { return }
     // Files of the downward API hold them.
@@ -186,17 +195,23 @@ actor PodWorker {
     pod = new
     noteStatus(new.json["status"] ?? [:], revision: revision)
     if new.metadata.deletionTimestamp != nil, intent == .run { intent = .delete }
-    for container in new.spec.containers + new.spec.initContainers {
+    condemnOutdatedRuns()
+    dropOutdatedImages()
+    wake()
+  }
+
+  /// Asks for the end of containers whose image is not the one that the specification names now.
+  private func condemnOutdatedRuns() {
+    for (container, _) in allContainers {
       let name = container.name ?? ""
       guard var run = latestRun(name), run.status == .running, run.condemned == nil, let image = container.image,
         !run.image.isEmpty, run.image != image
       else { continue }
       run.condemned = PodSnapshot.Condemnation(
-        message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil)
+        message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil,
+        isReplacement: true)
       replace(run, of: name)
     }
-    dropOutdatedImages()
-    wake()
   }
 
   /// The object is no longer in the API.
@@ -215,6 +230,7 @@ actor PodWorker {
   }
 
   func containerExited(_ event: RuntimeEvent) async {
+    precondition(event.podUID == uid, "a pod is told of another one's container")
     guard var run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited else {
       return
     }
@@ -261,6 +277,8 @@ actor PodWorker {
         startProbes(run, of: container, isAdopted: true)
       }
     }
+    // The object may have changed while no server was there.
+    condemnOutdatedRuns()
     if let rejection { event(.warning, rejection.reason, rejection.message) }
     await withTaskCancellationHandler {
       while !isOver, !Task.isCancelled { await step() }
@@ -338,6 +356,15 @@ actor PodWorker {
       failure = ("Failed", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
       event(.normal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
     }
+    isRecorded = false
+  }
+
+  /// Somebody else may say that the pod has ended, such as an eviction: what still runs of it is stopped.
+  func noteEnd(_ status: JSON) {
+    guard !isFinished, let phase = PodStatusBuilder.endedPhase(of: status) else { return }
+    isFinished = true
+    endedPhase = phase
+    failure = (phase, status["reason"]?.string ?? "", status["message"]?.string ?? "")
     isRecorded = false
   }
 

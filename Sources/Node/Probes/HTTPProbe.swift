@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -53,13 +54,13 @@ enum HTTPProbe {
     do {
       let answer = try await promise.futureResult.get()
       if (200..<400).contains(answer.status) { return .success }
-      return .failure("HTTP probe failed with statuscode: \(answer.status)")
+      return .failure("HTTP probe failed with statuscode: \(answer.status) from \(url)")
     } catch is ProbeTimeout {
       return .failure("Get \"\(url)\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
     } catch let error as ChannelError where error == .connectTimeout(limit) {
       return .failure("Get \"\(url)\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
     } catch {
-      return .failure("Get \"\(url)\": dial tcp \(authority):\(target.port): connect: \(TCPProbe.reason(error))")
+      return .failure("Get \"\(url)\": \(TCPProbe.reason(error, address: "\(authority):\(target.port)"))")
     }
   }
 }
@@ -122,23 +123,27 @@ enum TCPProbe {
       channel.close(promise: nil)
       return .success
     } catch {
-      return .failure("dial tcp \(host):\(port): \(reason(error))")
+      let authority = host.contains(":") ? "[\(host)]" : host
+      return .failure(reason(error, address: "\(authority):\(port)"))
     }
   }
 
-  /// The words that kubelet's events have.
-  static func reason(_ error: any Error) -> String {
-    if let error = error as? NIOConnectionError, let first = error.connectionErrors.first { return reason(first.error) }
+  /// The words that kubelet's events have: what was being done, with whom, and why it failed.
+  static func reason(_ error: any Error, address: String) -> String {
+    if let error = error as? NIOConnectionError, let first = error.connectionErrors.first {
+      return reason(first.error, address: address)
+    }
     if let error = error as? IOError {
       switch error.errnoCode {
-      case 111: return "connect: connection refused"
-      case 113: return "connect: no route to host"
-      case 104: return "read: connection reset by peer"
-      default: return error.description
+      case ECONNREFUSED: return "dial tcp \(address): connect: connection refused"
+      case EHOSTUNREACH: return "dial tcp \(address): connect: no route to host"
+      case ENETUNREACH: return "dial tcp \(address): connect: network is unreachable"
+      case ECONNRESET: return "read tcp \(address): read: connection reset by peer"
+      default: return "\(address): \(error.description)"
       }
     }
-    if case .connectTimeout = error as? ChannelError { return "i/o timeout" }
+    if case .connectTimeout = error as? ChannelError { return "dial tcp \(address): i/o timeout" }
     if case .eof = error as? ChannelError { return "EOF" }
-    return "\(error)"
+    return "\(address): \(error)"
   }
 }

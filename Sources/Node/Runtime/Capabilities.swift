@@ -18,10 +18,13 @@ enum Capabilities {
 
   /// The set with `CAP_`, in order of the numbers.
   ///
-  /// `ALL` counts first, so that `drop: [ALL], add: [NET_BIND_SERVICE]` leaves one.
-  /// - Parameter last: the highest number that the kernel knows (`/proc/sys/kernel/cap_last_cap`).
+  /// `ALL` counts first, so that `drop: [ALL], add: [NET_BIND_SERVICE]` leaves one. `ALL` and `privileged` mean all that
+  /// there is to give: the kernel lets nobody pass on what he does not have (capabilities(7)), and a container that asks
+  /// for more would not start. Of the standard set, too, what is not there is left out.
+  ///
+  /// - Throws: for a name that is no capability, and for one that is added by name and is not there to give.
   static func resolve(
-    add: [String], drop: [String], privileged: Bool, last: Int
+    add: [String], drop: [String], privileged: Bool, available: CapabilitySet
   ) throws(RuntimeError) -> [String] {
     let known = Set(all)
     func normalise(_ names: [String], _ field: String) throws(RuntimeError) -> Set<String> {
@@ -41,8 +44,38 @@ enum Capabilities {
     var set = standard
     if add.contains("ALL") || privileged { set = known }
     if drop.contains("ALL"), !privileged { set = [] }
-    set.formUnion(add.subtracting(["ALL"]))
+    let named = add.subtracting(["ALL"])
+    if !privileged, let missing = all.first(where: { named.contains($0) && !available.contains($0) }) {
+      throw RuntimeError(
+        .invalid, "the capability \"\(missing)\" cannot be added: apus itself does not have it on this machine")
+    }
+    set.formUnion(named)
     if !privileged { set.subtract(drop) }
-    return all.prefix(last + 1).filter(set.contains).map { "CAP_" + $0 }
+    return all.filter { set.contains($0) && available.contains($0) }.map { "CAP_" + $0 }
+  }
+}
+
+/// A set of capabilities as the kernel has it: a bit for each number.
+struct CapabilitySet: Sendable, Equatable {
+  var mask: UInt64
+
+  /// - Parameter name: without `CAP_`.
+  func contains(_ name: String) -> Bool {
+    guard let number = Capabilities.all.firstIndex(of: name) else { return false }
+    return mask & 1 << UInt64(number) != 0
+  }
+
+  /// One of this process's sets, by its name in `/proc/self/status` (proc(5)): `CapBnd`, `CapEff`.
+  static func ofThisProcess(_ name: String) -> CapabilitySet? {
+    RuntimeFiles.readText("/proc/self/status").flatMap { CapabilitySet(status: $0, name) }
+  }
+
+  init(mask: UInt64) { self.mask = mask }
+
+  init?(status text: String, _ name: String) {
+    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
+      let mask = UInt64(line.dropFirst(name.utf8.count + 1).drop { $0 == "\t" || $0 == " " }, radix: 16)
+    else { return nil }
+    self.mask = mask
   }
 }

@@ -220,8 +220,10 @@ public struct ContainerSpec: Sendable, Equatable {
   /// Instead of `imageUser`.
   public var runAsUser: Int64?
   public var runAsGroup: Int64?
-  /// In addition to the groups that the image gives the user; includes `fsGroup`.
+  /// Includes `fsGroup`.
   public var supplementalGroups: [Int64] = []
+  /// Whether the groups that the image gives the user come beside `supplementalGroups`.
+  public var mergesGroups = true
 
   public var privileged = false
   /// `NET_ADMIN` style, without `CAP_`; `ALL` is understood.
@@ -267,7 +269,7 @@ public struct ContainerSpec: Sendable, Equatable {
 
 public struct ContainerMount: Sendable, Equatable {
   public enum Source: Sendable, Equatable {
-    /// A file or folder of the host, which must exist.
+    /// A file or folder of the host, which must exist, by a path that only root names; see `held`.
     case bind(String)
     /// Memory, at most `sizeLimit` bytes.
     case tmpfs(sizeLimit: Int64?)
@@ -282,12 +284,21 @@ public struct ContainerMount: Sendable, Equatable {
   public var destination: String
   public var readOnly: Bool
   public var propagation: Propagation
+  /// What was looked up at the path to bind, when a pod named it: this is mounted, whatever the path means by then.
+  public var held: ResolvedFile?
+  /// Of what is `held`: with what is mounted below it.
+  public var isRecursive: Bool
 
-  public init(source: Source, destination: String, readOnly: Bool = false, propagation: Propagation = .none) {
+  public init(
+    source: Source, destination: String, readOnly: Bool = false, propagation: Propagation = .none,
+    held: ResolvedFile? = nil, isRecursive: Bool = true
+  ) {
     self.source = source
     self.destination = destination
     self.readOnly = readOnly
     self.propagation = propagation
+    self.held = held
+    self.isRecursive = isRecursive
   }
 }
 
@@ -308,9 +319,9 @@ public struct ContainerDevice: Sendable, Equatable {
 public enum SeccompChoice: Sendable, Equatable {
   case runtimeDefault
   case unconfined
-  /// A profile at this absolute path of the host, in the form of `linux.seccomp` in the OCI runtime specification.
+  /// A profile below this folder of the host, in the form of `linux.seccomp` in the OCI runtime specification.
   /// What only Docker's form has (`includes`, `excludes`, `archMap`) is not understood.
-  case localhost(String)
+  case localhost(folder: String, name: String)
 }
 
 /// cgroup limits; `nil` leaves a limit as the kernel has it.
@@ -341,6 +352,8 @@ public struct ContainerHandle: Sendable, Equatable {
   public var attempt: Int
   /// The host's file behind `terminationMessagePath`.
   public var terminationMessageFile: String?
+  /// Whom its first process runs as.
+  var user: ResolvedUser?
 }
 
 public struct ContainerState: Sendable, Equatable {
@@ -373,6 +386,8 @@ public struct ContainerState: Sendable, Equatable {
   /// The host's file behind `terminationMessagePath`.
   public var terminationMessageFile: String?
   public var labels: [String: String]
+  /// Whom its first process runs as; `nil` of a container that an older version made.
+  var user: ResolvedUser?
 }
 
 /// A container ended.

@@ -14,26 +14,49 @@ extension CrunRuntime {
     guard !spec.arguments.isEmpty else {
       throw RuntimeError(.invalid, "neither the pod nor the image \(spec.image) says which command to run")
     }
+    try await refuseSecond(spec)
     let id = Self.makeID()
-    let record = ContainerRecord(
+    var record = ContainerRecord(
       id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
       attempt: spec.attempt, image: spec.image, imageID: spec.imageID, phase: .creating, bootID: bootID,
       createdAt: time.now(), logPath: spec.logPath, hasTerminationFile: spec.terminationMessagePath != nil,
-      tty: spec.tty, stdin: spec.stdin, cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
-    state.withLock { $0.containers[id] = record }
+      tty: spec.tty, stdin: spec.stdin, leavesStdinOpen: spec.stdin && !spec.stdinOnce,
+      cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
+    state.withLock { [record] in $0.containers[id] = record }
     do throws(RuntimeError) {
-      try await Self.blocking { [self] () throws(RuntimeError) in try prepareBundle(spec, record, sandbox) }
+      record.user = try await Self.blocking { [self, record] () throws(RuntimeError) in
+        try prepareBundle(spec, record, sandbox)
+      }
       let created = try await startMonitor(record, spec)
+      if spec.mounts.contains(where: { $0.held != nil }) {
+        try await Self.system { [handover] () throws(SystemError) in try handover.end(id) }
+      }
       try await change(id) { $0 = created }
       watch(created)
       return ContainerHandle(
         id: id, podUID: spec.podUID, name: spec.name, attempt: spec.attempt,
-        terminationMessageFile: created.state(folder: containerFolder(id)).terminationMessageFile)
+        terminationMessageFile: created.state(folder: containerFolder(id)).terminationMessageFile,
+        user: created.user)
     } catch {
       do throws(RuntimeError) { try await removeContainer(id) } catch let cleanup {
+        state.withLock { _ = $0.unended.insert(id) }
         log.warning("remove a container that failed", metadata: ["container": "\(id)", "error": "\(cleanup)"])
       }
       throw error
+    }
+  }
+
+  /// Two runs of one container are never alive together, whatever the caller takes for true.
+  private func refuseSecond(_ spec: ContainerSpec) async throws(RuntimeError) {
+    let (unended, living) = state.withLock { state in
+      let ofPod = state.containers.values.filter { $0.podUID == spec.podUID }
+      return (
+        ofPod.map(\.id).filter(state.unended.contains), ofPod.first { $0.name == spec.name && $0.phase == .running }
+      )
+    }
+    for id in unended { try await removeContainer(id) }
+    if let living {
+      throw RuntimeError(.wrongState, "container \(spec.name) of pod \(spec.podUID) still runs as \(living.id)")
     }
   }
 
@@ -63,19 +86,29 @@ extension CrunRuntime {
     try Self.checkName(id, "container id")
     guard let record = state.withLock({ $0.containers[id] }) else { return }
     try await kill(record)
-    // The engine's state and the cgroup, with whatever still runs in it. Not there is as good as removed.
-    if access("\(configuration.runDirectory)/oci/\(id)", F_OK) == 0 { try await engine(["delete", "--force", id]) }
+    await removeFromEngine(id)
     try await Self.system { [self] () throws(SystemError) in
-      try Cgroup(cgroups, path: record.cgroupPath).remove()
+      if access(engineFolder(id), F_OK) == 0 { try Directory.removeTree(engineFolder(id)) }
+      if !record.cgroupPath.isEmpty { try Cgroup(cgroups, path: record.cgroupPath).remove() }
+      try handover.end(id)
       let folder = containerFolder(id)
       try Mount.unmount("\(folder)/rootfs", detach: true)
       if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
     }
     let monitor = state.withLock { state in
+      state.unended.remove(id)
       state.containers.removeValue(forKey: id)
       return state.monitors.removeValue(forKey: id)
     }
     monitor?.close()
+  }
+
+  /// Nothing of the container lives any more: what the engine cannot read of its own state is removed without it.
+  private func removeFromEngine(_ id: String) async {
+    guard access(engineFolder(id), F_OK) == 0 else { return }
+    do throws(RuntimeError) { try await engine(["delete", "--force", id]) } catch {
+      log.warning("the engine's state is removed without it", metadata: ["container": "\(id)", "error": "\(error)"])
+    }
   }
 
   public func reopenLog(_ id: String) async throws(RuntimeError) {
@@ -126,30 +159,35 @@ extension CrunRuntime {
   }
 
   /// Blocks. Everything up to the start of the monitor.
+  ///
+  /// - Returns: whom the container's first process will run as.
   private func prepareBundle(
     _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
-  ) throws(RuntimeError) {
+  ) throws(RuntimeError) -> ResolvedUser {
     let folder = containerFolder(record.id)
     let root = "\(folder)/rootfs"
     do throws(SystemError) {
-      try Directory.create(folder, mode: 0o711)
+      try Directory.create(folder, mode: 0o700)
       try persist(container: record.id)
-      for name in ["rootfs", "upper", "work"] { try Directory.create("\(folder)/\(name)") }
+      for name in ["rootfs", "work"] { try Directory.create("\(folder)/\(name)", mode: 0o700) }
+      // Its mode is that of the container's `/`.
+      try Files.makeDirectory("\(folder)/upper", mode: 0o755)
       try Mount.overlay(
         lower: spec.lowerDirectories, upper: "\(folder)/upper", work: "\(folder)/work", target: root, isVolatile: true)
       if spec.terminationMessagePath != nil {
         try RuntimeFiles.write([], to: "\(folder)/termination-log", mode: 0o666)
       }
-      if let slash = spec.logPath.lastIndex(of: "/") { try Directory.create(String(spec.logPath[..<slash])) }
-      let inside = spec.workingDirectory.split(separator: "/").joined(separator: "/")
-      // A working directory that is behind a symbolic link, or in a volume, is left to the engine.
-      if !inside.isEmpty { try? DirectoryTree(root).createDirectories(inside) }
+      if let slash = spec.logPath.lastIndex(of: "/") {
+        try Directory.create(String(spec.logPath[..<slash]), mode: 0o700)
+      }
+      // A working directory that cannot be made here, such as one in a volume, is left to the engine.
+      try? ResolvedFile(root).createFolders(spec.workingDirectory, scope: .inRoot, mode: 0o755)
     } catch {
       throw RuntimeError(.system, error.description)
     }
     let user = try UserLookup(root: root).resolve(
       imageUser: spec.imageUser, runAsUser: spec.runAsUser, runAsGroup: spec.runAsGroup,
-      supplementalGroups: spec.supplementalGroups)
+      supplementalGroups: spec.supplementalGroups, mergesGroups: spec.mergesGroups)
     let files = ["hosts", "hostname", "resolv.conf"].map {
       (destination: "/etc/\($0)", source: "\(sandboxFolder(spec.podUID))/\($0)")
     }
@@ -157,15 +195,24 @@ extension CrunRuntime {
     for kind in Self.namespaces(hostNetwork: sandbox.hostNetwork, hostIPC: sandbox.hostIPC) {
       namespaces[kind] = "\(namespaceFolder(spec.podUID))/\(kind.rawValue)"
     }
-    for mount in spec.mounts {
-      if case .bind(let source) = mount.source, access(source, F_OK) != 0 {
+    var spec = spec
+    for (index, mount) in spec.mounts.enumerated() {
+      if let held = mount.held {
+        do throws(SystemError) {
+          let path = try handover.show(held, recursive: mount.isRecursive, to: record.id, number: index)
+          spec.mounts[index].source = .bind(path)
+        } catch {
+          throw RuntimeError(.system, "mount \(mount.destination): \(error)")
+        }
+      } else if case .bind(let source) = mount.source, access(source, F_OK) != 0 {
         throw RuntimeError(.invalid, "mount \(mount.destination): \(source) does not exist on the node")
       }
     }
     let around = OCISpec.Surroundings(
       rootPath: root, user: user,
       capabilities: try Capabilities.resolve(
-        add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged, last: lastCapability),
+        add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged,
+        available: availableCapabilities),
       cgroupPath: record.cgroupPath, cgroupMode: cgroups.mode, limitsSwap: limitsSwap(sandbox.cgroupPath),
       hostname: sandbox.hostname, namespaces: namespaces, hostPID: sandbox.hostPID, files: files,
       sharedMemory: sandbox.hostIPC ? "/dev/shm" : sharedMemoryFolder(spec.podUID),
@@ -173,12 +220,16 @@ extension CrunRuntime {
       localSeccomp: try Self.localSeccomp(spec.seccomp), openFilesMax: openFilesMax,
       hostDevices: spec.privileged ? HostDevices.all() : [])
     let devices = try spec.devices.map { device throws(RuntimeError) in try HostDevices.find(device) }
-    let config = OCISpec.build(spec, around, devices: devices)
+    var config = OCISpec.build(spec, around, devices: devices)
+    var annotations = config["annotations"] ?? .object([:])
+    annotations[ContainerRecord.annotation] = .string(String(decoding: record.json.serialized(), as: UTF8.self))
+    config["annotations"] = annotations
     do throws(SystemError) {
       try RuntimeFiles.write(config.serialized(), to: "\(folder)/config.json")
     } catch {
       throw RuntimeError(.system, error.description)
     }
+    return user
   }
 
   private func limitsSwap(_ cgroupPath: String) -> Bool {
@@ -187,10 +238,11 @@ extension CrunRuntime {
   }
 
   private static func localSeccomp(_ choice: SeccompChoice) throws(RuntimeError) -> JSON? {
-    guard case .localhost(let path) = choice else { return nil }
-    guard let profile = RuntimeFiles.readJSON(path), profile["defaultAction"]?.string != nil else {
-      throw RuntimeError(.invalid, "seccomp profile \(path) is missing or is no profile")
-    }
+    guard case .localhost(let folder, let name) = choice else { return nil }
+    guard
+      let bytes = try? ResolvedFile(name, in: ResolvedFile(folder), scope: .beneath).contents(limit: 4 << 20),
+      let profile = try? JSON.parse(bytes), profile["defaultAction"]?.string != nil
+    else { throw RuntimeError(.invalid, "seccomp profile \(folder)/\(name) is missing or is no profile") }
     return profile
   }
 
@@ -210,7 +262,7 @@ extension CrunRuntime {
     if record.tty { arguments.append("--terminal") }
     if record.stdin {
       arguments.append("--stdin")
-      if !spec.stdinOnce { arguments.append("--leave-stdin-open") }
+      if record.leavesStdinOpen { arguments.append("--leave-stdin-open") }
     }
     let deadline = ContinuousClock.now + configuration.engineTimeout
     do throws(SystemError) {
@@ -249,7 +301,7 @@ extension CrunRuntime {
       }
       for fd in [status.writeEnd, errors.writeEnd, start.readEnd] { close(fd) }
       // conmon waits for a byte, so that it is in a cgroup of its own before it has children.
-      let monitors = Cgroup(cgroups, path: "/\(configuration.cgroupRoot)/conmon")
+      let monitors = Cgroup(cgroups, path: monitorsCgroup)
       try? monitors.adopt(starter.pid)
       _ = write(start.writeEnd, "0", 1)
       close(start.writeEnd)

@@ -5,66 +5,6 @@ import Synchronization
 import Wire
 
 extension CrunRuntime {
-  /// Takes up what earlier servers left: reads the records, decides what became of each container, and watches those
-  /// that run.
-  func adopt() async {
-    let (containers, sandboxes) =
-      (try? await Self.blocking { [self] () throws(RuntimeError) in readRecords() }) ?? ([], [])
-    state.withLock { state in
-      for record in sandboxes { state.sandboxes[record.podUID] = record }
-      for record in containers { state.containers[record.id] = record }
-    }
-    for record in containers {
-      let exitCode = Self.exitCode(containerFolder(record.id), record.id)
-      let alive = record.monitor.map { ProcessWatch.startTime(of: $0.pid) == $0.startTime } ?? false
-      switch Adoption.decide(record, bootID: bootID, monitorIsAlive: alive, exitCode: exitCode) {
-      case .known: break
-      case .discard:
-        do throws(RuntimeError) { try await removeContainer(record.id) } catch {
-          log.error("remove a half-made container", metadata: ["container": "\(record.id)", "error": "\(error)"])
-        }
-      case .created:
-        // The server may have died between the engine's start and the note of it: the pipe that start opens is gone then.
-        let waiting = access("\(configuration.runDirectory)/oci/\(record.id)/exec.fifo", F_OK) == 0
-        if !waiting { try? await change(record.id) { $0.phase = .running } }
-        watch(record)
-      case .running: watch(record)
-      case .exited, .lost: await ended(record.id)
-      }
-    }
-  }
-
-  /// Blocks. A folder whose record cannot be read is a container of which only the folder was made: it is removed. A
-  /// sandbox's has to be taken apart, since the network may know of it.
-  private func readRecords() -> ([ContainerRecord], [SandboxRecord]) {
-    var containers: [ContainerRecord] = []
-    let folder = "\(configuration.stateDirectory)/containers"
-    for id in (try? Directory.list(folder)) ?? [] {
-      if let record = RuntimeFiles.readJSON("\(folder)/\(id)/record.json").flatMap(ContainerRecord.init(json:)),
-        record.id == id
-      {
-        containers.append(record)
-      } else {
-        log.warning("remove a container folder without a record", metadata: ["folder": "\(folder)/\(id)"])
-        try? Mount.unmountTree("\(folder)/\(id)")
-        try? Directory.removeTree("\(folder)/\(id)")
-      }
-    }
-    var sandboxes: [SandboxRecord] = []
-    let pods = "\(configuration.stateDirectory)/sandboxes"
-    for uid in (try? Directory.list(pods)) ?? [] {
-      if let record = RuntimeFiles.readJSON("\(pods)/\(uid)/record.json").flatMap(SandboxRecord.init(json:)),
-        record.podUID == uid
-      {
-        sandboxes.append(record)
-      } else if (try? Self.checkName(uid, "pod uid")) != nil {
-        log.warning("a sandbox's record cannot be read: it is made anew", metadata: ["pod": "\(uid)"])
-        sandboxes.append(.torn(uid, at: time.now()))
-      }
-    }
-    return (containers, sandboxes)
-  }
-
   /// Calls `ended` when the container's monitor ends, which it does after it has noted the exit code.
   func watch(_ record: ContainerRecord) {
     guard let monitor = record.monitor,
@@ -80,10 +20,23 @@ extension CrunRuntime {
     }
   }
 
-  /// Notes how a container ended, and tells it once.
-  private func ended(_ id: String) async {
+  /// Notes how a container ended, and tells it once. Whatever of it lives is ended first: what is noted as ended may be
+  /// started again, and never beside itself.
+  func ended(_ id: String) async {
     guard let before = state.withLock({ $0.containers[id] }), before.phase != .exited else { return }
     let folder = containerFolder(id)
+    // A monitor notes the end after it: what an exit file says of a process that lives was not written by one.
+    let lives = (try? await Self.blocking { [self] () throws(RuntimeError) in livingProcess(before) != nil }) ?? false
+    if lives { unlink(exitPath(id)) }
+    do throws(RuntimeError) { try await endProcesses(before) } catch {
+      log.error(
+        "a container without a monitor is not ended yet", metadata: ["container": "\(id)", "error": "\(error)"])
+      Task { [weak self, time] in
+        do { try await time.sleep(for: .seconds(5)) } catch { return }
+        await self?.ended(id)
+      }
+      return
+    }
     let noted = try? await Self.blocking { [cgroups, time] () throws(RuntimeError) in
       var record = before
       let code = Self.exitCode(folder, id)
@@ -97,13 +50,6 @@ extension CrunRuntime {
       return record
     }
     guard let noted else { return }
-    if noted.isLost, let process = noted.process,
-      let descriptor = ProcessWatch.open(pid: process.pid, startTime: process.startTime)
-    {
-      // Its monitor was killed: nobody reads its output any more, and nobody would learn its end.
-      try? ProcessWatch.signal(descriptor, SIGKILL)
-      try? await descriptor.ready(.readable, .now + .seconds(5))
-    }
     let isFirst = state.withLock { state -> Bool in
       guard let current = state.containers[id], current.phase != .exited else { return false }
       var record = noted
@@ -124,40 +70,37 @@ extension CrunRuntime {
         oomKilled: noted.oomKilled, isLost: noted.isLost))
   }
 
-  /// Ends the container's first process at once and waits until its monitor has ended as well.
+  /// Ends whatever lives of the container at once and waits until its monitor has ended as well.
   func kill(_ record: ContainerRecord) async throws(RuntimeError) {
-    if record.phase == .exited || record.bootID != bootID { return }
-    let folder = containerFolder(record.id)
-    // A half-made container has no numbers in its record yet, but its monitor may have written them.
-    let numbers = [
-      record.process ?? Self.recordedProcess("\(folder)/container.pid", of: record.id),
-      record.monitor ?? Self.recordedProcess("\(folder)/conmon.pid", of: record.id),
-    ]
-    for (index, process) in numbers.enumerated() {
-      guard let process, let descriptor = ProcessWatch.open(pid: process.pid, startTime: process.startTime) else {
-        continue
-      }
-      if index == 0 { try? ProcessWatch.signal(descriptor, SIGKILL) }
-      // The monitor of a half-made container waits for an engine that may never answer: both are of one group.
-      if index == 1, record.process == nil { Glibc.kill(-process.pid, SIGKILL) }
-      do throws(SystemError) {
-        try await descriptor.ready(.readable, .now + .seconds(10))
-      } catch {
-        throw .timedOut(
-          "container \(record.id): \(index == 0 ? "process" : "monitor") \(process.pid) does not end after SIGKILL")
-      }
+    let monitor = try await Self.blocking { [self] () throws(RuntimeError) in livingMonitor(record) }
+    // The monitor of a half-made container waits for an engine that may never answer, and that could still make it: both
+    // are of one group.
+    if let monitor, record.phase == .creating { Glibc.kill(-monitor.pid, SIGKILL) }
+    try await endProcesses(record)
+    guard let monitor, let descriptor = ProcessWatch.open(pid: monitor.pid, startTime: monitor.startTime) else {
+      return
+    }
+    // One that was stopped, or hangs, has nothing left to watch.
+    if (try? await descriptor.ready(.readable, .now + .seconds(5))) != nil { return }
+    try? ProcessWatch.signal(descriptor, SIGKILL)
+    do throws(SystemError) { try await descriptor.ready(.readable, .now + .seconds(5)) } catch {
+      throw .timedOut("container \(record.id): monitor \(monitor.pid) does not end after SIGKILL")
     }
   }
 
-  /// The process of a pid file, when it is one of this container: the number may be another's by now.
-  private static func recordedProcess(_ path: String, of id: String) -> RecordedProcess? {
-    guard let pid = RuntimeFiles.readText(path).flatMap({ Int32($0) }), pid > 1,
-      let start = ProcessWatch.startTime(of: pid)
-    else { return nil }
-    let command = RuntimeFiles.readText("/proc/\(pid)/cmdline") ?? ""
-    let cgroup = RuntimeFiles.readText("/proc/\(pid)/cgroup") ?? ""
-    guard command.contains(id) || cgroup.contains(id) else { return nil }
-    return RecordedProcess(pid: pid, startTime: start)
+  /// Kills the container's first process and all others of its cgroup, and waits for their end.
+  func endProcesses(_ record: ContainerRecord) async throws(RuntimeError) {
+    let deadline = ContinuousClock.now + .seconds(10)
+    let process = try await Self.blocking { [self] () throws(RuntimeError) in livingProcess(record) }
+    do throws(SystemError) {
+      if let process, let descriptor = ProcessWatch.open(pid: process.pid, startTime: process.startTime) {
+        try? ProcessWatch.signal(descriptor, SIGKILL)
+        try await descriptor.ready(.readable, deadline)
+      }
+      if !record.cgroupPath.isEmpty { try await Cgroup(cgroups, path: record.cgroupPath).kill(deadline: deadline) }
+    } catch {
+      throw .timedOut("container \(record.id) does not end after SIGKILL: \(error)")
+    }
   }
 
   static func exitCode(_ folder: String, _ id: String) -> Int32? {

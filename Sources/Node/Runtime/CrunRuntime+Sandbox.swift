@@ -22,6 +22,7 @@ extension CrunRuntime {
       cgroupPath: "/\(configuration.cgroupRoot)/\(spec.cgroupParent)", bootID: bootID, isComplete: false, ips: [],
       createdAt: time.now(), portMappings: spec.portMappings)
     if !spec.hostNetwork {
+      try HostPorts.check(spec.portMappings)
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
       let configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
       record.network = CNI.list(configuration, for: spec.portMappings)
@@ -30,7 +31,7 @@ extension CrunRuntime {
     state.withLock { $0.sandboxes[spec.podUID] = first }
     do throws(RuntimeError) {
       try await Self.system { [self] () throws(SystemError) in
-        try Directory.create(sandboxFolder(spec.podUID), mode: 0o711)
+        try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
         if !spec.hostIPC {
@@ -125,8 +126,12 @@ extension CrunRuntime {
   public func removeEverything() async throws(RuntimeError) {
     for id in state.withLock({ Array($0.containers.keys) }) { try await removeContainer(id) }
     for podUID in state.withLock({ Array($0.sandboxes.keys) }) { try await removeSandbox(podUID) }
-    try await Self.system { [cgroups, configuration] () throws(SystemError) in
-      try Cgroup(cgroups, path: "/\(configuration.cgroupRoot)").remove()
+    let root = Cgroup(cgroups, path: "/\(configuration.cgroupRoot)")
+    do throws(SystemError) { try await root.kill(deadline: .now + .seconds(10)) } catch {
+      throw .timedOut(error.description)
+    }
+    try await Self.system { [configuration] () throws(SystemError) in
+      try root.remove()
       try Mount.unmountTree(configuration.runDirectory)
       try Directory.removeTree(configuration.runDirectory)
     }

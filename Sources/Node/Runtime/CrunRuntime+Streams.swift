@@ -66,7 +66,9 @@ extension CrunRuntime {
       let socket = try await DedicatedThread.run("apus-attach") { () throws(SystemError) in
         try Self.connectUnix(folder: folder, name: "attach", type: Int32(SOCK_SEQPACKET.rawValue))
       }
-      return try AttachStream(socket: AsyncDescriptor(owning: socket), options: options) { [weak self] columns, rows in
+      return try AttachStream(
+        socket: AsyncDescriptor(owning: socket), options: options, endsWithInput: record.leavesStdinOpen
+      ) { [weak self] columns, rows in
         // conmon refuses more than 1000.
         try await self?.control(record, "1 \(min(rows, 1000)) \(min(columns, 1000))\n")
       }

@@ -39,6 +39,8 @@ public final class CrunRuntime: ContainerRuntime {
     var sandboxes: [String: SandboxRecord] = [:]
     /// The pidfd of each running container's monitor, on which its end is awaited.
     var monitors: [String: AsyncDescriptor] = [:]
+    /// Containers that were to be ended and removed, and could not be.
+    var unended: Set<String> = []
     var nextExec: UInt64 = 0
   }
 
@@ -47,7 +49,8 @@ public final class CrunRuntime: ContainerRuntime {
   let log = Logger(label: "apus.node.runtime")
   let cgroups: CgroupLayout
   let bootID: String
-  let lastCapability: Int
+  /// What this server has to give, and so the kernel knows.
+  let availableCapabilities: CapabilitySet
   let isCrun: Bool
   /// What containers get: a million, or less where the server itself may not have so many.
   let openFilesMax: Int64
@@ -55,6 +58,7 @@ public final class CrunRuntime: ContainerRuntime {
   /// Held while a container's record is written.
   let saving = Mutex(())
   let network: CNI
+  let handover: MountHandover
   let eventSink: AsyncStream<RuntimeEvent>.Continuation
 
   public let events: AsyncStream<RuntimeEvent>
@@ -75,13 +79,19 @@ public final class CrunRuntime: ContainerRuntime {
       configurationDirectory: configuration.networkConfigurationDirectory,
       pluginDirectories: configuration.networkPluginDirectories)
     isCrun = !(configuration.runtimePath.split(separator: "/").last ?? "").hasPrefix("runc")
+    handover = MountHandover(folder: "\(configuration.runDirectory)/binds")
     do throws(SystemError) {
+      // Containers make set-user-id programs, devices and files that everybody may write: nobody else of this machine
+      // comes near them. Inside, a container reaches its files by its own mounts.
+      try Directory.createPrivate(configuration.stateDirectory)
+      try Directory.createPrivate(configuration.runDirectory)
       for folder in ["containers", "sandboxes"] {
-        try Directory.create("\(configuration.stateDirectory)/\(folder)", mode: 0o711)
+        try Directory.create("\(configuration.stateDirectory)/\(folder)", mode: 0o700)
       }
       for folder in ["oci", "ns", "shm", "exec"] {
-        try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o711)
+        try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o700)
       }
+      try handover.clear()
       var layout = try CgroupLayout.current()
       let moved = try layout.mountLeftoverControllers()
       if !moved.isEmpty {
@@ -92,7 +102,8 @@ public final class CrunRuntime: ContainerRuntime {
       throw RuntimeError(.system, error.description)
     }
     bootID = RuntimeFiles.readText("/proc/sys/kernel/random/boot_id") ?? ""
-    lastCapability = RuntimeFiles.readText("/proc/sys/kernel/cap_last_cap").flatMap { Int($0) } ?? 40
+    // A program that root starts gets the whole bounding set.
+    availableCapabilities = CapabilitySet.ofThisProcess("CapBnd") ?? CapabilitySet(mask: .max)
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
     openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))

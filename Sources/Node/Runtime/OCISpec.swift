@@ -151,12 +151,14 @@ struct OCISpec {
       mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", access]),
     ]
     let own = Set(spec.mounts.map(\.destination))
+    // Text that a container may write: never a program or a device.
+    let small = ["bind", "rprivate", "nosuid", "nodev", "noexec"]
     if !own.contains("/dev/shm") {
       list.append(mount("/dev/shm", "bind", around.sharedMemory, ["rbind", "rw", "nosuid", "noexec", "nodev"]))
     }
     for file in around.files where !own.contains(file.destination) {
       list.append(
-        mount(file.destination, "bind", file.source, ["bind", "rprivate", spec.readOnlyRootFilesystem ? "ro" : "rw"]))
+        mount(file.destination, "bind", file.source, small + [spec.readOnlyRootFilesystem ? "ro" : "rw"]))
     }
     // Parents before what lies in them.
     for item in spec.mounts.enumerated().sorted(by: {
@@ -173,7 +175,7 @@ struct OCISpec {
       }
     }
     if let file = around.terminationFile, let path = spec.terminationMessagePath, !own.contains(path) {
-      list.append(mount(path, "bind", file, ["bind", "rprivate", "rw"]))
+      list.append(mount(path, "bind", file, small + ["rw"]))
     }
     return list
   }

@@ -42,8 +42,15 @@ struct ContainerRecord: Sendable, Equatable {
   var hasTerminationFile: Bool
   var tty: Bool
   var stdin: Bool
+  /// Its input outlives the clients that attach to it.
+  var leavesStdinOpen = false
   var cgroupPath: String
   var labels: [String: String]
+  var user: ResolvedUser?
+
+  /// In the bundle's `config.json`, which the engine copies beside its own state: the record as it was when the container
+  /// was made, for the case that the file of the record is gone.
+  static let annotation = "apus.record"
 
   func state(folder: String) -> ContainerState {
     let status: ContainerState.Status =
@@ -56,7 +63,8 @@ struct ContainerRecord: Sendable, Equatable {
       id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name, attempt: attempt, image: image,
       imageID: imageID, status: status, pid: phase == .exited ? nil : process?.pid, createdAt: createdAt,
       startedAt: startedAt, finishedAt: finishedAt, exitCode: exitCode, oomKilled: oomKilled, isLost: isLost,
-      logPath: logPath, terminationMessageFile: hasTerminationFile ? "\(folder)/termination-log" : nil, labels: labels)
+      logPath: logPath, terminationMessageFile: hasTerminationFile ? "\(folder)/termination-log" : nil, labels: labels,
+      user: user)
   }
 
   var json: JSON {
@@ -73,11 +81,21 @@ struct ContainerRecord: Sendable, Equatable {
     if let startedAt { json["startedAt"] = .int(startedAt.microseconds) }
     if let finishedAt { json["finishedAt"] = .int(finishedAt.microseconds) }
     if let exitCode { json["exitCode"] = .int(Int64(exitCode)) }
+    if leavesStdinOpen { json["leavesStdinOpen"] = true }
+    if let user { json["user"] = user.json }
     return json
   }
 }
 
 extension ContainerRecord {
+  /// A container that was found without a record: what its place in the cgroups tells. It is to be ended.
+  static func unknown(_ id: String, podUID: String, cgroupPath: String, at time: Timestamp) -> ContainerRecord {
+    ContainerRecord(
+      id: id, podUID: podUID, podName: "", podNamespace: "", name: "", attempt: 0, image: "", imageID: "",
+      phase: .creating, bootID: "", createdAt: time, logPath: "", hasTerminationFile: false, tty: false, stdin: false,
+      cgroupPath: cgroupPath, labels: [:])
+  }
+
   /// `nil` when a field is missing or of another type.
   init?(json: JSON) {
     guard let id = json["id"]?.string, let podUID = json["podUID"]?.string, let podName = json["podName"]?.string,
@@ -89,7 +107,7 @@ extension ContainerRecord {
     else { return nil }
     self.init(
       id: id, podUID: podUID, podName: podName, podNamespace: podNamespace, name: name,
-      attempt: Int(clamping: attempt), image: image, imageID: imageID, phase: phase, bootID: bootID,
+      attempt: Int(Int32(clamping: attempt)), image: image, imageID: imageID, phase: phase, bootID: bootID,
       process: RuntimeFiles.process(json["process"]), monitor: RuntimeFiles.process(json["monitor"]),
       createdAt: Timestamp(microseconds: createdAt),
       startedAt: json["startedAt"]?.int.map { Timestamp(microseconds: $0) },
@@ -97,7 +115,9 @@ extension ContainerRecord {
       exitCode: json["exitCode"]?.int.map { Int32(clamping: $0) }, oomKilled: json["oomKilled"]?.bool ?? false,
       isLost: json["isLost"]?.bool ?? false, logPath: logPath,
       hasTerminationFile: json["hasTerminationFile"]?.bool ?? false, tty: json["tty"]?.bool ?? false,
-      stdin: json["stdin"]?.bool ?? false, cgroupPath: cgroupPath, labels: RuntimeFiles.strings(json["labels"]))
+      stdin: json["stdin"]?.bool ?? false, leavesStdinOpen: json["leavesStdinOpen"]?.bool ?? false,
+      cgroupPath: cgroupPath, labels: RuntimeFiles.strings(json["labels"]),
+      user: json["user"].flatMap(ResolvedUser.init(json:)))
   }
 }
 
@@ -171,36 +191,9 @@ extension SandboxRecord {
   }
 }
 
-/// How a container that was found on disk stands, from what can be seen of it. Pure.
-enum Adoption: Equatable {
-  /// Half made: to be removed.
-  case discard
-  case created
-  case running
-  /// It ended, and how was written down.
-  case exited(code: Int32)
-  /// It ended, and nobody saw how.
-  case lost
-  /// It ended before, and the record says so.
-  case known
-
-  static func decide(
-    _ record: ContainerRecord, bootID: String, monitorIsAlive: Bool, exitCode: Int32?
-  ) -> Adoption {
-    switch record.phase {
-    case .exited: return .known
-    case .creating: return .discard
-    case .created, .running:
-      if let exitCode { return .exited(code: exitCode) }
-      // Numbers of processes mean nothing after a reboot.
-      if record.bootID != bootID || !monitorIsAlive { return .lost }
-      return record.phase == .created ? .created : .running
-    }
-  }
-}
-
 /// Small files of the runtime. They need no fsync: what they tell of does not outlive a power failure, and the rename
-/// keeps a killed server from leaving half a file.
+/// keeps a killed server from leaving half a file. A file that is damaged all the same is no reason to forget what lives:
+/// see `Adoption`.
 enum RuntimeFiles {
   static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
     let temporary = path + ".tmp"

@@ -207,12 +207,18 @@ final class AttachStream: ProcessStream {
   private let channel = OutputChannel()
   private let reader: AsyncDescriptor
   private let writer: AsyncDescriptor
+  private let endsWithInput: Bool
   private let resizer: @Sendable (UInt16, UInt16) async throws -> Void
 
-  /// - Parameter socket: connected to conmon: records whose first byte names the stream, and plain bytes back.
+  /// - Parameters:
+  ///   - socket: connected to conmon: records whose first byte names the stream, and plain bytes back.
+  ///   - endsWithInput: the container's input stays open when the client's ends. Nothing then tells the container that
+  ///     the client is done, so the client leaves (as containerd and Docker have it), or it would wait for ever.
   init(
-    socket: AsyncDescriptor, options: TerminalOptions, resize: @escaping @Sendable (UInt16, UInt16) async throws -> Void
+    socket: AsyncDescriptor, options: TerminalOptions, endsWithInput: Bool,
+    resize: @escaping @Sendable (UInt16, UInt16) async throws -> Void
   ) throws(SystemError) {
+    self.endsWithInput = endsWithInput
     reader = socket
     writer = try socket.duplicate()
     resizer = resize
@@ -238,7 +244,10 @@ final class AttachStream: ProcessStream {
     }
   }
 
-  func closeStdin() async throws { writer.shutdownWrite() }
+  func closeStdin() async throws {
+    writer.shutdownWrite()
+    if endsWithInput { channel.finish() }
+  }
 
   func resize(columns: UInt16, rows: UInt16) async throws { try await resizer(columns, rows) }
 

@@ -1,4 +1,5 @@
 import LinuxSystem
+import Wire
 
 /// The numbers that a container's first process runs with.
 struct ResolvedUser: Equatable, Sendable {
@@ -6,6 +7,27 @@ struct ResolvedUser: Equatable, Sendable {
   var gid: UInt32
   /// With the primary group, which comes first.
   var additionalGroups: [UInt32]
+}
+
+extension ResolvedUser {
+  /// `LinuxContainerUser` (KEP-3619), also the form in the container's record.
+  var json: JSON {
+    [
+      "uid": .int(Int64(uid)), "gid": .int(Int64(gid)),
+      "supplementalGroups": .array(additionalGroups.map { .int(Int64($0)) }),
+    ]
+  }
+
+  init?(json: JSON) {
+    guard let uid = json["uid"]?.int.flatMap(UInt32.init(exactly:)),
+      let gid = json["gid"]?.int.flatMap(UInt32.init(exactly:))
+    else { return nil }
+    self.init(
+      uid: uid, gid: gid,
+      additionalGroups: (json["supplementalGroups"]?.array ?? []).compactMap {
+        $0.int.flatMap(UInt32.init(exactly:))
+      })
+  }
 }
 
 /// Finds a container's user in an image's `/etc/passwd` and `/etc/group`, with the rules of Docker's `USER`: names or
@@ -26,8 +48,9 @@ struct UserLookup {
     }
   }
 
+  /// - Parameter mergesGroups: whether the groups that the image's files give the user come beside the named ones.
   func resolve(
-    imageUser: String, runAsUser: Int64?, runAsGroup: Int64?, supplementalGroups: [Int64]
+    imageUser: String, runAsUser: Int64?, runAsGroup: Int64?, supplementalGroups: [Int64], mergesGroups: Bool = true
   ) throws(RuntimeError) -> ResolvedUser {
     let parts = imageUser.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     let userText = parts.first ?? ""
@@ -60,7 +83,7 @@ struct UserLookup {
         throw RuntimeError(.invalid, "the image's group \"\(groupText)\" is not in its /etc/group")
       }
     }
-    var additional = database.memberships(of: user.name)
+    var additional = mergesGroups ? database.memberships(of: user.name) : []
     for group in supplementalGroups { additional.append(try Self.number(group, "supplementalGroups")) }
     return ResolvedUser(
       uid: user.uid, gid: gid,

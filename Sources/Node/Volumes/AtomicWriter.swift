@@ -13,6 +13,8 @@ enum AtomicWriter {
     var bytes: [UInt8]
     /// Permission bits.
     var mode: UInt32
+    /// `nil` for root.
+    var owner: UInt32?
   }
 
   /// Makes the volume's folder contain exactly `files`, whose keys are relative paths without `..`. Does nothing when
@@ -50,7 +52,7 @@ enum AtomicWriter {
         if let group { try Files.chown(parent, group: group, addingMode: 0o2550) }
       }
       let mode = group == nil ? file.mode : file.mode | 0o440
-      try Files.write(file.bytes, to: "\(fresh)/\(path)", mode: mode, group: group)
+      try Files.write(file.bytes, to: "\(fresh)/\(path)", mode: mode, owner: file.owner, group: group)
     }
 
     let temporary = folder + "/..data_tmp"
@@ -69,7 +71,7 @@ enum AtomicWriter {
       unlink("\(folder)/\(entry)")
     }
     for entry in Files.list(folder) where entry.hasPrefix("..2") && entry != name {
-      Files.removeTree("\(folder)/\(entry)")
+      try Directory.removeTree("\(folder)/\(entry)")
     }
   }
 

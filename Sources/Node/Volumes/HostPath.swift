@@ -1,50 +1,55 @@
-import Glibc
 import LinuxSystem
 
-/// The checks of `hostPath.type` (`pkg/volume/hostpath` in Kubernetes). Blocks.
+/// A `hostPath` volume (`pkg/volume/hostpath` in Kubernetes). The calls block.
 enum HostPath {
-  static func check(_ path: String, type: String) throws(NodeError) {
-    guard path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
+  /// Looks the path up, makes what its `type` says when it is missing, and checks what it then is.
+  ///
+  /// What is given is held by its descriptor: it is that, and nothing that the path means later, which a container gets.
+  static func open(_ path: String, type: String) throws(NodeError) -> ResolvedFile {
+    let parts = path.split(separator: "/").filter { $0 != "." }
+    guard path.hasPrefix("/"), !parts.contains("..") else {
       throw NodeError(.failedMount, "hostPath \(path) must be absolute and must not contain '..'")
     }
-    var status = stat()
-    let exists = stat(path, &status) == 0
-    let format = status.st_mode & S_IFMT
-    func require(_ expected: mode_t, _ noun: String) throws(NodeError) {
-      guard exists, format == expected else {
-        throw NodeError(.failedMount, "hostPath type check failed: \(path) is not \(noun)")
+    let relative = parts.joined(separator: "/")
+    let root: ResolvedFile
+    var found: ResolvedFile?
+    do throws(SystemError) {
+      root = try ResolvedFile("/")
+      found = try find(relative, in: root)
+      if found == nil {
+        switch type {
+        // Nothing is checked; a bind mount needs something to bind, and container engines make a folder.
+        case "", "DirectoryOrCreate": try root.createFolders(relative, scope: .inRoot, mode: 0o755)
+        case "FileOrCreate": try root.createFile(relative, scope: .inRoot, mode: 0o644)
+        default: break
+        }
+        found = try find(relative, in: root)
       }
-    }
-    switch type {
-    case "":
-      // Nothing is checked; a bind mount needs something to bind, and container engines make a folder.
-      if !exists { try create { () throws(SystemError) in try Files.makeDirectory(path, mode: 0o755) } }
-    case "DirectoryOrCreate":
-      if exists {
-        try require(S_IFDIR, "a directory")
-      } else {
-        try create { () throws(SystemError) in try Files.makeDirectory(path, mode: 0o755) }
-      }
-    case "Directory": try require(S_IFDIR, "a directory")
-    case "FileOrCreate":
-      if exists {
-        try require(S_IFREG, "a file")
-      } else {
-        try create { () throws(SystemError) in try Files.write([], to: path, mode: 0o644, group: nil) }
-      }
-    case "File": try require(S_IFREG, "a file")
-    case "Socket": try require(S_IFSOCK, "a socket file")
-    case "CharDevice": try require(S_IFCHR, "a character device")
-    case "BlockDevice": try require(S_IFBLK, "a block device")
-    default: throw NodeError(.failedMount, "hostPath type \(type) is not known")
-    }
-  }
-
-  private static func create(_ body: () throws(SystemError) -> Void) throws(NodeError) {
-    do {
-      try body()
     } catch {
       throw NodeError(.failedMount, "hostPath: \(error)")
+    }
+    let expected: (kind: FileStatus.Kind, noun: String)
+    switch type {
+    case "":
+      guard let found else { throw NodeError(.failedMount, "hostPath: \(path) does not exist") }
+      return found
+    case "DirectoryOrCreate", "Directory": expected = (.directory, "a directory")
+    case "FileOrCreate", "File": expected = (.file, "a file")
+    case "Socket": expected = (.socket, "a socket file")
+    case "CharDevice": expected = (.characterDevice, "a character device")
+    case "BlockDevice": expected = (.blockDevice, "a block device")
+    default: throw NodeError(.failedMount, "hostPath type \(type) is not known")
+    }
+    guard let found, found.status.kind == expected.kind else {
+      throw NodeError(.failedMount, "hostPath type check failed: \(path) is not \(expected.noun)")
+    }
+    return found
+  }
+
+  private static func find(_ path: String, in root: ResolvedFile) throws(SystemError) -> ResolvedFile? {
+    do throws(SystemError) { return try ResolvedFile(path, in: root, scope: .inRoot) } catch {
+      if error.isMissing { return nil }
+      throw error
     }
   }
 }

@@ -1,68 +1,54 @@
 import Glibc
 import LinuxSystem
 
-/// Resolves `subPath` of a volume mount without letting it lead out of the volume, also when a container changes
-/// symbolic links at the same time (CVE-2017-1002101, CVE-2021-25741). Blocks.
+/// Looks up `subPath` of a volume mount without letting it lead out of the volume, also when a container changes
+/// symbolic links at the same time (CVE-2017-1002101, CVE-2021-25741).
 enum SubPath {
-  /// `O_PATH`, which the C library's module does not show to Swift.
-  private static let openPath: Int32 = 0o10_000_000
-
-  /// Opens `volume/subPath`, making missing folders, and binds what was opened, not what the name then means, to
-  /// `target`, which is made. Does nothing when something is mounted at `target`.
-  static func bind(volume: String, subPath: String, mode: UInt32, to target: String) throws(NodeError) {
-    if Files.exists(target), (try? Mount.isMountPoint(target)) == true { return }
+  /// What `subPath` names in the volume; folders that are missing are made with the volume's mode and group. Blocks.
+  ///
+  /// - Parameter isHostPath: whether the volume is a path of the host. Devices, pipes and sockets are taken from such
+  ///   a one only, whose user may name them directly as well.
+  static func open(_ subPath: String, in volume: ResolvedFile, isHostPath: Bool) throws(NodeError) -> ResolvedFile {
     let parts = subPath.split(separator: "/").filter { $0 != "." }
     guard !subPath.hasPrefix("/"), !parts.contains("..") else {
       throw NodeError(.createContainerConfigError, "subPath \(subPath) must be relative and must not contain '..'")
     }
-    guard let root = realPath(volume) else {
-      throw NodeError(.createContainerConfigError, "volume folder for subPath \(subPath) is missing")
+    guard volume.status.kind == .directory else {
+      throw NodeError(.createContainerConfigError, "subPath \(subPath): the volume is no folder")
     }
-    var current = open(root, Self.openPath | O_CLOEXEC | O_DIRECTORY)
-    guard current >= 0 else { throw failure(subPath) }
-    defer { close(current) }
-    for (index, part) in parts.enumerated() {
-      var next = openat(current, String(part), Self.openPath | O_CLOEXEC)
-      if next < 0 && errno == ENOENT {
-        guard mkdirat(current, String(part), mode) == 0 || errno == EEXIST else { throw failure(subPath) }
-        next = openat(current, String(part), Self.openPath | O_CLOEXEC | O_NOFOLLOW)
-      }
-      guard next >= 0 else { throw failure(subPath) }
-      close(current)
-      current = next
-      // What was opened may lie behind a symbolic link: ask the kernel where it really is.
-      guard let real = Files.readLink("/proc/self/fd/\(current)"), real == root || real.hasPrefix(root + "/") else {
-        throw NodeError(
-          .createContainerConfigError, "subPath \(parts[...index].joined(separator: "/")) leads out of the volume")
-      }
-    }
-    var status = stat()
-    guard fstat(current, &status) == 0 else { throw failure(subPath) }
-    do {
-      if status.st_mode & S_IFMT == S_IFDIR {
-        try Files.makeDirectory(target, mode: 0o755)
-      } else {
-        if let slash = target.lastIndex(of: "/") { try Files.makeDirectory(String(target[..<slash]), mode: 0o755) }
-        if !Files.exists(target) { try Files.write([], to: target, mode: 0o644, group: nil) }
+    let path = parts.joined(separator: "/")
+    // In a volume that is the host's root, an absolute symbolic link stays inside.
+    let scope: PathScope = isHostPath && isRoot(volume) ? .inRoot : .beneath
+    let found: ResolvedFile
+    do throws(SystemError) {
+      do throws(SystemError) { found = try ResolvedFile(path, in: volume, scope: scope) } catch {
+        guard error.errno == ENOENT else { throw error }
+        try volume.createFolders(
+          path, scope: scope, mode: volume.status.mode & 0o2777, group: volume.status.group)
+        found = try ResolvedFile(path, in: volume, scope: scope)
       }
     } catch {
-      throw NodeError(.createContainerConfigError, "subPath \(subPath): \(error)")
+      throw failure(subPath, error)
     }
-    do {
-      try Mount.mount(source: "/proc/self/fd/\(current)", target: target, flags: .bind)
-    } catch {
-      throw NodeError(.createContainerConfigError, "subPath \(subPath): \(error)")
+    guard isHostPath || [.directory, .file].contains(found.status.kind) else {
+      throw NodeError(.createContainerConfigError, "subPath \(subPath) is neither a folder nor a regular file")
     }
+    return found
   }
 
-  private static func failure(_ subPath: String) -> NodeError {
-    NodeError(
-      .createContainerConfigError, "failed to prepare subPath \(subPath): \(String(cString: strerror(errno)))")
+  private static func isRoot(_ volume: ResolvedFile) -> Bool {
+    guard let root = try? ResolvedFile("/") else { return false }
+    return (root.status.device, root.status.inode) == (volume.status.device, volume.status.inode)
   }
 
-  private static func realPath(_ path: String) -> String? {
-    guard let resolved = realpath(path, nil) else { return nil }
-    defer { free(resolved) }
-    return String(cString: resolved)
+  private static func failure(_ subPath: String, _ error: SystemError) -> NodeError {
+    let reason =
+      switch error.errno {
+      case EXDEV: "it leads out of the volume"
+      case ENOENT: "it leads through a symbolic link to nothing"
+      case ELOOP: "it leads through a link of /proc, or through too many symbolic links"
+      default: error.description
+      }
+    return NodeError(.createContainerConfigError, "failed to prepare subPath \(subPath): \(reason)")
   }
 }

@@ -45,6 +45,8 @@ final class VolumeManager: Sendable {
       var path: String
       /// The node writes it: containers may only read.
       var isReadOnly: Bool
+      /// The `type` of a `hostPath`; `nil` for what only the node names.
+      var hostPathType: String?
     }
     var volumes: [String: Volume] = [:]
     /// When a token must be renewed.
@@ -70,21 +72,19 @@ final class VolumeManager: Sendable {
   /// Whether anything of the pod's volumes is on this machine.
   func hasVolumes(_ uid: String) -> Bool {
     Files.exists("\(configuration.podDirectory(uid))/volumes") || Files.exists(memoryDirectory(uid))
-      || Files.exists(subPathDirectory(uid))
+      || Files.exists(oldSubPathDirectory(uid))
   }
 
   /// Unmounts and removes everything. Idempotent.
   func remove(_ uid: String) async throws(NodeError) {
     _ = tokens.withLock { $0.removeValue(forKey: uid) }
-    let folders = [subPathDirectory(uid), "\(configuration.podDirectory(uid))/volumes", memoryDirectory(uid)]
+    let folders = [oldSubPathDirectory(uid), "\(configuration.podDirectory(uid))/volumes", memoryDirectory(uid)]
     let root = memoryRoot
     do {
       try await NIOThreadPool.singleton.runIfActive {
         for folder in folders where Files.exists(folder) {
           try Mount.unmountTree(folder)
-          guard Files.removeTree(folder) else {
-            throw SystemError("remove \(folder)", detail: "something is left in it")
-          }
+          try Directory.removeTree(folder)
         }
         // The last one takes the memory file system with it: a node without pods leaves no mount behind.
         if Files.list(root).isEmpty, Files.isMountPoint(root) { try? Mount.unmount(root) }
@@ -99,7 +99,8 @@ final class VolumeManager: Sendable {
   /// Secrets and tokens are kept in memory only.
   private var memoryRoot: String { "\(configuration.runDirectory)/volumes" }
   private func memoryDirectory(_ uid: String) -> String { "\(memoryRoot)/\(uid)" }
-  func subPathDirectory(_ uid: String) -> String { "\(configuration.podDirectory(uid))/volume-subpaths" }
+  /// Where earlier servers mounted what `subPath` names.
+  private func oldSubPathDirectory(_ uid: String) -> String { "\(configuration.podDirectory(uid))/volume-subpaths" }
 
   private func memoryFolder(_ uid: String, _ name: String) async throws -> String {
     let root = memoryRoot
@@ -113,12 +114,8 @@ final class VolumeManager: Sendable {
     // Two pods must not mount it twice.
     let failure: SystemError? = mounting.withLock { _ in
       do throws(SystemError) {
-        try Files.makeDirectory(root, mode: 0o711)
-        let mounts = try MountInfo.current().filter {
-          $0.mountPoint == "/" || $0.mountPoint == root || root.hasPrefix($0.mountPoint + "/")
-        }
-        let nearest = mounts.max { $0.mountPoint.utf8.count < $1.mountPoint.utf8.count }
-        if nearest?.type != "tmpfs" { try Mount.tmpfs(target: root, mode: 0o711) }
+        try Directory.createPrivate(root)
+        if !Mount.isInMemory(root) { try Mount.tmpfs(target: root, mode: 0o700) }
         return nil
       } catch {
         return error
@@ -147,8 +144,8 @@ final class VolumeManager: Sendable {
     if let source = volume.hostPath {
       let path = source.path ?? ""
       let type = source.`type` ?? ""
-      try await NIOThreadPool.singleton.runIfActive { try HostPath.check(path, type: type) }
-      return Prepared.Volume(path: path, isReadOnly: false)
+      _ = try await NIOThreadPool.singleton.runIfActive { try HostPath.open(path, type: type) }
+      return Prepared.Volume(path: path, isReadOnly: false, hostPathType: type)
     }
     if let source = volume.configMap {
       let files = try await files(
@@ -251,8 +248,10 @@ final class VolumeManager: Sendable {
       let token = try await token(
         audience: source.audience ?? "", seconds: source.expirationSeconds ?? 3600, pod: pod, volume: volume)
       refreshAt = refreshAt.map { min($0, token.refreshAt) } ?? token.refreshAt
+      let access = TokenAccess(pod, defaultMode: mode)
       return [
-        source.path ?? "token": AtomicWriter.File(bytes: Array(token.text.utf8), mode: UInt32(truncatingIfNeeded: mode))
+        source.path ?? "token": AtomicWriter.File(
+          bytes: Array(token.text.utf8), mode: access.mode, owner: access.owner)
       ]
     }
     throw NodeError(.failedMount, "this projected source is not supported by this node")
@@ -289,5 +288,22 @@ final class VolumeManager: Sendable {
     let token = Token(text: text, refreshAt: Timestamp(microseconds: now.microseconds + life / 5 * 4))
     tokens.withLock { $0[uid, default: [:]][key] = token }
     return token
+  }
+}
+
+/// Who may read a service account's token: the user of all the pod's containers alone, where they have one and the pod
+/// names it (`FsUserFrom` and the projected volume in Kubernetes).
+struct TokenAccess: Equatable {
+  /// `nil` for root.
+  var owner: UInt32?
+  var mode: UInt32
+
+  init(_ pod: Pod, defaultMode: Int64) {
+    let context = pod.spec.securityContext
+    let users = (pod.spec.initContainers + pod.spec.containers).map {
+      $0.securityContext?.runAsUser ?? context?.runAsUser
+    }
+    if let user = users.first ?? nil, users.allSatisfy({ $0 == user }) { owner = UInt32(exactly: user) }
+    mode = owner == nil && context?.fsGroup == nil ? UInt32(truncatingIfNeeded: defaultMode) : 0o600
   }
 }

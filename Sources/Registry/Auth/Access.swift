@@ -1,6 +1,11 @@
-/// What may be done with a repository, in the words of Docker's token scopes.
+/// What may be done with a repository, in the words of Docker's token scopes, and with the registry.
 public enum Action: String, Sendable, Hashable, CaseIterable, Comparable {
   case pull, push, delete
+  /// Reading what the registry counts. It is of all repositories together: a rule for some of them does not give it.
+  case metrics
+
+  /// Those that a token for a repository can be for.
+  static let ofRepositories: [Action] = [.pull, .push, .delete]
 
   public static func < (a: Action, b: Action) -> Bool { a.order < b.order }
 
@@ -9,6 +14,7 @@ public enum Action: String, Sendable, Hashable, CaseIterable, Comparable {
     case .pull: 0
     case .push: 1
     case .delete: 2
+    case .metrics: 3
     }
   }
 }
@@ -105,6 +111,13 @@ struct AccessControl: Sendable {
     }
   }
 
+  /// Whether somebody may read the registry's metrics.
+  func allowsMetrics(_ user: String?) -> Bool {
+    rules.contains { rule in
+      rule.actions.contains(.metrics) && Self.names(rule, user) && rule.repositories.contains(Glob("**"))
+    }
+  }
+
   /// Whether somebody may do something at all; without it `/v2/` asks for a sign-in.
   func allowsAnything(_ user: String?) -> Bool { rules.contains { Self.names($0, user) } }
 
@@ -116,8 +129,9 @@ struct AccessControl: Sendable {
   func granted(_ scope: Scope, to user: String?) -> Scope? {
     if scope == .catalog { return user != nil || allowsAnything(nil) ? scope : nil }
     guard scope.type == "repository", Names.isRepository(scope.name) else { return nil }
-    let wanted = scope.actions.contains("*") ? Action.allCases : scope.actions.compactMap { Action(rawValue: $0) }
-    let actions = wanted.filter { allows(user, $0, scope.name) }
+    let wanted =
+      scope.actions.contains("*") ? Action.ofRepositories : scope.actions.compactMap { Action(rawValue: $0) }
+    let actions = wanted.filter { $0 != .metrics }.filter { allows(user, $0, scope.name) }
     return Scope(type: scope.type, name: scope.name, actions: actions.map(\.rawValue))
   }
 

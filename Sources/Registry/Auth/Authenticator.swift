@@ -30,6 +30,8 @@ final class Authenticator: Sendable {
     /// Passwords that were found right: hashes are slow by design, and clients send the password with every request.
     var verified: [String: Verified] = [:]
     var hashing = 0
+    /// The same by address: whoever tries many at once has not failed yet.
+    var hashingOfAddress: [String: Int] = [:]
   }
 
   private struct Verified {
@@ -40,6 +42,7 @@ final class Authenticator: Sendable {
 
   /// Hashes that are computed or wait at one time.
   private static let hashingMax = 64
+  private static let hashingOfAddressMax = 8
 
   private let state: Mutex<State>
   private let tokenKey: [UInt8]
@@ -136,9 +139,15 @@ final class Authenticator: Sendable {
       if let hash, let verified = state.verified[name], verified.hash == hash, constantTimeEqual(verified.code, code) {
         return .right
       }
-      if let wait = keys.compactMap({ state.limiter.wait($0, now: now) }).max() { return .wait(wait) }
-      if state.hashing >= Self.hashingMax { return .busy }
+      // Guesses from elsewhere hold up who comes with the right password no more than those who have failed themselves.
+      let waited = state.limiter.hasFailed(keys[0], now: now) ? keys : [keys[0]]
+      if let wait = waited.compactMap({ state.limiter.wait($0, now: now) }).max() { return .wait(wait) }
+      let address = request.remoteAddress
+      if state.hashing >= Self.hashingMax || state.hashingOfAddress[address, default: 0] >= Self.hashingOfAddressMax {
+        return .busy
+      }
       state.hashing += 1
+      state.hashingOfAddress[address, default: 0] += 1
       return .hash(hash ?? Self.decoy, isReal: hash != nil)
     }
     switch decision {
@@ -150,6 +159,8 @@ final class Authenticator: Sendable {
       let isRight = matches && isReal
       state.withLock { state in
         state.hashing -= 1
+        let left = state.hashingOfAddress[request.remoteAddress, default: 1] - 1
+        state.hashingOfAddress[request.remoteAddress] = left > 0 ? left : nil
         if isRight {
           for key in keys { state.limiter.succeeded(key) }
           if state.users.hashes[name] == hash { state.verified[name] = Verified(hash: hash, code: code) }
@@ -218,6 +229,20 @@ final class Authenticator: Sendable {
     }
     guard identity.user == nil, !control.allowsAnything(nil) else { return }
     throw unauthorized("authentication required", request, scope: .catalog)
+  }
+
+  /// The registry's metrics. By name and password: a token is for repositories.
+  func authorizeMetrics(_ identity: Identity, _ request: Request) throws(RegistryError) {
+    if control.allowsMetrics(nil) { return }
+    guard case .user(let name) = identity else {
+      throw RegistryError(
+        .unauthorized, "metrics are for users with the right to read them: sign in by name and password",
+        headers: [RegistryError.Header("WWW-Authenticate", "Basic realm=\"apus-registry\", charset=\"UTF-8\"")])
+    }
+    guard control.allowsMetrics(name) else {
+      throw RegistryError(
+        .denied, "requested access to the resource is denied", detail: ["actions": [.string(Action.metrics.rawValue)]])
+    }
   }
 
   /// 401 with the challenge (RFC 6750, section 3; Docker registry token authentication).
@@ -303,7 +328,6 @@ final class Authenticator: Sendable {
   }
 
   private static func form(_ request: Request) async -> [UInt8]? {
-    guard let body = try? await request.body.collect(limit: 64 << 10) else { return nil }
-    return body
+    try? await request.body.collect(length: request.contentLength, limit: 64 << 10)
   }
 }

@@ -32,6 +32,11 @@ struct LoginLimiter: Sendable {
     return entry.blockedUntil.since(now)
   }
 
+  /// Whether it has failed lately.
+  func hasFailed(_ key: String, now: Timestamp) -> Bool {
+    entries[key].map { now.since($0.last) <= limits.memory } ?? false
+  }
+
   mutating func failed(_ key: String, now: Timestamp) {
     if entries[key] == nil, entries.count >= limits.entriesMax { makeRoom(now) }
     var entry = entries[key] ?? Entry()

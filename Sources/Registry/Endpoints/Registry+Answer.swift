@@ -74,20 +74,30 @@ extension Registry {
     }
   }
 
+  /// Who asks; from then on it is their connection.
+  private func identify(_ request: Request) async throws(RegistryError) -> Identity {
+    let identity = try await authenticator.identify(request)
+    guard let user = identity.user, !request.place.signedIn(user) else { return identity }
+    throw RegistryError(
+      .tooManyRequests, "too many connections of this user; try again",
+      headers: [RegistryError.Header("Retry-After", "1")])
+  }
+
   private func answer(_ request: Request, _ route: Route) async throws -> Reply {
     switch route {
     case .health:
       return Reply(status: 200, headers: [("Content-Type", "text/plain")], body: .buffer(ByteBuffer(string: "ok")))
     case .metrics:
+      try authenticator.authorizeMetrics(try await identify(request), request)
       return Reply(
         status: 200, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
         body: .buffer(ByteBuffer(string: metrics.exposition())))
     case .token: return try await authenticator.token(request)
     case .base:
-      try authenticator.authorizeBase(try await authenticator.identify(request), request)
+      try authenticator.authorizeBase(try await identify(request), request)
       return Reply(json: [:])
     case .catalog:
-      let identity = try await authenticator.identify(request)
+      let identity = try await identify(request)
       try authenticator.authorizeCatalog(identity, request)
       return try await catalog(request, identity)
     default: break
@@ -95,7 +105,7 @@ extension Registry {
 
     let name = route.repository ?? ""
     guard Names.isRepository(name) else { throw RegistryError.nameInvalid(name) }
-    let identity = try await authenticator.identify(request)
+    let identity = try await identify(request)
     try authenticator.authorize(identity, Self.actions(request.method, route), name, request)
     let configuration = self.configuration
     let upstream = PullThrough.target(name, configuration.upstreams)

@@ -105,7 +105,8 @@ extension Registry {
           detail: ["limit": .int(Int64(Self.tagParametersMax))])
       }
     }
-    guard let bytes = try await call.request.body.collect(limit: limit) else { throw tooLarge }
+    guard let bytes = try await call.request.body.collect(length: call.request.contentLength, limit: limit)
+    else { throw tooLarge }
     metrics.received.increment(by: Double(bytes.count))
     if let length = call.request.contentLength, length != Int64(bytes.count) {
       throw RegistryError(.sizeInvalid, "the body is shorter than its Content-Length")

@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import OCI
+import Wire
 
 /// One client connection: hands each request to a task with its body as a stream, and writes the answer at the client's
 /// pace.
@@ -16,6 +17,8 @@ final class HTTPConnection: ChannelDuplexHandler {
   typealias OutboundOut = HTTPServerResponsePart
 
   struct Limits: Sendable {
+    /// From the connection's beginning, TLS included, to the first request's complete head.
+    var head: TimeAmount
     var idle: TimeAmount
     var stall: TimeAmount
     /// What is left of a body after an early answer is read and dropped up to here; beyond it the connection ends.
@@ -28,6 +31,10 @@ final class HTTPConnection: ChannelDuplexHandler {
     /// that takes them quickly. One that becomes slow in the middle of the largest has to take it within `stall`.
     var pieceBytes: ClosedRange<Int64> = 1 << 20...16 << 20
     var quickPiece = TimeAmount.seconds(1)
+    /// A body that comes more slowly makes no progress.
+    var bodyBytesPerSecondMin: Int64 = 1 << 10
+    /// An answer of more is sent before it is known whether the client takes it.
+    var answerBytesMax: Int64 = 64 << 10
   }
 
   /// One request and its answer.
@@ -40,6 +47,8 @@ final class HTTPConnection: ChannelDuplexHandler {
     var received = 0
     var isReplying = false
     var isReplied = false
+    /// All is written but the end, which lets the next request in: the client has to take the answer first.
+    var isEndHeld = false
     var isKeepAlive: Bool
     var discarded = 0
   }
@@ -60,10 +69,15 @@ final class HTTPConnection: ChannelDuplexHandler {
   private var lastProgress = NIODeadline.now()
   private var isDraining = false
   private var remoteAddress = ""
+  private var place: HTTPServer.Place?
+  private var hasHadRequest = false
+  /// How often the timer looks.
+  private let period: TimeAmount
 
   init(server: HTTPServer, limits: Limits) {
     self.server = server
     self.limits = limits
+    period = .nanoseconds(max(250_000_000, min(limits.head, limits.idle, limits.stall).nanoseconds / 4))
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
@@ -76,11 +90,12 @@ final class HTTPConnection: ChannelDuplexHandler {
   }
 
   private func begin(_ context: ChannelHandlerContext) {
-    guard timer == nil else { return }
+    guard timer == nil, place == nil else { return }
+    place = server.opened(context.channel)
+    guard place != nil else { return HTTPServer.abort(context.channel) }
     phase = .idle(.now())
     remoteAddress = context.remoteAddress?.ipAddress ?? ""
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
-    let period = TimeAmount.nanoseconds(max(250_000_000, min(limits.idle, limits.stall).nanoseconds / 4))
     timer = context.eventLoop.scheduleRepeatedTask(initialDelay: period, delay: period) { _ in
       bound.value.connection.look(bound.value.context)
     }
@@ -90,17 +105,21 @@ final class HTTPConnection: ChannelDuplexHandler {
   private func look(_ context: ChannelHandlerContext) {
     let now = NIODeadline.now()
     switch phase {
-    case .closed: break
-    case .idle(let since): if now - since > limits.idle { context.close(promise: nil) }
+    // The last answer is on its way, and nobody takes it.
+    case .closed: if now - lastProgress > limits.stall { HTTPServer.abort(context.channel) }
+    case .idle(let since):
+      let limit = hasHadRequest ? limits.idle : min(limits.head, limits.idle)
+      if now - since > limit { HTTPServer.abort(context.channel) }
     case .exchanging(var exchange):
       // A trickle of single bytes is no progress; a reader that is slow itself is not the client's fault.
-      if exchange.received > 1 << 10 || isReadingPaused { lastProgress = now }
+      let least = max(1 << 10, limits.bodyBytesPerSecondMin * period.nanoseconds / 1_000_000_000)
+      if exchange.received > least || isReadingPaused { lastProgress = now }
       exchange.received = 0
       phase = .exchanging(exchange)
       guard now - lastProgress > limits.stall else { return }
       if exchange.isReplying {
         // The client does not take the answer, or does not end its request after it.
-        context.close(promise: nil)
+        HTTPServer.abort(context.channel)
       } else if !exchange.isBodyComplete {
         exchange.body.fail(.stalled)
       }
@@ -118,18 +137,24 @@ final class HTTPConnection: ChannelDuplexHandler {
     switch unwrapInboundIn(data) {
     case .head(let head):
       // The pipeline hands out what it holds back when it is torn down: that is not to be answered.
-      guard case .idle = phase, context.channel.isActive else { return }
+      guard case .idle = phase, let place, context.channel.isActive else { return }
+      hasHadRequest = true
       lastProgress = .now()
       let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
-      let body = RequestBody {
+      let body = RequestBody(place: place) {
         bound.eventLoop.execute { bound.value.connection.wantBody(bound.value.context) }
       }
       let exchange = Exchange(
         head: head, body: body,
         expectsContinue: head.headers.first(name: "expect")?.lowercased() == "100-continue",
         isKeepAlive: head.isKeepAlive && !isDraining)
+      if let refusal = refusal(head, place) {
+        phase = .exchanging(exchange)
+        return refuse(refusal, context)
+      }
       phase = .exchanging(exchange)
-      let request = Request(head, body: body, remoteAddress: remoteAddress, isTLS: server.isTLS)
+      let request = Request(
+        head, body: body, remoteAddress: remoteAddress, isTLS: server.isTLS, place: place)
       server.handle(request) { reply in
         bound.eventLoop.execute { bound.value.connection.respond(reply, bound.value.context) }
       }
@@ -150,9 +175,39 @@ final class HTTPConnection: ChannelDuplexHandler {
       phase = .exchanging(exchange)
       exchange.body.end()
       guard exchange.isReplied else { return }
-      phase = exchange.isKeepAlive ? .idle(.now()) : .closed
-      if !exchange.isKeepAlive { context.close(promise: nil) }
+      if exchange.isKeepAlive {
+        wait()
+      } else {
+        phase = .closed
+        context.close(promise: nil)
+      }
     }
+  }
+
+  /// Why a head is not answered as it asks.
+  private func refusal(_ head: HTTPRequestHead, _ place: HTTPServer.Place) -> RegistryError? {
+    if let refusal = HTTPFraming.refusal(minor: head.version.minor, headers: head.headers) {
+      return RegistryError(
+        .unsupported, "the request's head is not understood: \(refusal.reason)", status: refusal.status)
+    }
+    if place.requestBegan() { return nil }
+    return RegistryError(
+      .tooManyRequests, "too many requests of this address at one time; try again",
+      headers: [RegistryError.Header("Retry-After", "1")])
+  }
+
+  /// Answers and closes: what follows on the connection is not to be trusted, or not to be read.
+  private func refuse(_ error: RegistryError, _ context: ChannelHandlerContext) {
+    guard case .exchanging(var exchange) = phase else { return }
+    exchange.isKeepAlive = false
+    phase = .exchanging(exchange)
+    respond(Reply(error), context)
+  }
+
+  /// For the next request.
+  private func wait() {
+    phase = .idle(.now())
+    place?.requestEnded()
   }
 
   /// The task that answers has taken what was there and wants more.
@@ -221,6 +276,7 @@ final class HTTPConnection: ChannelDuplexHandler {
     case .none: end(context)
     case .buffer(let buffer):
       if buffer.readableBytes > 0 { context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil) }
+      if reply.length > limits.answerBytesMax { context.flush() }
       end(context)
     case .file(let file, let range):
       if range.isEmpty {
@@ -315,12 +371,15 @@ final class HTTPConnection: ChannelDuplexHandler {
 
   private func end(_ context: ChannelHandlerContext) {
     guard case .exchanging(var exchange) = phase else { return }
-    exchange.isReplied = true
+    // Who sends requests and takes no answers gets no further ones.
+    exchange.isEndHeld = exchange.isKeepAlive && !context.channel.isWritable
+    exchange.isReplied = !exchange.isEndHeld
     phase = .exchanging(exchange)
+    if exchange.isEndHeld { return context.flush() }
     let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
     if exchange.isKeepAlive {
       // Before the end is written: with it the next request may come at once.
-      if exchange.isBodyComplete { phase = .idle(.now()) }
+      if exchange.isBodyComplete { wait() }
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     } else if exchange.isBodyComplete {
       phase = .closed
@@ -355,6 +414,11 @@ final class HTTPConnection: ChannelDuplexHandler {
       context.close(promise: nil)
     }
     context.fireUserInboundEventTriggered(event)
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable, case .exchanging(let exchange) = phase, exchange.isEndHeld { end(context) }
+    context.fireChannelWritabilityChanged()
   }
 
   func channelInactive(context: ChannelHandlerContext) {

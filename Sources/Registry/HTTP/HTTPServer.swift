@@ -1,3 +1,4 @@
+import LinuxSystem
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -22,9 +23,43 @@ final class HTTPServer: Sendable {
 
   private struct State {
     var limits: RegistryConfiguration.Limits
-    var channels: [ObjectIdentifier: any Channel] = [:]
+    var connections: ConnectionBudget
+    var channels: [ConnectionBudget.ID: any Channel] = [:]
+    /// Requests at one time, by address.
+    var requests: SharedBudget
+    /// Bytes of bodies in memory, by address.
+    var bodies: SharedBudget
     var listener: (any Channel)?
-    var running = 0
+
+    init(limits: RegistryConfiguration.Limits) {
+      self.limits = limits
+      connections = ConnectionBudget(limits: Self.connections(limits))
+      requests = SharedBudget(limits: Self.requests(limits))
+      bodies = SharedBudget(limits: Self.bodies(limits))
+    }
+
+    mutating func setLimits(_ limits: RegistryConfiguration.Limits) {
+      self.limits = limits
+      connections.limits = Self.connections(limits)
+      requests.limits = Self.requests(limits)
+      bodies.limits = Self.bodies(limits)
+    }
+
+    /// Half is for those who do not sign in: for many registries that is everybody.
+    private static func connections(_ limits: RegistryConfiguration.Limits) -> ConnectionBudget.Limits {
+      ConnectionBudget.Limits(
+        total: limits.connectionsMax, strangers: limits.connectionsMax - limits.connectionsMax / 2)
+    }
+
+    private static func requests(_ limits: RegistryConfiguration.Limits) -> SharedBudget.Limits {
+      let total = limits.requestsMax
+      return SharedBudget.Limits(total: total, share: max(1, total - total / 4), kept: total / 8)
+    }
+
+    private static func bodies(_ limits: RegistryConfiguration.Limits) -> SharedBudget.Limits {
+      let total = max(64 << 20, 2 * limits.manifestBytesMax)
+      return SharedBudget.Limits(total: total, share: total / 2, kept: total / 4)
+    }
   }
 
   /// How long answers under way may take when the server stops.
@@ -44,7 +79,7 @@ final class HTTPServer: Sendable {
   }
 
   /// New limits count for new connections.
-  func setLimits(_ limits: RegistryConfiguration.Limits) { state.withLock { $0.limits = limits } }
+  func setLimits(_ limits: RegistryConfiguration.Limits) { state.withLock { $0.setLimits(limits) } }
 
   /// - Returns: the port, which differs from `port` when that is 0.
   func start(host: String, port: Int) async throws -> Int {
@@ -60,54 +95,129 @@ final class HTTPServer: Sendable {
         .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1 << 10, initial: 4 << 10, maximum: 256 << 10)
       )
       .childChannelInitializer { [self] channel in
-        channel.eventLoop.makeCompletedFuture { try self.initialize(channel) }
+        channel.eventLoop.makeCompletedFuture { try self.addHandlers(to: channel) }
       }
     let channel = try await bootstrap.bind(host: host, port: port).get()
     state.withLock { $0.listener = channel }
     return channel.localAddress?.port ?? port
   }
 
-  private func initialize(_ channel: any Channel) throws {
-    let id = ObjectIdentifier(channel)
-    let limits = state.withLock { state -> RegistryConfiguration.Limits? in
-      guard state.channels.count < state.limits.connectionsMax else { return nil }
-      state.channels[id] = channel
-      return state.limits
-    }
-    guard let limits else {
-      logger.warning("too many connections")
-      throw TooManyConnections()
-    }
-    channel.closeFuture.whenComplete { [self] _ in state.withLock { $0.channels[id] = nil } }
+  /// What stands between a connection's bytes and the handler.
+  func addHandlers(to channel: any Channel) throws {
+    let limits = state.withLock { $0.limits }
     let pipeline = channel.pipeline.syncOperations
     if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
-    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+    var decoder = NIOHTTPDecoderLimitConfiguration()
+    // A head that is not complete is memory of somebody who has not signed in.
+    decoder.maxHeaderFieldSize = 32 << 10
+    decoder.maxHeaderListSize = 64 << 10
+    decoder.maxHeaderFieldCount = 128
+    try pipeline.configureHTTPServerPipeline(
+      withPipeliningAssistance: true, withErrorHandling: true,
+      withEncoderConfiguration: HTTPResponseEncoder.Configuration(), withDecoderLimitConfiguration: decoder)
     try pipeline.addHandler(
       HTTPConnection(
         server: self,
-        limits: HTTPConnection.Limits(idle: TimeAmount(limits.idle), stall: TimeAmount(limits.stall))))
+        limits: HTTPConnection.Limits(
+          head: TimeAmount(limits.head), idle: TimeAmount(limits.idle), stall: TimeAmount(limits.stall))))
+  }
+
+  // MARK: Places
+
+  /// Gives a new connection a place, for which another may have to go.
+  ///
+  /// - Returns: `nil` when it has to be closed.
+  func opened(_ channel: any Channel) -> Place? {
+    let address = ConnectionBudget.holder(channel.remoteAddress?.ipAddress ?? "")
+    let (id, closing) = state.withLock { state -> (ConnectionBudget.ID?, (any Channel)?) in
+      guard case .admitted(let id, let closing) = state.connections.opened(from: address) else { return (nil, nil) }
+      state.channels[id] = channel
+      return (id, closing.flatMap { state.channels.removeValue(forKey: $0) })
+    }
+    if let closing { closing.eventLoop.execute { Self.abort(closing) } }
+    guard let id else {
+      logger.warning("too many connections", metadata: ["address": "\(address)"])
+      return nil
+    }
+    channel.closeFuture.whenComplete { [self] _ in
+      state.withLock { state in
+        state.connections.closed(id)
+        state.channels[id] = nil
+      }
+    }
+    return Place(server: self, id: id, address: address)
+  }
+
+  /// Closes without a word: a client that does not read would hold up the goodbye of TLS, and what waits for it. On the
+  /// channel's event loop.
+  static func abort(_ channel: any Channel) {
+    if let tls = try? channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self) {
+      tls.close(promise: nil)
+    } else {
+      channel.close(promise: nil)
+    }
+  }
+
+  /// One connection's place among all.
+  final class Place: Sendable {
+    private let server: HTTPServer
+    private let id: ConnectionBudget.ID
+    let address: String
+    private let user = Mutex<String?>(nil)
+
+    fileprivate init(server: HTTPServer, id: ConnectionBudget.ID, address: String) {
+      self.server = server
+      self.id = id
+      self.address = address
+    }
+
+    var hasSignedIn: Bool { user.withLock { $0 != nil } }
+
+    /// A request has shown who is at the other end.
+    ///
+    /// - Returns: whether the user may have one more connection.
+    func signedIn(_ name: String) -> Bool {
+      if user.withLock({ $0 == name }) { return true }
+      let arrived = ConnectionBudget.User(name: name, isPrivileged: false)
+      guard server.state.withLock({ $0.connections.signedIn(id, as: arrived) }) else { return false }
+      user.withLock { $0 = name }
+      return true
+    }
+
+    /// - Returns: whether a request of somebody who has not signed in may be answered.
+    func requestBegan() -> Bool { hasSignedIn || server.state.withLock { $0.connections.requestBegan(id) } }
+
+    func requestEnded() { if !hasSignedIn { server.state.withLock { $0.connections.requestEnded(id) } } }
+
+    /// Room for bytes of a body. What is kept is for those who have signed in.
+    func takeBody(_ bytes: Int) -> Bool {
+      let isKnown = hasSignedIn
+      return server.state.withLock { $0.bodies.take(bytes, for: address, isPrivileged: isKnown) }
+    }
+
+    func giveBackBody(_ bytes: Int) { server.state.withLock { $0.bodies.giveBack(bytes, of: address) } }
   }
 
   /// Answers in a task of its own.
   func handle(_ request: Request, respond: @escaping @Sendable (Reply) -> Void) {
-    let isFull = state.withLock { state in
-      if state.running >= state.limits.requestsMax { return true }
-      state.running += 1
-      return false
-    }
-    if isFull {
-      let error = RegistryError(
-        .unavailable, "too many requests at one time; try again", headers: [RegistryError.Header("Retry-After", "1")])
-      return respond(Reply(error))
+    let address = request.place.address
+    // Whoever says who they are gets a place on which to be asked. A wrong password gives it back at once.
+    let mayTakeKept = request.place.hasSignedIn || request.header("authorization") != nil
+    guard state.withLock({ $0.requests.take(1, for: address, isPrivileged: mayTakeKept) }) else {
+      return respond(
+        Reply(
+          RegistryError(
+            .tooManyRequests, "too many requests at one time; try again",
+            headers: [RegistryError.Header("Retry-After", "1")])))
     }
     Task {
       let reply = await handler(request)
-      state.withLock { $0.running -= 1 }
+      state.withLock { $0.requests.giveBack(1, of: address) }
       respond(reply)
     }
   }
 
-  var connectionCount: Int { state.withLock { $0.channels.count } }
+  var connectionCount: Int { state.withLock { $0.connections.count } }
 
   /// Stops listening, lets running answers finish, then closes what is left.
   func shutdown() async {
@@ -128,6 +238,3 @@ final class HTTPServer: Sendable {
     timeout.cancel()
   }
 }
-
-/// Closes a connection before it begins.
-private struct TooManyConnections: Error {}

@@ -14,8 +14,12 @@ struct Request: Sendable {
   /// The client's address without its port.
   var remoteAddress: String
   var isTLS: Bool
+  /// Of the connection that it came on.
+  var place: HTTPServer.Place
 
-  init(_ head: HTTPRequestHead, body: RequestBody, remoteAddress: String, isTLS: Bool) {
+  init(
+    _ head: HTTPRequestHead, body: RequestBody, remoteAddress: String, isTLS: Bool, place: HTTPServer.Place
+  ) {
     method = head.method
     let uri = head.uri
     if let mark = uri.firstIndex(of: "?") {
@@ -29,6 +33,7 @@ struct Request: Sendable {
     self.body = body
     self.remoteAddress = remoteAddress
     self.isTLS = isTLS
+    self.place = place
   }
 
   func header(_ name: String) -> String? { headers.first(name: name) }

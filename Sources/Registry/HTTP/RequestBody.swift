@@ -3,8 +3,8 @@ import Synchronization
 
 /// The bytes of a request as they come in, handed from the connection's event loop to the task that answers.
 ///
-/// The loop stops reading from the socket while more than `bufferBytesMax` wait here, so that memory stays flat and a fast
-/// client is held to the pace of the disk.
+/// The loop stops reading from the socket while more than `bufferBytesMax` wait here, or while there is no room for more in
+/// what all bodies together may have, so that memory stays flat and a fast client is held to the pace of the disk.
 final class RequestBody: Sendable {
   enum Failure: Error, Sendable, Equatable {
     /// The client went away in the middle.
@@ -20,14 +20,18 @@ final class RequestBody: Sendable {
   private struct State {
     var chunks: [ByteBuffer] = []
     var bytes = 0
+    /// What of them has found room.
+    var counted = 0
     var isEnded = false
     var failure: Failure?
     var waiter: CheckedContinuation<[ByteBuffer], any Error>?
 
-    mutating func take() -> [ByteBuffer] {
+    mutating func take(_ place: HTTPServer.Place) -> [ByteBuffer] {
+      place.giveBackBody(counted)
       defer {
         chunks = []
         bytes = 0
+        counted = 0
       }
       return chunks
     }
@@ -36,8 +40,14 @@ final class RequestBody: Sendable {
   private let state = Mutex(State())
   /// Called when the reader wants more than is here. On any thread.
   private let demand: @Sendable () -> Void
+  private let place: HTTPServer.Place
 
-  init(demand: @escaping @Sendable () -> Void) { self.demand = demand }
+  init(place: HTTPServer.Place, demand: @escaping @Sendable () -> Void) {
+    self.place = place
+    self.demand = demand
+  }
+
+  deinit { place.giveBackBody(state.withLock { $0.counted }) }
 
   // MARK: The loop's side
 
@@ -47,10 +57,15 @@ final class RequestBody: Sendable {
       state.chunks.append(buffer)
       state.bytes += buffer.readableBytes
       guard let waiter = state.waiter else {
-        return (CheckedContinuation<[ByteBuffer], any Error>?.none, [ByteBuffer](), state.bytes < Self.bufferBytesMax)
+        let hasRoom = place.takeBody(buffer.readableBytes)
+        if hasRoom { state.counted += buffer.readableBytes }
+        return (
+          CheckedContinuation<[ByteBuffer], any Error>?.none, [ByteBuffer](),
+          hasRoom && state.bytes < Self.bufferBytesMax
+        )
       }
       state.waiter = nil
-      return (waiter, state.take(), true)
+      return (waiter, state.take(place), true)
     }
     waiter?.resume(returning: chunks)
     return hasRoom
@@ -82,7 +97,7 @@ final class RequestBody: Sendable {
   func next() async throws -> [ByteBuffer] {
     try await withCheckedThrowingContinuation { continuation in
       let (chunks, failure, isWaiting) = state.withLock { state in
-        if !state.chunks.isEmpty { return (state.take(), Failure?.none, false) }
+        if !state.chunks.isEmpty { return (state.take(place), Failure?.none, false) }
         if state.isEnded { return ([], nil, false) }
         if let failure = state.failure { return ([], failure, false) }
         precondition(state.waiter == nil, "a body has one reader")
@@ -101,7 +116,17 @@ final class RequestBody: Sendable {
   }
 
   /// The whole body; `nil` when it has more than `limit` bytes.
-  func collect(limit: Int) async throws -> [UInt8]? {
+  ///
+  /// - Parameter length: as the head says, when it does.
+  /// - Throws: `TOOMANYREQUESTS` while others' bodies fill the memory that there is for them.
+  func collect(length: Int64?, limit: Int) async throws -> [UInt8]? {
+    let room = min(limit, length.map { Int(clamping: $0) } ?? limit)
+    guard room >= 0, place.takeBody(room) else {
+      throw RegistryError(
+        .tooManyRequests, "the registry holds too many bodies of requests; try again",
+        headers: [RegistryError.Header("Retry-After", "1")])
+    }
+    defer { place.giveBackBody(room) }
     var bytes: [UInt8] = []
     while true {
       let chunks = try await next()

@@ -20,8 +20,9 @@ enum Route: Sendable, Equatable {
   case catalog
   /// `/v2/token`, where bearer tokens are issued.
   case token
-  /// `/healthz` and `/metrics`, which need no rights.
+  /// `/healthz`, which needs no right.
   case health
+  /// `/metrics` of this registry, for whoever has the right `metrics`.
   case metrics
 
   /// The names in the path are not checked: that is the handler's, so that each gets its own error.

@@ -71,7 +71,7 @@ enum BuiltinSchemas {
         @column integer Validations
         @column string ParamKind
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ValidatingAdmissionPolicySpec 2 omitempty  # The wanted state.
         status ValidatingAdmissionPolicyStatus 3 omitempty  # The last observed state.
 
@@ -83,7 +83,7 @@ enum BuiltinSchemas {
         @column string PolicyName
         @column string ParamRef
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ValidatingAdmissionPolicyBindingSpec 2 omitempty required  # The wanted state.
 
       kind ValidatingWebhookConfiguration  # ValidatingWebhookConfiguration names webhooks that may refuse objects before they are stored.
@@ -93,7 +93,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column integer Webhooks
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         webhooks [ValidatingWebhook] 2 omitempty merge=name keys=name
 
       kind MutatingWebhookConfiguration  # MutatingWebhookConfiguration names webhooks that may change objects before they are stored.
@@ -103,7 +103,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column integer Webhooks
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         webhooks [MutatingWebhook] 2 omitempty merge=name keys=name
 
       kind MutatingAdmissionPolicy  # MutatingAdmissionPolicy changes objects by expressions before they are stored.
@@ -114,7 +114,7 @@ enum BuiltinSchemas {
         @column integer Mutations
         @column string ParamKind
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec MutatingAdmissionPolicySpec 2 omitempty  # The wanted state.
 
       kind MutatingAdmissionPolicyBinding  # MutatingAdmissionPolicyBinding applies a mutating policy to resources, with parameters.
@@ -125,7 +125,7 @@ enum BuiltinSchemas {
         @column string PolicyName
         @column string ParamRef
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec MutatingAdmissionPolicyBindingSpec 2 omitempty  # The wanted state.
 
       struct Rule
@@ -137,7 +137,7 @@ enum BuiltinSchemas {
       struct ValidatingAdmissionPolicyStatus
         observedGeneration int64 1 omitempty  # Generation that the controller has seen.
         typeChecking TypeChecking? 2 omitempty
-        conditions [meta.Condition] 3 omitempty keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 3 omitempty keys=type
 
       struct TypeChecking
         expressionWarnings [ExpressionWarning] 1 omitempty
@@ -182,7 +182,7 @@ enum BuiltinSchemas {
       struct ParamRef
         name string 1 omitempty
         namespace string 2 omitempty  # Namespace of the object that is named.
-        selector meta.LabelSelector? 3 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 3 omitempty
         parameterNotFoundAction ParameterNotFoundActionType? 4 omitempty
 
       struct MatchResources
@@ -280,7 +280,7 @@ enum BuiltinSchemas {
       enum ResourceScope Cluster Namespaced
 
       kind APIGroupDiscovery  # APIGroupDiscovery describes the resources of an API group.
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         versions [APIVersionDiscovery] 2 omitempty keys=version
 
       struct APIVersionDiscovery
@@ -326,7 +326,7 @@ enum BuiltinSchemas {
         @subresource status get,patch,update
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec CustomResourceDefinitionSpec 2 required  # The wanted state.
         status CustomResourceDefinitionStatus 3 omitempty  # The last observed state.
 
@@ -506,7 +506,7 @@ enum BuiltinSchemas {
         @column string Service
         @column string Available
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec APIServiceSpec 2 omitempty  # The wanted state.
         status APIServiceStatus 3 omitempty  # The last observed state.
 
@@ -562,8 +562,8 @@ enum BuiltinSchemas {
         @column string Age
         @column string!1 Containers
         @column string!1 Images
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec StatefulSetSpec 2 omitempty required  # The wanted state.
+        metadata meta.ObjectMeta 1 omitempty
+        spec StatefulSetSpec 2 omitempty required
         status StatefulSetStatus 3 omitempty  # The last observed state.
 
       kind Deployment  # Deployment keeps a number of equal pods running and replaces them gradually when their template changes.
@@ -579,9 +579,9 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec DeploymentSpec 2 omitempty required  # The wanted state.
-        status DeploymentStatus 3 omitempty  # The last observed state.
+        metadata meta.ObjectMeta 1 omitempty
+        spec DeploymentSpec 2 omitempty required
+        status DeploymentStatus 3 omitempty
 
       kind DaemonSet  # DaemonSet runs one copy of a pod on every matching node.
         @resource daemonsets daemonset ds
@@ -598,8 +598,8 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec DaemonSetSpec 2 omitempty required  # The wanted state.
+        metadata meta.ObjectMeta 1 omitempty
+        spec DaemonSetSpec 2 omitempty required
         status DaemonSetStatus 3 omitempty  # The last observed state.
 
       kind ReplicaSet  # ReplicaSet keeps a number of equal pods running.
@@ -615,8 +615,8 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec ReplicaSetSpec 2 omitempty required  # The wanted state.
+        metadata meta.ObjectMeta 1 omitempty
+        spec ReplicaSetSpec 2 omitempty required
         status ReplicaSetStatus 3 omitempty  # The last observed state.
 
       kind ControllerRevision  # ControllerRevision is an immutable snapshot of a controller's state.
@@ -625,7 +625,7 @@ enum BuiltinSchemas {
         @column string Controller
         @column integer Revision
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         data object 2 required
         revision int64 3
 
@@ -647,7 +647,7 @@ enum BuiltinSchemas {
       struct StatefulSetSpec  # StatefulSetSpec describes the wanted state of a stateful set.
         replicas int32? 1 omitempty  # Wanted number of pods; 1 unless told.
         selector meta.LabelSelector? 2 required  # Pods that belong to the set; it cannot be changed.
-        template core.PodTemplateSpec 3 required  # The pods to make.
+        template core.PodTemplateSpec 3 required
         volumeClaimTemplates [core.PersistentVolumeClaim] 4 omitempty  # Claims that each pod gets for itself.
         serviceName string 5  # Headless service that names the pods.
         podManagementPolicy PodManagementPolicyType 6 omitempty  # OrderedReady starts pods one after the other, Parallel all at once.
@@ -679,8 +679,8 @@ enum BuiltinSchemas {
       struct DeploymentSpec  # DeploymentSpec describes the wanted state of a deployment.
         replicas int32? 1 omitempty  # Wanted number of pods; 1 unless told.
         selector meta.LabelSelector? 2 required  # Pods that belong to the deployment; it cannot be changed and must match the template's labels.
-        template core.PodTemplateSpec 3 required  # The pods to make.
-        strategy DeploymentStrategy 4 omitempty retainKeys  # How old pods are replaced by new ones.
+        template core.PodTemplateSpec 3 required
+        strategy DeploymentStrategy 4 omitempty retainKeys
         minReadySeconds int32 5 omitempty  # Seconds a new pod must be ready to count as available.
         revisionHistoryLimit int32? 6 omitempty  # How many old replica sets are kept for rollbacks; 10 unless told.
         paused bool 7 omitempty  # Whether changes of the template are not rolled out.
@@ -688,7 +688,7 @@ enum BuiltinSchemas {
 
       struct DeploymentStrategy  # DeploymentStrategy says how old pods are replaced by new ones.
         type DeploymentStrategyType 1 omitempty  # RollingUpdate or Recreate.
-        rollingUpdate RollingUpdateDeployment? 2 omitempty  # Bounds of a rolling update.
+        rollingUpdate RollingUpdateDeployment? 2 omitempty
 
       struct RollingUpdateDeployment  # RollingUpdateDeployment bounds a rolling update.
         maxUnavailable IntOrString? 1 omitempty  # How many pods may be missing, as a number or percentage; 25% unless told.
@@ -723,7 +723,7 @@ enum BuiltinSchemas {
 
       struct DaemonSetSpec  # DaemonSetSpec describes the wanted state of a daemon set.
         selector meta.LabelSelector? 1 required  # Pods that belong to the set; it cannot be changed.
-        template core.PodTemplateSpec 2 required  # The pods to make.
+        template core.PodTemplateSpec 2 required
         updateStrategy DaemonSetUpdateStrategy 3 omitempty  # How pods are replaced.
         minReadySeconds int32 4 omitempty  # Seconds a new pod must be ready to count as available.
         revisionHistoryLimit int32? 6 omitempty
@@ -751,7 +751,7 @@ enum BuiltinSchemas {
         replicas int32? 1 omitempty  # Wanted number of pods; 1 unless told.
         minReadySeconds int32 4 omitempty  # Seconds a new pod must be ready to count as available.
         selector meta.LabelSelector? 2 required  # Pods that belong to the set; it cannot be changed.
-        template core.PodTemplateSpec 3 omitempty  # The pods to make.
+        template core.PodTemplateSpec 3 omitempty
 
       struct ReplicaSetStatus
         replicas int32 1 required  # Number of pods.
@@ -782,12 +782,12 @@ enum BuiltinSchemas {
         @resource tokenreviews tokenreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec TokenReviewSpec 2 required  # The wanted state.
         status TokenReviewStatus 3 omitempty  # The last observed state.
 
       kind TokenRequest  # TokenRequest asks for a token of a service account.
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec TokenRequestSpec 2  # The wanted state.
         status TokenRequestStatus 3 omitempty  # The last observed state.
 
@@ -795,7 +795,7 @@ enum BuiltinSchemas {
         @resource selfsubjectreviews selfsubjectreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         status SelfSubjectReviewStatus 2 omitempty  # The last observed state.
 
       struct TokenReviewSpec
@@ -846,7 +846,7 @@ enum BuiltinSchemas {
         @resource subjectaccessreviews subjectaccessreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec SubjectAccessReviewSpec 2 required  # The wanted state.
         status SubjectAccessReviewStatus 3 omitempty  # The last observed state.
 
@@ -854,14 +854,14 @@ enum BuiltinSchemas {
         @resource selfsubjectaccessreviews selfsubjectaccessreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec SelfSubjectAccessReviewSpec 2 required  # The wanted state.
         status SubjectAccessReviewStatus 3 omitempty  # The last observed state.
 
       kind LocalSubjectAccessReview  # LocalSubjectAccessReview answers whether a user may do something in one namespace.
         @resource localsubjectaccessreviews localsubjectaccessreview
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec SubjectAccessReviewSpec 2 required  # The wanted state.
         status SubjectAccessReviewStatus 3 omitempty  # The last observed state.
 
@@ -869,7 +869,7 @@ enum BuiltinSchemas {
         @resource selfsubjectrulesreviews selfsubjectrulesreview
         @scope cluster
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec SelfSubjectRulesReviewSpec 2 required  # The wanted state.
         status SubjectRulesReviewStatus 3 omitempty  # The last observed state.
 
@@ -956,12 +956,12 @@ enum BuiltinSchemas {
         @column string MaxPods
         @column string Replicas
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec HorizontalPodAutoscalerSpec 2 omitempty required  # The wanted state.
         status HorizontalPodAutoscalerStatus 3 omitempty  # The last observed state.
 
       kind Scale  # Scale is the wanted and the current number of replicas of a workload.
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ScaleSpec 2 omitempty  # The wanted state.
         status ScaleStatus 3 omitempty  # The last observed state.
 
@@ -1002,13 +1002,13 @@ enum BuiltinSchemas {
         target CrossVersionObjectReference 1 required
         metricName string 2 required nonempty
         targetValue Quantity 3 required
-        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 4 omitempty
         averageValue Quantity? 5 omitempty
 
       struct PodsMetricSource
         metricName string 1 required nonempty
         targetAverageValue Quantity 2 required
-        selector meta.LabelSelector? 3 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 3 omitempty
 
       struct ResourceMetricSource
         name core.ResourceName 1 required nonempty
@@ -1047,13 +1047,13 @@ enum BuiltinSchemas {
         target CrossVersionObjectReference 1 required
         metricName string 2 required
         currentValue Quantity 3 required
-        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 4 omitempty
         averageValue Quantity? 5 omitempty
 
       struct PodsMetricStatus
         metricName string 1 required
         currentAverageValue Quantity 2 required
-        selector meta.LabelSelector? 3 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 3 omitempty
 
       struct ResourceMetricStatus
         name core.ResourceName 1 required
@@ -1098,7 +1098,7 @@ enum BuiltinSchemas {
         @column string MaxPods
         @column string Replicas
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec HorizontalPodAutoscalerSpec 2 omitempty required  # The wanted state.
         status HorizontalPodAutoscalerStatus 3 omitempty  # The last observed state.
 
@@ -1161,7 +1161,7 @@ enum BuiltinSchemas {
 
       struct MetricIdentifier
         name string 1 required nonempty
-        selector meta.LabelSelector? 2 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 2 omitempty
 
       struct MetricTarget
         type MetricTargetType 1 required nonempty
@@ -1248,8 +1248,8 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec JobSpec 2 omitempty  # How the job runs.
+        metadata meta.ObjectMeta 1 omitempty
+        spec JobSpec 2 omitempty
         status JobStatus 3 omitempty  # The last observed state.
 
       kind CronJob  # CronJob starts jobs at the times of a schedule.
@@ -1266,8 +1266,8 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec CronJobSpec 2 omitempty required  # When and how jobs are started.
+        metadata meta.ObjectMeta 1 omitempty
+        spec CronJobSpec 2 omitempty required
         status CronJobStatus 3 omitempty  # The last observed state.
 
       struct PodFailurePolicyOnExitCodesRequirement
@@ -1303,9 +1303,9 @@ enum BuiltinSchemas {
         backoffLimit int32? 7 omitempty  # How many failures are tried again; 6 unless told.
         backoffLimitPerIndex int32? 12 omitempty
         maxFailedIndexes int32? 13 omitempty
-        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 4 omitempty
         manualSelector bool? 5 omitempty
-        template core.PodTemplateSpec 6 required  # The pods to make; their restart policy is Never or OnFailure.
+        template core.PodTemplateSpec 6 required  # Their restart policy is Never or OnFailure.
         ttlSecondsAfterFinished int32? 8 omitempty  # Seconds after its end when the job is deleted.
         completionMode CompletionMode? 9 omitempty  # NonIndexed, or Indexed to number the pods.
         suspend bool? 10 omitempty  # Whether the job waits.
@@ -1338,8 +1338,8 @@ enum BuiltinSchemas {
         message string 6 omitempty  # Why, for people.
 
       struct JobTemplateSpec
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec JobSpec 2 omitempty  # The wanted state.
+        metadata meta.ObjectMeta 1 omitempty
+        spec JobSpec 2 omitempty
 
       struct CronJobSpec  # CronJobSpec describes when and how jobs are started.
         schedule string 1 required nonempty  # When to start, in cron's five fields.
@@ -1379,7 +1379,7 @@ enum BuiltinSchemas {
         @column string Requestor
         @column string RequestedDuration
         @column string Condition
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec CertificateSigningRequestSpec 2 required  # The wanted state.
         status CertificateSigningRequestStatus 3 omitempty  # The last observed state.
 
@@ -1388,7 +1388,7 @@ enum BuiltinSchemas {
         @scope cluster
         @column string/name Name
         @column string SignerName
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ClusterTrustBundleSpec 2 required  # The wanted state.
 
       kind PodCertificateRequest  # PodCertificateRequest asks a signer for a certificate for one pod.
@@ -1401,7 +1401,7 @@ enum BuiltinSchemas {
         @column string SignerName
         @column string State
         @column string UnverifiedUserAnnotations
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec PodCertificateRequestSpec 2 required  # The wanted state.
         status PodCertificateRequestStatus 3 omitempty  # The last observed state.
 
@@ -1444,7 +1444,7 @@ enum BuiltinSchemas {
         unverifiedUserAnnotations {string} 11 omitempty
 
       struct PodCertificateRequestStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 1 omitempty merge=type keys=type
         certificateChain string 2 omitempty
         notBefore Time? 4 omitempty
         beginRefreshAt Time? 5 omitempty
@@ -1466,8 +1466,8 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Holder
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec LeaseSpec 2 omitempty  # The wanted state.
+        metadata meta.ObjectMeta 1 omitempty
+        spec LeaseSpec 2 omitempty
 
       struct LeaseSpec  # LeaseSpec says who holds a lease and until when.
         holderIdentity string? 1 omitempty  # Who holds the lease.
@@ -1570,7 +1570,7 @@ enum BuiltinSchemas {
         @column string Reason
         @column string Age
         @column string!1 VolumeMode
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec PersistentVolumeSpec 2 omitempty  # The wanted state.
         status PersistentVolumeStatus 3 omitempty  # The last observed state.
 
@@ -1586,7 +1586,7 @@ enum BuiltinSchemas {
         @column string VolumeAttributesClass
         @column string Age
         @column string!1 VolumeMode
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec PersistentVolumeClaimSpec 2 omitempty  # The wanted storage.
         status PersistentVolumeClaimStatus 3 omitempty  # The last observed state.
 
@@ -1612,9 +1612,9 @@ enum BuiltinSchemas {
         @column string!1 Node
         @column string!1 Nominated Node
         @column string!1 Readiness Gates
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec PodSpec 2 omitempty  # The wanted pod.
-        status PodStatus 3 omitempty  # The state of the pod as its node last saw it.
+        metadata meta.ObjectMeta 1 omitempty
+        spec PodSpec 2 omitempty
+        status PodStatus 3 omitempty
 
       kind PodTemplate  # PodTemplate is a template from which pods are made.
         @resource podtemplates podtemplate
@@ -1622,7 +1622,7 @@ enum BuiltinSchemas {
         @column string Containers
         @column string Images
         @column string Pod Labels
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         template PodTemplateSpec 2 omitempty  # The objects to make.
 
       kind ReplicationController  # ReplicationController keeps a number of pods running; Deployment takes its place.
@@ -1638,7 +1638,7 @@ enum BuiltinSchemas {
         @column string!1 Containers
         @column string!1 Images
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ReplicationControllerSpec 2 omitempty  # The wanted state.
         status ReplicationControllerStatus 3 omitempty  # The last observed state.
 
@@ -1654,16 +1654,16 @@ enum BuiltinSchemas {
         @column string Port(s)
         @column string Age
         @column string!1 Selector
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec ServiceSpec 2 omitempty  # The wanted service.
-        status ServiceStatus 3 omitempty  # The current state of the service.
+        metadata meta.ObjectMeta 1 omitempty
+        spec ServiceSpec 2 omitempty
+        status ServiceStatus 3 omitempty
 
       kind ServiceAccount  # ServiceAccount is the identity of the processes in a pod.
         @resource serviceaccounts serviceaccount sa
         @subresource token create authentication.k8s.io/v1 TokenRequest
         @column string/name Name
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         secrets [ObjectReference] 2 omitempty merge=name keys=name  # Secrets that pods of the account may use.
         imagePullSecrets [LocalObjectReference] 3 omitempty  # Secrets with credentials of image registries for the account's pods.
         automountServiceAccountToken bool? 4 omitempty  # Whether pods of the account get a token mounted.
@@ -1673,7 +1673,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Endpoints
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         subsets [EndpointSubset] 2 omitempty
 
       kind Node  # Node is a machine on which pods run.
@@ -1691,9 +1691,9 @@ enum BuiltinSchemas {
         @column string!1 OS-Image
         @column string!1 Kernel-Version
         @column string!1 Container-Runtime
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec NodeSpec 2 omitempty  # The wanted state of the node.
-        status NodeStatus 3 omitempty  # The current state of the node.
+        metadata meta.ObjectMeta 1 omitempty
+        spec NodeSpec 2 omitempty
+        status NodeStatus 3 omitempty
 
       kind Namespace  # Namespace gives names of objects a scope.
         @resource namespaces namespace ns
@@ -1704,14 +1704,14 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Status
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec NamespaceSpec 2 omitempty  # The wanted state of the namespace.
         status NamespaceStatus 3 omitempty  # The current state of the namespace.
 
       kind Binding  # Binding assigns a pod to a node.
         @resource bindings binding
         @verbs create
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         target ObjectReference 2 required
 
       kind PodLogOptions  # PodLogOptions are the parameters of a request for logs.
@@ -1768,7 +1768,7 @@ enum BuiltinSchemas {
         @column string!1 First Seen
         @column string!1 Count
         @column string!1 Name
-        metadata meta.ObjectMeta 1  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1
         involvedObject ObjectReference 2 required  # The object that the event is about.
         reason string 3 omitempty  # What happened, in one word.
         message string 4 omitempty  # What happened, for people.
@@ -1788,7 +1788,7 @@ enum BuiltinSchemas {
         @resource limitranges limitrange limits
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec LimitRangeSpec 2 omitempty  # The wanted state.
 
       kind ResourceQuota  # ResourceQuota limits what all objects of a namespace may use together.
@@ -1798,7 +1798,7 @@ enum BuiltinSchemas {
         @column string Request
         @column string Limit
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ResourceQuotaSpec 2 omitempty  # The wanted state.
         status ResourceQuotaStatus 3 omitempty  # The last observed state.
 
@@ -1808,7 +1808,7 @@ enum BuiltinSchemas {
         @column string Type
         @column string Data
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         immutable bool? 5 omitempty  # Whether the data cannot be changed any more.
         data {bytes} 2 omitempty  # Keys and their bytes, in base64.
         stringData {string} 4 omitempty  # Keys and texts that are written into data; never read back.
@@ -1819,7 +1819,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Data
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         immutable bool? 4 omitempty  # Whether the data cannot be changed any more.
         data {string} 2 omitempty  # Keys and their texts.
         binaryData {bytes} 3 omitempty  # Keys and their bytes, in base64.
@@ -1832,11 +1832,11 @@ enum BuiltinSchemas {
         @column string Status
         @column string Message
         @column string Error
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         conditions [ComponentCondition] 2 omitempty merge=type keys=type  # Aspects of the current state.
 
       kind RangeAllocation  # RangeAllocation records which addresses or ports of a range are taken.
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         range string 2 required nonempty
         data bytes 3 required
 
@@ -1845,12 +1845,12 @@ enum BuiltinSchemas {
         ...VolumeSource 2
 
       struct VolumeSource
-        hostPath HostPathVolumeSource? 1 omitempty  # A file or folder of the node.
-        emptyDir EmptyDirVolumeSource? 2 omitempty  # A folder that lives as long as the pod.
+        hostPath HostPathVolumeSource? 1 omitempty
+        emptyDir EmptyDirVolumeSource? 2 omitempty
         gcePersistentDisk GCEPersistentDiskVolumeSource? 3 omitempty
         awsElasticBlockStore AWSElasticBlockStoreVolumeSource? 4 omitempty
         gitRepo GitRepoVolumeSource? 5 omitempty
-        secret SecretVolumeSource? 6 omitempty  # The keys of a Secret as files.
+        secret SecretVolumeSource? 6 omitempty
         nfs NFSVolumeSource? 7 omitempty  # A folder of an NFS server.
         iscsi ISCSIVolumeSource? 8 omitempty
         glusterfs GlusterfsVolumeSource? 9 omitempty
@@ -1860,15 +1860,15 @@ enum BuiltinSchemas {
         cinder CinderVolumeSource? 13 omitempty
         cephfs CephFSVolumeSource? 14 omitempty
         flocker FlockerVolumeSource? 15 omitempty
-        downwardAPI DownwardAPIVolumeSource? 16 omitempty  # Fields of the pod as files.
+        downwardAPI DownwardAPIVolumeSource? 16 omitempty
         fc FCVolumeSource? 17 omitempty
         azureFile AzureFileVolumeSource? 18 omitempty
-        configMap ConfigMapVolumeSource? 19 omitempty  # The keys of a ConfigMap as files.
+        configMap ConfigMapVolumeSource? 19 omitempty
         vsphereVolume VsphereVirtualDiskVolumeSource? 20 omitempty
         quobyte QuobyteVolumeSource? 21 omitempty
         azureDisk AzureDiskVolumeSource? 22 omitempty
         photonPersistentDisk PhotonPersistentDiskVolumeSource? 23 omitempty
-        projected ProjectedVolumeSource? 26 omitempty  # Several sources in one folder.
+        projected ProjectedVolumeSource? 26 omitempty
         portworxVolume PortworxVolumeSource? 24 omitempty
         scaleIO ScaleIOVolumeSource? 25 omitempty
         storageos StorageOSVolumeSource? 27 omitempty
@@ -1927,7 +1927,7 @@ enum BuiltinSchemas {
 
       struct PersistentVolumeClaimSpec
         accessModes [PersistentVolumeAccessMode] 1 omitempty  # How the volume is mounted, such as ReadWriteOnce.
-        selector meta.LabelSelector? 4 omitempty  # Which objects are meant, by their labels.
+        selector meta.LabelSelector? 4 omitempty
         resources VolumeResourceRequirements 2 omitempty  # How much storage is wanted.
         volumeName string 3 omitempty  # Volume that is bound to the claim.
         storageClassName string? 5 omitempty  # Class of the storage.
@@ -2096,14 +2096,14 @@ enum BuiltinSchemas {
 
       struct SecretVolumeSource  # SecretVolumeSource shows the keys of a Secret as files.
         secretName string 1 omitempty  # Name of the Secret.
-        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        items [KeyToPath] 2 omitempty  # Every key unless told.
         defaultMode int32? 3 omitempty  # Mode of the files; 0644 unless told.
         optional bool? 4 omitempty  # Whether a missing object or key is no error.
         defaultUser int64? 5 omitempty
 
       struct SecretProjection
         ...LocalObjectReference 1
-        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        items [KeyToPath] 2 omitempty  # Every key unless told.
         optional bool? 4 omitempty  # Whether a missing object or key is no error.
 
       struct NFSVolumeSource
@@ -2218,14 +2218,14 @@ enum BuiltinSchemas {
 
       struct ConfigMapVolumeSource  # ConfigMapVolumeSource shows the keys of a ConfigMap as files.
         ...LocalObjectReference 1
-        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        items [KeyToPath] 2 omitempty  # Every key unless told.
         defaultMode int32? 3 omitempty  # Mode of the files; 0644 unless told.
         optional bool? 4 omitempty  # Whether a missing object or key is no error.
         defaultUser int64? 5 omitempty
 
       struct ConfigMapProjection
         ...LocalObjectReference 1
-        items [KeyToPath] 2 omitempty  # Which keys become files, and their names; every key unless told.
+        items [KeyToPath] 2 omitempty  # Every key unless told.
         optional bool? 4 omitempty  # Whether a missing object or key is no error.
 
       struct ServiceAccountTokenProjection
@@ -2298,7 +2298,7 @@ enum BuiltinSchemas {
         volumeClaimTemplate PersistentVolumeClaimTemplate? 1 omitempty
 
       struct PersistentVolumeClaimTemplate
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec PersistentVolumeClaimSpec 2 required  # The wanted state.
 
       struct ContainerPort  # ContainerPort is a port on which a container listens.
@@ -2325,7 +2325,7 @@ enum BuiltinSchemas {
       struct EnvVar  # EnvVar is one environment variable.
         name string 1 required nonempty  # Name of the variable.
         value string 2 omitempty  # Value; $(NAME) stands for an earlier variable.
-        valueFrom EnvVarSource? 3 omitempty  # Where the value comes from.
+        valueFrom EnvVarSource? 3 omitempty
 
       struct EnvVarSource  # EnvVarSource says where a variable's value comes from.
         fieldRef ObjectFieldSelector? 1 omitempty  # A field of the pod.
@@ -2435,10 +2435,10 @@ enum BuiltinSchemas {
         command [string] 3 omitempty  # Program and first arguments, instead of the image's entry point.
         args [string] 4 omitempty  # Arguments, instead of the image's.
         workingDir string 5 omitempty  # Folder in which the program starts, instead of the image's.
-        ports [ContainerPort] 6 omitempty merge=containerPort keys=containerPort,protocol  # Ports on which the container listens; a list for people and tools.
-        envFrom [EnvFromSource] 19 omitempty  # ConfigMaps and Secrets whose keys become environment variables.
-        env [EnvVar] 7 omitempty merge=name keys=name  # Environment variables.
-        resources ResourceRequirements 8 omitempty  # What the container needs at least and may use at most.
+        ports [ContainerPort] 6 omitempty merge=containerPort keys=containerPort,protocol  # A list for people and tools; what it leaves out can be reached, too.
+        envFrom [EnvFromSource] 19 omitempty
+        env [EnvVar] 7 omitempty merge=name keys=name
+        resources ResourceRequirements 8 omitempty
         resizePolicy [ContainerResizePolicy] 23 omitempty  # Whether a resource change restarts the container.
         restartPolicy ContainerRestartPolicy? 24 omitempty  # Always makes an init container a sidecar that keeps running.
         restartPolicyRules [ContainerRestartRule] 25 omitempty
@@ -2447,11 +2447,11 @@ enum BuiltinSchemas {
         livenessProbe Probe? 10 omitempty  # Check after whose failure the container is restarted.
         readinessProbe Probe? 11 omitempty  # Check that decides whether services send traffic here.
         startupProbe Probe? 22 omitempty  # Check that must succeed before the other checks begin.
-        lifecycle Lifecycle? 12 omitempty  # What to do after the start and before the stop.
+        lifecycle Lifecycle? 12 omitempty
         terminationMessagePath string 13 omitempty  # File whose contents become the message when the container ends.
         terminationMessagePolicy TerminationMessagePolicy 20 omitempty  # File, or FallbackToLogsOnError to use the end of the log.
         imagePullPolicy PullPolicy 14 omitempty  # Always, IfNotPresent or Never.
-        securityContext SecurityContext? 15 omitempty  # Privileges of the container.
+        securityContext SecurityContext? 15 omitempty
         stdin bool 16 omitempty  # Whether standard input is open.
         stdinOnce bool 17 omitempty  # Whether standard input closes after the first attach.
         tty bool 18 omitempty  # Whether the container has a terminal.
@@ -2460,7 +2460,7 @@ enum BuiltinSchemas {
         exec ExecAction? 1 omitempty  # Command that must exit with 0.
         httpGet HTTPGetAction? 2 omitempty  # Request that must be answered with a status from 200 to 399.
         tcpSocket TCPSocketAction? 3 omitempty  # Port that must accept a connection.
-        grpc GRPCAction? 4 omitempty  # Call of the gRPC health service.
+        grpc GRPCAction? 4 omitempty
 
       struct LifecycleHandler
         exec ExecAction? 1 omitempty
@@ -2627,10 +2627,10 @@ enum BuiltinSchemas {
         conditionType PodConditionType 1 required nonempty
 
       struct PodSpec  # PodSpec describes the wanted pod.
-        volumes [Volume] 1 omitempty merge=name retainKeys keys=name  # Volumes that containers of the pod can mount.
+        volumes [Volume] 1 omitempty merge=name retainKeys keys=name
         initContainers [Container] 20 omitempty merge=name keys=name  # Containers that run to their end, one after the other, before the others start.
-        containers [Container] 2 required merge=name keys=name  # Containers of the pod; at least one, and fixed once the pod exists.
-        ephemeralContainers [EphemeralContainer] 34 omitempty merge=name keys=name  # Containers that were added to the running pod for debugging.
+        containers [Container] 2 required merge=name keys=name  # At least one, and fixed once the pod exists.
+        ephemeralContainers [EphemeralContainer] 34 omitempty merge=name keys=name
         restartPolicy RestartPolicy 3 omitempty  # Whether ended containers are started again: Always, OnFailure or Never.
         terminationGracePeriodSeconds int64? 4 omitempty  # Seconds between the request to stop and the kill; 30 unless told.
         activeDeadlineSeconds int64? 5 omitempty  # Seconds after which the pod is ended and counts as failed.
@@ -2644,13 +2644,13 @@ enum BuiltinSchemas {
         hostPID bool 12 omitempty  # Whether the pod sees the node's processes.
         hostIPC bool 13 omitempty  # Whether the pod uses the node's IPC namespace.
         shareProcessNamespace bool? 27 omitempty  # Whether the containers see one another's processes.
-        securityContext PodSecurityContext? 14 omitempty  # Privileges of all containers, where they do not set their own.
+        securityContext PodSecurityContext? 14 omitempty  # Containers may set their own.
         imagePullSecrets [LocalObjectReference] 15 omitempty merge=name keys=name  # Secrets with credentials of image registries.
         hostname string 16 omitempty  # Host name of the pod; its own name unless told.
         subdomain string 17 omitempty  # Subdomain, so that the pod is called HOSTNAME.SUBDOMAIN.NAMESPACE.svc.
-        affinity Affinity? 18 omitempty  # Near what the pod wants to run, and away from what.
+        affinity Affinity? 18 omitempty
         schedulerName string 19 omitempty  # Scheduler that chooses the node.
-        tolerations [Toleration] 22 omitempty  # Taints that the pod accepts.
+        tolerations [Toleration] 22 omitempty
         hostAliases [HostAlias] 23 omitempty merge=ip keys=ip  # Extra lines of the containers' hosts file.
         priorityClassName string 24 omitempty  # Priority class of the pod.
         priority int32? 25 omitempty  # Priority; pods of a higher one are scheduled first.
@@ -2660,7 +2660,7 @@ enum BuiltinSchemas {
         enableServiceLinks bool? 30 omitempty  # Whether containers get environment variables of the services in the namespace.
         preemptionPolicy PreemptionPolicy? 31 omitempty  # Whether the pod may push away pods of lower priority.
         overhead {Quantity} 32 omitempty  # Resources the pod itself needs beside its containers.
-        topologySpreadConstraints [TopologySpreadConstraint] 33 omitempty merge=topologyKey keys=topologyKey,whenUnsatisfiable  # How matching pods are spread.
+        topologySpreadConstraints [TopologySpreadConstraint] 33 omitempty merge=topologyKey keys=topologyKey,whenUnsatisfiable
         setHostnameAsFQDN bool? 35 omitempty
         os PodOS? 36 omitempty  # Operating system of the containers.
         hostUsers bool? 37 omitempty  # Whether the pod uses the node's user namespace; true unless told.
@@ -2723,7 +2723,7 @@ enum BuiltinSchemas {
         fsGroup int64? 5 omitempty  # Group that owns the volumes.
         sysctls [Sysctl] 7 omitempty  # Kernel parameters of the pod's namespaces.
         fsGroupChangePolicy PodFSGroupChangePolicy? 9 omitempty  # OnRootMismatch or Always: when owners in volumes are changed.
-        seccompProfile SeccompProfile? 10 omitempty  # Which system calls are allowed.
+        seccompProfile SeccompProfile? 10 omitempty
         appArmorProfile AppArmorProfile? 11 omitempty
         seLinuxChangePolicy PodSELinuxChangePolicy? 13 omitempty
 
@@ -2797,8 +2797,8 @@ enum BuiltinSchemas {
         podIP string 6 omitempty  # Address of the pod.
         podIPs [PodIP] 12 omitempty merge=ip keys=ip  # Addresses of the pod, one per address family.
         startTime Time? 7 omitempty  # When the node took the pod over.
-        initContainerStatuses [ContainerStatus] 10 omitempty  # State of each init container.
-        containerStatuses [ContainerStatus] 8 omitempty  # State of each container.
+        initContainerStatuses [ContainerStatus] 10 omitempty
+        containerStatuses [ContainerStatus] 8 omitempty
         qosClass PodQOSClass 9 omitempty  # Guaranteed, Burstable or BestEffort.
         ephemeralContainerStatuses [ContainerStatus] 13 omitempty
         resize PodResizeStatus 14 omitempty
@@ -2810,8 +2810,8 @@ enum BuiltinSchemas {
         volumeHealth [PodVolumeHealth] 22 omitempty keys=name
 
       struct PodTemplateSpec  # PodTemplateSpec describes the pods that a workload makes.
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
-        spec PodSpec 2 omitempty  # The wanted pod.
+        metadata meta.ObjectMeta 1 omitempty
+        spec PodSpec 2 omitempty
 
       struct ReplicationControllerSpec
         replicas int32? 1 omitempty default=1  # Number of pods.
@@ -2842,7 +2842,7 @@ enum BuiltinSchemas {
 
       struct ServiceStatus  # ServiceStatus is the current state of a service.
         loadBalancer LoadBalancerStatus 1 omitempty
-        conditions [meta.Condition] 2 omitempty merge=type keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 2 omitempty merge=type keys=type
 
       struct LoadBalancerStatus
         ingress [LoadBalancerIngress] 1 omitempty
@@ -2854,7 +2854,7 @@ enum BuiltinSchemas {
         ports [PortStatus] 4 omitempty
 
       struct ServiceSpec  # ServiceSpec describes a service.
-        ports [ServicePort] 1 omitempty merge=port keys=port,protocol  # Ports of the service.
+        ports [ServicePort] 1 omitempty merge=port keys=port,protocol
         selector {string} 2 omitempty atomic  # Labels of the pods that serve.
         clusterIP string 3 omitempty  # Address of the service; None makes it headless.
         clusterIPs [string] 18 omitempty  # Addresses of the service, one per address family.
@@ -3102,7 +3102,7 @@ enum BuiltinSchemas {
         items [DownwardAPIVolumeFile] 1 omitempty  # Which keys become files, and their names; every key unless told.
 
       struct SecurityContext  # SecurityContext sets the privileges of one container.
-        capabilities Capabilities? 1 omitempty  # Linux capabilities to add and to drop.
+        capabilities Capabilities? 1 omitempty
         privileged bool? 2 omitempty  # Whether the container has all rights on the node.
         seLinuxOptions SELinuxOptions? 3 omitempty
         windowsOptions WindowsSecurityContextOptions? 10 omitempty
@@ -3112,7 +3112,7 @@ enum BuiltinSchemas {
         readOnlyRootFilesystem bool? 6 omitempty  # Whether the root file system cannot be written.
         allowPrivilegeEscalation bool? 7 omitempty  # Whether a process may get more rights than its parent.
         procMount ProcMountType? 9 omitempty  # How /proc is mounted.
-        seccompProfile SeccompProfile? 11 omitempty  # Which system calls are allowed.
+        seccompProfile SeccompProfile? 11 omitempty
         appArmorProfile AppArmorProfile? 12 omitempty
 
       struct SELinuxOptions
@@ -3171,7 +3171,7 @@ enum BuiltinSchemas {
         @column string Ports
         @column string Endpoints
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         addressType string 4 required nonempty  # IPv4, IPv6 or FQDN; it cannot be changed.
         endpoints [Endpoint] 2  # The endpoints; at most 1000.
         ports [EndpointPort] 3  # The ports of each endpoint.
@@ -3228,7 +3228,7 @@ enum BuiltinSchemas {
         @column string!1 First Seen
         @column string!1 Count
         @column string!1 Name
-        metadata meta.ObjectMeta 1  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1
         eventTime MicroTime 2 required
         series EventSeries? 3 omitempty
         reportingController string 4 omitempty
@@ -3273,7 +3273,7 @@ enum BuiltinSchemas {
         @column string DistinguisherMethod
         @column string Age
         @column string MissingPL
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec FlowSchemaSpec 2 omitempty required  # The wanted state.
         status FlowSchemaStatus 3 omitempty  # The last observed state.
 
@@ -3288,7 +3288,7 @@ enum BuiltinSchemas {
         @column string HandSize
         @column string QueueLengthLimit
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec PriorityLevelConfigurationSpec 2 omitempty required  # The wanted state.
         status PriorityLevelConfigurationStatus 3 omitempty  # The last observed state.
 
@@ -3479,7 +3479,7 @@ enum BuiltinSchemas {
         includeObject IncludeObjectPolicy 1 omitempty
 
       kind PartialObjectMetadata  # PartialObjectMetadata is the metadata of any object.
-        metadata ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata ObjectMeta 1 omitempty
 
       struct TypeMeta
         kind string 1 omitempty
@@ -3495,7 +3495,7 @@ enum BuiltinSchemas {
       struct ShardInfo
         selector string 1 required
 
-      struct ObjectMeta  # ObjectMeta is what every stored object has: names, labels, owners and times.
+      struct ObjectMeta  # ObjectMeta is what every stored object has: names, labels, annotations, owners and times.
         name string 1 omitempty  # Name, unique within the namespace; it cannot be changed.
         generateName string 2 omitempty  # Beginning of a name that the server completes when `name` is empty.
         namespace string 3 omitempty  # Namespace of the object; empty for cluster-scoped kinds.
@@ -3508,7 +3508,7 @@ enum BuiltinSchemas {
         deletionGracePeriodSeconds int64? 10 omitempty  # Seconds the object has to end by itself.
         labels {string} 11 omitempty  # Keys and values by which objects are selected.
         annotations {string} 12 omitempty  # Keys and values for tools; they cannot be selected by.
-        ownerReferences [OwnerReference] 13 omitempty merge=uid keys=uid  # Objects without which this one is deleted.
+        ownerReferences [OwnerReference] 13 omitempty merge=uid keys=uid
         finalizers [string] 14 omitempty merge set  # Names that must be removed before a deleted object goes.
         managedFields [ManagedFieldsEntry] 17 omitempty  # Which manager set which field.
 
@@ -3639,7 +3639,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Pod-Selector
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec NetworkPolicySpec 2 omitempty  # The wanted state.
 
       kind Ingress  # Ingress routes HTTP requests from outside to services.
@@ -3651,7 +3651,7 @@ enum BuiltinSchemas {
         @column string Address
         @column string Ports
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec IngressSpec 2 omitempty  # The wanted routes.
         status IngressStatus 3 omitempty  # The last observed state.
 
@@ -3662,7 +3662,7 @@ enum BuiltinSchemas {
         @column string Controller
         @column string Parameters
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec IngressClassSpec 2 omitempty  # The wanted state.
 
       kind IPAddress  # IPAddress is an address that is taken from the service range.
@@ -3670,7 +3670,7 @@ enum BuiltinSchemas {
         @scope cluster
         @column string/name Name
         @column string ParentRef
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec IPAddressSpec 2 omitempty required  # The wanted state.
 
       kind ServiceCIDR  # ServiceCIDR is a range from which services get their addresses.
@@ -3680,7 +3680,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string CIDRs
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ServiceCIDRSpec 2 omitempty  # The wanted state.
         status ServiceCIDRStatus 3 omitempty  # The last observed state.
 
@@ -3714,7 +3714,7 @@ enum BuiltinSchemas {
 
       struct IngressSpec
         ingressClassName string? 4 omitempty  # Class of the ingress, which decides who serves it.
-        defaultBackend IngressBackend? 1 omitempty  # Where requests go that no rule matches.
+        defaultBackend IngressBackend? 1 omitempty
         tls [IngressTLS] 2 omitempty  # Certificates for hosts.
         rules [IngressRule] 3 omitempty  # Routes by host and path.
 
@@ -3789,7 +3789,7 @@ enum BuiltinSchemas {
         cidrs [string] 1 omitempty
 
       struct ServiceCIDRStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 1 omitempty merge=type keys=type
 
       """#
     ),
@@ -3806,7 +3806,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string Handler
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         handler string 2 required nonempty
         overhead Overhead? 3 omitempty
         scheduling Scheduling? 4 omitempty
@@ -3837,12 +3837,12 @@ enum BuiltinSchemas {
         @column string Max Unavailable
         @column integer Allowed Disruptions
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec PodDisruptionBudgetSpec 2 omitempty  # The wanted bounds.
         status PodDisruptionBudgetStatus 3 omitempty  # The last observed state.
 
       kind Eviction  # Eviction asks to remove a pod, within its disruption budgets.
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         deleteOptions meta.DeleteOptions? 2 omitempty
 
       struct PodDisruptionBudgetSpec
@@ -3858,7 +3858,7 @@ enum BuiltinSchemas {
         currentHealthy int32 4
         desiredHealthy int32 5
         expectedPods int32 6
-        conditions [meta.Condition] 7 omitempty merge=type keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 7 omitempty merge=type keys=type
 
       """#
     ),
@@ -3873,7 +3873,7 @@ enum BuiltinSchemas {
         @resource roles role
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         rules [PolicyRule] 2  # What is allowed.
 
       kind RoleBinding  # RoleBinding grants a role to users, groups and service accounts in one namespace.
@@ -3884,7 +3884,7 @@ enum BuiltinSchemas {
         @column string!1 Users
         @column string!1 Groups
         @column string!1 ServiceAccounts
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         subjects [Subject] 2 omitempty  # To whom the role is granted.
         roleRef RoleRef 3 required  # The role; it cannot be changed.
 
@@ -3893,7 +3893,7 @@ enum BuiltinSchemas {
         @scope cluster
         @column string/name Name
         @column date Created At
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         rules [PolicyRule] 2  # What is allowed.
         aggregationRule AggregationRule? 3 omitempty  # Roles whose rules are collected here.
 
@@ -3906,7 +3906,7 @@ enum BuiltinSchemas {
         @column string!1 Users
         @column string!1 Groups
         @column string!1 ServiceAccounts
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         subjects [Subject] 2 omitempty  # To whom the role is granted.
         roleRef RoleRef 3 required  # The role; it cannot be changed.
 
@@ -3953,7 +3953,7 @@ enum BuiltinSchemas {
         @column string Driver
         @column string Pool
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ResourceSliceSpec 2 required  # The wanted state.
 
       kind DeviceTaintRule  # DeviceTaintRule adds a taint to devices.
@@ -3966,7 +3966,7 @@ enum BuiltinSchemas {
         @column string Effect
         @column string TimeAdded
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec DeviceTaintRuleSpec 2 required  # The wanted state.
         status DeviceTaintRuleStatus 3 omitempty  # The last observed state.
 
@@ -3976,7 +3976,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string State
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ResourceClaimSpec 2  # The wanted state.
         status ResourceClaimStatus 3 omitempty  # The last observed state.
 
@@ -3985,14 +3985,14 @@ enum BuiltinSchemas {
         @scope cluster
         @column string/name Name
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec DeviceClassSpec 2  # The wanted state.
 
       kind ResourceClaimTemplate  # ResourceClaimTemplate is a template from which claims of pods are made.
         @resource resourceclaimtemplates resourceclaimtemplate
         @column string/name Name
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ResourceClaimTemplateSpec 2  # The wanted state.
 
       struct ResourceSliceSpec
@@ -4091,7 +4091,7 @@ enum BuiltinSchemas {
         device string? 4 omitempty
 
       struct DeviceTaintRuleStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 1 omitempty merge=type keys=type
 
       struct ResourceClaimSpec
         devices DeviceClaim 1
@@ -4203,7 +4203,7 @@ enum BuiltinSchemas {
         ...DeviceConfiguration 1
 
       struct ResourceClaimTemplateSpec
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec ResourceClaimSpec 2  # The wanted state.
 
       struct AllocatedDeviceStatus
@@ -4211,7 +4211,7 @@ enum BuiltinSchemas {
         pool string 2 required
         device string 3 required
         shareID string? 7 omitempty
-        conditions [meta.Condition] 4 keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 4 keys=type
         data object? 5 omitempty
         networkData NetworkDeviceData? 6 omitempty
 
@@ -4237,7 +4237,7 @@ enum BuiltinSchemas {
         @column boolean Global-Default
         @column string Age
         @column string PreemptionPolicy
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         value int32 2  # Priority of the pods; the higher, the earlier.
         globalDefault bool 3 omitempty  # Whether pods without a class get this one.
         description string 4 omitempty
@@ -4266,7 +4266,7 @@ enum BuiltinSchemas {
         @column string VolumeBindingMode
         @column string AllowVolumeExpansion
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         provisioner string 2 required nonempty  # Driver that makes the volumes.
         parameters {string} 3 omitempty  # Parameters of the driver.
         reclaimPolicy core.PersistentVolumeReclaimPolicy? 4 omitempty  # Delete or Retain: what happens to a volume when its claim goes.
@@ -4285,7 +4285,7 @@ enum BuiltinSchemas {
         @column string Node
         @column boolean Attached
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec VolumeAttachmentSpec 2 required  # The wanted state.
         status VolumeAttachmentStatus 3 omitempty  # The last observed state.
 
@@ -4296,7 +4296,7 @@ enum BuiltinSchemas {
         @column boolean AttachRequired
         @column boolean PodInfoOnMount
         @column boolean StorageCapacity
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec CSIDriverSpec 2 required  # The wanted state.
 
       kind CSINode  # CSINode lists the storage drivers of a node.
@@ -4306,7 +4306,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column integer Drivers
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec CSINodeSpec 2 required  # The wanted state.
         status CSINodeStatus 3 omitempty  # The last observed state.
 
@@ -4315,7 +4315,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string StorageClassName
         @column string Capacity
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         nodeTopology meta.LabelSelector? 2 omitempty
         storageClassName string 3 required nonempty
         capacity Quantity? 4 omitempty
@@ -4327,7 +4327,7 @@ enum BuiltinSchemas {
         @column string/name Name
         @column string DriverName
         @column string Age
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         driverName string 2 required nonempty
         parameters {string} 3 omitempty
 
@@ -4411,7 +4411,7 @@ enum BuiltinSchemas {
         @column string Name
         @column string Resource
         @column string Status
-        metadata meta.ObjectMeta 1 omitempty  # Names, labels, annotations and owners of the object.
+        metadata meta.ObjectMeta 1 omitempty
         spec StorageVersionMigrationSpec 2 omitempty  # The wanted state.
         status StorageVersionMigrationStatus 3 omitempty  # The last observed state.
 
@@ -4419,7 +4419,7 @@ enum BuiltinSchemas {
         resource meta.GroupResource 1 required
 
       struct StorageVersionMigrationStatus
-        conditions [meta.Condition] 1 omitempty merge=type keys=type  # Aspects of the current state.
+        conditions [meta.Condition] 1 omitempty merge=type keys=type
         resourceVersion string 2 omitempty
 
       """#

@@ -11,7 +11,7 @@ extension KindSchema {
 
   /// The cells of an object under the kind's columns, as `kubectl get` shows them.
   ///
-  /// A column whose name no rule of the kind knows is empty, except for Name and Age, which every object has.
+  /// A column whose name no rule of the kind knows is empty, except for those that every object has.
   public func tableRow(_ object: JSON, now: Timestamp) -> [JSON] {
     let row = TableRow(object: object, now: now)
     let cells = group.isEmpty || TableRow.groups.contains(group) ? row.cells(kind: kind) : [:]
@@ -20,6 +20,7 @@ extension KindSchema {
       switch column.name {
       case "Name": return row.meta("name")
       case "Age": return .string(row.age)
+      case "Created At": return row.meta("creationTimestamp")
       default: return column.type == "integer" ? 0 : ""
       }
     }
@@ -31,7 +32,8 @@ struct TableRow {
   static let groups: Set<String> = [
     "apps", "batch", "autoscaling", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
     "scheduling.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "certificates.k8s.io", "node.k8s.io",
-    "events.k8s.io", "admissionregistration.k8s.io",
+    "events.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+    "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "storagemigration.k8s.io",
   ]
 
   let object: JSON

@@ -71,7 +71,11 @@ extension TableRow {
       isInitializing = true
       break
     }
-    if !isInitializing {
+    // What became of sidecars after the pod's initialization does not hide what became of the pod.
+    let isInitialized = (status["conditions"]?.array ?? []).contains {
+      $0["type"]?.string == "Initialized" && $0["status"]?.string == "True"
+    }
+    if !isInitializing || isInitialized {
       restarts = 0
       lastRestart = nil
       var hasRunning = false
@@ -186,14 +190,17 @@ extension TableRow {
 
   var event: [String: JSON] {
     let target = object["involvedObject"] ?? object["regarding"]
-    let first = object["firstTimestamp"]?.string ?? object["eventTime"]?.string
+    // The two groups that serve events call some fields differently.
+    func either(_ name: String, _ other: String) -> JSON? { object[name] ?? object[other] }
+    let first = either("firstTimestamp", "deprecatedFirstTimestamp")?.string ?? object["eventTime"]?.string
     let last =
-      object.at("series", "lastObservedTime")?.string ?? object["lastTimestamp"]?.string
+      object.at("series", "lastObservedTime")?.string ?? either("lastTimestamp", "deprecatedLastTimestamp")?.string
       ?? object["eventTime"]?.string
-    let source = object["source"] ?? object["deprecatedSource"]
-    let component = source?["component"]?.string ?? object["reportingComponent"]?.string ?? ""
+    let source = either("source", "deprecatedSource")
+    let component =
+      source?["component"]?.string ?? either("reportingComponent", "reportingController")?.string ?? ""
     let host = source?["host"]?.string ?? ""
-    let seen = object.at("series", "count")?.int ?? object["count"]?.int ?? 1
+    let seen = object.at("series", "count")?.int ?? either("count", "deprecatedCount")?.int ?? 1
     return [
       "Last Seen": .string(since(last)), "First Seen": .string(since(first)), "Type": text(object["type"], or: ""),
       "Reason": text(object["reason"], or: ""),

@@ -164,7 +164,7 @@ extension TableRow {
           owner.map { "\(($0["kind"]?.string ?? "").lowercased())/\($0["name"]?.string ?? "")" } ?? "<none>"),
         "Revision": .int(count(object["revision"])),
       ]
-    default: return [:]
+    default: return machinery(of: kind)
     }
   }
 

@@ -145,9 +145,34 @@ public enum Names {
         "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
           + "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')")
     }
-    if key == "." { problems.append("must not be '.'") }
-    if key == ".." { problems.append("must not be '..'") }
+    // The names of the folders that a volume's files are swapped by begin with two dots.
+    switch key {
+    case ".": problems.append("must not be '.'")
+    case "..": problems.append("must not be '..'")
+    default: if key.hasPrefix("..") { problems.append("must not start with '..'") }
+    }
     return problems
+  }
+
+  /// Kernel parameters: segments with dots or slashes between them.
+  public static func sysctl(_ name: String) -> [String] {
+    let separators: Set<UInt8> = [UInt8(ascii: "."), UInt8(ascii: "/")]
+    let segments = name.utf8.split(omittingEmptySubsequences: false, whereSeparator: separators.contains)
+    let isValid =
+      name.utf8.count <= 253
+      && segments.allSatisfy { segment in
+        guard let first = segment.first, let last = segment.last else { return false }
+        return (isLower(first) || isDigit(first)) && (isLower(last) || isDigit(last))
+          && segment.allSatisfy {
+            isLower($0) || isDigit($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+          }
+      }
+    return isValid
+      ? []
+      : [
+        "must have at most 253 characters and match regex "
+          + "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+      ]
   }
 
   /// Environment variables (KEP-4369: every printable ASCII character but `=`).

@@ -1,9 +1,9 @@
 import Wire
 
 extension Validator {
-  /// - Parameter volumes: the names of the pod's volumes.
+  /// - Parameter volumes: the pod's volumes by name, with the kind of their source.
   mutating func container(
-    _ container: JSON, _ path: FieldPath, _ volumes: Set<String>, list: String, isHostNetwork: Bool
+    _ container: JSON, _ path: FieldPath, _ volumes: [String: String], list: String, isHostNetwork: Bool
   ) {
     let image = container.text("image")
     if image.isEmpty {
@@ -14,6 +14,7 @@ extension Validator {
     ports(container.elements("ports"), path["ports"], isHostNetwork: isHostNetwork)
     environment(container, path)
     mounts(container, path, volumes)
+    devices(container, path, volumes)
     if let resources = container["resources"] { self.resources(resources, path["resources"]) }
     probes(container, path, list: list)
     if let lifecycle = container["lifecycle"] {
@@ -48,6 +49,8 @@ extension Validator {
       let address = port.text("hostIP")
       if !address.isEmpty, !Names.isIPAddress(address) {
         invalid(here["hostIP"], .string(address), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+      } else if !address.isEmpty, let parsed = IPAddress(address), let refusal = AddressClass(parsed).hostRefusal {
+        invalid(here["hostIP"], .string(address), refusal)
       }
     }
   }
@@ -130,14 +133,12 @@ extension Validator {
     }
   }
 
-  private mutating func mounts(_ container: JSON, _ path: FieldPath, _ volumes: Set<String>) {
+  private mutating func mounts(_ container: JSON, _ path: FieldPath, _ volumes: [String: String]) {
     var paths = Set<String>()
     for (index, mount) in container.elements("volumeMounts").enumerated() {
       let here = path["volumeMounts"][index]
       let name = mount.text("name")
-      if !name.isEmpty, !volumes.contains(name) {
-        report(FieldError(type: .invalid, path: here["name"].description, value: .string(name), detail: "Not found"))
-      }
+      if !name.isEmpty, volumes[name] == nil { report(.notFound(here["name"], .string(name))) }
       let target = mount.text("mountPath")
       if !target.isEmpty {
         if !paths.insert(target).inserted { invalid(here["mountPath"], .string(target), "must be unique") }
@@ -156,6 +157,35 @@ extension Validator {
       {
         forbidden(
           here["mountPropagation"], "Bidirectional mount propagation is available only to privileged containers")
+      }
+    }
+  }
+
+  /// Volumes that a container gets as block devices.
+  private mutating func devices(_ container: JSON, _ path: FieldPath, _ volumes: [String: String]) {
+    let devices = container.elements("volumeDevices")
+    if devices.isEmpty { return }
+    let mounted = Set(container.elements("volumeMounts").map { $0.text("name") })
+    for (index, device) in devices.enumerated() {
+      let here = path["volumeDevices"][index]
+      let name = device.text("name")
+      switch volumes[name] {
+      case nil: if !name.isEmpty { report(.notFound(here["name"], .string(name))) }
+      case "persistentVolumeClaim"?, "ephemeral"?: break
+      default:
+        invalid(
+          here["name"], .string(name),
+          "can only use volume source type of PersistentVolumeClaim or Ephemeral for "
+            + "block mode")
+      }
+      if mounted.contains(name) { invalid(here["name"], .string(name), "must not already exist in volumeMounts") }
+      let target = device.text("devicePath")
+      if target.isEmpty {
+        required(here["devicePath"])
+      } else {
+        if target.split(separator: "/").contains("..") {
+          invalid(here["devicePath"], .string(target), "can not contain backsteps ('..')")
+        }
       }
     }
   }
@@ -183,7 +213,8 @@ extension Validator {
     }
   }
 
-  private mutating func quantity(_ member: JSONObject.Member, _ path: FieldPath) {
+  /// An amount of a resource.
+  mutating func quantity(_ member: JSONObject.Member, _ path: FieldPath) {
     let here = path[key: member.key]
     if !["cpu", "memory", "ephemeral-storage"].contains(member.key), !member.key.hasPrefix("hugepages-") {
       if !member.key.contains("/") {

@@ -12,7 +12,8 @@ extension Validator {
     case "ConfigMap": configMap(object, old: old)
     case "Secret": secret(object, old: old)
     case "Node": node(object)
-    case "Endpoints": endpoints(object)
+    case "Endpoints": endpoints(object, old: old)
+    case "Event": event(object, old: old, .core)
     case "ReplicationController":
       let path = FieldPath.of("spec")
       guard let spec = object["spec"] else { return required(path) }
@@ -73,7 +74,8 @@ extension Validator {
       if let application = port["appProtocol"]?.string { check(here["appProtocol"], application, Names.qualifiedName) }
     }
     labels(spec["selector"], path["selector"])
-    serviceAddresses(spec, path, type: type)
+    serviceAddresses(spec, path, type: type, old: old)
+    loadBalancer(service["status"], old: old)
     if isHeadless, type == "NodePort" || type == "LoadBalancer" {
       invalid(path["clusterIPs"][0], "None", "may not be set to 'None' for \(type) services")
     }
@@ -93,7 +95,7 @@ extension Validator {
     }
   }
 
-  private mutating func serviceAddresses(_ spec: JSON, _ path: FieldPath, type: String) {
+  private mutating func serviceAddresses(_ spec: JSON, _ path: FieldPath, type: String, old: JSON?) {
     let address = spec.text("clusterIP")
     if type == "ExternalName" {
       if !address.isEmpty { forbidden(path["clusterIPs"], "may not be set for ExternalName services") }
@@ -103,17 +105,22 @@ extension Validator {
       } else {
         check(path["externalName"], name.hasSuffix(".") ? String(name.dropLast()) : name, Names.dns1123Subdomain)
       }
-    } else if !address.isEmpty, address != "None", !Names.isIPAddress(address) {
-      invalid(
-        path["clusterIPs"][0], .string(address), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
     }
     let all = spec.elements("clusterIPs")
+    let addresses = all.isEmpty && !address.isEmpty ? [.string(address)] : all
+    lazy var before = KnownAddresses(old?["spec"], "clusterIP", "clusterIPs")
+    for (index, item) in addresses.enumerated() where type != "ExternalName" {
+      let text = item.string ?? ""
+      // Only the first one says that there is none.
+      if index == 0, text == "None" || text.isEmpty { continue }
+      translated(path["clusterIPs"][index], text, known: before)
+    }
     if let first = all.first, !address.isEmpty, first.string != address {
       invalid(path["clusterIPs"], .array(all), "first value must match `clusterIP`")
     }
-    for (index, external) in spec.elements("externalIPs").enumerated() where !Names.isIPAddress(external.string ?? "") {
-      invalid(
-        path["externalIPs"][index], external, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+    lazy var external = KnownAddresses(old?["spec"], "externalIPs")
+    for (index, address) in spec.elements("externalIPs").enumerated() {
+      translated(path["externalIPs"][index], address.string ?? "", known: external)
     }
     for (index, range) in spec.elements("loadBalancerSourceRanges").enumerated()
     where !Names.isCIDR(range.string ?? "") {
@@ -200,7 +207,8 @@ extension Validator {
     }
   }
 
-  private mutating func endpoints(_ endpoints: JSON) {
+  private mutating func endpoints(_ endpoints: JSON, old: JSON?) {
+    lazy var known = KnownAddresses(endpoints: old)
     for (index, subset) in endpoints.elements("subsets").enumerated() {
       let path = FieldPath.of("subsets")[index]
       if subset.isAbsentOrEmpty("addresses"), subset.isAbsentOrEmpty("notReadyAddresses") {
@@ -209,11 +217,8 @@ extension Validator {
       for list in ["addresses", "notReadyAddresses"] {
         for (position, address) in subset.elements(list).enumerated() {
           let text = address.text("ip")
-          if !text.isEmpty, !Names.isIPAddress(text) {
-            invalid(
-              path[list][position]["ip"], .string(text), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-            )
-          }
+          // That there is none is said by the declaration.
+          if !text.isEmpty { translated(path[list][position]["ip"], text, known: known) }
         }
       }
       for (position, port) in subset.elements("ports").enumerated() {

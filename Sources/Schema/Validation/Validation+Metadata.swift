@@ -58,7 +58,7 @@ extension Validator {
   /// How objects of a kind may be called.
   private static func nameRule(_ kind: KindSchema) -> (String) -> [String] {
     switch (kind.group, kind.kind) {
-    case ("", "Namespace"), ("", "ReplicationController"): Names.dns1123Label
+    case ("", "Namespace"): Names.dns1123Label
     case ("", "Service"): Names.dns1035Label
     case ("apps", "StatefulSet"): Names.dns1123Label
     case ("rbac.authorization.k8s.io", _), ("apiregistration.k8s.io", _): Names.pathSegment

@@ -4,6 +4,7 @@ extension Validator {
   mutating func others(_ group: String, _ kind: String, _ object: JSON, old: JSON?) {
     switch (group, kind) {
     case ("discovery.k8s.io", "EndpointSlice"): endpointSlice(object, old: old)
+    case ("events.k8s.io", "Event"): event(object, old: old, .events)
     case ("coordination.k8s.io", "Lease"):
       let path = FieldPath.of("spec")
       atLeast(1, path["leaseDurationSeconds"], object.at("spec", "leaseDurationSeconds"))
@@ -34,6 +35,9 @@ extension Validator {
       }
     case ("autoscaling", "HorizontalPodAutoscaler"): autoscaler(object)
     case ("networking.k8s.io", "Ingress"): ingress(object)
+    case ("networking.k8s.io", "IPAddress"): address(object, old: old)
+    case ("networking.k8s.io", "ServiceCIDR"): serviceRange(object, old: old)
+    case ("node.k8s.io", "RuntimeClass"): runtimeClass(object, old: old)
     case ("networking.k8s.io", "NetworkPolicy"):
       labelSelector(object.at("spec", "podSelector"), .of("spec", "podSelector"))
     case ("authorization.k8s.io", "SubjectAccessReview"), ("authorization.k8s.io", "LocalSubjectAccessReview"),
@@ -54,6 +58,7 @@ extension Validator {
     }
     if let old { immutable(.of("addressType"), slice["addressType"], old["addressType"]) }
     let endpoints = slice.elements("endpoints")
+    lazy var known = KnownAddresses(slice: old)
     if endpoints.count > 1000 { report(.tooMany(.of("endpoints"), endpoints.count, 1000)) }
     for (index, endpoint) in endpoints.enumerated() {
       let path = FieldPath.of("endpoints")[index]["addresses"]
@@ -64,9 +69,15 @@ extension Validator {
         let text = address.string ?? ""
         switch type {
         case "IPv4":
-          if !Names.isIPv4(text) { invalid(path[position], address, "must be a valid IPv4 address, (e.g. 10.9.8.7)") }
+          if Names.isIPv4(text) {
+            translated(path[position], text, known: known)
+          } else {
+            invalid(path[position], address, "must be a valid IPv4 address, (e.g. 10.9.8.7)")
+          }
         case "IPv6":
-          if !Names.isIPv6(text) {
+          if Names.isIPv6(text) {
+            translated(path[position], text, known: known)
+          } else {
             invalid(path[position], address, "must be a valid IPv6 address, (e.g. 2001:db8::ffff)")
           }
         case "FQDN": check(path[position], text, Names.dns1123Subdomain)
@@ -160,6 +171,44 @@ extension Validator {
     }
     for field in ["kind", "name"] where spec["scaleTargetRef"]?.text(field).isEmpty ?? true {
       required(path["scaleTargetRef"][field])
+    }
+  }
+
+  private mutating func address(_ address: JSON, old: JSON?) {
+    let path = FieldPath.of("spec", "parentRef")
+    guard let parent = address.at("spec", "parentRef") else { return required(path) }
+    for field in ["resource", "name"] { checkRequired(path[field], parent.text(field), Names.pathSegment) }
+    if !parent.text("group").isEmpty { check(path["group"], parent.text("group"), Names.dns1123Subdomain) }
+    if !parent.text("namespace").isEmpty { check(path["namespace"], parent.text("namespace"), Names.pathSegment) }
+    if let before = old?.at("spec", "parentRef") { immutable(path, parent, before) }
+  }
+
+  private mutating func serviceRange(_ range: JSON, old: JSON?) {
+    let path = FieldPath.of("spec", "cidrs")
+    let ranges = range["spec"]?.elements("cidrs").compactMap(\.string) ?? []
+    if ranges.isEmpty { required(path, "at least one CIDR required") }
+    if ranges.count > 2 { invalid(path, .array(ranges.map { .string($0) }), "may only hold up to 2 values") }
+    for (index, text) in ranges.enumerated() where !Names.isCIDR(text) {
+      invalid(path[index], .string(text), "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+    }
+    if ranges.count == 2, ranges[0].contains(":") == ranges[1].contains(":") {
+      invalid(path, .array(ranges.map { .string($0) }), "may specify no more than one IP for each IP family")
+    }
+    // A second family may be added; what is there stays.
+    let before = old?["spec"]?.elements("cidrs").compactMap(\.string) ?? []
+    if !ranges.starts(with: before) { immutable(path, range["spec"]?["cidrs"], old?["spec"]?["cidrs"]) }
+  }
+
+  private mutating func runtimeClass(_ runtimeClass: JSON, old: JSON?) {
+    let handler = runtimeClass.text("handler")
+    if !handler.isEmpty { check(.of("handler"), handler, Names.dns1123Label) }
+    if let old { immutable(.of("handler"), runtimeClass["handler"], old["handler"]) }
+    for member in runtimeClass["overhead"]?.members("podFixed") ?? [] { quantity(member, .of("overhead", "podFixed")) }
+    guard let scheduling = runtimeClass["scheduling"] else { return }
+    let path = FieldPath.of("scheduling")
+    labels(scheduling["nodeSelector"], path["nodeSelector"])
+    for (index, toleration) in scheduling.elements("tolerations").enumerated() {
+      self.toleration(toleration, path["tolerations"][index])
     }
   }
 

@@ -7,24 +7,30 @@ extension Validator {
     guard let spec = pod["spec"] else { return required(path) }
     podSpec(spec, path)
     if let old, subresource.isEmpty { podUpdate(pod, old, path) }
+    if subresource == "status" { podAddresses(pod["status"], old: old) }
   }
 
   /// A pod template of a workload.
-  mutating func podTemplate(_ template: JSON, _ path: FieldPath) {
+  ///
+  /// - Parameter claims: the claims that its controller adds as volumes of the same name.
+  mutating func podTemplate(_ template: JSON, _ path: FieldPath, claims: [JSON] = []) {
     labels(template.at("metadata", "labels"), path["metadata"]["labels"])
     for annotation in template["metadata"]?.members("annotations") ?? [] {
       for problem in Names.qualifiedName(annotation.key.lowercased()) {
         invalid(path["metadata"]["annotations"], .string(annotation.key), problem)
       }
     }
-    podSpec(template["spec"] ?? [:], path["spec"])
+    podSpec(template["spec"] ?? [:], path["spec"], claims: claims)
     if !template.isAbsentOrEmptyBelow("spec", "ephemeralContainers") {
       forbidden(path["spec"]["ephemeralContainers"], "ephemeral containers not allowed in pod template")
     }
   }
 
-  mutating func podSpec(_ spec: JSON, _ path: FieldPath) {
-    let volumes = volumes(spec.elements("volumes"), path["volumes"])
+  mutating func podSpec(_ spec: JSON, _ path: FieldPath, claims: [JSON] = []) {
+    var volumes = volumes(spec.elements("volumes"), path["volumes"])
+    for claim in claims {
+      if let name = claim.at("metadata", "name")?.string { volumes[name] = "persistentVolumeClaim" }
+    }
     var names = Set<String>()
     let containers = spec.elements("containers")
     if containers.isEmpty { required(path["containers"]) }
@@ -45,6 +51,7 @@ extension Validator {
     podScheduling(spec, path)
     podIdentity(spec, path)
     podSecurity(spec["securityContext"] ?? [:], path["securityContext"], spec)
+    operatingSystem(spec, path)
   }
 
   private mutating func podIdentity(_ spec: JSON, _ path: FieldPath) {
@@ -109,13 +116,7 @@ extension Validator {
     for (index, gate) in spec.elements("readinessGates").enumerated() {
       check(path["readinessGates"][index]["conditionType"], gate.text("conditionType"), Names.qualifiedName)
     }
-    for (index, constraint) in spec.elements("topologySpreadConstraints").enumerated() {
-      let here = path["topologySpreadConstraints"][index]
-      if let skew = constraint["maxSkew"], (skew.int ?? 0) <= 0 {
-        invalid(here["maxSkew"], skew, "must be greater than zero")
-      }
-      labelSelector(constraint["labelSelector"], here["labelSelector"])
-    }
+    topologySpread(spec.elements("topologySpreadConstraints"), path["topologySpreadConstraints"])
     guard let affinity = spec["affinity"] else { return }
     let here = path["affinity"]
     let required = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -140,6 +141,76 @@ extension Validator {
       }
     }
   }
+
+  private mutating func topologySpread(_ constraints: [JSON], _ path: FieldPath) {
+    var seen = Set<String>()
+    for (index, constraint) in constraints.enumerated() {
+      let here = path[index]
+      if let skew = constraint["maxSkew"], (skew.int ?? 0) <= 0 {
+        invalid(here["maxSkew"], skew, "must be greater than zero")
+      }
+      let action = constraint.text("whenUnsatisfiable")
+      let pair = "{\(constraint.text("topologyKey")), \(action)}"
+      if !seen.insert(pair).inserted { duplicate(here["{topologyKey, whenUnsatisfiable}"], .string(pair)) }
+      if let domains = constraint["minDomains"] {
+        if (domains.int ?? 0) <= 0 { invalid(here["minDomains"], domains, "must be greater than zero") }
+        if action != "DoNotSchedule" {
+          invalid(
+            here["minDomains"], domains,
+            "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not \(action)")
+        }
+      }
+      labelSelector(constraint["labelSelector"], here["labelSelector"])
+      let selected = Set(
+        (constraint["labelSelector"]?.members("matchLabels").map(\.key) ?? [])
+          + (constraint["labelSelector"]?.elements("matchExpressions").map { $0.text("key") } ?? []))
+      for (position, key) in constraint.elements("matchLabelKeys").enumerated() {
+        check(here["matchLabelKeys"][position], key.string ?? "", Names.qualifiedName)
+        if selected.contains(key.string ?? "") {
+          invalid(here["matchLabelKeys"][position], key, "exists in both matchLabelKeys and labelSelector")
+        }
+      }
+    }
+  }
+
+  /// What a pod of one operating system may not ask for.
+  private mutating func operatingSystem(_ spec: JSON, _ path: FieldPath) {
+    let system = spec.at("os", "name")?.string ?? ""
+    guard !system.isEmpty else { return }
+    guard system == "linux" || system == "windows" else {
+      return notSupported(path["os"]["name"], .string(system), ["linux", "windows"])
+    }
+    let isLinux = system == "linux"
+    func refused(_ context: JSON?, _ fields: [String]) -> [String] {
+      isLinux ? ["windowsOptions"].filter { context?.has($0) == true } : fields.filter { context?.has($0) == true }
+    }
+    let detail =
+      isLinux ? "windows options cannot be set for a linux pod" : "cannot be set for a windows pod"
+    if !isLinux {
+      for field in ["hostPID", "hostIPC", "hostUsers", "shareProcessNamespace"] where spec.has(field) {
+        forbidden(path[field], detail)
+      }
+    }
+    for field in refused(spec["securityContext"], Self.linuxPodSecurity) {
+      forbidden(path["securityContext"][field], detail)
+    }
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+      for (index, container) in spec.elements(list).enumerated() {
+        for field in refused(container["securityContext"], Self.linuxContainerSecurity) {
+          forbidden(path[list][index]["securityContext"][field], detail)
+        }
+      }
+    }
+  }
+
+  private static let linuxPodSecurity = [
+    "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser",
+    "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy",
+  ]
+  private static let linuxContainerSecurity = [
+    "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",
+    "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup",
+  ]
 
   private mutating func weight(_ term: JSON, _ path: FieldPath) {
     if let weight = term["weight"], !(1...100).contains(weight.int ?? 0) {
@@ -213,12 +284,25 @@ extension Validator {
     for (index, group) in context.elements("supplementalGroups").enumerated() where (group.int ?? 0) < 0 {
       invalid(path["supplementalGroups"][index], group, "must be between 0 and 2147483647, inclusive")
     }
+    var names = Set<String>()
     for (index, sysctl) in context.elements("sysctls").enumerated() {
+      let here = path["sysctls"][index]["name"]
       let name = sysctl.text("name")
-      if !name.isEmpty, name.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7F }) {
-        invalid(path["sysctls"][index]["name"], .string(name), "must be a sysctl name such as net.ipv4.tcp_syncookies")
+      guard !name.isEmpty else { continue }
+      check(here, name, Names.sysctl)
+      let dotted = String(name.map { $0 == "/" ? "." : $0 })
+      if !names.insert(dotted).inserted { duplicate(here, .string(name)) }
+      if dotted.hasPrefix("net."), spec["hostNetwork"]?.bool == true {
+        invalid(here, .string(name), "may not be specified when 'hostNetwork' is true")
+      } else if Self.isOfIPC(dotted), spec["hostIPC"]?.bool == true {
+        invalid(here, .string(name), "may not be specified when 'hostIPC' is true")
       }
     }
+  }
+
+  /// Whether a kernel parameter belongs to the IPC namespace (`namespaces(7)`).
+  private static func isOfIPC(_ name: String) -> Bool {
+    name == "kernel.sem" || ["kernel.shm", "kernel.msg", "fs.mqueue."].contains(where: name.hasPrefix)
   }
 
   /// Users, groups and seccomp profiles: the same for pods and containers.

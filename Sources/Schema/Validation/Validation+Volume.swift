@@ -1,25 +1,23 @@
 import Wire
 
 extension Validator {
-  /// - Returns: the names of the volumes.
-  mutating func volumes(_ volumes: [JSON], _ path: FieldPath) -> Set<String> {
-    var names = Set<String>()
+  /// - Returns: the names of the volumes, each with the kind of its source.
+  mutating func volumes(_ volumes: [JSON], _ path: FieldPath) -> [String: String] {
+    var kinds: [String: String] = [:]
     for (index, volume) in volumes.enumerated() {
       let here = path[index]
       let name = volume.text("name")
-      if !name.isEmpty {
-        check(here["name"], name, Names.dns1123Label)
-        names.insert(name)
-      }
+      if !name.isEmpty { check(here["name"], name, Names.dns1123Label) }
       let sources = (volume.object?.members ?? []).filter { $0.key != "name" }
       guard let source = sources.first else {
         required(here, "must specify a volume type")
         continue
       }
+      if !name.isEmpty { kinds[name] = source.key }
       for extra in sources.dropFirst() { forbidden(here[extra.key], "may not specify more than 1 volume type") }
       self.source(source.key, source.value, here[source.key])
     }
-    return names
+    return kinds
   }
 
   private mutating func source(_ kind: String, _ source: JSON, _ path: FieldPath) {
@@ -82,32 +80,56 @@ extension Validator {
     if text.hasPrefix("..") { invalid(path, .string(text), "must not start with '..'") }
   }
 
+  /// The path of one file of a projected volume; two sources must not write the same one.
+  private mutating func projectedPath(_ text: String, _ path: FieldPath, _ seen: inout Set<String>) {
+    guard !text.isEmpty else { return }
+    localPath(text, path)
+    if !seen.insert(text).inserted { invalid(path, .string(text), "conflicting duplicate paths") }
+  }
+
   private mutating func projected(_ volume: JSON, _ path: FieldPath) {
     mode(volume["defaultMode"], path["defaultMode"])
-    for (index, projection) in volume.elements("sources").enumerated() {
+    var seen = Set<String>()
+    for (index, entry) in volume.elements("sources").enumerated() {
       let here = path["sources"][index]
-      let sources = projection.object?.members ?? []
+      let sources = entry.object?.members ?? []
       guard let source = sources.first else {
         required(here, "must specify a volume projection type")
         continue
       }
       for extra in sources.dropFirst() { forbidden(here[extra.key], "may not specify more than 1 volume type") }
-      let at = here[source.key]
-      switch source.key {
-      case "secret", "configMap":
-        if source.value.text("name").isEmpty { required(at["name"]) }
-        items(source.value.elements("items"), at["items"])
-      case "downwardAPI": downwardFiles(source.value.elements("items"), at["items"])
-      case "serviceAccountToken":
-        let seconds = source.value["expirationSeconds"]?.int ?? 3600
-        if seconds < 600 {
-          invalid(at["expirationSeconds"], .int(seconds), "may not specify a duration less than 10 minutes")
-        } else if seconds > 1 << 32 {
-          invalid(at["expirationSeconds"], .int(seconds), "may not specify a duration larger than 2^32 seconds")
-        }
-        if !source.value.text("path").isEmpty { localPath(source.value.text("path"), at["path"]) }
-      default: break
+      projection(source.key, source.value, here[source.key], &seen)
+    }
+  }
+
+  private mutating func projection(_ kind: String, _ source: JSON, _ path: FieldPath, _ seen: inout Set<String>) {
+    func files(_ field: String) -> [(path: FieldPath, text: String)] {
+      source.elements(field).enumerated().map { (path[field][$0]["path"], $1.text("path")) }
+    }
+    switch kind {
+    case "secret", "configMap":
+      if source.text("name").isEmpty { required(path["name"]) }
+      for (index, item) in source.elements("items").enumerated() { mode(item["mode"], path["items"][index]["mode"]) }
+      for file in files("items") { projectedPath(file.text, file.path, &seen) }
+    case "downwardAPI":
+      downwardFiles(source.elements("items"), path["items"])
+      for file in files("items") where !seen.insert(file.text).inserted {
+        invalid(file.path, .string(file.text), "conflicting duplicate paths")
       }
+    case "serviceAccountToken":
+      let seconds = source["expirationSeconds"]?.int ?? 3600
+      if seconds < 600 {
+        invalid(path["expirationSeconds"], .int(seconds), "may not specify a duration less than 10 minutes")
+      } else if seconds > 1 << 32 {
+        invalid(path["expirationSeconds"], .int(seconds), "may not specify a duration larger than 2^32 seconds")
+      }
+      projectedPath(source.text("path"), path["path"], &seen)
+    case "clusterTrustBundle": projectedPath(source.text("path"), path["path"], &seen)
+    case "podCertificate":
+      for field in ["credentialBundlePath", "keyPath", "certificateChainPath"] {
+        projectedPath(source.text(field), path[field], &seen)
+      }
+    default: break
     }
   }
 }

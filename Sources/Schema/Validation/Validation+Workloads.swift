@@ -20,7 +20,9 @@ extension Validator {
     case "StatefulSet":
       workload(spec, before, path, kind)
       if let before { statefulSetUpdate(spec, before, path) }
-    case "Job": job(spec, before, path)
+    case "Job":
+      job(spec, before, path)
+      if old == nil { generatedSelector(object, path) }
     case "CronJob": cronJob(spec, path)
     default: break
     }
@@ -43,7 +45,7 @@ extension Validator {
     } else {
       required(path["selector"])
     }
-    podTemplate(template, path["template"])
+    podTemplate(template, path["template"], claims: spec.elements("volumeClaimTemplates"))
     alwaysRestarts(template, path["template"], kind)
   }
 
@@ -138,6 +140,28 @@ extension Validator {
     if old["suspend"]?.bool != true { immutable(path["template"], spec["template"], old["template"]) }
   }
 
+  /// Unless somebody chooses the selector himself, it is the one that admission made of the job's name and uid.
+  private mutating func generatedSelector(_ job: JSON, _ path: FieldPath) {
+    guard let spec = job["spec"], spec["manualSelector"]?.bool != true else {
+      if job.at("spec", "selector") == nil { required(path["selector"]) }
+      return
+    }
+    let labels = spec.at("template", "metadata", "labels")
+    let here = path["template"]["metadata"]["labels"]
+    var expected: JSON = [:]
+    for (key, field) in JobLabels.all {
+      let value = job.at("metadata", field)?.string ?? ""
+      expected[key] = .string(value)
+      switch labels?[key]?.string {
+      case nil: required(here[key: key], "must be '\(value)'")
+      case value?: break
+      default: invalid(here[key: key], labels ?? [:], "must be '\(value)'")
+      }
+    }
+    guard let selector = spec["selector"] else { return required(path["selector"]) }
+    if !Self.matches(selector, expected) { invalid(path["selector"], selector, "`selector` not auto-generated") }
+  }
+
   private mutating func jobSpec(_ spec: JSON, _ path: FieldPath) {
     notNegative(
       spec, path, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
@@ -186,6 +210,23 @@ extension Validator {
     if let zone = spec["timeZone"]?.string, zone.isEmpty || zone.lowercased() == "local" {
       invalid(path["timeZone"], .string(zone), "must be an explicit time zone as defined in the tz database")
     }
-    jobSpec(spec.at("jobTemplate", "spec") ?? [:], path["jobTemplate"]["spec"])
+    let job = spec.at("jobTemplate", "spec") ?? [:]
+    let here = path["jobTemplate"]["spec"]
+    // Its jobs get their selectors when they are made.
+    if let selector = job["selector"] { invalid(here["selector"], selector, "`selector` will be auto-generated") }
+    if job["manualSelector"]?.bool == true { notSupported(here["manualSelector"], true, ["nil", "false"]) }
+    jobSpec(job, here)
   }
+}
+
+/// The labels by which a Job finds its pods.
+public enum JobLabels {
+  /// Each key with the field of the Job's metadata that is its value. The keys without a prefix are the old ones.
+  public static let all = [
+    (key: controllerUID, field: "uid"), (key: "controller-uid", field: "uid"),
+    (key: "batch.kubernetes.io/job-name", field: "name"), (key: "job-name", field: "name"),
+  ]
+
+  /// The one that the selector names.
+  public static let controllerUID = "batch.kubernetes.io/controller-uid"
 }

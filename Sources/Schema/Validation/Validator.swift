@@ -140,9 +140,9 @@ struct Validator {
     }
   }
 
-  /// Lists in which Kubernetes lets the same key stand twice, although they are merged by it.
+  /// Lists in which Kubernetes lets the same key stand twice, although they are merged by it, or says so in other words.
   private static let mayRepeat: Set<String> = [
-    "env", "hostAliases", "imagePullSecrets", "ownerReferences", "ports", "secrets",
+    "env", "hostAliases", "imagePullSecrets", "ownerReferences", "ports", "secrets", "topologySpreadConstraints",
   ]
 
   private mutating func unique(_ elements: [JSON], _ field: FieldSchema) {

@@ -10,7 +10,7 @@ final class SPDYConnection: Sendable {
   /// Streams that are open at the same time.
   static let streamCountMax = 512
   /// Bytes of a stream that wait to be taken, before the connection is no longer read.
-  static let streamBytesMax = 256 << 10
+  static let streamBytesMax = 64 << 10
 
   private struct State {
     var streams: [UInt32: SPDYStream] = [:]

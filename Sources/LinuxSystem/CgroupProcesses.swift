@@ -1,0 +1,86 @@
+import Glibc
+
+extension CgroupLayout {
+  /// A hierarchy in which every process has its place, with whatever controllers: the version 2 one, or the service
+  /// manager's. What a runtime starts is in it as it is in all others.
+  var tracker: String? {
+    unified ?? controllers["name=systemd"] ?? controllers["pids"] ?? mountPoints.first
+  }
+}
+
+/// Who is in a cgroup: the kernel's own account of what lives, which no file of ours can contradict.
+extension Cgroup {
+  /// The processes of this cgroup and those below it. None when it is not there. One that is not seen from this
+  /// process's pid namespace counts as 0.
+  public func processes() -> Set<Int32> {
+    var found: Set<Int32> = []
+    if let root = layout.tracker { Self.collect(root + path, &found) }
+    return found
+  }
+
+  /// The paths of the cgroups below this one, at most so many levels deep.
+  public func descendants(levels: Int) -> [String] {
+    guard levels > 0, let root = layout.tracker else { return [] }
+    return Self.folders(root + path).flatMap { name in
+      let below = Cgroup(layout, path: "\(path)/\(name)")
+      return [below.path] + below.descendants(levels: levels - 1)
+    }
+  }
+
+  /// Kills every process of this cgroup and those below it, in whichever hierarchy, and waits for their end.
+  /// - Throws: `ETIMEDOUT` when some are left at the deadline: they hang in the kernel, or cannot be seen from here.
+  public func kill(deadline: ContinuousClock.Instant) async throws(SystemError) {
+    while true {
+      var found: Set<Int32> = []
+      for root in layout.mountPoints { Self.collect(root + path, &found) }
+      found.remove(getpid())
+      guard !found.isEmpty else { return }
+      var killed = 0
+      for pid in found where pid > 0 {
+        guard let start = ProcessWatch.startTime(of: pid),
+          let process = ProcessWatch.open(pid: pid, startTime: start)
+        else { continue }
+        // Asked again with the descriptor held: the number may have become another process's meanwhile.
+        guard Self.isMember(pid, of: path) else { continue }
+        try? ProcessWatch.signal(process, SIGKILL)
+        killed += 1
+        try? await process.ready(.readable, deadline)
+      }
+      // The kernel tells nobody when a version 1 cgroup has become empty: one that is just ending is looked for again.
+      if killed == 0 { try? await ContinuousClock().sleep(for: .milliseconds(2)) }
+      if ContinuousClock.now >= deadline || Task.isCancelled {
+        let numbers = found.sorted().map(String.init).joined(separator: ", ")
+        throw SystemError(
+          "end the processes of the cgroup \(path)", errno: ETIMEDOUT, detail: "still there after SIGKILL: \(numbers)")
+      }
+    }
+  }
+
+  /// Whether a process is in the cgroup or below it, in any hierarchy (`/proc/PID/cgroup`, cgroups(7)).
+  static func isMember(_ pid: Int32, of path: String) -> Bool {
+    guard let bytes = try? DurableFile.read("/proc/\(pid)/cgroup", limit: 64 << 10) else { return false }
+    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").contains { line in
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { return false }
+      return fields[2].hasSuffix(path) || fields[2].contains(path + "/")
+    }
+  }
+
+  private static func collect(_ folder: String, _ found: inout Set<Int32>) {
+    guard let bytes = try? DurableFile.read("\(folder)/cgroup.procs", limit: 16 << 20) else { return }
+    for line in bytes.split(separator: 0x0a) {
+      if let pid = Int32(String(decoding: line, as: UTF8.self)) { found.insert(pid) }
+    }
+    for name in folders(folder) { collect("\(folder)/\(name)", &found) }
+  }
+
+  private static func folders(_ folder: String) -> [String] {
+    // A cgroup without others below it has the links of its own two names.
+    var info = stat()
+    guard stat(folder, &info) == 0, info.st_nlink > 2 else { return [] }
+    return ((try? Directory.list(folder)) ?? []).filter { name in
+      var entry = stat()
+      return lstat("\(folder)/\(name)", &entry) == 0 && entry.st_mode & S_IFMT == S_IFDIR
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/// An amount that many share, of which nobody gets everything: bytes of bodies in memory, requests at one time.
+///
+/// Each holder has a share at most, and a part is kept for those whom no other must shut out. A value apart from IO; its
+/// owner keeps it under a lock.
+public struct SharedBudget: Sendable {
+  public struct Limits: Sendable, Equatable {
+    public var total: Int
+    /// What one holder may have.
+    public var share: Int
+    /// What only the privileged may take.
+    public var kept: Int
+
+    public init(total: Int, share: Int, kept: Int) {
+      precondition(total > 0 && share > 0 && kept >= 0 && kept < total, "a budget leaves something for everybody")
+      self.total = total
+      self.share = share
+      self.kept = kept
+    }
+  }
+
+  public var limits: Limits
+  public private(set) var used = 0
+  private var held: [String: Int] = [:]
+
+  public init(limits: Limits) { self.limits = limits }
+
+  /// Takes an amount, all of it or nothing. Who holds nothing yet gets it as soon as there is room, also when it is more
+  /// than a share: otherwise it would never be.
+  public mutating func take(_ amount: Int, for holder: String, isPrivileged: Bool = false) -> Bool {
+    precondition(amount >= 0, "an amount is not negative")
+    if isPrivileged {
+      guard used + amount <= limits.total else { return false }
+    } else {
+      let mine = held[holder, default: 0]
+      guard used + amount <= limits.total - limits.kept, mine + amount <= limits.share || mine == 0 else {
+        return false
+      }
+    }
+    used += amount
+    if amount > 0 { held[holder, default: 0] += amount }
+    return true
+  }
+
+  /// Gives back what `take` has given.
+  public mutating func giveBack(_ amount: Int, of holder: String) {
+    guard amount > 0 else { return }
+    let mine = held[holder, default: 0]
+    precondition(mine >= amount && used >= amount, "more is given back than was taken")
+    used -= amount
+    held[holder] = mine > amount ? mine - amount : nil
+  }
+
+  /// Of one holder.
+  public func held(by holder: String) -> Int { held[holder, default: 0] }
+}

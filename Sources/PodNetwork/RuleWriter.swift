@@ -1,0 +1,113 @@
+import KubeTypes
+
+/// Takes transactions for nftables: the kernel does all of one or nothing.
+protocol RuleKernel: Sendable {
+  func apply(_ script: String) async throws
+  /// Lets the kernel try a transaction and undo it.
+  func check(_ script: String) async throws
+}
+
+/// The program `nft`.
+struct NFTProgram: RuleKernel {
+  func apply(_ script: String) async throws { try await Program.run("nft", ["-f", "-"], stdin: Array(script.utf8)) }
+  func check(_ script: String) async throws {
+    try await Program.run("nft", ["-c", "-f", "-"], stdin: Array(script.utf8))
+  }
+}
+
+/// Writes services to the table so that one that the kernel does not take stops no other: when a transaction fails, it is
+/// halved until the service is found, and the rest goes on.
+struct RuleWriter: Sendable {
+  let base: NFTBase
+  let kernel: any RuleKernel
+  private(set) var table = ServiceTable()
+  /// The services that the kernel does not take, with its words.
+  private(set) var failures: [ObjectKey: String] = [:]
+
+  init(base: NFTBase, kernel: any RuleKernel) {
+    self.base = base
+    self.kernel = kernel
+  }
+
+  /// Takes what services ask for; returns those whose rules may be others now.
+  mutating func set(_ changes: [ObjectKey: RuleSet?]) -> Set<ObjectKey> {
+    changes.sorted { $0.key < $1.key }.reduce(into: []) { $0.formUnion(table.set($1.key, $1.value)) }
+  }
+
+  /// Puts the whole table in the place of whatever is there.
+  ///
+  /// - Throws: when not even an empty table can be written. Nothing has changed then.
+  mutating func writeAll() async throws {
+    var keys = table.services
+    failures = [:]
+    do {
+      try await kernel.apply(script(keys))
+    } catch {
+      try Task.checkCancellation()
+      // Not the services' fault when this fails, too.
+      try await kernel.check(base.script([]))
+      keys = try await accepted(keys[...], whole: error)
+      try await kernel.apply(script(keys))
+    }
+    table.commitAll(keys)
+  }
+
+  private func script(_ keys: [ObjectKey]) -> String { base.script(keys.map(table.wanted)) }
+
+  /// Those of `keys` that the kernel takes; the others become failures.
+  private mutating func accepted(_ keys: ArraySlice<ObjectKey>, whole problem: any Error) async throws -> [ObjectKey] {
+    if keys.count <= 1 {
+      for key in keys { failures[key] = "\(problem)" }
+      return []
+    }
+    var result: [ObjectKey] = []
+    let middle = keys.startIndex + keys.count / 2
+    for half in [keys[..<middle], keys[middle...]] {
+      do {
+        try await kernel.check(script(Array(half)))
+        result += half
+      } catch {
+        try Task.checkCancellation()
+        result += try await accepted(half, whole: error)
+      }
+    }
+    return result
+  }
+
+  /// Brings services to what they are to have.
+  ///
+  /// - Returns: services that the kernel did not take and that had not failed before. It may have another table than is
+  ///   known here: then `writeAll` puts that right.
+  /// - Throws: when the table itself cannot be written.
+  mutating func write(_ keys: Set<ObjectKey>) async throws -> Set<ObjectKey> {
+    let known = failures
+    // Those that are known to fail do not make the others' transaction fail.
+    try await attempt(keys.filter { known[$0] == nil }.sorted()[...])
+    for key in keys.sorted() where known[key] != nil { try await attempt([key]) }
+    // A service may have waited for what another one gave up.
+    let failed = keys.filter { failures[$0] != nil }
+    if failed.count < keys.count { for key in failed.sorted() { try await attempt([key]) } }
+    return keys.filter { failures[$0] != nil && known[$0] == nil }
+  }
+
+  private mutating func attempt(_ keys: ArraySlice<ObjectKey>) async throws {
+    let list = Array(keys)
+    let change = table.change(of: list, table: base.table)
+    do {
+      if !change.isEmpty { try await kernel.apply(change.script) }
+      table.commit(list)
+      for key in list { failures[key] = nil }
+    } catch {
+      try Task.checkCancellation()
+      if list.count == 1 {
+        failures[list[0]] = "\(error)"
+        return
+      }
+      // When the table itself is gone, no half of it can be written either.
+      try await kernel.check("add chain ip \(base.table) services\n")
+      let middle = keys.startIndex + keys.count / 2
+      try await attempt(keys[..<middle])
+      try await attempt(keys[middle...])
+    }
+  }
+}

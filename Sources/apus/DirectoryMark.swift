@@ -1,0 +1,154 @@
+import Glibc
+import LinuxSystem
+import Wire
+
+/// What says that a directory is Apus' own: a small file that is written when Apus makes the directory or takes an empty
+/// one. Nothing is deleted where there is none.
+struct DirectoryMark: Equatable {
+  static let name = ".apus"
+
+  /// Told apart from every other data directory, also from a later one at the same path: 32 hexadecimal digits.
+  var identity: String
+  /// Where the directory was when it was marked.
+  var path: String
+  /// What was there before, such as a configuration that somebody had written: it is not Apus' to delete.
+  var kept: [String]
+
+  /// Everything that Apus keeps in a data directory.
+  static let names: Set<String> = [
+    "cluster", "state", "pki", "images", "containers", "node", "network", "cni", "registry", "build", "kubeconfig",
+    "server.json",
+    "apus.log", "registry.yaml", "registries.yaml", "config.json",
+  ]
+
+  /// What people write there, also before the first start.
+  private static let configurations: Set<String> = ["registry.yaml", "registries.yaml", "config.json"]
+
+  // MARK: - Taking
+
+  /// Marks the directory, which is made when it is missing, or finds the mark that it has.
+  ///
+  /// - Throws: when it holds what is not Apus', or must never be a data directory.
+  static func take(_ data: DataDirectory) throws -> DirectoryMark {
+    if let reason = refusal(of: data.path) { throw Failure("\(data.path) \(reason); give another --data DIR") }
+    try Directory.create(data.path, mode: 0o711)
+    if let mark = read(data) {
+      switch whereabouts(of: mark, data) {
+      case .here: return mark
+      case .alsoThere:
+        throw Failure(
+          "\(data.path) is \(mark.path) by another name; use that one: --data \(mark.path)", code: .dataInUse)
+      case .moved: return try write(DirectoryMark(identity: mark.identity, path: data.path, kept: mark.kept), data)
+      case .copied: return try write(DirectoryMark(identity: newIdentity(), path: data.path, kept: mark.kept), data)
+      }
+    }
+    let found = try Directory.list(data.path).filter { $0 != "lost+found" && $0 != name }
+    // Files that a configuration names, such as one of passwords, belong to it.
+    let configured = (try? DurableFile.read(data.registryConfiguration, limit: 1 << 20)) ?? []
+    let mentioned = String(decoding: configured, as: UTF8.self)
+    let people = found.filter { configurations.contains($0) || !names.contains($0) && mentioned.contains($0) }
+    let others = found.filter { !people.contains($0) && !(names.contains($0) && isPlausible($0, data)) }
+    guard others.isEmpty else {
+      throw Failure(
+        """
+        \(data.path) holds files that are not Apus': \(Self.listed(others)). A data directory is Apus' alone, and a purge \
+        deletes it: give an empty one, such as --data \(data.path)/apus
+        """)
+    }
+    return try write(DirectoryMark(identity: newIdentity(), path: data.path, kept: people), data)
+  }
+
+  /// Whether a file or folder of one of our names is what Apus makes under it. A folder of pictures is called `images`,
+  /// too.
+  private static func isPlausible(_ name: String, _ data: DataDirectory) -> Bool {
+    let tells: [String: [String]] = [
+      "state": ["state.db"], "images": ["catalog.db", "index.json"], "pki": ["ca.crt"],
+      "containers": ["containers", "sandboxes"], "node": ["pods"], "network": ["ipam"], "cni": ["10-apus.conflist"],
+    ]
+    guard let inside = tells[name] else { return true }
+    guard let entries = try? Directory.list("\(data.path)/\(name)") else { return false }
+    return entries.isEmpty || inside.contains(where: entries.contains)
+  }
+
+  private static func newIdentity() -> String {
+    var generator = SystemRandomNumberGenerator()
+    let parts = (0..<2).map { _ in String(generator.next() as UInt64, radix: 16) }
+    return parts.map { String(repeating: "0", count: 16 - $0.count) + $0 }.joined()
+  }
+
+  private static func write(_ mark: DirectoryMark, _ data: DataDirectory) throws -> DirectoryMark {
+    let json: JSON = [
+      "about": "This directory is Apus' own: `apus down --purge` deletes what Apus keeps in it.",
+      "identity": .string(mark.identity), "path": .string(mark.path), "kept": .array(mark.kept.map { .string($0) }),
+    ]
+    try DurableFile.write(Array((json.prettyPrinted() + "\n").utf8), to: data.mark, mode: 0o600)
+    return mark
+  }
+
+  /// Puts the mark of a directory back that was deleted while things of it live, so that a purge can end them.
+  static func restore(_ identity: String, _ data: DataDirectory) throws -> DirectoryMark {
+    try Directory.create(data.path, mode: 0o711)
+    return try write(DirectoryMark(identity: identity, path: data.path, kept: []), data)
+  }
+
+  // MARK: - Finding
+
+  /// `nil` when there is none that can be read.
+  static func read(_ data: DataDirectory) -> DirectoryMark? {
+    var status = stat()
+    // Only a plain file of root's, or of whoever asks: a mark is believed.
+    guard lstat(data.mark, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      status.st_uid == 0 || status.st_uid == geteuid(), let bytes = try? DurableFile.read(data.mark, limit: 1 << 16),
+      let json = try? JSON.parse(bytes), let identity = json["identity"]?.string, let path = json["path"]?.string,
+      identity.utf8.count == 32, identity.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
+    else { return nil }
+    return DirectoryMark(identity: identity, path: path, kept: (json["kept"]?.array ?? []).compactMap(\.string))
+  }
+
+  enum Whereabouts {
+    case here
+    /// The same directory has two paths, by a mount.
+    case alsoThere
+    case moved
+    case copied
+  }
+
+  static func whereabouts(of mark: DirectoryMark, _ data: DataDirectory) -> Whereabouts {
+    if mark.path == data.path { return .here }
+    var (here, there) = (stat(), stat())
+    guard stat(data.path, &here) == 0, stat(mark.path, &there) == 0 else { return .moved }
+    if here.st_dev == there.st_dev, here.st_ino == there.st_ino { return .alsoThere }
+    return read(DataDirectory(path: mark.path))?.identity == mark.identity ? .copied : .moved
+  }
+
+  /// Why the path can be no data directory, whatever is in it; `nil` when it can.
+  static func refusal(of path: String) -> String? {
+    if path == "/" { return "is the root of the file system" }
+    var homes = homes()
+    if let home = getenv("HOME") { homes.append(String(cString: home)) }
+    if homes.contains(path) { return "is a home directory" }
+    return nil
+  }
+
+  /// Those of root and of people (`/etc/passwd`); a service's home may be its data directory.
+  private static func homes() -> [String] {
+    let bytes = (try? DurableFile.read("/etc/passwd", limit: 16 << 20)) ?? []
+    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in
+      let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+      guard fields.count > 5, let uid = Int(fields[2]), uid == 0 || (1000..<60000).contains(uid), fields[5].count > 1
+      else {
+        return nil
+      }
+      return String(fields[5])
+    }
+  }
+
+  static func listed(_ names: [String]) -> String {
+    names.count <= 5
+      ? names.joined(separator: ", ") : names.prefix(4).joined(separator: ", ") + " and \(names.count - 4) more"
+  }
+}
+
+extension DataDirectory {
+  var mark: String { "\(path)/\(DirectoryMark.name)" }
+}

@@ -1,0 +1,240 @@
+import KubeClient
+import KubeTypes
+import Synchronization
+import Testing
+import Wire
+
+@testable import Node
+
+/// What a pod's status and the order of its end say about containers, not about what is meant to become of them.
+@Suite("A pod's life", .timeLimit(.minutes(1)))
+struct PodLifeTests {
+  private func withNode(_ body: (NodeHarness) async throws -> Void) async throws {
+    let harness = try await NodeHarness()
+    defer { harness.close() }
+    try await harness.withNode { _ in try await body(harness) }
+  }
+
+  private func changeImage(_ harness: NodeHarness, _ name: String, to image: JSON) {
+    guard var pod = harness.client.object(Pod.resource, "default", name) else { return }
+    var containers = pod.at("spec", "containers")?.array ?? []
+    containers[0]["image"] = image
+    pod["spec"]?["containers"] = .array(containers)
+    pod["metadata"]?["generation"] = 2
+    harness.client.put(Pod.resource, "default", pod)
+  }
+
+  private func exited(_ harness: NodeHarness, _ code: Int32) { harness.fake.exit("web", code: code) }
+
+  /// C1: an end that was decided on was taken for one that had happened.
+  @Test(
+    "a container whose image changed stays ready, with its old image, until it has ended",
+    arguments: [
+      "Always", "OnFailure", "Never",
+    ])
+  func imageChange(policy: String) async throws {
+    try await withNode { harness in
+      try await harness.importImage("localhost/web:2")
+      harness.fake.model.withLock { $0.stubborn = ["web"] }
+      harness.createPod("a") { $0["spec"]?["restartPolicy"] = .string(policy) }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      changeImage(harness, "a", to: "localhost/web:2")
+      // The stop signal is sent, and its status is written for the new generation.
+      await harness.client.waitForPod("a") { $0.json.at("status", "observedGeneration") == 2 }
+      while harness.fake.model.withLock({ $0.signals.isEmpty }) { await Task.yield() }
+      let pod = try #require(harness.pod("a"))
+      #expect(pod.isPodReady && pod.condition("ContainersReady")?["status"] == "True")
+      let status = try #require(pod.containerStatus("web"))
+      #expect(status["image"] == "localhost/web:1" && status["ready"] == true && status["containerID"] == "crun://c1")
+      // Its end is none of its own: it starts anew, also where the policy would let it be.
+      exited(harness, 143)
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+      let after = try #require(harness.pod("a"))
+      #expect(after.containerStatus("web")?["image"] == "localhost/web:2")
+      #expect(after.phase == "Running")
+    }
+  }
+
+  @Test("while the new image is not there, a pod that never restarts has not failed")
+  func missingNewImage() async throws {
+    try await withNode { harness in
+      harness.createPod("a") { $0["spec"]?["restartPolicy"] = "Never" }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      changeImage(harness, "a", to: "localhost/none:1")
+      await harness.client.waitForPod("a") { $0.waitingReason()?.contains("Image") == true }
+      #expect(harness.pod("a")?.phase == "Running")
+      #expect(harness.pod("a")?.containerStatus("web")?.at("lastState", "terminated", "exitCode") == 143)
+      changeImage(harness, "a", to: "localhost/web:1")
+      await harness.client.waitForPod("a") { $0.isPodReady && $0.restarts() == 1 }
+    }
+  }
+
+  @Test("a container that changed while no server was there is replaced by the next one")
+  func changedWhileAway() async throws {
+    let harness = try await NodeHarness()
+    defer { harness.close() }
+    try await harness.importImage("localhost/web:2")
+    try await harness.withNode { _ in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+    }
+    changeImage(harness, "a", to: "localhost/web:2")
+    try await harness.withNode { _ in
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+      #expect(harness.pod("a")?.containerStatus("web")?["image"] == "localhost/web:2")
+    }
+  }
+
+  @Test("a container that failed its liveness probe stays ready until it has ended")
+  func livenessFailure() async throws {
+    try await withNode { harness in
+      harness.fake.model.withLock {
+        $0.stubborn = ["web"]
+        $0.exitCodes = ["alive": 1]
+      }
+      harness.createPod("a") { pod in
+        pod["spec"]?["containers"] = [
+          [
+            "name": "web", "image": "localhost/web:1",
+            "livenessProbe": ["exec": ["command": ["alive"]], "periodSeconds": 1, "failureThreshold": 1],
+          ]
+        ]
+      }
+      while harness.fake.model.withLock({ $0.signals.isEmpty }) { await Task.yield() }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      harness.fake.model.withLock { $0.exitCodes = [:] }
+      exited(harness, 143)
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+    }
+  }
+
+  @Test("a deleted pod is ready until its container says otherwise, and its readiness is asked to the end")
+  func readinessWhileEnding() async throws {
+    try await withNode { harness in
+      harness.fake.model.withLock { $0.stubborn = ["web"] }
+      harness.createPod("a") { pod in
+        pod["spec"]?["containers"] = [
+          [
+            "name": "web", "image": "localhost/web:1",
+            "readinessProbe": ["exec": ["command": ["ready"]], "periodSeconds": 1, "failureThreshold": 1],
+            "livenessProbe": ["exec": ["command": ["alive"]], "periodSeconds": 1, "failureThreshold": 1],
+          ]
+        ]
+      }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      try await harness.deletePod("a")
+      while harness.fake.model.withLock({ $0.signals.isEmpty }) { await Task.yield() }
+      #expect(harness.pod("a")?.isPodReady == true)
+      harness.fake.model.withLock { $0.exitCodes = ["ready": 1, "alive": 1] }
+      await harness.client.waitForPod("a") { !$0.isPodReady }
+      #expect(harness.pod("a")?.containerStatus("web")?.at("state", "running") != nil)
+      // That it refuses work in its end is no trouble to be told.
+      #expect(!harness.client.events.contains { $0.hasPrefix("Unhealthy") })
+      exited(harness, 0)
+      await harness.client.waitForNoPod("a")
+    }
+  }
+
+  /// K8: a sidecar's whole end waited for the others, not its stop signal alone.
+  @Test("all preStop hooks begin at once, and stop signals keep their order")
+  func hooks() async throws {
+    try await withNode { harness in
+      harness.fake.model.withLock { $0.held = ["main-hook", "side-hook"] }
+      harness.createPod("a") { pod in
+        func container(_ name: String, _ hook: String) -> JSON {
+          [
+            "name": .string(name), "image": "localhost/web:1",
+            "lifecycle": ["preStop": ["exec": ["command": [.string(hook)]]]],
+          ]
+        }
+        var side = container("side", "side-hook")
+        side["restartPolicy"] = "Always"
+        pod["spec"]?["initContainers"] = [side]
+        pod["spec"]?["containers"] = [container("web", "main-hook")]
+      }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      try await harness.deletePod("a")
+      while harness.fake.model.withLock({ $0.execs.count }) < 2 { await Task.yield() }
+      #expect(harness.fake.model.withLock { Set($0.execs) } == [["main-hook"], ["side-hook"]])
+      #expect(harness.fake.model.withLock { $0.signals.isEmpty })
+      // The sidecar is done with its hook first, and waits its turn all the same.
+      harness.fake.release("side-hook")
+      harness.fake.release("main-hook")
+      await harness.client.waitForNoPod("a")
+      let names = harness.fake.model.withLock { model in model.signals.map { [$0.id, "\($0.signal)"] } }
+      #expect(names == [["c2", "15"], ["c1", "15"]])
+    }
+  }
+
+  @Test("a pod that has ended stays ended, whatever anybody writes into its status")
+  func endedForGood() async throws {
+    try await withNode { harness in
+      harness.createPod("a") { $0["spec"]?["restartPolicy"] = "Never" }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      exited(harness, 0)
+      await harness.client.waitForPod("a") { $0.phase == "Succeeded" }
+      for phase in ["Running", "Failed", "Pending"] {
+        guard var pod = harness.client.object(Pod.resource, "default", "a") else { return }
+        pod["status"]?["phase"] = .string(phase)
+        harness.client.put(Pod.resource, "default", pod)
+        await harness.client.waitForPod("a") { $0.phase == "Succeeded" }
+      }
+      #expect(harness.fake.model.withLock { $0.specs.count } == 1)
+    }
+  }
+
+  @Test("a pod that somebody else declared ended is stopped, and kept")
+  func declaredEnded() async throws {
+    try await withNode { harness in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      guard var pod = harness.client.object(Pod.resource, "default", "a") else { return }
+      pod["status"]?["phase"] = "Failed"
+      pod["status"]?["reason"] = "Evicted"
+      harness.client.put(Pod.resource, "default", pod)
+      await harness.client.waitForPod("a") { $0.containerStatus("web")?.at("state", "terminated") != nil }
+      #expect(harness.pod("a")?.phase == "Failed" && harness.pod("a")?.json.at("status", "reason") == "Evicted")
+      while harness.fake.model.withLock({ !$0.sandboxes.isEmpty }) { await Task.yield() }
+      #expect(harness.fake.model.withLock { $0.specs.count } == 1)
+    }
+  }
+
+  @Test("a restart that did not come about is none")
+  func brokenRestart() async throws {
+    try await withNode { harness in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      harness.fake.model.withLock { $0.broken = ["web"] }
+      exited(harness, 1)
+      await harness.client.waitForPod("a") { $0.waitingReason() == "RunContainerError" }
+      #expect(harness.pod("a")?.restarts() == 0)
+      harness.fake.model.withLock { $0.broken = [] }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      #expect(harness.pod("a")?.restarts() == 1)
+    }
+  }
+
+  /// K23
+  @Test("the user of a container is in its status, also after a new start of the server")
+  func user() async throws {
+    let harness = try await NodeHarness()
+    defer { harness.close() }
+    let wanted: JSON = ["linux": ["uid": 1000, "gid": 3000, "supplementalGroups": [5000, 4000]]]
+    try await harness.withNode { _ in
+      harness.createPod("a") { pod in
+        pod["spec"]?["securityContext"] = [
+          "runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 4000, "supplementalGroups": [5000],
+          "supplementalGroupsPolicy": "Strict",
+        ]
+      }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      #expect(harness.pod("a")?.containerStatus("web")?["user"] == wanted)
+      #expect(harness.fake.model.withLock { $0.specs.last?.mergesGroups } == false)
+    }
+    try await harness.withNode { _ in
+      exited(harness, 1)
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+      #expect(harness.pod("a")?.containerStatus("web")?["user"] == wanted)
+    }
+  }
+}
