@@ -456,7 +456,7 @@ def test_commands(base, images, damage):
     context = os.path.join(base, "context")
     os.makedirs(context, exist_ok=True)
     with open(f"{context}/Dockerfile", "w") as file:
-        file.write("FROM localhost/web-app:1\nRUN echo x > /x\n")
+        file.write("FROM localhost/web-app:1\nUSER 0\nRUN echo x > /x\n")
     assert run("build", "--data", data, "-t", "localhost/x:1", context, check=False).returncode
     run("image", "import", archive, "--data", data)
     run("build", "--data", data, "-t", "localhost/x:1", context)
