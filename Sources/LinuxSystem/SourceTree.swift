@@ -133,6 +133,29 @@ public final class SourceTree: Sendable {
     return FileStatus(status)
   }
 
+  /// Where a path ends when every symbolic link of it, also one at its end, is followed inside the tree: relative to the
+  /// root. `nil` when nothing is there.
+  ///
+  /// - Throws: `ELOOP` for too many links, `ESTALE` when it was moved out of the tree meanwhile.
+  public func resolve(_ path: String) throws(SystemError) -> String? {
+    let fd = clinux_open_in_root(root, path.isEmpty ? "." : path, apus_o_path())
+    guard fd >= 0 else {
+      if errno == ENOENT || errno == ENOTDIR { return nil }
+      throw failure("open", path)
+    }
+    defer { _ = close(fd) }
+    guard let real = SourceTree.link(AT_FDCWD, "/proc/self/fd/\(fd)"),
+      let own = SourceTree.link(AT_FDCWD, "/proc/self/fd/\(root)")
+    else { throw failure("find", path) }
+    if real == own { return "" }
+    // By bytes: to Swift a slash before a combining mark is another character.
+    let prefix = own == "/" ? own : own + "/"
+    guard real.utf8.starts(with: prefix.utf8) else {
+      throw SystemError("find \(label)/\(path), which was moved away", errno: ESTALE)
+    }
+    return String(decoding: real.utf8.dropFirst(prefix.utf8.count), as: UTF8.self)
+  }
+
   /// Where the symbolic link at `path` points to, as it is written there.
   public func target(_ path: String) throws(SystemError) -> String {
     let fd = PathScope.inRoot.open(path, in: root, flags: apus_o_path() | UInt64(O_NOFOLLOW))

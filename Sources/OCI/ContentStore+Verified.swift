@@ -125,6 +125,17 @@ extension ContentStore {
     return file.isVerified
   }
 
+  /// The path of a blob's file, which is what its digest says: for programs and calls that read files. Blocks.
+  ///
+  /// - Throws: `notFound`; `corrupt` when it is another content.
+  public func soundPath(_ digest: Digest) throws(OCIError) -> String {
+    guard let file = try openBlob(digest) else {
+      throw OCIError(.notFound, "the blob \(digest) is not in the store", digests: [digest])
+    }
+    try verify(file)
+    return blobPath(digest)
+  }
+
   /// Takes a blob that could not be used out of use when its file is not what its digest says. Blocks.
   ///
   /// - Returns: what is wrong with it; `nil` when nothing is, or it is not here.

@@ -20,8 +20,8 @@ struct LayerExtractor {
   private let tree: DirectoryTree
   private let label: String
   private let names: Names
-  /// The folder as links are followed in it.
-  private let view: LowerTree?
+  /// The folder as links are followed in it: by the kernel where all is there, and else step by step.
+  private let view: (there: SourceTree, wanted: LowerTree)?
   /// The last folder in which links were followed, and where it is.
   private var lastFolder: (written: String, real: String)?
   /// Folders that are members; others are only on the way to one.
@@ -33,7 +33,11 @@ struct LayerExtractor {
     tree = try system { () throws(SystemError) in try DirectoryTree(root) }
     self.label = label
     self.names = names
-    view = names == .contained ? try LowerTree([root]) : nil
+    if names == .contained {
+      view = (there: try system { () throws(SystemError) in try SourceTree(root) }, wanted: try LowerTree([root]))
+    } else {
+      view = nil
+    }
   }
 
   mutating func extract(_ source: any ByteSource, limits: ImageLimits) throws(OCIError) {
@@ -116,7 +120,8 @@ struct LayerExtractor {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return path }
     let (folder, name) = (String(path[..<slash]), path[path.index(after: slash)...])
     if let lastFolder, lastFolder.written == folder { return join(lastFolder.real, name) }
-    let real = try view.resolve(folder)
+    let there = try perform(folder) { () throws(SystemError) in try view.there.resolve(folder) }
+    let real = if let there { there } else { try view.wanted.resolve(folder) }
     lastFolder = (folder, real)
     return join(real, name)
   }

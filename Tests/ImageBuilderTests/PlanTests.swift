@@ -95,6 +95,19 @@ import Wire
     #expect(copy.origin == .named("busybox") && copy.destination == "/" && plan.steps[2].parent == 1)
   }
 
+  /// As BuildKit compares them: by the familiar form, without `latest`.
+  @Test(arguments: ["busybox", "busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest"])
+  func namesOfContexts(name: String) throws {
+    var options = BuildPlanner.Options()
+    options.namedFolders = ["busybox"]
+    options.namedImages = ["tools": "registry.example/tools:2"]
+    let plan = try plan(
+      "FROM \(name)\nCOPY --from=tools:latest /f /f\nCOPY --from=\(name) /g /g\nCOPY --from=busybox:1 /h /h",
+      options: options)
+    let images = plan.steps.compactMap { if case .base(let image) = $0.kind { image.reference } else { nil } }
+    #expect(images.sorted() == ["busybox:1", "registry.example/tools:2"])
+  }
+
   @Test func documentsBesideFilesOfAStage() throws {
     func copy(_ content: String) throws -> CopyStep {
       let plan = try plan("FROM x AS s\nFROM y\nCOPY --from=s f <<doc /t/\n\(content)\ndoc")

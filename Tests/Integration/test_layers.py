@@ -83,11 +83,10 @@ def test_a_working_directory_of_nobody(builder):
 
 @pytest.mark.parametrize("name", ["passwd", "group"])
 def test_users_that_cannot_be_read(builder, name):
-    text = builder.fails(
-        f"FROM localhost/base:1\nRUN head -c 1100000 /dev/zero | tr '\\\\0' 'x' > /etc/{name}\nRUN true\n")
-    assert f"/etc/{name}" in text
+    text = builder.fails(f"FROM localhost/base:1\nRUN yes x | head -c 1100000 > /etc/{name}\nRUN true\n")
+    assert f"/etc/{name} of the image has 1100000 bytes" in text
     text = builder.fails(f"FROM localhost/base:1\nRUN rm /etc/{name} && mkdir /etc/{name}\nUSER node\nRUN true\n")
-    assert f"/etc/{name}" in text
+    assert f"/etc/{name} of the image is no regular file" in text
 
 
 # Copies (I2, I4, I6, I7, I10).
@@ -141,7 +140,8 @@ def test_a_folder_as_the_base(builder):
 
 
 def test_triggers_lead_to_stages(builder):
-    builder.context("FROM localhost/base:1 AS src\nRUN echo s > /file\n"
+    builder.build("FROM localhost/base:1\nRUN echo s > /file\n", None, "-t", "localhost/other:1")
+    builder.context("FROM localhost/other:1 AS src\n"
                     "FROM localhost/base:1 AS base\nONBUILD COPY --from=src /file /foo\nFROM base\n")
     assert said(builder, "foo") == "s\n"
 
@@ -225,7 +225,7 @@ def test_pods_of_such_images():
         builder.build(f"FROM localhost/base:1\n{copies}", {f"f{index}": str(index) for index in range(130)},
                       "-t", "localhost/many:1")
         pods = {"repeated": ("localhost/repeated:1", "cat /a", "f"), "many": ("localhost/many:1", "ls /many | wc -l", "130"),
-                "groups": ("localhost/base:1", "grep Groups: /proc/self/status", "Groups:\t3000 4000 5000")}
+                "groups": ("localhost/base:1", "grep Groups: /proc/self/status", "Groups:\t2000 3000 4000 5000")}
         for name, (image, command, _) in pods.items():
             server.kubectl("apply", "-f", "-", stdin=POD.format(name=name, image=image, command=command))
         for name, (_, _, wanted) in pods.items():

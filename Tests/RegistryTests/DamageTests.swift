@@ -65,10 +65,13 @@ enum Damage: String, CaseIterable, Sendable {
 @Suite(.timeLimit(.minutes(2))) struct DamageTests {
   private static func content(_ size: Int, _ seed: UInt8 = 1) -> [UInt8] {
     var state = UInt32(seed)
-    return (0..<size).map { _ in
+    let block = (0..<min(size, 4093)).map { _ in
       state = state &* 1_664_525 &+ 1_013_904_223
       return UInt8(truncatingIfNeeded: state >> 24)
     }
+    var bytes: [UInt8] = []
+    while bytes.count < size { bytes += block.prefix(size - bytes.count) }
+    return bytes
   }
 
   /// The answer, or `nil` when the connection ended before it was whole.

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tarfile
@@ -48,11 +49,11 @@ def image(path, name, layers):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place():
     if not os.access(BUSYBOX, os.X_OK):
         pytest.skip("busybox-static is not installed")
     with folder("it-author-") as path:
-        yield type(tmp_path_factory.getbasetemp())(path)
+        yield pathlib.Path(path)
 
 
 def build(place, dockerfile, files=(), *arguments):
@@ -99,7 +100,7 @@ def test_an_image_that_repeats_layers(place, order, wanted):
     [("h", None, None, "../../etc/passwd")], [("h", None, None, "/etc/passwd")],
     [("l", None, "/etc"), ("h", None, None, "l/passwd")],
     [("l", None, "l"), ("l/escaped", b"x")], [(".wh..wh..opq", b""), ("escaped", b"x")], [(".wh.etc", b"")],
-    [("a\0b", b"x")], [("\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), b"x")],
+    [("a\0b", b"x")], [("\udcff", b"x")],
 ])
 def test_archives_stay_below_their_target(place, members):
     before = {path: os.path.lexists(path) for path in ("/escaped", "/tmp/escaped", "/var/tmp/escaped", "/etc/escaped")}

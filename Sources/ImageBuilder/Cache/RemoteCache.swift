@@ -266,14 +266,15 @@ enum RemoteCache {
     _ manifest: [UInt8], blobs: [Digest], to path: String, _ session: BuildSession
   ) throws(BuildError) {
     let digest = Digest(of: manifest)
+    try system { () throws(SystemError) in try Directory.create("\(path)/blobs/sha256") }
+    for blob in blobs {
+      let target = "\(path)/blobs/\(blob.algorithm.rawValue)/\(blob.hex)"
+      if access(target, F_OK) == 0 { continue }
+      let source = try stored { () throws(OCIError) in try session.content.soundPath(blob) }
+      // No link: whoever writes into that folder later must not write into the store.
+      try system { () throws(SystemError) in try copyFile(source, to: target) }
+    }
     try system { () throws(SystemError) in
-      try Directory.create("\(path)/blobs/sha256")
-      for blob in blobs {
-        let target = "\(path)/blobs/\(blob.algorithm.rawValue)/\(blob.hex)"
-        if access(target, F_OK) == 0 { continue }
-        // No link: whoever writes into that folder later must not write into the store.
-        try copyFile(session.content.blobPath(blob), to: target)
-      }
       try DurableFile.write(manifest, to: "\(path)/blobs/sha256/\(digest.hex)")
       try DurableFile.write(Array("{\"imageLayoutVersion\":\"1.0.0\"}".utf8), to: "\(path)/oci-layout")
       let index = Index(manifests: [

@@ -73,24 +73,16 @@ final class FileTree: Sendable {
   /// Where a path ends when symbolic links are followed inside the tree, relative to the root; `nil` when there is
   /// nothing.
   func resolve(_ path: String) throws(BuildError) -> String? {
-    let relative = FilePath.relative(path)
-    let fd = openPath(relative, flags: apus_o_path())
-    guard fd >= 0 else {
-      if errno == ENOENT || errno == ENOTDIR { return nil }
-      if errno == ELOOP {
-        throw BuildError(.context, "\"\(path)\" in \(label) leads through too many symbolic links")
+    do throws(SystemError) {
+      return try source.resolve(FilePath.relative(path))
+    } catch {
+      switch error.errno {
+      case ELOOP: throw BuildError(.context, "\"\(path)\" in \(label) leads through too many symbolic links")
+      case ESTALE:
+        throw BuildError(.contextChanged, "\"\(path)\" in \(label) was moved away while the build read it")
+      default: throw BuildError(error)
       }
-      throw BuildError(SystemError.last("open \(relative) in \(label)"))
     }
-    defer { close(fd) }
-    guard let real = Self.linkTarget("/proc/self/fd/\(fd)") else {
-      throw BuildError(SystemError.last("find \(relative) in \(label)"))
-    }
-    if real == rootPath { return "" }
-    guard real.hasPrefix(rootPath == "/" ? "/" : rootPath + "/") else {
-      throw BuildError(.contextChanged, "\"\(path)\" in \(label) was moved away while the build read it")
-    }
-    return String(real.dropFirst(rootPath == "/" ? 1 : rootPath.utf8.count + 1))
   }
 
   /// What is at a path, with symbolic links followed in its parents only; `nil` when there is nothing.

@@ -100,14 +100,27 @@ struct BuildPlanner {
   private func platform(of node: StageGraph.Node) -> String { node.platform ?? globals.variables.targetPlatform }
 
   private func key(_ reference: String, platform: String) -> ImageKey {
-    ImageKey(reference: options.namedImages[reference] ?? reference, platform: platform)
+    ImageKey(reference: options.namedImages[contextName(reference)] ?? reference, platform: platform)
+  }
+
+  /// The `--build-context` that an image's name means, by its familiar form without `latest`, as BuildKit compares; the name
+  /// itself when there is none.
+  private func contextName(_ reference: String) -> String {
+    func isKnown(_ name: String) -> Bool { options.namedFolders.contains(name) || options.namedImages[name] != nil }
+    if isKnown(reference) { return reference }
+    guard let parsed = try? Reference(parsing: reference) else { return reference }
+    let familiar = parsed.familiar
+    let name = familiar.hasSuffix(":latest") ? String(familiar.dropLast(":latest".count)) : familiar
+    return isKnown(name) ? name : reference
   }
 
   /// - Returns: whether it is known.
   @discardableResult
   private mutating func requireBase(of stage: Int) -> Bool {
     let node = graph.nodes[stage]
-    guard case .image(let reference) = node.base, !options.namedFolders.contains(reference) else { return true }
+    guard case .image(let reference) = node.base, !options.namedFolders.contains(contextName(reference)) else {
+      return true
+    }
     return require(key(reference, platform: platform(of: node))) != nil
   }
 
@@ -166,8 +179,8 @@ struct BuildPlanner {
         configuration: .scratch,
         scope: StageScope(dockerfile, globals: globals, environment: ImageConfiguration.scratch.environment),
         step: id, platform: platform, baseHistory: [], history: [])
-    case .image(let reference) where options.namedFolders.contains(reference):
-      state = folderStage(reference, stage: stage, platform: platform)
+    case .image(let reference) where options.namedFolders.contains(contextName(reference)):
+      state = folderStage(contextName(reference), stage: stage, platform: platform)
     case .image(let reference):
       let key = key(reference, platform: platform)
       guard let image = require(key),
@@ -295,7 +308,7 @@ struct BuildPlanner {
     _ from: String?, stage: Int, platform: String, range: SourceRange?
   ) throws(BuildError) -> FileOrigin? {
     guard let from, !from.isEmpty else { return .context }
-    if options.namedFolders.contains(from) { return .named(from) }
+    if options.namedFolders.contains(contextName(from)) { return .named(contextName(from)) }
     switch graph.origin(of: from) {
     case .stage(let index):
       guard index != stage else {

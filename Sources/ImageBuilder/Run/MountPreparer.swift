@@ -185,7 +185,9 @@ struct MountPreparer: Sendable {
     var archive: String?
     if access("\(session.folder.cacheFolder(name))/files", F_OK) != 0, let layer = session.importedMount(name) {
       try await session.fetch([layer])
-      archive = session.content.blobPath(layer.digest)
+      archive = try await blocking { [session] () throws(BuildError) in
+        try stored { () throws(OCIError) in try session.content.soundPath(layer.digest) }
+      }
     }
     let packed = archive
     let (path, lock) = try await blocking { [session] () throws(BuildError) -> (String, Int32) in
