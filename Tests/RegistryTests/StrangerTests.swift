@@ -228,7 +228,7 @@ import Wire
             return try await registry.send("GET", "/v2/", headers: [("Authorization", wrong)]).status
           }
         }
-        return try await group.reduce(into: []) { $0.append($1) }
+        return try await group.reduce(into: [Int]()) { $0.append($1) }
       }
       #expect(statuses.allSatisfy { $0 == 401 || $0 == 429 } && statuses.contains(429))
     }
