@@ -138,7 +138,7 @@ public final class SourceTree: Sendable {
   ///
   /// - Throws: `ELOOP` for too many links, `ESTALE` when it was moved out of the tree meanwhile.
   public func resolve(_ path: String) throws(SystemError) -> String? {
-    let fd = clinux_open_in_root(root, path.isEmpty ? "." : path, apus_o_path())
+    let fd = PathScope.inRoot.open(path, in: root, flags: apus_o_path())
     guard fd >= 0 else {
       if errno == ENOENT || errno == ENOTDIR { return nil }
       throw failure("open", path)
