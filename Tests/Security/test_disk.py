@@ -209,7 +209,7 @@ def test_an_empty_store_ends_no_container(running):
     data = running.data
     state = f"{data}/state"
     running.stop()
-    shutil.copytree(state, f"{data}/saved")
+    shutil.copytree(state, f"{data}.saved")
 
     def empty():
         open(f"{state}/state.db", "w").close()
@@ -238,7 +238,7 @@ def test_an_empty_store_ends_no_container(running):
         code, text = refused(data, port=6443)
         assert code == 1 and state in text and "backup" in text, text
         shutil.rmtree(state, ignore_errors=True)
-        shutil.copytree(f"{data}/saved", state)
+        shutil.copytree(f"{data}.saved", state)
     running.start()
     wait_for("it is taken over", lambda: is_taken_over(running))
     assert container(running) == running.before
