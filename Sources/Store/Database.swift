@@ -236,11 +236,11 @@ final class Database: @unchecked Sendable {
     database.closeConnection()
     do throws(SystemError) {
       try Directory.create(folder, mode: 0o700)
-      for suffix in ["-wal", ""] where access(path + suffix, F_OK) == 0 {
-        guard rename(path + suffix, "\(folder)/state.db\(suffix)") == 0 else {
-          throw SystemError.last("move \(path)\(suffix)")
-        }
+      if access(path + "-wal", F_OK) == 0, rename(path + "-wal", "\(folder)/state.db-wal") != 0 {
+        throw SystemError.last("move \(path)-wal")
       }
+      // A link and no rename: there is a database under its name at each moment.
+      guard link(path, "\(folder)/state.db") == 0 else { throw SystemError.last("keep \(path)") }
       unlink(path + "-shm")
       guard rename(fresh, path) == 0 else { throw SystemError.last("rename \(fresh)") }
       try Directory.sync(folder)

@@ -212,10 +212,11 @@ private struct LoadedPart: Sendable {
 
   mutating func append(_ row: DamagedRow) { damaged.append(row) }
 
-  /// Removes what lies behind the row `last` of the entries from `first` on, which are in the order of their rows.
-  mutating func removeRows(after last: Int64, from first: Int) {
-    while let row = damaged.last, row.id > last { damaged.removeLast() }
-    while entries.count > first, let entry = entries.last ?? nil, entry.createRevision > last {
+  /// Removes what lies behind the row `last` of the entries and damaged rows from `first` on, which are in the order of
+  /// their rows. Earlier ones are of other shares, and may lie behind it.
+  mutating func removeRows(after last: Int64, from first: (entry: Int, damaged: Int)) {
+    while damaged.count > first.damaged, let row = damaged.last, row.id > last { damaged.removeLast() }
+    while entries.count > first.entry, let entry = entries.last ?? nil, entry.createRevision > last {
       entries.removeLast()
       digest.remove(entry)
       bytes.removeLast(keys.removeLast().count)
@@ -284,7 +285,7 @@ private struct LoadWorker {
     guard let share = loader.share(of: index) else { return false }
     rows.bind(1, share.after)
     rows.bind(2, share.last)
-    let first = part.count
+    let first = (part.count, part.damaged.count)
     var reached = share.after
     var count = 0
     while try sqlite({ () throws(SQLiteError) in try rows.step() }) {

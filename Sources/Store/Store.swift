@@ -160,7 +160,10 @@ public final class Store: Sendable {
     }
     let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
     // Opening a database takes space for its log.
-    let isShort = options.reserveBytes > 0 && reserve.isNeeded && reserve.release()
+    let isShort =
+      options.reserveBytes > 0 && reserve.isNeeded
+      // It may have been given back before this start.
+      && (reserve.release() || access(directory + "/reserve", F_OK) == 0)
     if !isShort, options.reserveBytes > 0 { _ = reserve.fill() }
 
     let path = directory + "/state.db"
@@ -176,8 +179,9 @@ public final class Store: Sendable {
       if case .revision(let answered) = found { content.revision = max(content.revision, answered) }
       let cluster = database.cluster
       database.closeConnection()
-      try DamagedRow.keep(content.damaged, in: directory + "/damaged")
-      try Database.replace(path, by: content, cluster: cluster, keeping: directory + "/damaged")
+      let kept = folderForDamage(in: directory)
+      try DamagedRow.keep(content.damaged, in: kept)
+      try Database.replace(path, by: content, cluster: cluster, keeping: kept)
       database = try Database(path: path, expected: expected, verify: verify)
       notices += losses.map { "accepted: \($0)" }
     }
@@ -199,6 +203,17 @@ public final class Store: Sendable {
     }
     store.writer.withLock { $0 = thread }
     return store
+  }
+
+  /// A folder of its own for each damage: what an earlier one left is kept.
+  private static func folderForDamage(in directory: String) -> String {
+    var folder = directory + "/damaged"
+    var number = 1
+    while access(folder + "/state.db", F_OK) == 0 {
+      number += 1
+      folder = "\(directory)/damaged-\(number)"
+    }
+    return folder
   }
 
   /// What was answered once and is not there, a line each.

@@ -12,6 +12,8 @@ struct DataDirectory: Sendable {
   let path: String
   /// As it was given, where it is a symbolic link itself: a purge removes the link too.
   var link: String?
+  /// As it was given, absolute but with its symbolic links: earlier versions called what runs after this name.
+  var given: String?
 
   var state: String { path + "/state" }
   var keys: String { path + "/pki" }
@@ -54,7 +56,35 @@ struct DataDirectory: Sendable {
     let trimmed = path.count > 1 && path.last == "/" ? String(path.dropLast()) : path
     var status = stat()
     let isLink = lstat(trimmed, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
-    return DataDirectory(path: try Directory.resolve(path), link: isLink ? trimmed : nil)
+    return DataDirectory(
+      path: try Directory.resolve(path), link: isLink ? trimmed : nil, given: absolute(path))
+  }
+
+  private static func absolute(_ path: String) -> String? {
+    var text = path
+    if !path.hasPrefix("/") {
+      guard let current = getcwd(nil, 0) else { return nil }
+      defer { free(current) }
+      text = String(cString: current) + "/" + path
+    }
+    var parts: [Substring] = []
+    for part in text.split(separator: "/") where part != "." {
+      if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+    }
+    return "/" + parts.joined(separator: "/")
+  }
+
+  /// Throws when pods run that an earlier version called after another spelling of the path: they would be taken for
+  /// lost, and ended.
+  func refuseEarlierName() throws {
+    guard let given, given != path,
+      (try? Directory.list("\(Self.runtimes)/\(Self.shortHash(of: given))/ns"))?.isEmpty == false
+    else { return }
+    throw Failure(
+      """
+      pods that an earlier version of Apus started run under the name \(given) of \(path), and this version cannot take \
+      them over: delete them with that version, or restart the machine. Nothing was changed.
+      """, code: .dataInUse)
   }
 
   /// Makes the directory when it is missing, and locks it against every other server and purge. The lock is on the
@@ -62,7 +92,11 @@ struct DataDirectory: Sendable {
   func lock() throws -> FileLock {
     try Directory.create(path, mode: 0o711)
     do {
-      return try FileLock.acquire(directory: path)
+      let lock = try FileLock.acquire(directory: path)
+      // A server of an earlier version, which may still run, holds this file instead.
+      let earlier = "\(state)/lock"
+      if access(earlier, F_OK) == 0 { _ = try FileLock.acquire(earlier) }
+      return lock
     } catch {
       guard error.isHeld else { throw Failure(error.description) }
       throw Failure(
@@ -159,14 +193,14 @@ struct ServerRecord {
   static func read(_ path: String) -> ServerRecord? {
     guard let bytes = try? DurableFile.read(path, limit: 1 << 16), let json = try? JSON.parse(bytes),
       let processID = json["processID"]?.int.flatMap(Int32.init(exactly:)),
-      let processStart = json["processStart"]?.int, let url = json["url"]?.string,
+      let processStart = json["processStart"]?.int.flatMap(UInt64.init(exactly:)), let url = json["url"]?.string,
       let startedAt = json["startedAt"]?.string.flatMap(Timestamp.init(rfc3339:)),
       let ready = json["readyAfterMilliseconds"]?.int, let runtime = json["runtime"]?.string,
       let bridge = json["bridgeName"]?.string,
       let podCIDR = json["podCIDR"]?.string, let serviceCIDR = json["serviceCIDR"]?.string
     else { return nil }
     return ServerRecord(
-      processID: processID, processStart: UInt64(processStart), url: url, startedAt: startedAt,
+      processID: processID, processStart: processStart, url: url, startedAt: startedAt,
       readyAfterMilliseconds: ready, runtime: runtime, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR,
       registry: json["registry"]?.string)
   }

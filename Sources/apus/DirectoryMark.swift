@@ -135,6 +135,8 @@ struct DirectoryMark: Equatable {
 
   static func whereabouts(of mark: DirectoryMark, _ data: DataDirectory) -> Whereabouts {
     if mark.path == data.path { return .here }
+    // The old path leads here by a link: it was moved, and has one name.
+    if (try? Directory.resolve(mark.path)) == data.path { return .moved }
     var (here, there) = (stat(), stat())
     guard stat(data.path, &here) == 0, stat(mark.path, &there) == 0 else { return .moved }
     if here.st_dev == there.st_dev, here.st_ino == there.st_ino { return .alsoThere }

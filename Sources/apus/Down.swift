@@ -36,9 +36,10 @@ struct Down: AsyncParsableCommand {
         if !yes { try wanted.confirm() }
         plan = wanted
       }
-      if let record, record.isAlive {
-        Terminal.note("stopping the server, process \(record.processID)")
-        try await stop(record.processID)
+      let recorded = record.flatMap { $0.isAlive ? $0.processID : nil }
+      if let process = recorded ?? plan?.server {
+        Terminal.note("stopping the server, process \(process)")
+        try await stop(process)
       } else if !purge {
         throw Failure("no server runs on \(data.path)", code: .noServer)
       }

@@ -28,6 +28,12 @@ struct PurgePlan {
       return
     }
     guard let mark = DirectoryMark.read(data) else {
+      // Emptied by hand: as if it were not there.
+      if claim != nil, try Directory.list(data.path).allSatisfy({ $0 == "lost+found" }) {
+        let path = data.path
+        (found, isMountPoint) = (nil, try MountInfo.current().contains { $0.mountPoint == path })
+        return
+      }
       throw Failure(
         """
         \(data.path) has no mark of Apus (\(data.mark)): nothing is removed.
@@ -60,6 +66,9 @@ struct PurgePlan {
       )
     }
   }
+
+  /// The running server, as its claim tells it: also when its record is gone with the directory.
+  var server: Int32? { claim.flatMap { $0.isServed ? $0.processID : nil } }
 
   /// Asks whoever sits at the terminal.
   ///

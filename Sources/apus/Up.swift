@@ -140,6 +140,7 @@ struct Up: AsyncParsableCommand {
       self.time = time
       configuration = options
       // Before anything is made in it.
+      try data.refuseEarlierName()
       try DirectoryMark.check(data)
       lock = try data.lock()
       // Before anything is written: a start that is refused changes nothing.

@@ -49,6 +49,11 @@ import Wire
     let token = ContinueToken(revision: 42, after: "pods/a/b", issuedAt: 7)
     #expect(ContinueToken(token.text) == token)
     for text in ["", "x", "e30", "%%%", "bnVsbA"] { #expect(ContinueToken(text) == nil) }
+    // Whoever makes one himself chooses its numbers: an age that is reckoned from them must not overflow.
+    for issuedAt in [Int64.min + 1, -1, 1 << 41, .max] {
+      #expect(ContinueToken(ContinueToken(revision: 42, after: "pods/a/b", issuedAt: issuedAt).text) == nil)
+    }
+    #expect(ContinueToken(ContinueToken(revision: .min, after: "pods/a/b", issuedAt: 7).text) == nil)
   }
 }
 

@@ -354,6 +354,43 @@ def test_a_deleted_directory_is_tidied_up_after(stopped):
     assert left(stopped.data) == []
 
 
+def test_an_emptied_directory_is_tidied_up_after(stopped):
+    """What a start on it advises has to work: its mark is gone, too."""
+    for name in os.listdir(stopped.data):
+        path = os.path.join(stopped.data, name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    result = apus("down", "--purge", "--yes", "--data", stopped.data)
+    assert result.returncode == 0, result.stderr
+    assert left(stopped.data) == []
+
+
+def test_the_server_of_a_deleted_directory_is_stopped_first(stopped):
+    stopped.start()
+    shutil.rmtree(stopped.data)
+    result = apus("down", "--purge", "--yes", "--data", stopped.data)
+    assert result.returncode == 0, result.stderr
+    assert stopped.process.wait(timeout=30) is not None
+    assert left(stopped.data) == []
+
+
+def test_a_moved_directory_that_left_a_link_behind_is_taken_up(stopped):
+    os.rename(stopped.data, stopped.data + "-moved")
+    os.symlink(stopped.data + "-moved", stopped.data)
+    stopped.start()
+    stopped.stop()
+    result = apus("down", "--purge", "--yes", "--data", stopped.data)
+    assert result.returncode == 0, result.stderr
+    assert left(stopped.data) == [] and left(stopped.data + "-moved") == []
+
+
+def test_a_server_record_with_any_number_is_read(stopped):
+    record = json.load(open(stopped.data + "/server.json"))
+    for number in (-1, -(1 << 63), (1 << 63) - 1):
+        with open(stopped.data + "/server.json", "w") as file:
+            json.dump(record | {"processStart": number}, file)
+        assert apus("status", "--data", stopped.data).returncode == 69
+
+
 def test_a_disk_of_its_own_stays_mounted():
     with folder("it-") as base:
         disk = base + "/disk"

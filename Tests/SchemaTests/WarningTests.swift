@@ -61,6 +61,12 @@ import Wire
         == (how.map { ["spec.containers[0].ports[1]: \($0) port definition with spec.containers[0].ports[0]"] } ?? []))
   }
 
+  /// Each of thousands of equal ports was compared with all before it, and told of.
+  @Test func thousandsOfEqualPortsAreFewWarnings() throws {
+    let ports = Array(repeating: #"{"containerPort":80}"#, count: 20_000).joined(separator: ",")
+    #expect(try pod(#""ports":[\#(ports)]"#).count == 64)
+  }
+
   @Test func portsOfTwoContainers() throws {
     let found = try warnings(
       "v1", "Pod",

@@ -47,6 +47,18 @@ struct DamageTests {
     } catch { return error }
   }
 
+  /// Workers that read the rows in shares of their own keep what they noted of earlier shares.
+  @Test(arguments: 0..<5) func everyDamagedRowOfManyIsNamed(_: Int) async throws {
+    let store = try openStore(folder.path)
+    for batch in 0..<10 {
+      try await store.commit((0..<1000).map { put("k/\(batch)/\($0)", "value \($0)") })
+    }
+    store.close()
+    try execute("UPDATE entry SET value = x'00' WHERE create_revision % 97 = 0")
+    let damaged = 10_000 / 97
+    #expect("\(failure().map(String.init(describing:)) ?? "")".contains("and \(damaged - 20) more objects"))
+  }
+
   /// The 40 flips of the report, and some more: each is named, or changes nothing that was written.
   @Test(arguments: [1, 2, 3] as [UInt64]) func aFlippedBitIsNamedOrHarmless(seed: UInt64) async throws {
     var generator = SeededGenerator(state: seed)

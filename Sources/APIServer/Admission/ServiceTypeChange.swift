@@ -33,9 +33,13 @@ enum ServiceTypeChange {
       return
     }
     let taken = Set(nodePorts(spec))
+    let before = Dictionary(
+      (old["ports"]?.array ?? []).map { ($0["name"]?.string ?? "", $0["nodePort"]?.int ?? 0) },
+      uniquingKeysWith: { first, _ in first })
     for index in ports.indices where (ports[index]["nodePort"]?.int ?? 0) == 0 {
-      let same = old["ports"]?.array?.first { ($0["name"]?.string ?? "") == (ports[index]["name"]?.string ?? "") }
-      guard let number = same?["nodePort"]?.int, number != 0, !taken.contains(number) else { continue }
+      guard let number = before[ports[index]["name"]?.string ?? ""], number != 0, !taken.contains(number) else {
+        continue
+      }
       ports[index]["nodePort"] = .int(number)
     }
     spec["ports"] = .array(ports)

@@ -37,9 +37,13 @@ struct UserInfo: Sendable, Equatable {
 
 extension ConnectionBudget.User {
   /// Administrators, nodes and the name server are not shut out by all the others together.
+  ///
+  /// The service accounts of a namespace are one: who may make one can make thousands.
   init(_ user: UserInfo) {
+    let parts = user.name.split(separator: ":", omittingEmptySubsequences: false)
+    let isAccount = parts.count == 4 && parts[0] == "system" && parts[1] == "serviceaccount"
     self.init(
-      name: user.name,
+      name: isAccount ? "service accounts of \(parts[2])" : user.name,
       isPrivileged: user.isMaster || user.groups.contains("system:nodes") || user.name == BootstrapPolicy.nameServer)
   }
 }

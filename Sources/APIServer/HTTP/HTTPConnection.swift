@@ -75,7 +75,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
   private var phase = Phase.idle
   private var place: ConnectionBudget.ID?
   /// Whose connection it is, once somebody has signed in.
-  private var user: ConnectionBudget.User?
+  private var user: (name: String, holder: ConnectionBudget.User)?
   /// Room that the request's body has, until it is answered.
   private var taken: (bytes: Int, user: ConnectionBudget.User)?
   private var isCompleting = false
@@ -194,7 +194,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       if let user, user.name == caller.name { return true }
       let arrived = ConnectionBudget.User(caller)
       guard server.signedIn(place, as: arrived) else { return false }
-      user = arrived
+      user = (caller.name, arrived)
       return true
     }
     return user != nil || server.requestBegan(place)
@@ -342,7 +342,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       // Nobody is there any more: what would have gone on is told so.
       switch reply.body {
       case .watch(let stream): stream.cancel()
-      case .stream(let produce): Task { try? await produce { _ in throw CancellationError() } }
+      case .stream(let produce): Reply.abandon(produce)
       // Otherwise the process that was started for the client would run on.
       case .upgrade(let take): take(nil)
       default: break
@@ -389,7 +389,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
       writeHead()
       finish(isKeepAlive: false, context)
     case .stream(let produce) where isHead:
-      Task { try? await produce { _ in throw CancellationError() } }
+      Reply.abandon(produce)
       headers.replaceOrAdd(name: "Connection", value: "close")
       writeHead()
       finish(isKeepAlive: false, context)

@@ -6,6 +6,15 @@ import Wire
 
 /// An answer on its way out.
 struct Reply: Sendable {
+  typealias Produce =
+    @Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void
+
+  /// Lets a stream that nobody reads any more clean up. It is cancelled, too: one that has nothing to write would otherwise
+  /// wait for ever.
+  static func abandon(_ produce: @escaping Produce) {
+    Task { try? await produce { _ in throw CancellationError() } }.cancel()
+  }
+
   enum Body: Sendable {
     case bytes([UInt8])
     /// Prefix, the bytes of each entry with commas between, suffix: a list costs no memory of its own.
@@ -13,7 +22,7 @@ struct Reply: Sendable {
     /// Events of a watch until its end.
     case watch(WatchResponse)
     /// Whatever the closure writes, with the client's pace.
-    case stream(@Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void)
+    case stream(Produce)
     /// The connection becomes another protocol; the closure takes the channel over, or ends what waits for it when
     /// there is none any more.
     case upgrade(@Sendable ((any Channel)?) -> Void)

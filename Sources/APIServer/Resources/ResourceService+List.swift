@@ -39,7 +39,8 @@ struct ContinueToken: Equatable {
   init?(_ text: String) {
     guard let bytes = Base64.decode(text, urlSafe: true), let json = try? JSON.parse(bytes),
       json["v"]?.string == "apus.v1", let revision = json["rv"]?.int, let after = json["start"]?.string,
-      let issuedAt = json["t"]?.int
+      // Who makes one himself chooses the number, which is reckoned with.
+      let issuedAt = json["t"]?.int, (0...1 << 40).contains(issuedAt), revision >= Self.inconsistent
     else { return nil }
     self.init(revision: revision, after: after, issuedAt: issuedAt)
   }

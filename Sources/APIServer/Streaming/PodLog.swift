@@ -91,11 +91,11 @@ extension PodStreaming {
   /// Sends a log over a connection that becomes a WebSocket, until the log or the client ends.
   static func upgrade(
     _ agreement: LogAgreement,
-    _ produce: @escaping @Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void
+    _ produce: @escaping Reply.Produce
   ) -> @Sendable ((any Channel)?) -> Void {
     { channel in
       guard let channel else {
-        Task { try? await produce { _ in throw CancellationError() } }
+        Reply.abandon(produce)
         return
       }
       let switched = switchProtocols(channel, responseHead: agreement.responseHead, agreement.form)

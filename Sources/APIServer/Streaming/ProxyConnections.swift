@@ -41,7 +41,7 @@ final class ProxyConnections: Sendable {
     let (own, query) = Self.split(request.uri)
     let forwarded = ProxyRequest(
       target: target, path: (path.isEmpty ? "/" : String(path)) + query,
-      prefix: String(own.dropLast(path.utf8.count)), request: request)
+      prefix: String(decoding: own.utf8.dropLast(path.utf8.count), as: UTF8.self), request: request)
     let exchange = ProxyExchange(forwarded)
     Task { await exchange.run(respond) }
   }

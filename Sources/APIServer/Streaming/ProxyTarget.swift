@@ -51,7 +51,7 @@ extension ProxyTarget {
     guard let host = address ?? pod.at("status", "podIP")?.string, !host.isEmpty else {
       throw .unavailable("the pod \(name) has no address yet")
     }
-    guard let ip = IPAddress(host), Self.isProxyable(ip) else {
+    guard let ip = IPAddress(host), AddressClass(ip).refusal == nil else {
       throw .badRequest("the address \(host) of pod \(name) is not one that the server connects to")
     }
     let declared = (pod.at("spec", "containers")?.array ?? []).flatMap { $0["ports"]?.array ?? [] }
@@ -71,20 +71,6 @@ extension ProxyTarget {
     self.isTLS = isTLS
     self.host = ip.description
     self.port = Int(port)
-  }
-
-  /// Neither the machine itself, nor a link, nor a group of machines.
-  static func isProxyable(_ address: IPAddress) -> Bool {
-    var bytes = address.bytes
-    if bytes.count == 16, bytes[..<10].allSatisfy({ $0 == 0 }), bytes[10] == bytes[11], [0, 0xFF].contains(bytes[10]) {
-      // IPv4 in other words; with zeros also `::` and `::1`.
-      bytes = Array(bytes[12...])
-    }
-    if bytes.count == 4 {
-      return ![0, 127].contains(bytes[0]) && bytes[0] < 224 && !(bytes[0] == 169 && bytes[1] == 254)
-    }
-    let isLinkLocal = bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80
-    return bytes[0] != 0xFF && !isLinkLocal
   }
 
   /// Within the node's range, and not the node's own address in it. Nodes of which no range is known are believed.

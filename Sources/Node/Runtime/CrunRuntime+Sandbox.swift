@@ -75,6 +75,11 @@ extension CrunRuntime {
   }
 
   public func removeSandbox(_ podUID: String) async throws(RuntimeError) {
+    try await removeSandbox(podUID, withNetwork: false)
+  }
+
+  /// - Parameter withNetwork: the whole network is removed afterwards, with all that it holds of this pod.
+  private func removeSandbox(_ podUID: String, withNetwork: Bool) async throws(RuntimeError) {
     try Self.checkName(podUID, "pod uid")
     let remaining = state.withLock { state in state.containers.values.filter { $0.podUID == podUID }.map(\.id) }
     for id in remaining { try await removeContainer(id) }
@@ -82,7 +87,12 @@ extension CrunRuntime {
     if let record = state.withLock({ $0.sandboxes[podUID] }) {
       var configuration = record.network
       if record.isTorn {
-        configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+        do throws(RuntimeError) {
+          configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+        } catch {
+          // The configuration may be gone with the data directory.
+          guard withNetwork else { throw error }
+        }
       }
       if let configuration {
         var attachment = attachment(record)
@@ -125,7 +135,9 @@ extension CrunRuntime {
   /// The runtime's part of the machine, wholly: containers, sandboxes, cgroups and the run folder. For `down --purge`.
   public func removeEverything() async throws(RuntimeError) {
     for id in state.withLock({ Array($0.containers.keys) }) { try await removeContainer(id) }
-    for podUID in state.withLock({ Array($0.sandboxes.keys) }) { try await removeSandbox(podUID) }
+    for podUID in state.withLock({ Array($0.sandboxes.keys) }) {
+      try await removeSandbox(podUID, withNetwork: true)
+    }
     let root = Cgroup(cgroups, path: "/\(configuration.cgroupRoot)")
     do throws(SystemError) { try await root.kill(deadline: .now + .seconds(10)) } catch {
       throw .timedOut(error.description)

@@ -196,7 +196,8 @@ final class HTTPConnection: ChannelDuplexHandler {
         .unsupported, "the request's head is not understood: \(refusal.reason)", status: refusal.status)
     }
     // Whoever says who they are is asked, whatever the strangers of the same address hold.
-    if head.headers.contains(name: "authorization") || place.requestBegan() { return nil }
+    let mayIdentify = HTTPServer.mayIdentify(head.method, head.headers.contains(name: "authorization"))
+    if mayIdentify || place.requestBegan() { return nil }
     return RegistryError(
       .tooManyRequests, "too many requests of this address at one time; try again",
       headers: [RegistryError.Header("Retry-After", "1")])

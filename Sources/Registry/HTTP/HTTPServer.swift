@@ -201,12 +201,23 @@ final class HTTPServer: Sendable {
     func giveBackBody(_ bytes: Int) { server.state.withLock { $0.bodies.giveBack(bytes, of: address) } }
   }
 
+  /// Whether a request's header may tell who asks before its body is read. A POST's may not: what signs in at the token's
+  /// endpoint is a form, which may come slowly.
+  static func mayIdentify(_ method: HTTPMethod, _ hasHeader: Bool) -> Bool { hasHeader && method != .POST }
+
   /// Answers in a task of its own.
   func handle(_ request: Request, respond: @escaping @Sendable (Reply) -> Void) {
     let address = request.place.address
-    // Whoever says who they are gets a place on which to be asked. A wrong password gives it back at once.
-    let mayTakeKept = request.place.hasSignedIn || request.header("authorization") != nil
-    guard state.withLock({ $0.requests.take(1, for: address, isPrivileged: mayTakeKept) }) else {
+    // Whoever says who they are gets a place on which to be asked. A wrong password gives it back at once; until it is
+    // known, an address has no more of them than its share.
+    let hasSignedIn = request.place.hasSignedIn
+    let mayIdentify = Self.mayIdentify(request.method, request.header("authorization") != nil)
+    let isTaken = state.withLock { state in
+      let mayTakeKept =
+        hasSignedIn || mayIdentify && state.requests.held(by: address) < state.requests.limits.share
+      return state.requests.take(1, for: address, isPrivileged: mayTakeKept)
+    }
+    guard isTaken else {
       return respond(
         Reply(
           RegistryError(

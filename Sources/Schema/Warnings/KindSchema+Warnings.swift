@@ -40,7 +40,12 @@ extension KindSchema {
 struct Warner {
   private(set) var warnings: [String] = []
 
-  mutating func warn(_ path: FieldPath, _ text: String) { warnings.append("\(path): \(text)") }
+  /// More than anybody reads, and than an answer carries.
+  private static let countMax = 64
+
+  mutating func warn(_ path: FieldPath, _ text: String) {
+    if warnings.count < Self.countMax { warnings.append("\(path): \(text)") }
+  }
 
   /// A workload's pods, when they are new or have changed.
   mutating func workload(_ object: JSON, _ old: JSON?) {

@@ -134,10 +134,12 @@ extension Warner {
           let host = port["hostPort"]?.int ?? 0
           if !port.text("hostIP").isEmpty, host == 0 { warn(here, "hostIP set without hostPort: \(port.text)") }
           let key = "\(port["containerPort"]?.int ?? 0)/\(port.text("protocol"))"
-          for other in known[key] ?? [] {
+          let others = known[key] ?? []
+          for other in others {
             if let how = Self.clash(port, other.port) { warn(here, "\(how) port definition with \(other.path)") }
           }
-          known[key, default: []].append((here, port))
+          // Thousands of equal ports are compared with a few only.
+          if others.count < 16 { known[key, default: []].append((here, port)) }
         }
       }
     }
