@@ -209,12 +209,14 @@ final class HTTPServer: Sendable {
   func handle(_ request: Request, respond: @escaping @Sendable (Reply) -> Void) {
     let address = request.place.address
     // Whoever says who they are gets a place on which to be asked. A wrong password gives it back at once; until it is
-    // known, an address has no more of them than its share.
+    // known, an address leaves what is kept for others.
     let hasSignedIn = request.place.hasSignedIn
     let mayIdentify = Self.mayIdentify(request.method, request.header("authorization") != nil)
     let isTaken = state.withLock { state in
       let mayTakeKept =
-        hasSignedIn || mayIdentify && state.requests.held(by: address) < state.requests.limits.share
+        hasSignedIn
+        || mayIdentify
+          && state.requests.held(by: address) < state.requests.limits.total - state.requests.limits.kept
       return state.requests.take(1, for: address, isPrivileged: mayTakeKept)
     }
     guard isTaken else {
