@@ -366,7 +366,8 @@ def test_an_emptied_directory_is_tidied_up_after(stopped):
 
 def test_the_server_of_a_deleted_directory_is_stopped_first(stopped):
     stopped.start()
-    shutil.rmtree(stopped.data)
+    # Renamed and not removed: the server goes on writing meanwhile.
+    os.rename(stopped.data, stopped.data + "-gone")
     result = apus("down", "--purge", "--yes", "--data", stopped.data)
     assert result.returncode == 0, result.stderr
     assert stopped.process.wait(timeout=30) is not None

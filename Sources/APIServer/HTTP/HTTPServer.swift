@@ -85,7 +85,8 @@ final class HTTPServer: Sendable {
         .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
         // A watch may be silent for hours; a client whose machine has gone must be noticed nevertheless.
         .childChannelOption(.socketOption(.so_keepalive), value: 1)
-        .childChannelOption(.maxMessagesPerRead, value: 4)
+        // Requests of one read are decoded before the handler can stop reading: they are few, whatever a client sends.
+        .childChannelOption(.maxMessagesPerRead, value: 1)
         .childChannelOption(.allowRemoteHalfClosure, value: true)
         .childChannelOption(
           .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)

@@ -290,12 +290,19 @@ struct ProxyExchange: Sendable {
     let hasAnswered = FirstFlag()
     do {
       try await connection.executeThenClose { input, output in
-        try await output.write(.head(forwarded.head))
-        if !request.body.isEmpty { try await output.write(.body(.byteBuffer(ByteBuffer(bytes: request.body)))) }
-        try await output.write(.end(nil))
+        var failure: (any Error)?
+        do {
+          try await output.write(.head(forwarded.head))
+          if !request.body.isEmpty { try await output.write(.body(.byteBuffer(ByteBuffer(bytes: request.body)))) }
+          try await output.write(.end(nil))
+        } catch {
+          // Whoever has read enough may answer and close: the answer counts.
+          failure = error
+        }
         var parts = input.makeAsyncIterator()
         guard case .head(let head)? = try await parts.next() else {
-          throw KubeError.unavailable("\(forwarded.target.authority) closed the connection without an answer")
+          throw failure
+            ?? KubeError.unavailable("\(forwarded.target.authority) closed the connection without an answer")
         }
         deadline.cancel()
         let pipe = BoundedPipe(capacity: 256 << 10)

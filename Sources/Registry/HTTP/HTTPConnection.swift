@@ -197,7 +197,7 @@ final class HTTPConnection: ChannelDuplexHandler {
     }
     // Whoever says who they are is asked, whatever the strangers of the same address hold.
     let mayIdentify = HTTPServer.mayIdentify(head.method, head.headers.contains(name: "authorization"))
-    if mayIdentify || place.requestBegan() { return nil }
+    if mayIdentify || Route.healthPaths.contains(head.uri) || place.requestBegan() { return nil }
     return RegistryError(
       .tooManyRequests, "too many requests of this address at one time; try again",
       headers: [RegistryError.Header("Retry-After", "1")])

@@ -211,7 +211,9 @@ final class HTTPServer: Sendable {
     // Whoever says who they are gets a place on which to be asked. A wrong password gives it back at once; until it is
     // known, an address leaves what is kept for others.
     let hasSignedIn = request.place.hasSignedIn
-    let mayIdentify = Self.mayIdentify(request.method, request.header("authorization") != nil)
+    let mayIdentify =
+      Self.mayIdentify(request.method, request.header("authorization") != nil)
+      || Route.healthPaths.contains(request.path)
     let isTaken = state.withLock { state in
       let mayTakeKept =
         hasSignedIn

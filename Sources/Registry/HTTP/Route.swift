@@ -25,6 +25,9 @@ enum Route: Sendable, Equatable {
   /// `/metrics` of this registry, for whoever has the right `metrics`.
   case metrics
 
+  /// They are answered at once, and whatever others hold: a supervisor asks them from an address that may flood.
+  static let healthPaths: Set<String> = ["/healthz", "/livez", "/readyz"]
+
   /// The names in the path are not checked: that is the handler's, so that each gets its own error.
   ///
   /// - Parameter path: percent-decoded, without the query.
@@ -33,7 +36,7 @@ enum Route: Sendable, Equatable {
     case "/v2/", "/v2": self = .base
     case "/v2/_catalog": self = .catalog
     case "/v2/token": self = .token
-    case "/healthz", "/livez", "/readyz": self = .health
+    case _ where Self.healthPaths.contains(path): self = .health
     case "/metrics": self = .metrics
     default:
       guard path.hasPrefix("/v2/"), let route = Self.inRepository(path.dropFirst(4)) else { return nil }
