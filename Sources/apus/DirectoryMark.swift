@@ -29,7 +29,17 @@ struct DirectoryMark: Equatable {
   static func check(_ data: DataDirectory) throws {
     if let reason = refusal(of: data.path) { throw Failure("\(data.path) \(reason); give another --data DIR") }
     if let mark = read(data) {
-      guard whereabouts(of: mark, data) == .alsoThere else { return }
+      let whereabouts = whereabouts(of: mark, data)
+      if whereabouts == .moved,
+        MachineClaims().all().contains(where: { $0.identity == mark.identity && $0.directory == mark.path })
+      {
+        throw Failure(
+          """
+          \(data.path) was \(mark.path) when what runs of it was started, and that is still there: move it back, or \
+          restart the machine. Nothing was changed.
+          """, code: .dataInUse)
+      }
+      guard whereabouts == .alsoThere else { return }
       throw Failure("\(data.path) is \(mark.path) by another name; use that one: --data \(mark.path)", code: .dataInUse)
     }
     var status = stat()

@@ -28,8 +28,13 @@ struct PurgePlan {
       return
     }
     guard let mark = DirectoryMark.read(data) else {
-      // Emptied by hand: as if it were not there.
-      if claim != nil, try Directory.list(data.path).allSatisfy({ $0 == "lost+found" }) {
+      // Emptied by hand: as if it were not there. A server that lives may have written into it since.
+      let isServed = claim?.isServed == true
+      if claim != nil,
+        try Directory.list(data.path).allSatisfy({
+          $0 == "lost+found" || isServed && DirectoryMark.names.contains($0)
+        })
+      {
         let path = data.path
         (found, isMountPoint) = (nil, try MountInfo.current().contains { $0.mountPoint == path })
         return
