@@ -279,7 +279,9 @@ class Run:
                 check(there.get(name) == value, f"{name}: acknowledged {value}, found {there.get(name)}")
 
     def all_is_well(self):
-        wait_for("three pods are ready", lambda: sum(map(ready, pods(self.server))) == 3, 120)
+        # And those that are deleted have gone: their containers end by themselves.
+        wait_for("three pods are there, and ready",
+                 lambda: (found := pods(self.server)) and len(found) == 3 and all(map(ready, found)), 120)
         for pod, containers in self.running().items():
             check(len(containers) == 1, f"{pod} runs its container more than once: {sorted(containers)}")
         self.everything_is_there()
