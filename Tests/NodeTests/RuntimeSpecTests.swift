@@ -221,7 +221,9 @@ import Wire
     for _ in 0..<2000 {
       let bytes = (0..<(next() % 80)).map { _ in alphabet[Int(next() % UInt64(alphabet.count))] }
       let lookup = UserLookup(database: UserDatabase(passwd: bytes, group: bytes))
-      _ = try? lookup.resolve(imageUser: "abc:a", runAsUser: nil, runAsGroup: nil, supplementalGroups: [])
+      let user = try? lookup.resolve(imageUser: "abc:a", runAsUser: nil, runAsGroup: nil, supplementalGroups: [])
+      // "As it is" to the kernel: the process would stay root's.
+      if let user { #expect(user.uid != .max && user.gid != .max && !user.additionalGroups.contains(.max)) }
     }
   }
 

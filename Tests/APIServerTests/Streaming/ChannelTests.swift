@@ -159,6 +159,7 @@ private func exec(_ command: [String], stdin: Bool = false) -> PodStreaming.Targ
     try await peer.send([0] + Array("x".utf8))
     var reader = peer
     while let (_, payload) = await reader.receive() { if payload == [0, UInt8(ascii: "x")] { break } }
+    #expect(server.node.connections.withLock { !$0.isEmpty })
     await peer.client.close()
     while !server.node.connections.withLock({ $0.allSatisfy { $0.isClosed.withLock { $0 } } }) { await Task.yield() }
     try await server.stop()
