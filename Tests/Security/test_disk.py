@@ -1,7 +1,5 @@
-"""A disk that lies, and a hand that deletes: the data directory as a whole. Files one by one are in
+"""A disk that lies, and a hand that deletes: the data directory as a whole, and the content store. Files one by one are in
 Tests/Integration/test_damage.py.
-
-A disk that lies, and a hand that deletes: the content store.
 
 Run by Scripts/integration. Nobody gets a whole answer, a container or an archive with other bytes than a digest says.
 """
@@ -406,7 +404,8 @@ def base():
         yield path
 
 
-@pytest.fixture(scope="module")
+# For each test anew: a registry that runs on would be a leftover to the tests that start a whole server.
+@pytest.fixture
 def registry(base):
     with Registry(base, "plain", PORT) as registry:
         yield registry
