@@ -28,6 +28,7 @@ let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let http2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
@@ -50,8 +51,9 @@ targets += room("Wire", ["CYAML"])
 targets += room("LinuxSystem", ["CLinux", "Wire"])
 targets += room("Telemetry", ["Wire", logging])
 targets += room("SQLite", ["CSQLite"])
-// Layer 2: kinds, state, images.
+// Layer 2: protocols, kinds, images.
 targets += room("Schema", ["Wire"])
+targets += room("HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, tls], tests: [embedded])
 targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypto])
 targets += room("Dockerfile", ["Wire"])
 // Layer 3: generated structs; images over the network.
@@ -66,7 +68,8 @@ targets += room("ControllerKit", ["KubeClient", "KubeTypes", "Schema", "Telemetr
 targets += room(
   "APIServer",
   [
-    "CZlib", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio, posix, http1,
+    "CZlib", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio, posix,
+    http1,
     webSocket, tls, x509, asn1, crypto, logging,
   ], tests: [embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
@@ -85,7 +88,10 @@ targets += room(
   ])
 targets += room(
   "Registry",
-  ["CCrypt", "Distribution", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto, logging])
+  [
+    "CCrypt", "Distribution", "HTTP", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto,
+    logging,
+  ])
 targets += room(
   "ImageBuilder",
   ["CLinux", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, crypto, logging])
@@ -129,6 +135,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
   ],
   targets: targets,
