@@ -1,9 +1,12 @@
+import Glibc
+import HTTP
 import KubeClient
 import KubeTypes
 import LinuxSystem
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Schema
 import Store
 import Synchronization
@@ -69,6 +72,7 @@ public final class APIServer: Sendable {
   private let range: IPv4Range
   private let group: MultiThreadedEventLoopGroup
   let server: HTTPServer
+  let router: Router
   private let health: HealthChecks
   private let logger: Logger
   private let isReady = Atomic(false)
@@ -140,14 +144,16 @@ public final class APIServer: Sendable {
       HealthChecks.Check(name: "ping", isLiveness: true) { nil }
     ])
     self.health = health
-    let router = Router(
+    router = Router(
       rest: RESTHandler(
         service: service, subresources: subresources, rbac: rbac,
         pods: PodConnections(service: service, nodeStreams: nodeStreams),
         proxies: ProxyConnections(service: service, nodeStreams: nodeStreams)),
       authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
       version: Self.version(configuration.version), metrics: metrics)
-    server = HTTPServer(group: group, router: router, logger: logger)
+    server = HTTPServer(
+      group: group, tls: try Self.tls(pki), limits: .apiServer, drainTimeout: .seconds(5),
+      handler: RequestHandler(router: router, logger: logger))
     let connections = metrics.gauge("apiserver_connections", help: "Open client connections.")
     metrics.onCollect { [weak server] in connections.set(to: Double(server?.connectionCount ?? 0)) }
   }
@@ -159,6 +165,26 @@ public final class APIServer: Sendable {
     let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap(IPAddress.init)
     return {
       ClusterAddresses(pods: pods, services: services, machine: bound + HostAddresses.towardsTheWorld())
+    }
+  }
+
+  /// TLS 1.2 and later, with optional client certificates.
+  private static func tls(_ pki: PKI) throws(APIServerError) -> NIOSSLContext {
+    do {
+      var configuration = TLSConfiguration.makeServerConfiguration(
+        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pki.serving.certificate.utf8)).map {
+          .certificate($0)
+        }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
+      configuration.minimumTLSVersion = .tlsv12
+      // A client that closes without TLS's goodbye, as many do, must not hold up the server's end.
+      configuration.shutdownTimeout = .milliseconds(250)
+      configuration.applicationProtocols = ["http/1.1"]
+      configuration.trustRoots = .certificates(
+        try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))
+      configuration.certificateVerification = .optionalVerification
+      return try NIOSSLContext(configuration: configuration)
+    } catch {
+      throw APIServerError("the serving certificate cannot be used", cause: "\(error)")
     }
   }
 
@@ -198,11 +224,11 @@ public final class APIServer: Sendable {
       HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
         self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
       })
-    let bound = try await server.start(hosts: [configuration.bindAddress], port: configuration.port, pki: pki)
+    let bound = try await listen(on: configuration.bindAddress, port: configuration.port)
     try await makingReachable()
     // Pods reach the API at the advertised address, clients at the other.
     if configuration.bindAddress != "0.0.0.0", configuration.advertiseAddress != configuration.bindAddress {
-      _ = try await server.start(hosts: [configuration.advertiseAddress], port: bound, pki: pki)
+      _ = try await listen(on: configuration.advertiseAddress, port: bound)
     }
     port.withLock { $0 = bound }
     let isBootstrapped = try await bootstrapUnlessFull(port: bound)
@@ -216,6 +242,17 @@ public final class APIServer: Sendable {
     }
     isReady.store(true, ordering: .releasing)
     return bound
+  }
+
+  private func listen(on host: String, port: Int) async throws(APIServerError) -> Int {
+    do {
+      return try await server.listen(host: host, port: port)
+    } catch {
+      // The system's words, not those of the calls that led there.
+      let code = (error as? IOError)?.errnoCode
+      throw APIServerError(
+        "cannot listen on \(host):\(port)", cause: code.map { String(cString: strerror($0)) } ?? "\(error)")
+    }
   }
 
   /// Creates what is missing of the objects that a cluster starts with.

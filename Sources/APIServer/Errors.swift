@@ -116,10 +116,10 @@ extension KubeError {
     KubeError(code: 429, reason: .tooManyRequests, message: message, details: Details(retryAfterSeconds: 1))
   }
 
-  static func malformedHead(_ refusal: HTTPFraming.Refusal) -> KubeError {
+  static func malformedHead(status: Int, reason: String) -> KubeError {
     KubeError(
-      code: refusal.status, reason: refusal.status == 400 ? .badRequest : .unknown,
-      message: "the request's head is not understood: \(refusal.reason)")
+      code: status, reason: status == 400 ? .badRequest : .unknown,
+      message: "the request's head is not understood: \(reason)")
   }
 
   static func unavailable(_ message: String) -> KubeError {

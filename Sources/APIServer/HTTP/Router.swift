@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import KubeTypes
 import Logging
@@ -56,7 +57,8 @@ final class Router: Sendable {
 
   /// Answers one request; `respond` is called once, from any thread.
   func handle(
-    _ request: APIRequest, _ info: RequestInfo, by caller: Result<UserInfo, KubeError>, respond: @escaping Respond
+    _ request: APIRequest, _ info: RequestInfo, by caller: Result<UserInfo, KubeError>,
+    respond: @escaping HTTPRequestHandler.Respond
   ) {
     let start = ContinuousClock.now
     let resource = label(info)
@@ -65,7 +67,7 @@ final class Router: Sendable {
       if info.verb != "watch" {
         durations.observe(info.verb, seconds: (ContinuousClock.now - start) / .seconds(1))
       }
-      respond(reply)
+      respond(reply.response)
     }
     do {
       let user = try caller.get()
