@@ -100,7 +100,7 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "ControllerKit", "Distribution", "Dockerfile", "ImageBuilder", "KubeClient", "KubeTypes",
+      "APIServer", "ControllerKit", "Distribution", "Dockerfile", "HTTP", "ImageBuilder", "KubeClient", "KubeTypes",
       "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
       "Workloads", arguments, logging, posix, nio, tls,
     ], swiftSettings: strict),

@@ -178,7 +178,7 @@ public final class APIServer: Sendable {
       configuration.minimumTLSVersion = .tlsv12
       // A client that closes without TLS's goodbye, as many do, must not hold up the server's end.
       configuration.shutdownTimeout = .milliseconds(250)
-      configuration.applicationProtocols = ["http/1.1"]
+      configuration.applicationProtocols = HTTPServer.applicationProtocols
       configuration.trustRoots = .certificates(
         try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))
       configuration.certificateVerification = .optionalVerification

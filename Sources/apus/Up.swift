@@ -3,6 +3,7 @@ import ArgumentParser
 import ControllerKit
 import Distribution
 import Glibc
+import HTTP
 import KubeClient
 import LinuxSystem
 import Logging
@@ -340,7 +341,7 @@ struct Up: AsyncParsableCommand {
             .certificate($0)
           }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
         served.minimumTLSVersion = .tlsv12
-        served.applicationProtocols = ["http/1.1"]
+        served.applicationProtocols = HTTPServer.applicationProtocols
         tls = try NIOSSLContext(configuration: served)
       }
       return try Registry(

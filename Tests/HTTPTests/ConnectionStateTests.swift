@@ -277,6 +277,36 @@ import Wire
     #expect(state.deadlinePassed() == .none)
   }
 
+  @Test func aStreamEndsWithItsAnswer() {
+    var state = ConnectionState(limits: HTTPConnectionLimits(), isStream: true)
+    #expect(state.headReceived(Self.head(.DELETE), start) == .ask)
+    #expect(state.length == nil, "frames of a body need no announcement")
+    _ = state.decided(.collecting(bytesMax: 10), start)
+    #expect(state.bodyReceived(3, start) == .keep)
+    #expect(state.bodyEnded(start) == .answer)
+    #expect(state.answerBegan() == true)
+    #expect(state.answerFinished(isWritable: true, start) == .endAndClose)
+  }
+
+  @Test func aConnectionOfStreams() {
+    var state = HTTP2ConnectionState(limits: HTTPConnectionLimits(), start)
+    #expect(state.deadline == start + .seconds(10))
+    state.streamOpened()
+    state.streamOpened()
+    #expect(state.deadline == nil && state.streams == 2)
+    #expect(state.streamClosed(isKnown: false, start) == false)
+    #expect(state.deadline == nil)
+    #expect(state.streamClosed(isKnown: false, start) == false)
+    #expect(state.deadline == start + .seconds(30))
+    state.streamOpened()
+    #expect(state.streamClosed(isKnown: true, start) == false)
+    #expect(state.deadline == start + .seconds(180))
+    state.streamOpened()
+    #expect(state.drained() == false)
+    #expect(state.streamClosed(isKnown: true, start) == true, "it was the last one")
+    #expect(state.drained() == true)
+  }
+
   @Test func oldClientsReadToTheEnd() {
     var state = Self.asked(Self.head(minor: 0))
     #expect(state.isHTTP10 && !state.isKeepAlive)

@@ -119,6 +119,12 @@ final class Peer {
     while let buffer = try? channel.readOutbound(as: ByteBuffer.self) { received += buffer.readableBytesView }
   }
 
+  func takeBytes() -> [UInt8] {
+    collect()
+    defer { received = [] }
+    return received
+  }
+
   /// What came since the last time.
   func take() -> String {
     collect()

@@ -97,7 +97,9 @@ struct ConnectionState: Sendable {
     discardedBytes = 0
     deadline = nil
     length = head.headers.first(name: "content-length").flatMap { Int($0) }
-    if length == nil, !head.headers.contains(name: "transfer-encoding") { length = 0 }
+    // Frames of HTTP/2 need no announcement.
+    let mayBeUnannounced = isStream && head.method != .GET && !isHead
+    if length == nil, !mayBeUnannounced, !head.headers.contains(name: "transfer-encoding") { length = 0 }
     // Others than `100-continue` are refused.
     expectsContinue = !isHTTP10 && head.headers.contains(name: "expect")
     if let refusal = HTTPFraming.refusal(minor: isHTTP10 ? 0 : 1, headers: head.headers) { return .refuse(refusal) }

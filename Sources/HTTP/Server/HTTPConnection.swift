@@ -41,6 +41,7 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   private var taken: (bytes: Int, holder: ConnectionBudget.User)?
   private var streamed: HTTPRequestBody?
   private var isReadHeld = false
+  private var isWithinRead = false
   private var isReadingPaused = false
 
   private var source = Source.none
@@ -80,8 +81,18 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
       state.closed()
       return HTTPServer.abort(context.channel)
     }
+    // A stream begins with its head.
+    guard !state.isStream else { return }
     state.opened(context.eventLoop.now)
     followDeadline(context)
+  }
+
+  /// The connection goes on as HTTP/2, with its place.
+  func handOver() -> HTTPPeer? {
+    stopTimer()
+    state.upgraded()
+    defer { peer = nil }
+    return peer
   }
 
   private func bound(_ context: ChannelHandlerContext) -> Bound {
@@ -96,6 +107,7 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    isWithinRead = true
     switch unwrapInboundIn(data) {
     case .head(let head):
       guard context.channel.isActive else { return }
@@ -116,6 +128,12 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     }
   }
 
+  func channelReadComplete(context: ChannelHandlerContext) {
+    isWithinRead = false
+    followDeadline(context)
+    context.fireChannelReadComplete()
+  }
+
   private func received(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let action = state.headReceived(head, context.eventLoop.now)
     if case .ignore = action { return }
@@ -129,6 +147,10 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     self.request = request
     if case .refuse(let refusal) = action {
       return refuse(.malformedHead(status: refusal.status, reason: refusal.reason), context)
+    }
+    // The parser of HTTP/1.1 has counted them.
+    if state.isStream, head.headers.count > limits.headerFieldsMax {
+      return refuse(.malformedHead(status: 431, reason: "more than \(limits.headerFieldsMax) fields"), context)
     }
     switch server.handler.receive(request) {
     case .refuse(let response): refuse(response, context)
@@ -248,6 +270,8 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   /// Sees to it that the timer does not fire too late.
   private func followDeadline(_ context: ChannelHandlerContext) {
     guard let deadline = state.deadline else { return }
+    // Most streams are answered before they would need one.
+    if state.isStream, isWithinRead, timer == nil { return }
     if let timer {
       // It looks again when it fires: only one that would fire too late is made anew.
       if timer.end <= deadline { return }
@@ -304,6 +328,8 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     giveBackBody()
     resumeReading(context)
     if case .upgrade(let take) = response.body {
+      // HTTP/2 has no Upgrade header (RFC 9113, section 8.6), so no handler has reason to.
+      precondition(!state.isStream, "a stream of HTTP/2 does not become another protocol")
       state.upgraded()
       stopTimer()
       return take(context.channel)

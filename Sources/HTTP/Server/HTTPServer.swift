@@ -6,11 +6,14 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// Listening sockets and their connections: HTTP/1.1, plain or with TLS and optional client certificates.
+/// Listening sockets and their connections: HTTP/1.1 and HTTP/2, plain or with TLS and optional client certificates.
 ///
 /// Who may connect, how much of the server one address or user may hold, and how long anything may last is bounded from the
 /// moment of the connection on.
 package final class HTTPServer: Sendable {
+  /// For the TLS configuration (RFC 7301), best first.
+  package static let applicationProtocols = ["h2", "http/1.1"]
+
   let handler: any HTTPRequestHandler
   let isTLS: Bool
 
@@ -95,6 +98,7 @@ package final class HTTPServer: Sendable {
     let limits = self.limits.connection
     let pipeline = channel.pipeline.syncOperations
     if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
+    try pipeline.addHandler(ProtocolDetector(server: self))
     try pipeline.addHandler(WriteCoalescer())
     var decoder = NIOHTTPDecoderLimitConfiguration()
     decoder.maxHeaderListSize = limits.headerBytesMax

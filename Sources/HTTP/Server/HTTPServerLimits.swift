@@ -52,6 +52,11 @@ package struct HTTPConnectionLimits: Sendable {
   /// Of a head: one that is not complete is memory of somebody who has not signed in.
   package var headerBytesMax = 96 << 10
   package var headerFieldsMax = 128
+  /// Requests of one connection of HTTP/2 at one time.
+  package var streamsMax = 100
+  /// What a client may send ahead of the one who reads: on a stream of HTTP/2, and on all of a connection.
+  package var streamWindow = 256 << 10
+  package var connectionWindow = 1 << 20
   /// What one read of the socket brings at most, and how many there are before others have their turn. Requests of one
   /// read are decoded before the server can stop reading.
   package var readBytesMax = 64 << 10
