@@ -398,6 +398,28 @@ import Testing
     }
   }
 
+  /// Requests that are right but for one byte: none is answered twice, and nothing is kept.
+  @Test func almostRequests() throws {
+    var random = Noise(state: 3)
+    let server = HTTPServer(TestHandler(TestHandler.echo))
+    let texts = [
+      "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+      "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+      "GET /x HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
+    ]
+    for round in 0..<1000 {
+      let peer = try Peer(server)
+      var bytes = Array(texts[round % texts.count].utf8)
+      bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+      peer.send(bytes)
+      // What is left over of a changed length is no request.
+      #expect(peer.takeStatuses().filter { $0 == 200 }.count <= 1)
+      peer.advance(.seconds(200))
+      #expect(!peer.isOpen)
+    }
+    #expect(server.bodyBytes == 0 && server.connectionCount == 0)
+  }
+
   // MARK: Places
 
   @Test func aFloodIsToldOnce() throws {

@@ -137,6 +137,18 @@ import Testing
     #expect(body.isCancelled && peer.isOpen)
   }
 
+  @Test func aStreamBecomesNothingElse() throws {
+    let ended = Mutex(false)
+    let peer = try HTTP2Peer(
+      HTTPServer(
+        TestHandler(
+          TestHandler.answering { _ in
+            HTTPServerResponse(status: 101, body: .upgrade { channel in ended.withLock { $0 = channel == nil } })
+          })))
+    peer.get(1, "/")
+    #expect(peer.resets[1] != nil && ended.withLock { $0 } && peer.isOpen)
+  }
+
   @Test func connectionsWithoutAStream() throws {
     let server = HTTPServer(TestHandler(TestHandler.echo))
     let silent = try HTTP2Peer(server)
@@ -243,12 +255,22 @@ import Testing
     }
   }
 
-  private struct Noise {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state >> 33
+  /// Frames that are right but for one byte.
+  @Test func almostFrames() throws {
+    var random = Noise(state: 11)
+    let server = HTTPServer(TestHandler(TestHandler.echo))
+    for _ in 0..<500 {
+      let peer = try HTTP2Peer(server)
+      for stream in [UInt32(1), 3, 5] where peer.isOpen {
+        var bytes = HTTP2Peer.frame(.headers, HTTP2Peer.endHeaders, stream, HTTP2Peer.head("POST", "/x"))
+        bytes += HTTP2Peer.frame(.data, HTTP2Peer.endStream, stream, Array("abc".utf8))
+        bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+        peer.peer.send(bytes)
+      }
+      peer.advance(.seconds(200))
+      #expect(!peer.isOpen)
     }
+    #expect(server.bodyBytes == 0 && server.connectionCount == 0)
   }
 }
 

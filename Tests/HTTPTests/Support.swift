@@ -68,6 +68,16 @@ extension HTTPServer {
   }
 }
 
+/// Numbers that look random and are the same in each run.
+struct Noise {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return state >> 33
+  }
+}
+
 /// A connection to a server without a network, under a clock that the test moves. Belongs to one thread at a time.
 final class Peer {
   let channel: EmbeddedChannel

@@ -1,4 +1,4 @@
-"""HTTP/2 with the clients that people have, against both servers. Run by Scripts/integration."""
+"""The registry by HTTP/2 with the clients that people have. Run by Scripts/integration."""
 
 import hashlib
 import json
@@ -64,6 +64,8 @@ def test_blobs_go_both_ways(registry):
 
 
 def test_many_streams_of_one_connection(registry, tmp_path):
+    if registry.url.startswith("http://"):
+        pytest.skip("curl before 8.0 cannot reuse a connection with prior knowledge")
     blobs = [os.urandom(3 << 20) for _ in range(12)]
     for data in blobs:
         push(registry, data)
@@ -96,6 +98,7 @@ def test_older_clients_are_served_as_before(registry):
 
 def test_skopeo_and_podman(registry, tmp_path):
     need("skopeo", "podman")
+    storage = f"{registry.data}/podman"
     layers = tmp_path / "image"
     layers.mkdir()
     config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).encode()
@@ -109,18 +112,5 @@ def test_skopeo_and_podman(registry, tmp_path):
     image = f"localhost:{PORT}/{NAME}:1"
     run("skopeo", "copy", "--dest-tls-verify=false", f"dir:{layers}", f"docker://{image}")
     assert digest(manifest) == json.loads(run("skopeo", "inspect", "--tls-verify=false", f"docker://{image}"))["Digest"]
-    run("podman", "--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "runroot"), "--storage-driver", "vfs",
-        "pull", "--tls-verify=false", image)
-
-
-def test_the_api(server):
-    authority = server.data + "/pki/ca.crt"
-    for option, expected in (("--http2", "2"), ("--http1.1", "1.1")):
-        status, version, body = curl(option, "--cacert", authority, f"https://127.0.0.1:{server.port}/version")
-        assert (status, version) == (200, expected) and b"gitVersion" in body
-    # What Go's clients speak by themselves.
-    result = subprocess.run(
-        ["kubectl", "get", "namespaces"], capture_output=True, text=True, timeout=60,
-        env={**os.environ, "KUBECONFIG": server.kubeconfig, "GODEBUG": "http2debug=1"})
-    assert result.returncode == 0 and "kube-system" in result.stdout, result.stderr
-    assert "http2: Transport" in result.stderr, "kubectl speaks HTTP/2"
+    run("podman", "--root", f"{storage}/root", "--runroot", f"{storage}/run", "--storage-driver", "vfs", "pull",
+        "--tls-verify=false", image)

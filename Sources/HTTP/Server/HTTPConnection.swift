@@ -328,10 +328,13 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     giveBackBody()
     resumeReading(context)
     if case .upgrade(let take) = response.body {
-      // HTTP/2 has no Upgrade header (RFC 9113, section 8.6), so no handler has reason to.
-      precondition(!state.isStream, "a stream of HTTP/2 does not become another protocol")
       state.upgraded()
       stopTimer()
+      // HTTP/2 knows no Upgrade header (RFC 9113, section 8.6), so no handler has reason to.
+      if state.isStream {
+        take(nil)
+        return context.close(promise: nil)
+      }
       return take(context.channel)
     }
     write(response, context)
