@@ -1,5 +1,4 @@
 import KubeClient
-import LinuxSystem
 import Logging
 import NIOCore
 import NIOEmbedded

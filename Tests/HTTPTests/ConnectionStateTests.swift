@@ -1,7 +1,6 @@
 import NIOCore
 import NIOHTTP1
 import Testing
-import Wire
 
 @testable import HTTP
 

@@ -1,4 +1,3 @@
-import LinuxSystem
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1

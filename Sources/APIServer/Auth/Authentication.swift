@@ -1,7 +1,7 @@
 import Crypto
+import HTTP
 import KubeClient
 import KubeTypes
-import LinuxSystem
 import Store
 import SwiftASN1
 import Wire

@@ -65,8 +65,7 @@ struct Reply: Sendable {
   /// As the server writes it.
   var response: HTTPServerResponse {
     var fields = HTTPHeaders()
-    // Two or three more frame the body.
-    fields.reserveCapacity(headers.count + 5)
+    fields.reserveCapacity(headers.count + 4)
     if !contentType.isEmpty { fields.add(name: "Content-Type", value: contentType) }
     if let cacheControl { fields.add(name: "Cache-Control", value: cacheControl) }
     for (name, value) in headers { fields.add(name: name, value: value) }
@@ -78,7 +77,11 @@ struct Reply: Sendable {
       case .stream(let produce): .stream(length: nil, produce)
       case .upgrade(let take): .upgrade(take)
       }
-    return HTTPServerResponse(status: code, headers: fields, body: body)
+    var response = HTTPServerResponse(status: code, headers: HTTPHeaders(), body: body)
+    // Here, where the fields are nobody else's yet: adding one later copies all of them.
+    if let length = response.length { fields.add(name: "Content-Length", value: String(length)) }
+    response.headers = fields
+    return response
   }
 
   /// Adds `Warning` headers (RFC 7234, section 5.5; code 299 as Kubernetes uses it).

@@ -1,6 +1,5 @@
 import HTTP
 import KubeClient
-import LinuxSystem
 import Logging
 import NIOCore
 import NIOHTTP1

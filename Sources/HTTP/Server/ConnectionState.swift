@@ -1,6 +1,5 @@
 import NIOCore
 import NIOHTTP1
-import Wire
 
 /// What happens on one connection of HTTP/1.1, or on one stream of HTTP/2, as a value apart from IO: it is told what has
 /// happened, and says what to do and until when the next thing has to happen.

@@ -1,8 +1,6 @@
 import Glibc
-import LinuxSystem
 import NIOCore
 import NIOHTTP1
-import Wire
 
 /// One connection of HTTP/1.1, or one stream of HTTP/2: hands each request to the handler and writes the answer at the
 /// client's pace. What is to be done is `ConnectionState`'s; here it is done.

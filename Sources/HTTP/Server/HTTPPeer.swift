@@ -1,4 +1,3 @@
-import LinuxSystem
 import Synchronization
 
 /// The other end of one connection, and its place among all of the server's.

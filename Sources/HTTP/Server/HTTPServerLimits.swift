@@ -1,4 +1,3 @@
-import LinuxSystem
 import NIOCore
 
 /// What clients may take of a server.

@@ -1,6 +1,5 @@
 import Distribution
 import HTTP
-import LinuxSystem
 import Logging
 import NIOCore
 import NIOHTTP1

@@ -1,5 +1,4 @@
 import HTTP
-import LinuxSystem
 import Logging
 import NIOCore
 import NIOHTTP1

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Wire
+@testable import HTTP
 
 /// The assumption that failed: that the parser refuses what the specification has refused.
 @Suite struct HTTPFramingTests {

@@ -2,15 +2,15 @@
 ///
 /// Each holder has a share at most, and a part is kept for those whom no other must shut out. A value apart from IO; its
 /// owner keeps it under a lock.
-public struct SharedBudget: Sendable {
-  public struct Limits: Sendable, Equatable {
-    public var total: Int
+package struct SharedBudget: Sendable {
+  package struct Limits: Sendable, Equatable {
+    package var total: Int
     /// What one holder may have.
-    public var share: Int
+    package var share: Int
     /// What only the privileged may take.
-    public var kept: Int
+    package var kept: Int
 
-    public init(total: Int, share: Int, kept: Int) {
+    package init(total: Int, share: Int, kept: Int) {
       precondition(total > 0 && share > 0 && kept >= 0 && kept < total, "a budget leaves something for everybody")
       self.total = total
       self.share = share
@@ -18,15 +18,15 @@ public struct SharedBudget: Sendable {
     }
   }
 
-  public var limits: Limits
-  public private(set) var used = 0
+  package var limits: Limits
+  package private(set) var used = 0
   private var held: [String: Int] = [:]
 
-  public init(limits: Limits) { self.limits = limits }
+  package init(limits: Limits) { self.limits = limits }
 
   /// Takes an amount, all of it or nothing. Who holds nothing yet gets it as soon as there is room, also when it is more
   /// than a share: otherwise it would never be.
-  public mutating func take(_ amount: Int, for holder: String, isPrivileged: Bool = false) -> Bool {
+  package mutating func take(_ amount: Int, for holder: String, isPrivileged: Bool = false) -> Bool {
     precondition(amount >= 0, "an amount is not negative")
     if isPrivileged {
       guard used + amount <= limits.total else { return false }
@@ -42,7 +42,7 @@ public struct SharedBudget: Sendable {
   }
 
   /// Gives back what `take` has given.
-  public mutating func giveBack(_ amount: Int, of holder: String) {
+  package mutating func giveBack(_ amount: Int, of holder: String) {
     guard amount > 0 else { return }
     let mine = held[holder, default: 0]
     precondition(mine >= amount && used >= amount, "more is given back than was taken")
@@ -51,5 +51,5 @@ public struct SharedBudget: Sendable {
   }
 
   /// Of one holder.
-  public func held(by holder: String) -> Int { held[holder, default: 0] }
+  package func held(by holder: String) -> Int { held[holder, default: 0] }
 }

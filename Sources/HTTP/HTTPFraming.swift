@@ -1,11 +1,13 @@
+import Wire
+
 /// What a server must look at in a request's head before it trusts where the body ends and whom it is for (RFC 9112,
 /// sections 3.2 and 6; RFC 9110, sections 7.2 and 10.1.1), besides what the parser refuses.
-public enum HTTPFraming {
+package enum HTTPFraming {
   /// Why a head is not answered as it asks. The connection cannot go on: where the next request begins is not sure.
-  public struct Refusal: Sendable, Equatable {
+  package struct Refusal: Sendable, Equatable {
     /// The HTTP status: 400, 417 or 501.
-    public var status: Int
-    public var reason: String
+    package var status: Int
+    package var reason: String
   }
 
   /// What is wrong with a head; `nil` for a good one.
@@ -13,7 +15,7 @@ public enum HTTPFraming {
   /// - Parameters:
   ///   - minor: the minor version of HTTP/1.
   ///   - headers: in the order in which they came.
-  public static func refusal(minor: Int, headers: some Sequence<(name: String, value: String)>) -> Refusal? {
+  package static func refusal(minor: Int, headers: some Sequence<(name: String, value: String)>) -> Refusal? {
     var host: String?
     var hosts = 0
     var lengths = 0

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import LinuxSystem
+@testable import HTTP
 
 /// Who gets a server's connections. The assumption that failed: that a connection which is open is one that is used.
 @Suite struct ConnectionBudgetTests {

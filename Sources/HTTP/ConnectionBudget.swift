@@ -9,25 +9,25 @@ import Wire
 /// that has the most. That is why requests of strangers never get all of their places.
 ///
 /// Not thread-safe: its owner keeps it under a lock.
-public struct ConnectionBudget: Sendable {
-  public typealias ID = UInt64
+package struct ConnectionBudget: Sendable {
+  package typealias ID = UInt64
 
-  public struct Limits: Sendable, Equatable {
+  package struct Limits: Sendable, Equatable {
     /// Connections that have not signed in: all together, of one address, and of these with a request under way.
-    public var strangersMax: Int
-    public var addressMax: Int
-    public var strangersBusyMax: Int
-    public var addressBusyMax: Int
+    package var strangersMax: Int
+    package var addressMax: Int
+    package var strangersBusyMax: Int
+    package var addressBusyMax: Int
     /// Connections that have signed in: all together, and of one user.
-    public var knownMax: Int
-    public var userMax: Int
+    package var knownMax: Int
+    package var userMax: Int
     /// Places that only administrators and nodes get, besides those above.
-    public var keptMax: Int
+    package var keptMax: Int
 
     /// - Parameters:
     ///   - total: all connections; at least 1.
     ///   - strangers: how many of them are for those who have not signed in.
-    public init(total: Int, strangers: Int) {
+    package init(total: Int, strangers: Int) {
       precondition(total > 0, "a server has connections")
       strangersMax = min(total, max(1, strangers))
       // A small server is not made smaller for each address.
@@ -41,19 +41,19 @@ public struct ConnectionBudget: Sendable {
   }
 
   /// Whether a new connection is served.
-  public enum Admission: Sendable, Equatable {
+  package enum Admission: Sendable, Equatable {
     /// `closing` is the connection that has to make room: it counts no more from now on.
     case admitted(ID, closing: ID?)
     case refused
   }
 
   /// A user who signs in.
-  public struct User: Sendable, Equatable {
-    public var name: String
+  package struct User: Sendable, Equatable {
+    package var name: String
     /// An administrator or a node.
-    public var isPrivileged: Bool
+    package var isPrivileged: Bool
 
-    public init(name: String, isPrivileged: Bool) {
+    package init(name: String, isPrivileged: Bool) {
       self.name = name
       self.isPrivileged = isPrivileged
     }
@@ -80,7 +80,7 @@ public struct ConnectionBudget: Sendable {
     }
   }
 
-  public var limits: Limits
+  package var limits: Limits
   private var places: [ID: Place] = [:]
   private var addresses: [String: Address] = [:]
   private var users: [String: Int] = [:]
@@ -88,18 +88,18 @@ public struct ConnectionBudget: Sendable {
   private var lastTurn: UInt64 = 0
 
   /// Connections by standing.
-  public private(set) var strangers = 0
-  public private(set) var strangersBusy = 0
-  public private(set) var known = 0
-  public private(set) var privileged = 0
+  package private(set) var strangers = 0
+  package private(set) var strangersBusy = 0
+  package private(set) var known = 0
+  package private(set) var privileged = 0
 
-  public init(limits: Limits) { self.limits = limits }
+  package init(limits: Limits) { self.limits = limits }
 
   /// All open connections.
-  public var count: Int { places.count }
+  package var count: Int { places.count }
 
   /// What counts as one address: of IPv6 the network, because whoever has one address there has 2^64.
-  public static func holder(_ text: String) -> String {
+  package static func holder(_ text: String) -> String {
     guard let bytes = IPAddress(text)?.bytes, bytes.count == 16 else { return text }
     let isMapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
     if isMapped { return IPAddress(bytes: Array(bytes[12...])).description }
@@ -111,7 +111,7 @@ public struct ConnectionBudget: Sendable {
   /// Somebody has connected.
   ///
   /// - Parameter address: as `holder` gives it.
-  public mutating func opened(from address: String) -> Admission {
+  package mutating func opened(from address: String) -> Admission {
     var closing: ID?
     if addresses[address].map({ $0.count >= limits.addressMax }) == true {
       closing = oldestWaiting(of: address)
@@ -131,7 +131,7 @@ public struct ConnectionBudget: Sendable {
   /// A request's head is complete, and nobody has signed in.
   ///
   /// - Returns: whether it may be answered; otherwise too many of strangers are under way.
-  public mutating func requestBegan(_ id: ID) -> Bool {
+  package mutating func requestBegan(_ id: ID) -> Bool {
     guard case .stranger(let address, .some) = places[id] else { return places[id] != nil }
     guard strangersBusy < limits.strangersBusyMax,
       addresses[address].map({ $0.busy < limits.addressBusyMax }) == true
@@ -143,7 +143,7 @@ public struct ConnectionBudget: Sendable {
   }
 
   /// The request is answered; the connection waits for the next one.
-  public mutating func requestEnded(_ id: ID) {
+  package mutating func requestEnded(_ id: ID) {
     guard case .stranger(let address, .none) = places[id] else { return }
     addresses[address]?.busy -= 1
     strangersBusy -= 1
@@ -153,7 +153,7 @@ public struct ConnectionBudget: Sendable {
   /// A request has shown who is at the other end. The connection stays theirs until it is closed or somebody else signs in.
   ///
   /// - Returns: whether there is a place; otherwise the connection stays what it was and is to be closed.
-  public mutating func signedIn(_ id: ID, as user: User) -> Bool {
+  package mutating func signedIn(_ id: ID, as user: User) -> Bool {
     guard let place = places[id] else { return false }
     if case .known(let present) = place {
       if present == user { return true }
@@ -170,7 +170,7 @@ public struct ConnectionBudget: Sendable {
   }
 
   /// The connection is gone. Telling it again does nothing.
-  public mutating func closed(_ id: ID) {
+  package mutating func closed(_ id: ID) {
     guard let place = places.removeValue(forKey: id) else { return }
     leave(place)
   }
