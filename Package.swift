@@ -30,6 +30,7 @@ let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-
 let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let handshake: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -52,11 +53,12 @@ targets += room("Telemetry", ["Wire", logging])
 targets += room("SQLite", ["CSQLite"])
 // Layer 2: kinds, state, images.
 targets += room("Schema", ["Wire"])
+targets += room("HTTP", ["LinuxSystem", "Wire", nio, posix, http1, tls, handshake], tests: [embedded])
 targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypto])
 targets += room("Dockerfile", ["Wire"])
 // Layer 3: generated structs; images over the network.
 targets += room("KubeTypes", ["Schema", "Wire"])
-targets += room("Distribution", ["LinuxSystem", "OCI", "Wire", nio, posix, http1, tls, crypto])
+targets += room("Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1, crypto], tests: [tls])
 // Layer 4: state; one client protocol.
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite", "Wire"])
 targets += room("KubeClient", ["KubeTypes", "Schema", "Wire", nio, posix, http1, tls, x509])
@@ -94,7 +96,7 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "ControllerKit", "Distribution", "Dockerfile", "ImageBuilder", "KubeClient", "KubeTypes",
+      "APIServer", "ControllerKit", "Distribution", "Dockerfile", "HTTP", "ImageBuilder", "KubeClient", "KubeTypes",
       "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
       "Workloads", arguments, logging, posix, nio, tls,
     ], swiftSettings: strict),

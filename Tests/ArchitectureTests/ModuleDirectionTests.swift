@@ -7,7 +7,7 @@ private let layers: [[String]] = [
   ["CCrypt", "CLinux", "CYAML", "CSQLite", "CZlib", "CZstd"],
   ["Wire"],
   ["LinuxSystem", "SQLite", "Telemetry"],
-  ["Dockerfile", "OCI", "Schema"],
+  ["Dockerfile", "HTTP", "OCI", "Schema"],
   ["Distribution", "KubeTypes"],
   ["KubeClient", "Store"],
   ["ControllerKit"],

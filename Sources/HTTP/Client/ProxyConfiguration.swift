@@ -4,27 +4,29 @@ import Wire
 ///
 /// `https` requests are tunnelled (`CONNECT`, RFC 9110, section 9.3.6), `http` requests are sent to the proxy with
 /// their whole URL. Loopback addresses and `localhost` never go through a proxy. The proxy itself is spoken to in plain HTTP.
-public struct ProxyConfiguration: Sendable, Hashable {
+package struct ProxyConfiguration: Sendable, Hashable {
   /// `HTTP_PROXY`: `http://user:password@host:port`.
-  public var http: ProxyAddress?
+  package var http: ProxyAddress?
   /// `HTTPS_PROXY`.
-  public var https: ProxyAddress?
+  package var https: ProxyAddress?
   /// `NO_PROXY`: hosts (`example.com` with what is below it, `.example.com` only what is below), addresses, address
   /// ranges in CIDR notation, each optionally with a port; `*` for all.
-  public var exceptions: [String]
+  package var exceptions: [String]
 
-  public init(http: ProxyAddress? = nil, https: ProxyAddress? = nil, exceptions: [String] = []) {
+  package init(http: ProxyAddress? = nil, https: ProxyAddress? = nil, exceptions: [String] = []) {
     self.http = http
     self.https = https
     self.exceptions = exceptions
   }
 
   /// Reads `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in upper or lower case (the lower case wins, as in curl).
-  public init(environment: [String: String]) throws(DistributionError) {
-    func address(_ name: String) throws(DistributionError) -> ProxyAddress? {
+  ///
+  /// - Throws: `invalidConfiguration` for an address that cannot be used; the message does not hold it.
+  package init(environment: [String: String]) throws(HTTPClientError) {
+    func address(_ name: String) throws(HTTPClientError) -> ProxyAddress? {
       guard let text = environment[name.lowercased()] ?? environment[name], !text.isEmpty else { return nil }
       guard let address = ProxyAddress(text) else {
-        throw DistributionError(
+        throw HTTPClientError(
           .invalidConfiguration, "\(name) must be http://host:port, optionally with user:password@ before the host")
       }
       return address
@@ -70,15 +72,16 @@ public struct ProxyConfiguration: Sendable, Hashable {
 }
 
 /// Where a proxy listens, and what it wants to know.
-public struct ProxyAddress: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable
+package struct ProxyAddress: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible,
+  CustomReflectable
 {
-  public var host: String
-  public var port: Int
+  package var host: String
+  package var port: Int
   /// `user:password`.
   var userInformation: String?
 
   /// Parses `http://user:password@host:port`; the scheme may be missing, the port is 80 then.
-  public init?(_ text: String) {
+  package init?(_ text: String) {
     var rest = Substring(text)
     if let separator = rest.firstRange(of: "://") {
       guard rest[..<separator.lowerBound].lowercased() == "http" else { return nil }
@@ -99,14 +102,14 @@ public struct ProxyAddress: Sendable, Hashable, CustomStringConvertible, CustomD
   /// The value of `Proxy-Authorization`.
   var authorization: String? { userInformation.map { "Basic \(Base64.encode(Array($0.utf8)))" } }
 
-  public var description: String { "\(host.contains(":") ? "[\(host)]" : host):\(port)" }
-  public var debugDescription: String { description }
-  public var customMirror: Mirror { Mirror(self, children: []) }
+  package var description: String { "\(host.contains(":") ? "[\(host)]" : host):\(port)" }
+  package var debugDescription: String { description }
+  package var customMirror: Mirror { Mirror(self, children: []) }
 }
 
-enum HostName {
+package enum HostName {
   /// `localhost`, what is below it, 127.0.0.0/8 and ::1.
-  static func isLoopback(_ host: String) -> Bool {
+  package static func isLoopback(_ host: String) -> Bool {
     if host == "localhost" || host.hasSuffix(".localhost") { return true }
     guard let address = IPAddress(host) else { return false }
     return address.isIPv4 ? address.bytes[0] == 127 : address.bytes == [UInt8](repeating: 0, count: 15) + [1]

@@ -8,7 +8,7 @@ import Synchronization
 /// flat and the server feels the reader's speed; when too much waits to be sent, the task waits.
 ///
 /// Used by one task at a time.
-final class Exchange: Sendable {
+final class ClientExchange: Sendable {
   private struct State {
     var head: HTTPResponseHead?
     var chunks = CircularBuffer<ByteBuffer>()
@@ -19,8 +19,8 @@ final class Exchange: Sendable {
     var isResponseComplete = false
     var isReadingPaused = false
     var isReleased = false
-    var failure: HTTPFailure?
-    var pace = Pace()
+    var failure: HTTPClientError?
+    var pace = ResponsePace()
     var waiter: CheckedContinuation<Void, Never>?
 
     mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
@@ -32,14 +32,20 @@ final class Exchange: Sendable {
   private let channel: any Channel
   private let earlier: ConnectionFailure
   private let bufferMax: Int
+  /// Whether the request asks for another protocol, so that 101 is an answer.
+  let mayUpgrade: Bool
   private let release: @Sendable (_ isReusable: Bool) -> Void
   private let state = Mutex(State())
 
   /// - Parameter release: gives the connection back, or away; called once.
-  init(_ connection: OpenConnection, bufferMax: Int, release: @escaping @Sendable (_ isReusable: Bool) -> Void) {
+  init(
+    _ connection: ClientConnection, bufferMax: Int, mayUpgrade: Bool,
+    release: @escaping @Sendable (_ isReusable: Bool) -> Void
+  ) {
     channel = connection.channel
     earlier = connection.failure
     self.bufferMax = bufferMax
+    self.mayUpgrade = mayUpgrade
     self.release = release
   }
 
@@ -59,7 +65,7 @@ final class Exchange: Sendable {
   func completed() { update { $0.isResponseComplete = true } }
 
   /// Everything that arrives later is of no use.
-  func failed(_ failure: HTTPFailure) {
+  func failed(_ failure: HTTPClientError) {
     update { state in
       if state.failure == nil, !state.isResponseComplete { state.failure = failure }
     }
@@ -93,25 +99,37 @@ final class Exchange: Sendable {
 
   // MARK: From the task
 
-  /// Sends the head and waits until it is on its way, which on a new connection is after the TLS handshake.
-  func send(_ head: HTTPRequestHead, phase: HTTPFailure.Phase, within limit: Duration) async throws(HTTPFailure) {
-    channel.writeAndFlush(ExchangeCommand.begin(self, head)).whenComplete { [self] result in
+  /// Sends the head and waits until it is on its way.
+  func send(_ head: HTTPRequestHead, within limit: Duration) async throws(HTTPClientError) {
+    begin(.begin(self, head))
+    try await wait(.idle, limit) { $0.isHeadFlushed || $0.head != nil }
+  }
+
+  /// Sends a request with its whole body.
+  func send(_ head: HTTPRequestHead, whole body: ByteBuffer?) {
+    state.withLock { $0.isRequestComplete = true }
+    begin(.whole(self, head, body))
+  }
+
+  private func begin(_ command: ClientExchangeCommand) {
+    channel.writeAndFlush(command).whenComplete { [self] result in
       switch result {
       case .success: update { $0.isHeadFlushed = true }
-      case .failure(let error): failed(earlier.value ?? HTTPFailure(error, isAnswered: isAnswered))
+      case .failure(HTTPParserError.invalidHeaderToken):
+        failed(HTTPClientError(.invalidRequest, "a header field has characters that no header field has"))
+      case .failure(let error): failed(earlier.value ?? HTTPClientError(error, isAnswered: isAnswered))
       }
     }
-    try await wait(phase, limit) { $0.isHeadFlushed || $0.head != nil }
   }
 
   /// Sends a part of the body; returns `false` when the answer is there already, and the rest need not be sent.
-  func send(_ chunk: ByteBuffer, within limit: Duration) async throws(HTTPFailure) -> Bool {
+  func send(_ chunk: ByteBuffer, within limit: Duration) async throws(HTTPClientError) -> Bool {
     let count = chunk.readableBytes
     state.withLock { $0.unflushedBytes += count }
-    channel.writeAndFlush(ExchangeCommand.body(chunk)).whenComplete { [self] result in
+    channel.writeAndFlush(ClientExchangeCommand.body(chunk)).whenComplete { [self] result in
       switch result {
       case .success: update { $0.unflushedBytes -= count }
-      case .failure(let error): failed(HTTPFailure(error, isAnswered: isAnswered))
+      case .failure(let error): failed(HTTPClientError(error, isAnswered: isAnswered))
       }
     }
     let bufferMax = bufferMax
@@ -121,12 +139,12 @@ final class Exchange: Sendable {
 
   func sendEnd() {
     state.withLock { $0.isRequestComplete = true }
-    channel.writeAndFlush(ExchangeCommand.end).whenFailure { [self] error in
-      failed(HTTPFailure(error, isAnswered: isAnswered))
+    channel.writeAndFlush(ClientExchangeCommand.end).whenFailure { [self] error in
+      failed(HTTPClientError(error, isAnswered: isAnswered))
     }
   }
 
-  func head(within limit: Duration) async throws(HTTPFailure) -> HTTPResponseHead {
+  func head(within limit: Duration) async throws(HTTPClientError) -> HTTPResponseHead {
     try await wait(.head, limit) { $0.head != nil }
     guard let head = state.withLock({ $0.head }) else { throw .closed(isAnswered: false) }
     return head
@@ -134,7 +152,7 @@ final class Exchange: Sendable {
 
   /// The next part of the body; `nil` at its end, when the connection has been given back.
   /// - Parameter rateMin: bytes per second, over `limit`.
-  func nextChunk(within limit: Duration, rateMin: Int) async throws(HTTPFailure) -> ByteBuffer? {
+  func nextChunk(within limit: Duration, rateMin: Int) async throws(HTTPClientError) -> ByteBuffer? {
     while true {
       let (chunk, isAtEnd, resumes): (ByteBuffer?, Bool, Bool) = state.withLock { state in
         guard let chunk = state.chunks.popFirst() else { return (nil, state.isResponseComplete, false) }
@@ -156,7 +174,7 @@ final class Exchange: Sendable {
         !$0.isResponseComplete && !$0.pace.waited(waited, window: limit, rateMin: rateMin)
       }
       if isTooSlow {
-        let failure = HTTPFailure.timeout(.pace, limit)
+        let failure = HTTPClientError.timeout(.pace, limit)
         abort(failure)
         finish()
         throw failure
@@ -175,14 +193,30 @@ final class Exchange: Sendable {
     if let isReusable { release(isReusable) }
   }
 
+  /// The bytes of the connection, after the answer 101; whoever gets them closes it.
+  func takeOver() async throws(HTTPClientError) -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
+    let isTaken = state.withLock { state in
+      guard !state.isReleased, state.head?.status == .switchingProtocols else { return false }
+      state.isReleased = true
+      return true
+    }
+    guard isTaken else { throw HTTPClientError(.malformed, "the protocol has not been changed") }
+    do {
+      return try await channel.eventLoop.flatSubmit { [channel] in ClientExchangeHandler.takeOver(channel) }.get()
+    } catch {
+      channel.close(promise: nil)
+      throw HTTPClientError(error, isAnswered: true)
+    }
+  }
+
   /// Waits until the condition holds, or throws what went wrong, at the latest after `limit`.
   private func wait(
-    _ phase: HTTPFailure.Phase, _ limit: Duration, until isMet: @Sendable (borrowing State) -> Bool
-  ) async throws(HTTPFailure) {
+    _ phase: HTTPClientError.Phase, _ limit: Duration, until isMet: @Sendable (borrowing State) -> Bool
+  ) async throws(HTTPClientError) {
     var deadline: Scheduled<Void>?
     defer { deadline?.cancel() }
     while true {
-      let (isDone, failure): (Bool, HTTPFailure?) = state.withLock { state in
+      let (isDone, failure): (Bool, HTTPClientError?) = state.withLock { state in
         // What has arrived counts even when the connection has failed after it.
         if isMet(state) { return (true, nil) }
         return (false, state.failure)
@@ -217,15 +251,16 @@ final class Exchange: Sendable {
     channel.eventLoop.scheduleTask(in: TimeAmount(limit)) { [weak self] in self?.abort(.timeout(.body, limit)) }
   }
 
-  private func abort(_ failure: HTTPFailure) {
+  private func abort(_ failure: HTTPClientError) {
     failed(failure)
     channel.close(promise: nil)
   }
 }
 
 /// What the task writes to the channel.
-enum ExchangeCommand: Sendable {
-  case begin(Exchange, HTTPRequestHead)
+enum ClientExchangeCommand: Sendable {
+  case begin(ClientExchange, HTTPRequestHead)
+  case whole(ClientExchange, HTTPRequestHead, ByteBuffer?)
   case body(ByteBuffer)
   case end
 }
@@ -233,48 +268,74 @@ enum ExchangeCommand: Sendable {
 /// The task has taken what was waiting.
 struct ResumeReading: Sendable {}
 
-/// What went wrong on a connection while nothing was asked for: the TLS handshake may have failed before the request
-/// came. The channel is gone then, with its handlers.
+/// What went wrong on a connection while nothing was asked for: a server that wants another certificate says so when the
+/// client takes the handshake for complete (RFC 8446, section 4.4.2.4). The channel is gone then, with its handlers.
 final class ConnectionFailure: Sendable {
-  private let state = Mutex<HTTPFailure?>(nil)
+  private let state = Mutex<HTTPClientError?>(nil)
 
-  var value: HTTPFailure? { state.withLock { $0 } }
-  func set(_ failure: HTTPFailure) { state.withLock { if $0 == nil { $0 = failure } } }
+  var value: HTTPClientError? { state.withLock { $0 } }
+  func set(_ failure: HTTPClientError) { state.withLock { if $0 == nil { $0 = failure } } }
 }
 
 /// A connection as the pool keeps it.
-struct OpenConnection: Sendable {
+struct ClientConnection: Sendable {
   var channel: any Channel
   var failure: ConnectionFailure
+  /// The settings that it was opened by: see `ConnectionPool.reset`.
+  var generation: Int
 }
 
 /// Connects a channel with the exchange that it serves; one at a time.
-final class ExchangeHandler: ChannelDuplexHandler {
+final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPClientResponsePart
-  typealias OutboundIn = ExchangeCommand
+  typealias OutboundIn = ClientExchangeCommand
   typealias OutboundOut = HTTPClientRequestPart
 
-  private var exchange: Exchange?
+  private var exchange: ClientExchange?
   private var isReadPending = false
   private let failure: ConnectionFailure
+  private let informationalMax: Int
+  private var informationalCount = 0
 
-  init(failure: ConnectionFailure) { self.failure = failure }
+  /// - Parameter informationalMax: how many answers of the class 1xx may come before the one that counts.
+  init(failure: ConnectionFailure, informationalMax: Int) {
+    self.failure = failure
+    self.informationalMax = informationalMax
+  }
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     switch unwrapOutboundIn(data) {
     case .begin(let exchange, let head):
-      guard context.channel.isActive else {
-        // The write would fail as well, but not say why: the TLS handshake may have failed before there was a request.
-        exchange.failed(failure.value ?? .closed(isAnswered: false))
-        promise?.fail(ChannelError.ioOnClosedChannel)
-        return
-      }
-      self.exchange = exchange
+      guard begin(exchange, context, promise) else { return }
       context.write(wrapOutboundOut(.head(head)), promise: promise)
-      continueReading(context)
+    case .whole(let exchange, let head, let body):
+      guard begin(exchange, context, promise) else { return }
+      // A head that is refused has no end that could be written after it.
+      let whole = promise ?? context.eventLoop.makePromise()
+      let headPromise = context.eventLoop.makePromise(of: Void.self)
+      headPromise.futureResult.whenFailure { whole.fail($0) }
+      context.write(wrapOutboundOut(.head(head)), promise: headPromise)
+      if let body { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
+      context.write(wrapOutboundOut(.end(nil)), promise: whole)
     case .body(let chunk): context.write(wrapOutboundOut(.body(.byteBuffer(chunk))), promise: promise)
     case .end: context.write(wrapOutboundOut(.end(nil)), promise: promise)
     }
+  }
+
+  private func begin(
+    _ exchange: ClientExchange, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
+  ) -> Bool {
+    guard context.channel.isActive else {
+      // The write would fail as well, but not say why.
+      exchange.failed(failure.value ?? .closed(isAnswered: false))
+      promise?.fail(ChannelError.ioOnClosedChannel)
+      return false
+    }
+    assert(self.exchange == nil, "a connection serves one request at a time")
+    self.exchange = exchange
+    informationalCount = 0
+    continueReading(context)
+    return true
   }
 
   func read(context: ChannelHandlerContext) {
@@ -303,6 +364,18 @@ final class ExchangeHandler: ChannelDuplexHandler {
       return
     }
     switch unwrapInboundIn(data) {
+    case .head(let head) where (100..<200).contains(head.status.code):
+      informationalCount += 1
+      if head.status == .switchingProtocols, exchange.mayUpgrade {
+        exchange.received(head)
+        return
+      }
+      // Nobody has asked for another protocol, and whoever announces for ever never answers.
+      guard head.status != .switchingProtocols, informationalCount <= informationalMax else {
+        end(HTTPClientError(.malformed, "it answers \(head.status.code) once more and not as it was asked"))
+        context.close(promise: nil)
+        return
+      }
     case .head(let head): exchange.received(head)
     case .body(let chunk): exchange.received(chunk)
     case .end:
@@ -319,7 +392,7 @@ final class ExchangeHandler: ChannelDuplexHandler {
     if case .uncleanShutdown? = error as? NIOSSLError {
       if exchange?.isFramed == false { end(.closed(isAnswered: true)) }
     } else {
-      end(HTTPFailure(error, isAnswered: exchange?.isAnswered ?? false))
+      end(HTTPClientError(error, isAnswered: exchange?.isAnswered ?? false))
     }
     context.close(promise: nil)
   }
@@ -329,11 +402,36 @@ final class ExchangeHandler: ChannelDuplexHandler {
     context.fireChannelInactive()
   }
 
-  private func end(_ failure: HTTPFailure) {
+  /// Takes the HTTP handlers out, in one turn of the event loop. What has come after the head of the answer is the first
+  /// that is read.
+  static func takeOver(_ channel: any Channel) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> {
+    let pipeline = channel.pipeline.syncOperations
+    do {
+      for handler in [
+        try pipeline.handler(type: ClientExchangeHandler.self), try pipeline.handler(type: HTTPRequestEncoder.self),
+        try pipeline.handler(type: NIOHTTPRequestHeadersValidator.self),
+      ] as [any RemovableChannelHandler] {
+        _ = pipeline.removeHandler(handler)
+      }
+      let connection = try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+        wrappingChannelSynchronously: channel,
+        configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8)))
+      let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPResponseDecoder>.self)
+      return pipeline.removeHandler(decoder).map {
+        // The exchange may have held back the read that is due.
+        channel.read()
+        return connection
+      }
+    } catch {
+      return channel.eventLoop.makeFailedFuture(error)
+    }
+  }
+
+  private func end(_ failure: HTTPClientError) {
     if let exchange {
       self.exchange = nil
       exchange.failed(failure)
-    } else if failure != .closed(isAnswered: false) {
+    } else if failure.code != .closed(isAnswered: false) {
       self.failure.set(failure)
     }
   }

@@ -1,12 +1,12 @@
 /// `Content-Range: bytes 0-99/1000` (RFC 9110, section 14.4), and the `Range: 0-99` of a blob upload's state.
-struct ContentRange: Sendable, Equatable {
+package struct ContentRange: Sendable, Equatable {
   /// Positions of the first and the last byte; one can be added to either.
-  var first: Int64
-  var last: Int64
+  package var first: Int64
+  package var last: Int64
   /// `nil` when the sender does not know it (`*`).
-  var total: Int64?
+  package var total: Int64?
 
-  init?(_ text: String) {
+  package init?(_ text: String) {
     var rest = Substring(text)
     if let space = rest.firstIndex(of: " ") {
       guard rest[..<space].lowercased() == "bytes" else { return nil }
@@ -32,19 +32,19 @@ struct ContentRange: Sendable, Equatable {
   }
 
   /// Decimal digits only; `nil` when it does not fit.
-  static func number(_ text: some StringProtocol) -> Int64? {
+  package static func number(_ text: some StringProtocol) -> Int64? {
     guard (1...19).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
     return Int64(text)
   }
 }
 
 /// The target of the first link with the relation `next` (RFC 8288), as paging uses it.
-struct LinkHeader: Sendable, Equatable {
-  var next: String?
+package struct LinkHeader: Sendable, Equatable {
+  package var next: String?
 
   private static let lengthMax = 16 << 10
 
-  init(_ values: [String]) {
+  package init(_ values: [String]) {
     for value in values where value.utf8.count <= LinkHeader.lengthMax {
       var scanner = FieldScanner(value)
       while let target = scanner.takeLinkTarget() {
@@ -70,24 +70,24 @@ struct LinkHeader: Sendable, Equatable {
 }
 
 /// Reads the tokens of a header field (RFC 9110, section 5.6).
-struct FieldScanner {
+package struct FieldScanner {
   private var rest: Substring.UTF8View
 
-  init(_ text: String) { rest = Substring(text).utf8 }
+  package init(_ text: String) { rest = Substring(text).utf8 }
 
-  var isAtEnd: Bool {
+  package var isAtEnd: Bool {
     mutating get {
       skipSpaces()
       return rest.isEmpty
     }
   }
 
-  mutating func skipSpaces() {
+  package mutating func skipSpaces() {
     while let byte = rest.first, byte == 0x20 || byte == 0x09 { rest.removeFirst() }
   }
 
   /// Takes one character, after spaces.
-  mutating func take(_ character: Unicode.Scalar) -> Bool {
+  package mutating func take(_ character: Unicode.Scalar) -> Bool {
     skipSpaces()
     guard let byte = rest.first, byte == UInt8(ascii: character) else { return false }
     rest.removeFirst()
@@ -95,19 +95,19 @@ struct FieldScanner {
   }
 
   /// Whether there were spaces, which are skipped.
-  mutating func takeSpaces() -> Bool {
+  package mutating func takeSpaces() -> Bool {
     let before = rest.count
     skipSpaces()
     return rest.count < before
   }
 
-  mutating func takeToken() -> String? {
+  package mutating func takeToken() -> String? {
     skipSpaces()
     return takeWhile(FieldScanner.isTokenCharacter)
   }
 
   /// A `token68`, as a `Basic` or `Negotiate` challenge may have it, which is followed by a comma or the end.
-  mutating func takeToken68() -> String? {
+  package mutating func takeToken68() -> String? {
     let start = rest
     skipSpaces()
     guard var text = takeWhile({ FieldScanner.isTokenCharacter($0) || $0 == UInt8(ascii: "/") }) else {
@@ -126,7 +126,7 @@ struct FieldScanner {
     return text
   }
 
-  mutating func takeTokenOrQuoted() -> String? {
+  package mutating func takeTokenOrQuoted() -> String? {
     skipSpaces()
     guard rest.first == UInt8(ascii: "\"") else { return takeToken() }
     rest.removeFirst()
@@ -144,7 +144,7 @@ struct FieldScanner {
   }
 
   /// `<target>`.
-  mutating func takeLinkTarget() -> String? {
+  package mutating func takeLinkTarget() -> String? {
     guard take("<"), let end = rest.firstIndex(of: UInt8(ascii: ">")) else { return nil }
     let text = String(Substring(rest[..<end]))
     rest = rest[rest.index(after: end)...]
@@ -158,7 +158,7 @@ struct FieldScanner {
     return String(Substring(taken))
   }
 
-  static func isTokenCharacter(_ byte: UInt8) -> Bool {
+  package static func isTokenCharacter(_ byte: UInt8) -> Bool {
     (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || "!#$%&'*+-.^_`|~".utf8.contains(byte)
   }
 }

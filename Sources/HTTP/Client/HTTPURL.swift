@@ -2,25 +2,25 @@ import Wire
 
 /// An absolute `http` or `https` URL (RFC 3986), parsed strictly: no user information, no characters outside the
 /// grammar, no fragment. What is not clear is refused, because two parsers that differ are how requests go astray.
-public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
-  public enum Scheme: String, Sendable {
+package struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
+  package enum Scheme: String, Sendable {
     case http, https
 
-    var defaultPort: Int { self == .http ? 80 : 443 }
+    package var defaultPort: Int { self == .http ? 80 : 443 }
   }
 
-  public var scheme: Scheme
+  package var scheme: Scheme
   /// In lower case; an IPv6 address without its brackets.
-  public var host: String
-  public var port: Int
+  package var host: String
+  package var port: Int
   /// Starts with a slash; percent-encoding as it came.
-  public var path: String
+  package var path: String
   /// What follows the question mark; `nil` without one.
-  public var query: String?
+  package var query: String?
 
   static let lengthMax = 16 << 10
 
-  public init(scheme: Scheme, host: String, port: Int, path: String, query: String? = nil) {
+  package init(scheme: Scheme, host: String, port: Int, path: String, query: String? = nil) {
     self.scheme = scheme
     self.host = host
     self.port = port
@@ -29,7 +29,7 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Parses an absolute URL; a fragment is dropped, since it is never sent (RFC 9110, section 7.1).
-  public init?(_ text: String) {
+  package init?(_ text: String) {
     guard text.utf8.count <= HTTPURL.lengthMax, let colon = text.firstIndex(of: ":"),
       let scheme = Scheme(rawValue: text[..<colon].lowercased())
     else { return nil }
@@ -48,7 +48,7 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Host and port of `host`, `host:port`, `[v6]:port`.
-  static func authority(_ text: some StringProtocol) -> (host: String, port: Int?)? {
+  package static func authority(_ text: some StringProtocol) -> (host: String, port: Int?)? {
     var host = String(text)
     var portText: String?
     if host.hasPrefix("[") {
@@ -127,7 +127,7 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
   // MARK: Resolving
 
   /// The URL that a reference, such as the value of `Location`, means here (RFC 3986, section 5.2).
-  public func resolving(_ reference: String) -> HTTPURL? {
+  package func resolving(_ reference: String) -> HTTPURL? {
     guard reference.utf8.count <= HTTPURL.lengthMax, !reference.isEmpty else { return nil }
     if let absolute = HTTPURL(reference) { return absolute.normalized }
     if reference.hasPrefix("//") { return HTTPURL(scheme: scheme, afterScheme: reference.dropFirst(2))?.normalized }
@@ -171,13 +171,13 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
   // MARK: Parts
 
   /// Adds `name=value`, both percent-encoded, to the query.
-  public mutating func addQuery(_ name: String, _ value: String) {
+  package mutating func addQuery(_ name: String, _ value: String) {
     let pair = "\(HTTPURL.encode(name))=\(HTTPURL.encode(value))"
     query = query.map { $0.isEmpty ? pair : "\($0)&\(pair)" } ?? pair
   }
 
   /// Percent-encodes everything but unreserved characters, `:` and `/`, which a query may hold as they are.
-  static func encode(_ text: String) -> String {
+  package static func encode(_ text: String) -> String {
     var result = ""
     for byte in text.utf8 {
       if isAlphanumeric(byte) || "-._~:/".utf8.contains(byte) {
@@ -193,12 +193,12 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Encodes a value of `application/x-www-form-urlencoded`.
-  static func encodeForm(_ pairs: [(String, String)]) -> String {
+  package static func encodeForm(_ pairs: [(String, String)]) -> String {
     pairs.map { "\(encode($0))=\(encode($1))" }.joined(separator: "&")
   }
 
   /// Decodes percent-encoding, as the user information of a proxy's URL needs it; `nil` for a broken one.
-  static func decode(_ text: some StringProtocol) -> String? {
+  package static func decode(_ text: some StringProtocol) -> String? {
     var bytes: [UInt8] = []
     var rest = Substring(text).utf8[...]
     while let byte = rest.popFirst() {
@@ -215,25 +215,25 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// `host`, or `host:port` when the port is not the scheme's own: the value of `Host`.
-  public var authority: String {
+  package var authority: String {
     port == scheme.defaultPort ? bracketedHost : "\(bracketedHost):\(port)"
   }
 
-  var bracketedHost: String { host.contains(":") ? "[\(host)]" : host }
+  package var bracketedHost: String { host.contains(":") ? "[\(host)]" : host }
 
   /// Path and query, as the request line has them.
-  var target: String { query.map { "\(path)?\($0)" } ?? path }
+  package var target: String { query.map { "\(path)?\($0)" } ?? path }
 
-  var origin: String { "\(scheme.rawValue)://\(bracketedHost):\(port)" }
+  package var origin: String { "\(scheme.rawValue)://\(bracketedHost):\(port)" }
 
   /// Whether credentials for the one may be sent to the other.
-  func hasSameOrigin(as other: HTTPURL) -> Bool {
+  package func hasSameOrigin(as other: HTTPURL) -> Bool {
     scheme == other.scheme && host == other.host && port == other.port
   }
 
   /// The whole URL. For messages use `redacted`.
-  public var description: String { "\(scheme.rawValue)://\(authority)\(target)" }
+  package var description: String { "\(scheme.rawValue)://\(authority)\(target)" }
 
   /// Without the query, which may hold a signature.
-  public var redacted: String { "\(scheme.rawValue)://\(authority)\(path)" }
+  package var redacted: String { "\(scheme.rawValue)://\(authority)\(path)" }
 }

@@ -28,20 +28,20 @@ final class ProxyTunnelHandler: ChannelInboundHandler, RemovableChannelHandler {
     case .incomplete: break
     case .status(200..<300, hasMore: false): result.succeed()
     case .status(200..<300, hasMore: true):
-      result.fail(HTTPFailure.proxy(status: nil, "it speaks before the tunnel's other end was asked anything"))
-    case .status(407, _): result.fail(HTTPFailure.proxy(status: 407, "it wants (other) credentials"))
-    case .status(let status, _): result.fail(HTTPFailure.proxy(status: status, "it refuses the tunnel"))
-    case .malformed: result.fail(HTTPFailure.proxy(status: nil, "its answer is not HTTP"))
+      result.fail(HTTPClientError(.proxy(status: nil), "it speaks before the tunnel's other end was asked anything"))
+    case .status(407, _): result.fail(HTTPClientError(.proxy(status: 407), "it wants (other) credentials"))
+    case .status(let status, _): result.fail(HTTPClientError(.proxy(status: status), "it refuses the tunnel"))
+    case .malformed: result.fail(HTTPClientError(.proxy(status: nil), "its answer is not HTTP"))
     }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    result.fail(HTTPFailure(error, isAnswered: false))
+    result.fail(HTTPClientError(error, isAnswered: false))
     context.close(promise: nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    result.fail(HTTPFailure.proxy(status: nil, "it closed the connection"))
+    result.fail(HTTPClientError(.proxy(status: nil), "it closed the connection"))
     context.fireChannelInactive()
   }
 }

@@ -1,6 +1,6 @@
 /// Whether a peer sends fast enough. Only time in which it was waited for counts: a slow reader is not the peer's fault.
 /// Pure.
-struct Pace: Sendable, Equatable {
+struct ResponsePace: Sendable, Equatable {
   private var waited = Duration.zero
   private var bytes = 0
 

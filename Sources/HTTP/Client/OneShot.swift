@@ -1,7 +1,7 @@
 import Synchronization
 
 /// A value that comes once, from anywhere, and is awaited by one task.
-final class OneShot<Value: Sendable>: Sendable {
+package final class OneShot<Value: Sendable>: Sendable {
   private enum State {
     case empty
     case waiting(CheckedContinuation<Value, Never>)
@@ -11,9 +11,11 @@ final class OneShot<Value: Sendable>: Sendable {
 
   private let state = Mutex(State.empty)
 
+  package init() {}
+
   /// Returns `false` when there was a value before: then this one is dropped.
   @discardableResult
-  func resolve(_ value: Value) -> Bool {
+  package func resolve(_ value: Value) -> Bool {
     let (isFirst, continuation): (Bool, CheckedContinuation<Value, Never>?) = state.withLock { state in
       switch state {
       case .empty:
@@ -29,7 +31,7 @@ final class OneShot<Value: Sendable>: Sendable {
     return isFirst
   }
 
-  var value: Value {
+  package var value: Value {
     get async {
       await withCheckedContinuation { continuation in
         let ready: Value? = state.withLock { state in

@@ -1,14 +1,16 @@
 import NIOHTTP1
 
-/// What a redirecting answer asks for (RFC 9110, section 15.4). Pure.
-enum Redirect: Sendable {
+/// What a redirecting answer asks for (RFC 9110, section 15.4). Pure: whoever sent the request decides whether to go.
+package enum Redirect: Sendable {
   /// It is no redirect.
   case none
-  case follow(HTTPRequest)
+  case follow(HTTPClientRequest)
   case refuse(String)
 
   /// - Parameter allowsStepDown: whether a step down from HTTPS to this URL is configured.
-  init(status: Int, location: String?, of request: HTTPRequest, allowsStepDown: (HTTPURL) -> Bool) {
+  package init(
+    status: Int, location: String?, of request: HTTPClientRequest, allowsStepDown: (HTTPURL) -> Bool
+  ) {
     guard [301, 302, 303, 307, 308].contains(status) else {
       self = .none
       return
@@ -38,6 +40,9 @@ enum Redirect: Sendable {
       // Credentials are for the one who was asked; what they redirect to is often a store with a signed URL.
       next.headers.remove(name: "authorization")
       next.headers.remove(name: "cookie")
+      // The place to connect to, and who is met there, were those of the one who was asked.
+      next.endpoint = .url
+      next.tls = ClientTLS()
     }
     self = .follow(next)
   }
