@@ -61,7 +61,7 @@ targets += room("KubeTypes", ["Schema", "Wire"])
 targets += room("Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1, crypto], tests: [tls])
 // Layer 4: state; one client protocol.
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite", "Wire"])
-targets += room("KubeClient", ["KubeTypes", "Schema", "Wire", nio, posix, http1, tls, x509])
+targets += room("KubeClient", ["HTTP", "KubeTypes", "Schema", "Wire", nio, posix, http1], tests: [tls])
 // Layer 5: reconcilers.
 targets += room("ControllerKit", ["KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
 // Layer 6: capabilities. Siblings never import one another.
