@@ -32,7 +32,67 @@ import Testing
     #expect(proxied.headers.contains(name: "proxy-authorization"))
   }
 
+  @Test func fieldsThatWouldBreakTheHeadAreNotSent() async throws {
+    let server = ClientTestServer { _ in .text("ok") }
+    try await server.run { port in
+      let client = makeClient()
+      for headers in [["x": "a\r\nHost: evil"], ["a b": "c"]] as [HTTPHeaders] {
+        let code = await clientFailure { () throws(HTTPClientError) in
+          try await client.text("http://127.0.0.1:\(port)/") { $0.headers = headers }
+        }
+        #expect(code == .invalidRequest)
+      }
+      #expect(server.requests.withLock { $0.isEmpty })
+      expectText(try await client.text("http://127.0.0.1:\(port)/"), "ok")
+    }
+  }
+
   // MARK: Places
+
+  @Test func unixSockets() async throws {
+    let folder = try ClientTestFolder()
+    let path = "\(folder.path)/socket"
+    let server = ClientTestServer { request in .text("\(request.head.headers["host"]) \(request.head.uri)") }
+    try await server.run(unixSocket: path) { _ in
+      let client = makeClient()
+      for _ in 0..<2 {
+        let text = try await client.text("http://engine/v1/x") { $0.endpoint = .unixSocket(path: path) }
+        #expect(text == "[\"engine\"] /v1/x")
+      }
+      #expect(server.connectionCount == 1)
+      let code = await clientFailure { () throws(HTTPClientError) in
+        try await client.text("http://engine/") { $0.endpoint = .unixSocket(path: path + "-absent") }
+      }
+      #expect(code == .connect)
+    }
+  }
+
+  @Test func anotherAddressThanTheURLNames() async throws {
+    let server = ClientTestServer { request in .text("\(request.head.headers["host"])") }
+    try await server.run(isTLS: true, host: "127.0.0.2") { port in
+      let client = makeClient { $0.proxy = ProxyConfiguration(https: ProxyAddress("127.0.0.1:1")) }
+      var tls = roots
+      let text = try await client.text("https://api.test/") {
+        $0.endpoint = .address(host: "127.0.0.2", port: port)
+        $0.tls = tls
+      }
+      #expect(text == "[\"api.test\"]")
+      // The certificate must have the URL's name, or the one that is set.
+      let wrong = await clientFailure { () throws(HTTPClientError) in
+        try await client.text("https://other.test/") {
+          $0.endpoint = .address(host: "127.0.0.2", port: port)
+          $0.tls = tls
+        }
+      }
+      #expect(wrong == .tls)
+      tls.serverName = "api.test"
+      let named = try await client.text("https://other.test/") {
+        $0.endpoint = .address(host: "127.0.0.2", port: port)
+        $0.tls = tls
+      }
+      #expect(named == "[\"other.test\"]")
+    }
+  }
 
   /// What is met at one place by one set of certificates is not used for another.
   @Test func connectionsAreSharedByEqualSettingsOnly() async throws {
@@ -260,6 +320,22 @@ import Testing
         try await makeClient().text("http://127.0.0.1:\(port)/")
       }
       #expect(code == .malformed)
+    }
+  }
+
+  /// What comes without having been asked for is not taken for the next answer.
+  @Test func unaskedAnswers() async throws {
+    let server = ClientTestServer { request in
+      .raw(
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+          + (request.connection == 1 ? "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil" : ""))
+    }
+    try await server.run { port in
+      let client = makeClient()
+      for _ in 0..<3 {
+        let text = try await client.text("http://127.0.0.1:\(port)/")
+        #expect(text == "ok")
+      }
     }
   }
 

@@ -115,8 +115,6 @@ final class ClientExchange: Sendable {
     channel.writeAndFlush(command).whenComplete { [self] result in
       switch result {
       case .success: update { $0.isHeadFlushed = true }
-      case .failure(HTTPParserError.invalidHeaderToken):
-        failed(HTTPClientError(.invalidRequest, "a header field has characters that no header field has"))
       case .failure(let error): failed(earlier.value ?? HTTPClientError(error, isAnswered: isAnswered))
       }
     }
@@ -293,6 +291,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
 
   private var exchange: ClientExchange?
   private var isReadPending = false
+  private var hasServed = false
   private let failure: ConnectionFailure
   private let informationalMax: Int
   private var informationalCount = 0
@@ -307,19 +306,30 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     switch unwrapOutboundIn(data) {
     case .begin(let exchange, let head):
       guard begin(exchange, context, promise) else { return }
-      context.write(wrapOutboundOut(.head(head)), promise: promise)
+      writeHead(head, of: exchange, context).cascade(to: promise)
     case .whole(let exchange, let head, let body):
       guard begin(exchange, context, promise) else { return }
       // A head that is refused has no end that could be written after it.
       let whole = promise ?? context.eventLoop.makePromise()
-      let headPromise = context.eventLoop.makePromise(of: Void.self)
-      headPromise.futureResult.whenFailure { whole.fail($0) }
-      context.write(wrapOutboundOut(.head(head)), promise: headPromise)
+      writeHead(head, of: exchange, context).cascadeFailure(to: whole)
       if let body { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
       context.write(wrapOutboundOut(.end(nil)), promise: whole)
     case .body(let chunk): context.write(wrapOutboundOut(.body(.byteBuffer(chunk))), promise: promise)
     case .end: context.write(wrapOutboundOut(.end(nil)), promise: promise)
     }
+  }
+
+  private func writeHead(
+    _ head: HTTPRequestHead, of exchange: ClientExchange, _ context: ChannelHandlerContext
+  ) -> EventLoopFuture<Void> {
+    let written = context.eventLoop.makePromise(of: Void.self)
+    written.futureResult.whenFailure { error in
+      // Told at once: the validator reports it as an error of the channel next.
+      guard case HTTPParserError.invalidHeaderToken = error else { return }
+      exchange.failed(HTTPClientError(.invalidRequest, "a header field has characters that no header field has"))
+    }
+    context.write(wrapOutboundOut(.head(head)), promise: written)
+    return written.futureResult
   }
 
   private func begin(
@@ -333,6 +343,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     }
     assert(self.exchange == nil, "a connection serves one request at a time")
     self.exchange = exchange
+    hasServed = true
     informationalCount = 0
     continueReading(context)
     return true
@@ -431,7 +442,8 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     if let exchange {
       self.exchange = nil
       exchange.failed(failure)
-    } else if failure.code != .closed(isAnswered: false) {
+    } else if !hasServed, failure.code != .closed(isAnswered: false) {
+      // Later the connection is one that was kept and is closed, for whatever reason.
       self.failure.set(failure)
     }
   }

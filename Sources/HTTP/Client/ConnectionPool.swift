@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -212,6 +213,9 @@ final class ConnectionPool: Sendable {
       .whenComplete { result in
         let outcome: Result<any Channel, HTTPClientError> = result.mapError { error in
           if case .connectTimeout? = error as? ChannelError { return .timeout(.connect, limit) }
+          if let error = error as? IOError {
+            return HTTPClientError(.connect, String(cString: strerror(error.errnoCode)), cause: error)
+          }
           return HTTPClientError(error, isAnswered: false)
         }
         // Nobody waits any more.

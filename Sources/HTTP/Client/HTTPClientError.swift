@@ -79,8 +79,6 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     case HTTPParserError.headerOverflow: self.init(.headTooLarge, "the head of the answer is too large", cause: error)
     case is HTTPParserError, is NIOHTTPDecoderError: self.init(.malformed, "the answer is not HTTP", cause: error)
     case let error as NIOConnectionError: self.init(.connect, Self.reason(error), cause: error)
-    case let error as IOError where error.errnoCode == ECONNREFUSED:
-      self.init(.connect, "the connection is refused", cause: error)
     default: self = .closed(isAnswered: isAnswered, cause: error)
     }
   }

@@ -5,8 +5,8 @@ import NIOHTTP1
 package enum HTTPEndpoint: Sendable, Hashable {
   /// To the host and the port of its URL, by the proxy that is configured for it.
   case url
-  /// To this host or address, without a proxy. A name in the URL is still the one that the certificate must have; where
-  /// the URL has an address, the certificate must be for the one that is connected to.
+  /// To this host or address, without a proxy. The certificate must have the URL's name, or be for the address that is
+  /// connected to.
   case address(host: String, port: Int)
   case unixSocket(path: String)
 }
