@@ -68,7 +68,8 @@ targets += room("ControllerKit", ["KubeClient", "KubeTypes", "Schema", "Telemetr
 targets += room(
   "APIServer",
   [
-    "CZlib", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio, posix, http1,
+    "CZlib", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio, posix,
+    http1,
     webSocket, tls, x509, asn1, crypto, logging,
   ], tests: [embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
@@ -76,8 +77,8 @@ targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schem
 targets += room(
   "Node",
   [
-    "CLinux", "ControllerKit", "Distribution", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema", "Telemetry",
-    "Wire", nio, posix, http1, tls, logging,
+    "CLinux", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema",
+    "Telemetry", "Wire", nio, posix, http1, logging,
   ])
 targets += room(
   "PodNetwork",
@@ -87,7 +88,10 @@ targets += room(
   ])
 targets += room(
   "Registry",
-  ["CCrypt", "Distribution", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto, logging])
+  [
+    "CCrypt", "Distribution", "HTTP", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto,
+    logging,
+  ])
 targets += room(
   "ImageBuilder",
   ["CLinux", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, crypto, logging])

@@ -59,18 +59,18 @@ package struct HTTPClientRequest: Sendable {
   /// The head as it goes over the wire.
   func head(userAgent: String, proxy: ProxyAddress?) -> HTTPRequestHead {
     var fields: HTTPHeaders = [:]
-    if !headers.contains(name: "host") { fields.add(name: "host", value: url.authority) }
-    if !userAgent.isEmpty, !headers.contains(name: "user-agent") { fields.add(name: "user-agent", value: userAgent) }
+    if !headers.contains(name: "host") { fields.add(name: "Host", value: url.authority) }
+    if !userAgent.isEmpty, !headers.contains(name: "user-agent") { fields.add(name: "User-Agent", value: userAgent) }
     fields.add(contentsOf: headers)
     if let length = body.length {
-      fields.replaceOrAdd(name: "content-length", value: String(length))
+      fields.replaceOrAdd(name: "Content-Length", value: String(length))
     } else if [.POST, .PUT, .PATCH].contains(method) {
-      fields.replaceOrAdd(name: "content-length", value: "0")
+      fields.replaceOrAdd(name: "Content-Length", value: "0")
     }
     var target = url.target
     if url.scheme == .http, let proxy {
       target = "http://\(url.authority)\(url.target)"
-      if let authorization = proxy.authorization { fields.add(name: "proxy-authorization", value: authorization) }
+      if let authorization = proxy.authorization { fields.add(name: "Proxy-Authorization", value: authorization) }
     }
     return HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: fields)
   }
