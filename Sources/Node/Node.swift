@@ -101,11 +101,15 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
     let lazy = LazyImages(
-      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, time: time, log: log)
-    let uses = ImageUses(pins: pins, path: configuration.pulledImagesPath, time: time, log: log) { lazy.release($0) }
+      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, lanes: lanes.images,
+      time: time, log: log)
+    let uses = ImageUses(
+      pins: pins, lanes: lanes.images, path: configuration.pulledImagesPath, time: time, log: log
+    ) { lazy.release($0) }
     let images = ImageProvider(
-      catalog: catalog, puller: puller, uses: uses, lazy: lazy, credentialsPath: configuration.imageCredentialsPath,
-      parallelPullsMax: configuration.parallelImagePullsMax, time: time)
+      catalog: catalog, puller: puller, uses: uses, lazy: lazy, lanes: lanes.images,
+      credentialsPath: configuration.imageCredentialsPath, parallelPullsMax: configuration.parallelImagePullsMax,
+      time: time)
     context = NodeContext(
       configuration: configuration, client: client, runtime: runtime, images: images, time: time,
       events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
@@ -114,6 +118,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
       references: references, files: files,
       specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory, hostDNS: hostDNS),
       services: { namespace in allServices.list(namespace: namespace).compactMap(Self.entry) },
+    let lanes = NodeLanes(pathDeadline: configuration.pathDeadline, log: log)
       allocatable: { capacity }, log: log)
   }
 
@@ -130,10 +135,10 @@ public final class Node: ControllerKit.Service, NodeStreams {
   // MARK: - Life
 
   /// Until the task is cancelled. Throws when the runtime cannot say what runs here: acting without knowing could start
-  /// a second copy of something that runs.
+  /// a second copy of something that runs. It may run again then, as a new server would: with what is there.
   public func run() async throws {
     let (folder, podFolders) = (configuration.dataDirectory, configuration.podsDirectory)
-    try await NIOThreadPool.singleton.runIfActive {
+    try await context.lanes.records.run(nil, "make \(folder)") {
       // What pods write is for nobody else of this machine.
       try Directory.createPrivate(folder)
       try Directory.create(podFolders, mode: 0o700)
@@ -170,13 +175,15 @@ public final class Node: ControllerKit.Service, NodeStreams {
         group.addTask { await self.followPods() }
         group.addTask { try await self.registration().run() }
       }
-    } catch {
-      await files.stop()
-      context.references.stop()
-      throw error
+      group.addTask { try await pods.run() }
+      group.addTask { try await services.run() }
+      group.addTask {
+        try await pods.waitUntilSynced()
+        changed.yield(.synced)
+      }
+      group.addTask { await self.follow(changes) }
+      group.addTask { try await self.registration().run() }
     }
-    await files.stop()
-    context.references.stop()
   }
 
   private var subject: EventSubject {
@@ -185,7 +192,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
 
   private func registration() -> NodeRegistration {
     NodeRegistration(
-      builder: builder, client: client, images: catalog.store, time: time, log: log,
+      builder: builder, client: client, images: catalog.store, lanes: context.lanes.records, time: time, log: log,
       registered: { [context, subject] in
         context.events.record(.normal, regarding: subject, reason: "NodeReady", message: "Node is ready")
       }, random: SeededRandom(seed: seed))
@@ -213,7 +220,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
     for sandbox in try await runtime.sandboxes() { found[sandbox.podUID, default: Found()].sandbox = sandbox }
     try await keepImages(of: found.values.flatMap(\.containers))
     let configuration = configuration
-    let records = try await NIOThreadPool.singleton.runIfActive { PodRecord.readAll(configuration) }
+    let records = try await context.lanes.records.run(nil, "read the records of pods") {
+      PodRecord.readAll(configuration)
+    }
     state.withLock { $0.found = found }
     // A record tells what a pod is, the API what was last said of it: that a container is ready must not be taken back
     // only because the server was away.
@@ -236,7 +245,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
       let label = container.labels[ContainerSpecBuilder.imageLabel]
       if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
     }
-    try await NIOThreadPool.singleton.runIfActive { [context, images] in try context.images.uses.adopt(images) }
+    try await context.lanes.images.run(nil, "pin the images of containers") { [context, images] in
+      try context.images.uses.adopt(images)
+    }
     let lazy = containers.filter { $0.status != .exited }.compactMap { $0.labels[ContainerSpecBuilder.lazyImageLabel] }
     await context.images.lazy.adopt(used: Set(images.map(\.digest)), lazy: Set(lazy.compactMap { Digest($0) }))
   }
@@ -307,8 +318,6 @@ public final class Node: ControllerKit.Service, NodeStreams {
   /// Makes the worker of a pod that has none.
   /// - Parameter mayReject: the pod is new, and fails when there is no room for it.
   private func add(_ pod: Pod, mayReject: Bool = false) -> PodWorker {
-    // A pod that the API has deleted makes room at once, as the scheduler counts; its worker may still be at its end.
-    let isCurrent = { [pods] (key: ObjectKey, uid: String) in pods.get(key)?.header.uid == uid }
     let uid = pod.metadata.uid ?? ""
     let key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")
     let worker = state.withLock { state in
@@ -403,7 +412,8 @@ public final class Node: ControllerKit.Service, NodeStreams {
   private func imageCollector() -> ImageCollector {
     let folder = catalog.store.root
     return ImageCollector(
-      catalog: catalog, uses: context.images.uses, policy: configuration.imageCollection, time: time, log: log,
+      catalog: catalog, uses: context.images.uses, lanes: context.lanes.collection,
+      policy: configuration.imageCollection, time: time, log: log,
       usage: { FileSystemUsage(path: folder) },
       failed: { [context, subject] message in
         context.events.record(.warning, regarding: subject, reason: "FreeDiskSpaceFailed", message: message)

@@ -1,8 +1,8 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Schema
 import Synchronization
@@ -13,6 +13,7 @@ struct NodeRegistration: ControllerKit.Service {
   let builder: NodeStatusBuilder
   let client: any KubeClient
   let images: ImageStore
+  let lanes: BlockingLanes
   let time: any TimeSource
   let log: Logger
   /// Told when the object is there for the first time.
@@ -75,7 +76,7 @@ struct NodeRegistration: ControllerKit.Service {
   private func currentStatus(now: Timestamp, previous: JSON) async throws -> JSON {
     let directory = builder.configuration.dataDirectory
     let images = images
-    let (pressure, list) = try await NIOThreadPool.singleton.runIfActive {
+    let (pressure, list) = try await lanes.run(nil, "read the machine's state") {
       (Pressure.read(dataDirectory: directory), images.list())
     }
     return builder.status(now: now, pressure: pressure, problem: nil, images: list, previous: previous)

@@ -39,7 +39,9 @@ import Wire
     func images(_ script: String?, within limit: Duration = .seconds(60)) -> LazyImages {
       var policy = script.map { LazyPullPolicy(command: ["/bin/sh", "-euc", $0], cgroup: "/apus-none/lazy") }
       policy?.startDeadline = limit
-      return LazyImages(policy: policy, store: store, runDirectory: "\(base)/run", log: Logger(label: "test"))
+      return LazyImages(
+        policy: policy, store: store, runDirectory: "\(base)/run",
+        lanes: testLanes.images, log: Logger(label: "test"))
     }
 
     func start(_ images: LazyImages) async throws {

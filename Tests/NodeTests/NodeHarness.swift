@@ -2,11 +2,15 @@ import Glibc
 import KubeClient
 import KubeTypes
 import LinuxSystem
+import Logging
 import Testing
 import Wire
 
 @testable import Node
 @testable import OCI
+
+/// Threads for parts of the node that are tested without it.
+let testLanes = NodeLanes(log: Logger(label: "test"))
 
 /// A node on fakes, with an image store and a data folder of its own.
 final class NodeHarness: Sendable {

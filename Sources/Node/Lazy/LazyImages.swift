@@ -2,7 +2,6 @@ import Distribution
 import Glibc
 import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Synchronization
 import Wire
@@ -49,6 +48,7 @@ final class LazyImages: Sendable {
   private let mounts: String
   private let time: any TimeSource
   private let log: Logger
+  private let lanes: BlockingLanes
   private let state = Mutex(State())
 
   /// A process that died before its time: what runs of its image has lost its files.
@@ -67,13 +67,15 @@ final class LazyImages: Sendable {
   static func mounts(in runDirectory: String) -> String { "\(runDirectory)/lazy" }
 
   init(
-    policy: LazyPullPolicy?, store: ImageStore, runDirectory: String, time: any TimeSource = SystemClock(), log: Logger
+    policy: LazyPullPolicy?, store: ImageStore, runDirectory: String, lanes: BlockingLanes,
+    time: any TimeSource = SystemClock(), log: Logger
   ) {
     self.policy = policy
     self.store = store
     folder = Self.folder(in: store.root)
     mounts = Self.mounts(in: runDirectory)
     self.time = time
+    self.lanes = lanes
     self.log = log
     (died, dies) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
     starts = PullCoordinator(parallelMax: .max, time: time) { try await $0.images.begin($0) }
@@ -154,7 +156,7 @@ final class LazyImages: Sendable {
       deadline: policy.readDeadline, layers: wanted)
     var child: ProcessHandle?
     do {
-      try await NIOThreadPool.singleton.runIfActive { [mounts] in
+      try await lanes.run(nil, "make \(order.folder)") { [mounts] in
         try Directory.create(order.folder, mode: 0o700)
         // Who mounts the overlays is root: nobody else has to see the layers here.
         try Directory.create(mounts, mode: 0o700)
@@ -265,7 +267,7 @@ final class LazyImages: Sendable {
   private func cleanUp(_ name: String) async {
     let (folder, mounts) = ("\(folder)/\(name)", "\(mounts)/\(name)")
     do {
-      try await NIOThreadPool.singleton.runIfActive {
+      try await lanes.run(nil, "remove \(folder)") {
         try Mount.unmountTree(mounts)
         try Directory.removeTree(mounts)
         try Directory.removeTree(folder)
@@ -285,7 +287,7 @@ final class LazyImages: Sendable {
     var dead: Set<Digest> = []
     let names: [String]
     do {
-      names = try await NIOThreadPool.singleton.runIfActive { [folder] in
+      names = try await lanes.run(nil, "list \(folder)") { [folder] in
         access(folder, F_OK) == 0 ? try Directory.list(folder) : []
       }
     } catch {
@@ -294,7 +296,7 @@ final class LazyImages: Sendable {
     }
     for name in names {
       let path = "\(folder)/\(name)"
-      let record = try? await NIOThreadPool.singleton.runIfActive { LazyRecord.read(path) }
+      let record = try? await lanes.run(nil, "read \(path)") { LazyRecord.read(path) }
       if let record, let process = ProcessWatch.open(pid: record.process.pid, startTime: record.process.startTime) {
         guard record.isReady else {
           // Its server is gone, and it was told to nobody else.

@@ -3,7 +3,6 @@ import KubeClient
 import KubeTypes
 import LinuxSystem
 import Logging
-import NIOPosix
 import Wire
 
 extension PodWorker {
@@ -323,7 +322,7 @@ extension PodWorker {
     let path = volume.path
     let type = volume.hostPathType
     do {
-      return try await NIOThreadPool.singleton.runIfActive {
+      return try await context.lanes.paths.run(uid, "open \(type == nil ? "" : "hostPath ")\(path)") {
         let root = try type.map { try HostPath.open(path, type: $0) } ?? ResolvedFile(path)
         return subPath.isEmpty ? root : try SubPath.open(subPath, in: root, isHostPath: type != nil)
       }
@@ -401,7 +400,7 @@ extension PodWorker {
       runs[name]?.removeAll { $0.id == id }
       if run.status == .exited {
         let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
-        try await NIOThreadPool.singleton.runIfActive {
+        try await context.lanes.logs.run(uid, "remove \(log)") {
           for path in [log, LogRotation.rotated(log)] { try Directory.removeTree(path) }
         }
       }
@@ -416,7 +415,7 @@ extension PodWorker {
     if intent == .delete { await flushStatus() }
     let folder = context.configuration.podDirectory(uid)
     do {
-      try await NIOThreadPool.singleton.runIfActive { try Directory.removeTree(folder) }
+      try await context.lanes.records.run(uid, "remove \(folder)") { try Directory.removeTree(folder) }
     } catch {
       return holdOn(error, during: "remove the pod's folder")
     }

@@ -2,7 +2,6 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Logging
-import NIOPosix
 import Wire
 
 /// Brings one pod to what its object asks for, and reports how it is.
@@ -238,7 +237,7 @@ actor PodWorker {
     run.message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
     // Other things may have happened to it while the message was read.
     guard var current = latestRuns(event.name).first(where: { $0.id == event.containerID }) else { return }
-    current.message = run.message
+    current.message = message
     current.exited(event)
     replace(current, of: event.name)
     wake()
@@ -467,6 +466,7 @@ actor PodWorker {
     isRecorded = true
     var copy = pod.json
     copy["status"] = wanted ?? knownStatus
-    await PodRecord.write(copy, to: context.configuration.recordPath(uid), log: context.log)
+    await PodRecord.write(
+      copy, of: uid, to: context.configuration.recordPath(uid), on: context.lanes.records, log: context.log)
   }
 }

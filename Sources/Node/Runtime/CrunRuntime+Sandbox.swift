@@ -24,13 +24,13 @@ extension CrunRuntime {
     if !spec.hostNetwork {
       try HostPorts.check(spec.portMappings)
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
-      let configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+      let configuration = try await networkConfiguration(of: spec.podUID)
       record.network = CNI.list(configuration, for: spec.portMappings)
     }
     let first = record
     state.withLock { $0.sandboxes[spec.podUID] = first }
     do throws(RuntimeError) {
-      try await Self.system { [self] () throws(SystemError) in
+      try await system(spec.podUID, "make the sandbox's folder and cgroup") { [self] () throws(SystemError) in
         try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
@@ -56,7 +56,7 @@ extension CrunRuntime {
       }
       record.isComplete = true
       let complete = record
-      try await Self.system { [self] () throws(SystemError) in
+      try await system(spec.podUID, "write the sandbox's files") { [self] () throws(SystemError) in
         try writePodFiles(spec, ips: complete.ips)
         try save(complete)
       }
@@ -88,7 +88,7 @@ extension CrunRuntime {
       var configuration = record.network
       if record.isTorn {
         do throws(RuntimeError) {
-          configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+          configuration = try await networkConfiguration(of: podUID)
         } catch {
           // The configuration may be gone with the data directory.
           guard withNetwork else { throw error }
@@ -100,14 +100,14 @@ extension CrunRuntime {
         try await network.remove(attachment, configuration, result: record.networkResult)
       }
       let paths = record.isTorn ? possibleCgroups(podUID) : [record.cgroupPath]
-      try await Self.system { [cgroups] () throws(SystemError) in
+      try await system(podUID, "remove the sandbox's cgroup") { [cgroups] () throws(SystemError) in
         for path in paths { try Cgroup(cgroups, path: path).remove() }
       }
     }
     do throws(SystemError) { try await Namespaces.remove(folder: namespaceFolder(podUID)) } catch {
       throw RuntimeError(.system, error.description)
     }
-    try await Self.system { [self] () throws(SystemError) in
+    try await system(podUID, "remove the sandbox's files") { [self] () throws(SystemError) in
       let memory = sharedMemoryFolder(podUID)
       try Mount.unmount(memory, detach: true)
       if rmdir(memory) != 0, errno != ENOENT { throw .last("remove \(memory)") }
@@ -142,10 +142,16 @@ extension CrunRuntime {
     do throws(SystemError) { try await root.kill(deadline: .now + .seconds(10)) } catch {
       throw .timedOut(error.description)
     }
-    try await Self.system { [configuration] () throws(SystemError) in
+    try await system(nil, "remove the runtime's folder") { [configuration] () throws(SystemError) in
       try root.remove()
       try Mount.unmountTree(configuration.runDirectory)
       try Directory.removeTree(configuration.runDirectory)
+    }
+  }
+
+  private func networkConfiguration(of podUID: String) async throws(RuntimeError) -> JSON {
+    try await blocking(podUID, "read the network's configuration") { [network] () throws(RuntimeError) in
+      try network.configuration()
     }
   }
 

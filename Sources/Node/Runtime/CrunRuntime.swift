@@ -1,7 +1,6 @@
 import Glibc
 import LinuxSystem
 import Logging
-import NIOPosix
 import Synchronization
 import Wire
 
@@ -46,7 +45,8 @@ public final class CrunRuntime: ContainerRuntime {
 
   let configuration: Configuration
   let time: any TimeSource
-  let log = Logger(label: "apus.node.runtime")
+  let log: Logger
+  let lanes: BlockingLanes
   let cgroups: CgroupLayout
   let bootID: String
   /// What this server has to give, and so the kernel knows.
@@ -67,12 +67,24 @@ public final class CrunRuntime: ContainerRuntime {
   public static func open(
     _ configuration: Configuration, time: any TimeSource
   ) async throws(RuntimeError) -> CrunRuntime {
-    let runtime = try await blocking { () throws(RuntimeError) in try CrunRuntime(configuration, time) }
-    await runtime.adopt()
+    let log = Logger(label: "apus.node.runtime")
+    // A pod's calls come one after another. A pod with many containers does not hold up the others, and one whose calls
+    // hang keeps one thread: as many as pods that a node may have.
+    let lanes = BlockingLanes("runtime", .init(deadline: .seconds(120), runningMax: 32, stuckMax: 128)) {
+      NodeLanes.report($0, of: "runtime", to: log)
+    }
+    let runtime = try await blocking(lanes, nil, "take up the containers") { () throws(RuntimeError) in
+      try CrunRuntime(configuration, time, lanes, log)
+    }
+    try await runtime.adopt()
     return runtime
   }
 
-  private init(_ configuration: Configuration, _ time: any TimeSource) throws(RuntimeError) {
+  private init(
+    _ configuration: Configuration, _ time: any TimeSource, _ lanes: BlockingLanes, _ log: Logger
+  ) throws(RuntimeError) {
+    self.lanes = lanes
+    self.log = log
     self.configuration = configuration
     self.time = time
     network = CNI(
@@ -120,28 +132,39 @@ public final class CrunRuntime: ContainerRuntime {
 
   // MARK: - Calls
 
-  /// Runs blocking calls on NIO's pool of threads.
-  static func blocking<Value: Sendable>(
+  /// Runs blocking calls of a pod, one after another.
+  ///
+  /// - Parameters:
+  ///   - podUID: `nil` for what is no pod's.
+  ///   - what: for errors.
+  func blocking<Value: Sendable>(
+    _ podUID: String?, _ what: String, _ body: @escaping @Sendable () throws(RuntimeError) -> Value
+  ) async throws(RuntimeError) -> Value {
+    try await Self.blocking(lanes, podUID, what, body)
+  }
+
+  private static func blocking<Value: Sendable>(
+    _ lanes: BlockingLanes, _ podUID: String?, _ what: String,
     _ body: @escaping @Sendable () throws(RuntimeError) -> Value
   ) async throws(RuntimeError) -> Value {
     let result: Result<Value, RuntimeError>
     do {
-      result = try await NIOThreadPool.singleton.runIfActive {
+      result = try await lanes.run(podUID, what) {
         do throws(RuntimeError) { return Result<Value, RuntimeError>.success(try body()) } catch {
           return .failure(error)
         }
       }
     } catch {
-      throw RuntimeError(.system, "the server is stopping")
+      throw .timedOut("\(error)")
     }
     return try result.get()
   }
 
   /// As `blocking`, for bodies whose failures are system calls.
-  static func system<Value: Sendable>(
-    _ body: @escaping @Sendable () throws(SystemError) -> Value
+  func system<Value: Sendable>(
+    _ podUID: String?, _ what: String, _ body: @escaping @Sendable () throws(SystemError) -> Value
   ) async throws(RuntimeError) -> Value {
-    try await blocking { () throws(RuntimeError) in
+    try await blocking(podUID, what) { () throws(RuntimeError) in
       do throws(SystemError) { return try body() } catch { throw RuntimeError(.system, error.description) }
     }
   }
