@@ -98,7 +98,6 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let capacity = builder.capacity
     state = Mutex(State(admission: PodAdmission(capacity: capacity)))
     let references = ReferenceStore(client: client, time: time)
-    let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
     let lazy = LazyImages(
       policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, lanes: lanes.images,
@@ -114,9 +113,10 @@ public final class Node: ControllerKit.Service, NodeStreams {
       configuration: configuration, client: client, runtime: runtime, images: images, time: time,
       events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
       volumes: VolumeManager(
-        configuration: configuration, client: client, references: references, time: time, allocatable: { capacity }),
-      references: references, files: files,
-      specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory, hostDNS: hostDNS),
+        configuration: configuration, client: client, references: references, time: time, lanes: lanes,
+        allocatable: { capacity }),
+      references: references, files: files, lanes: lanes,
+      specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory),
       services: { namespace in allServices.list(namespace: namespace).compactMap(Self.entry) },
     let lanes = NodeLanes(pathDeadline: configuration.pathDeadline, log: log)
       allocatable: { capacity }, log: log)

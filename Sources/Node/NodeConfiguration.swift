@@ -25,6 +25,10 @@ public struct NodeConfiguration: Sendable {
   public var maxPods: Int = 110
   /// `kubeletVersion`, with its `v`.
   public var version: String = "v1.33.0"
+  /// The machine's resolver settings (resolv.conf(5)), read for each pod that is made.
+  public var resolverPath: String = "/etc/resolv.conf"
+  /// How long one look at a path that a pod names (`hostPath`) may take: what is mounted there may never answer.
+  public var pathDeadline: Duration = .seconds(10)
   /// The container engine, for `containerRuntimeVersion` and the scheme of container ids.
   public var runtimeName: String = "crun"
   public var runtimeVersion: String = "1.8.1"

@@ -1,4 +1,5 @@
 import KubeTypes
+import LinuxSystem
 import NIOCore
 import Testing
 
@@ -236,7 +237,8 @@ import Testing
 
   @Test func resolvConf() throws {
     let text = "# x\nnameserver 10.96.0.10\nnameserver 192.0.2.1 \nsearch a\nnameserver bad\nnameserver ::1\n"
-    let servers = DNSForwarder.servers(text, excluding: "10.96.0.10", port: 53)
+    let servers = DNSForwarder.servers(
+      ResolverConfiguration(parsing: Array(text.utf8)), excluding: "10.96.0.10", port: 53)
     #expect(servers.map(\.ipAddress) == ["192.0.2.1", "::1"])
   }
 

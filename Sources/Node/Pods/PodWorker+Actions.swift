@@ -84,7 +84,8 @@ extension PodWorker {
   private func createSandbox() async {
     do {
       try await requireRuntimeHandler()
-      let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
+      let made = try await context.runtime.createSandbox(
+        context.specs.sandbox(for: pod, hostDNS: try await machineResolver()))
       sandbox = made
       sandboxRetry = nil
       if !made.unmappedPorts.isEmpty {
@@ -100,6 +101,16 @@ extension PodWorker {
       retry.failed(now: context.time.now(), using: &random)
       sandboxRetry = retry
       event(.warning, "FailedCreatePodSandBox", "Failed to create pod sandbox: \(error.message)")
+    }
+  }
+
+  /// What the machine's resolver is at this moment: a network that was joined since the server's start brought others.
+  private func machineResolver() async throws(RuntimeError) -> ResolverConfiguration {
+    let path = context.configuration.resolverPath
+    do {
+      return try await context.lanes.records.run(uid, "read \(path)") { ResolverConfiguration(file: path) }
+    } catch {
+      throw RuntimeError(.system, describe(error))
     }
   }
 

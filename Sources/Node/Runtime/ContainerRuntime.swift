@@ -116,7 +116,7 @@ public struct SandboxSpec: Sendable, Equatable {
   /// Refused with `unsupported`: there is no process that could own a pod-wide pid namespace.
   public var shareProcessNamespace = false
   /// The content of `/etc/resolv.conf`.
-  public var dns = DNSSettings()
+  public var dns = ResolverConfiguration()
   public var hostAliases: [HostAlias] = []
   public var portMappings: [PortMapping] = []
   /// Namespaced sysctls in dotted form.
@@ -134,19 +134,6 @@ public struct SandboxSpec: Sendable, Equatable {
     self.namespace = namespace
     self.hostname = hostname
     self.cgroupParent = cgroupParent
-  }
-}
-
-/// `resolv.conf(5)`.
-public struct DNSSettings: Sendable, Equatable {
-  public var nameservers: [String] = []
-  public var searches: [String] = []
-  public var options: [String] = []
-
-  public init(nameservers: [String] = [], searches: [String] = [], options: [String] = []) {
-    self.nameservers = nameservers
-    self.searches = searches
-    self.options = options
   }
 }
 

@@ -213,9 +213,9 @@ extension CrunRuntime {
         throw RuntimeError(.invalid, "mount \(mount.destination): \(source) does not exist on the node")
       }
     }
-    let around = OCISpec.Surroundings(
-      rootPath: root, user: user,
-      capabilities: try Capabilities.resolve(
+    let capabilities: [String]
+    do throws(SystemError) {
+      capabilities = try Capabilities.resolve(
         add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged,
         available: availableCapabilities)
     } catch {

@@ -195,7 +195,7 @@ extension CrunRuntime {
   private func writePodFiles(_ spec: SandboxSpec, ips: [String]) throws(SystemError) {
     let folder = sandboxFolder(spec.podUID)
     let files = [
-      ("resolv.conf", PodFiles.resolvConf(spec.dns)),
+      ("resolv.conf", spec.dns.text),
       (
         "hostname", (spec.hostNetwork ? RuntimeFiles.readText("/proc/sys/kernel/hostname") ?? "" : spec.hostname) + "\n"
       ),
@@ -212,14 +212,6 @@ extension CrunRuntime {
 
 /// The files that the kubelet manages in every container.
 enum PodFiles {
-  static func resolvConf(_ dns: DNSSettings) -> String {
-    var text = ""
-    for server in dns.nameservers { text += "nameserver \(server)\n" }
-    if !dns.searches.isEmpty { text += "search \(dns.searches.joined(separator: " "))\n" }
-    if !dns.options.isEmpty { text += "options \(dns.options.joined(separator: " "))\n" }
-    return text
-  }
-
   /// As the kubelet writes it for a pod of its own network.
   static func hosts(_ spec: SandboxSpec, ips: [String]) -> String {
     var text = """

@@ -114,8 +114,7 @@ public final class CrunRuntime: ContainerRuntime {
       throw RuntimeError(.system, error.description)
     }
     bootID = RuntimeFiles.readText("/proc/sys/kernel/random/boot_id") ?? ""
-    // A program that root starts gets the whole bounding set.
-    availableCapabilities = CapabilitySet.ofThisProcess("CapBnd") ?? CapabilitySet(mask: .max)
+    availableCapabilities = .givable
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
     openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))

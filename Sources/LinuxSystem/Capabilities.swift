@@ -1,6 +1,6 @@
-/// Linux capabilities as containers are given them (capabilities(7)).
-enum Capabilities {
-  /// By number, from 0.
+/// Linux capabilities as containers are given them (capabilities(7)): those of pods and those of a build's steps.
+public enum Capabilities {
+  /// By number, from 0, without `CAP_`.
   static let all = [
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
     "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
@@ -11,10 +11,19 @@ enum Capabilities {
   ]
 
   /// What Docker and containerd give.
-  static let standard: Set = [
+  public static let standard: Set = [
     "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
   ]
+
+  /// The standard set but for some, with `CAP_`, in order of the numbers. What is not there to give is left out.
+  public static func standardNames(without dropped: Set<String>, available: CapabilitySet) -> [String] {
+    names(standard.subtracting(dropped), available)
+  }
+
+  private static func names(_ set: Set<String>, _ available: CapabilitySet) -> [String] {
+    all.filter { set.contains($0) && available.contains($0) }.map { "CAP_" + $0 }
+  }
 
   /// The set with `CAP_`, in order of the numbers.
   ///
@@ -23,17 +32,17 @@ enum Capabilities {
   /// for more would not start. Of the standard set, too, what is not there is left out.
   ///
   /// - Throws: for a name that is no capability, and for one that is added by name and is not there to give.
-  static func resolve(
+  public static func resolve(
     add: [String], drop: [String], privileged: Bool, available: CapabilitySet
-  ) throws(RuntimeError) -> [String] {
+  ) throws(SystemError) -> [String] {
     let known = Set(all)
-    func normalise(_ names: [String], _ field: String) throws(RuntimeError) -> Set<String> {
+    func normalise(_ names: [String], _ field: String) throws(SystemError) -> Set<String> {
       var result: Set<String> = []
       for name in names {
         var text = name.uppercased()
         if text.hasPrefix("CAP_") { text.removeFirst(4) }
         guard text == "ALL" || known.contains(text) else {
-          throw RuntimeError(.invalid, "unknown capability \"\(name)\" to \(field)")
+          throw SystemError("unknown capability \"\(name)\" to \(field)")
         }
         result.insert(text)
       }
@@ -46,31 +55,35 @@ enum Capabilities {
     if drop.contains("ALL"), !privileged { set = [] }
     let named = add.subtracting(["ALL"])
     if !privileged, let missing = all.first(where: { named.contains($0) && !available.contains($0) }) {
-      throw RuntimeError(
-        .invalid, "the capability \"\(missing)\" cannot be added: apus itself does not have it on this machine")
+      throw SystemError(
+        "the capability \"\(missing)\" cannot be added: apus itself does not have it on this machine")
     }
     set.formUnion(named)
     if !privileged { set.subtract(drop) }
-    return all.filter { set.contains($0) && available.contains($0) }.map { "CAP_" + $0 }
+    return names(set, available)
   }
 }
 
 /// A set of capabilities as the kernel has it: a bit for each number.
-struct CapabilitySet: Sendable, Equatable {
-  var mask: UInt64
+public struct CapabilitySet: Sendable, Equatable {
+  public var mask: UInt64
+
+  /// What whoever starts a program as root can give it: the bounding set. All, when the kernel does not say.
+  public static var givable: CapabilitySet { ofThisProcess("CapBnd") ?? CapabilitySet(mask: .max) }
 
   /// - Parameter name: without `CAP_`.
-  func contains(_ name: String) -> Bool {
+  public func contains(_ name: String) -> Bool {
     guard let number = Capabilities.all.firstIndex(of: name) else { return false }
     return mask & 1 << UInt64(number) != 0
   }
 
   /// One of this process's sets, by its name in `/proc/self/status` (proc(5)): `CapBnd`, `CapEff`.
-  static func ofThisProcess(_ name: String) -> CapabilitySet? {
-    RuntimeFiles.readText("/proc/self/status").flatMap { CapabilitySet(status: $0, name) }
+  public static func ofThisProcess(_ name: String) -> CapabilitySet? {
+    guard let bytes = try? DurableFile.read("/proc/self/status", limit: 64 << 10) else { return nil }
+    return CapabilitySet(status: String(decoding: bytes, as: UTF8.self), name)
   }
 
-  init(mask: UInt64) { self.mask = mask }
+  public init(mask: UInt64) { self.mask = mask }
 
   init?(status text: String, _ name: String) {
     guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
