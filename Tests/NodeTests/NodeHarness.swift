@@ -111,7 +111,6 @@ final class NodeHarness: Sendable {
     on other: (any ContainerRuntime)? = nil, configuration: NodeConfiguration? = nil,
     _ body: (NodeAgent) async throws -> Void
   ) async throws {
-    fake.serverStarts()
     let node = makeNode(on: other, configuration ?? self.configuration)
     let task = Task { try await node.run() }
     let result: Result<Void, any Error>
@@ -124,6 +123,18 @@ final class NodeHarness: Sendable {
     task.cancel()
     _ = await task.result
     try result.get()
+  }
+
+  /// Runs a node again and again, as a supervisor does with one that failed.
+  func withRuns(of node: NodeAgent, _ bodies: [() async throws -> Void]) async throws {
+    for body in bodies {
+      let task = Task { try await node.run() }
+      let result: Result<Void, any Error>
+      do { result = .success(try await body()) } catch { result = .failure(error) }
+      task.cancel()
+      _ = await task.result
+      try result.get()
+    }
   }
 
   func close() {

@@ -161,7 +161,7 @@ final class RuntimeHarness {
   }
 
   func exit(of id: String) async -> RuntimeEvent? {
-    for await event in runtime.events where event.containerID == id { return event }
+    for await event in runtime.events() where event.containerID == id { return event }
     return nil
   }
 

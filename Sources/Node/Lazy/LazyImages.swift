@@ -39,6 +39,8 @@ final class LazyImages: Sendable {
     var entries: [String: Entry] = [:]
     /// Those that were begun and broke off. They are pulled as a whole.
     var broken: Set<Digest> = []
+    /// What ran of their images is not ended yet, as far as is known here: a few, one for each image at most.
+    var deaths: [Death] = []
   }
 
   /// `nil`: nothing new is started so.
@@ -58,8 +60,7 @@ final class LazyImages: Sendable {
     var name: String?
   }
 
-  let died: AsyncStream<Death>
-  private let dies: AsyncStream<Death>.Continuation
+  private let dies = Announcer<Death>()
   private let starts: PullCoordinator<LazyStart, Void>
 
   /// Parts of layers become blobs by a second name, which needs one file system.
@@ -77,7 +78,6 @@ final class LazyImages: Sendable {
     self.time = time
     self.lanes = lanes
     self.log = log
-    (died, dies) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
     starts = PullCoordinator(parallelMax: .max, time: time) { try await $0.images.begin($0) }
   }
 
@@ -255,12 +255,22 @@ final class LazyImages: Sendable {
 
   private func broke(_ image: Digest, _ name: String?) {
     log.warning("the process that served an image's layers died", metadata: ["image": "\(image)"])
-    state.withLock { _ = $0.broken.insert(image) }
-    dies.yield(Death(image: image, name: name))
+    let death = Death(image: image, name: name)
+    state.withLock { state in
+      state.broken.insert(image)
+      if !state.deaths.contains(death) { state.deaths.append(death) }
+    }
+    dies.tell(death)
+  }
+
+  /// The deaths after which nobody has ended yet what ran of the image, and those to come.
+  func deaths() -> AsyncStream<Death> {
+    dies.listen { state.withLock { $0.deaths } }
   }
 
   /// What ran of the image was ended.
   func buried(_ death: Death) async {
+    state.withLock { state in state.deaths.removeAll { $0 == death } }
     if let name = death.name { await cleanUp(name) }
   }
 

@@ -55,6 +55,8 @@ actor PodWorker {
   var lastWrittenRevision: Int64 = 0
   var statusTask: Task<Void, Never>?
 
+  /// Containers that have ended and whose last words are being read.
+  private var ending: Set<String> = []
   /// Probes and hooks by container id.
   var tasks: [String: [Task<Void, Never>]] = [:]
   /// Something unexpected went wrong: nothing is planned before.
@@ -228,13 +230,22 @@ actor PodWorker {
     wake()
   }
 
-  func containerExited(_ event: RuntimeEvent) async {
+  /// A container ended. It counts as ended with its last words, which are read in the background: whoever tells of ends
+  /// tells those of other pods next.
+  func containerExited(_ event: RuntimeEvent) {
     precondition(event.podUID == uid, "a pod is told of another one's container")
-    guard var run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited else {
-      return
-    }
+    guard let run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited,
+      ending.insert(run.id).inserted
+    else { return }
     stopTasks(of: run.id)
-    run.message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
+    Task {
+      let message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
+      ended(event, message)
+    }
+  }
+
+  private func ended(_ event: RuntimeEvent, _ message: String) {
+    ending.remove(event.containerID)
     // Other things may have happened to it while the message was read.
     guard var current = latestRuns(event.name).first(where: { $0.id == event.containerID }) else { return }
     current.message = message

@@ -35,9 +35,9 @@ public protocol ContainerRuntime: Sendable {
   /// Every container that is recorded on this machine, also those made before the server's last start.
   func containers() async throws(RuntimeError) -> [ContainerState]
 
-  /// What happened, in order, for one reader. An exit is told exactly once per server life; containers that ended
-  /// while the server was away are told too. Learnt from file descriptors, not by polling.
-  var events: AsyncStream<RuntimeEvent> { get }
+  /// Begins to listen for ends of containers: first those of the containers that are here and have ended, whenever that
+  /// was, then those to come. None is left out, and one may be told twice. Learnt from file descriptors, not by polling.
+  func events() -> AsyncStream<RuntimeEvent>
 
   /// Starts a process in a running container.
   func exec(_ id: String, command: [String], options: TerminalOptions) async throws(RuntimeError) -> any ProcessStream

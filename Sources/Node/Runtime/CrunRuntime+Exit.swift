@@ -68,12 +68,16 @@ extension CrunRuntime {
     do throws(RuntimeError) { try await change(id) { _ in } } catch {
       log.warning("note a container's end", metadata: ["container": "\(id)", "error": "\(error)"])
     }
-    let code = noted.exitCode ?? 137
-    eventSink.yield(
-      RuntimeEvent(
-        containerID: id, podUID: noted.podUID, name: noted.name, attempt: noted.attempt, exitCode: code,
-        signal: code > 128 && code < 193 ? code - 128 : nil, finishedAt: noted.finishedAt ?? time.now(),
-        oomKilled: noted.oomKilled, isLost: noted.isLost))
+    ends.tell(event(noted))
+  }
+
+  /// The end of a container that has ended.
+  func event(_ record: ContainerRecord) -> RuntimeEvent {
+    let code = record.exitCode ?? 137
+    return RuntimeEvent(
+      containerID: record.id, podUID: record.podUID, name: record.name, attempt: record.attempt, exitCode: code,
+      signal: code > 128 && code < 193 ? code - 128 : nil, finishedAt: record.finishedAt ?? time.now(),
+      oomKilled: record.oomKilled, isLost: record.isLost)
   }
 
   /// Ends whatever lives of the container at once and waits until its monitor has ended as well.

@@ -59,9 +59,7 @@ public final class CrunRuntime: ContainerRuntime {
   let saving = Mutex(())
   let network: CNI
   let handover: MountHandover
-  let eventSink: AsyncStream<RuntimeEvent>.Continuation
-
-  public let events: AsyncStream<RuntimeEvent>
+  let ends = Announcer<RuntimeEvent>()
 
   /// Makes the folders, looks at the machine, and takes up the containers that are there.
   public static func open(
@@ -118,8 +116,6 @@ public final class CrunRuntime: ContainerRuntime {
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
     openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))
-    // One event per container; a reader that is gone must not keep them all.
-    (events, eventSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4096))
   }
 
   // MARK: - Paths
@@ -225,6 +221,10 @@ public final class CrunRuntime: ContainerRuntime {
   /// Blocks.
   func save(_ record: SandboxRecord) throws(SystemError) {
     try RuntimeFiles.write(record.json.serialized(), to: "\(sandboxFolder(record.podUID))/record.json")
+  }
+
+  public func events() -> AsyncStream<RuntimeEvent> {
+    ends.listen { state.withLock { $0.containers.values.filter { $0.phase == .exited }.map(event) } }
   }
 
   public func containers() async throws(RuntimeError) -> [ContainerState] {
