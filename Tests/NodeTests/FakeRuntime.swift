@@ -99,6 +99,13 @@ final class FakeRuntime: ContainerRuntime {
   func terminationMessageFile(_ id: String) -> String { "\(base)/termination-\(id)" }
 
   func createSandbox(_ spec: SandboxSpec) async throws(RuntimeError) -> Sandbox {
+    await withCheckedContinuation { continuation in
+      let isHeld = model.withLock { model in
+        if model.holdsSandboxes { model.heldSandboxes.append(continuation) }
+        return model.holdsSandboxes
+      }
+      if !isHeld { continuation.resume() }
+    }
     let now = time.now()
     let sandbox: Sandbox? = model.withLock { model in
       if model.sandboxFailures > 0 {
@@ -117,6 +124,15 @@ final class FakeRuntime: ContainerRuntime {
     }
     guard let sandbox else { throw RuntimeError(.network, "plugin bridge failed") }
     return sandbox
+  }
+
+  func releaseSandboxes() {
+    let held = model.withLock { model in
+      model.holdsSandboxes = false
+      defer { model.heldSandboxes = [] }
+      return model.heldSandboxes
+    }
+    for continuation in held { continuation.resume() }
   }
 
   func removeSandbox(_ podUID: String) async throws(RuntimeError) {
