@@ -114,6 +114,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
     state = Mutex(State(admission: PodAdmission(capacity: capacity)))
     let references = ReferenceStore(client: client, time: time)
     let allServices = services
+    let lanes = NodeLanes(pathDeadline: configuration.pathDeadline, log: log)
     let lazy = LazyImages(
       policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, lanes: lanes.images,
       time: time, log: log)
@@ -133,7 +134,6 @@ public final class Node: ControllerKit.Service, NodeStreams {
       references: references, files: files, lanes: lanes,
       specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory),
       services: { namespace in allServices.list(namespace: namespace).compactMap(Self.entry) },
-    let lanes = NodeLanes(pathDeadline: configuration.pathDeadline, log: log)
       allocatable: { capacity }, log: log)
   }
 

@@ -48,9 +48,9 @@ final class LazyImages: Sendable {
   private let store: ImageStore
   private let folder: String
   private let mounts: String
+  private let lanes: BlockingLanes
   private let time: any TimeSource
   private let log: Logger
-  private let lanes: BlockingLanes
   private let state = Mutex(State())
 
   /// A process that died before its time: what runs of its image has lost its files.
@@ -75,8 +75,8 @@ final class LazyImages: Sendable {
     self.store = store
     folder = Self.folder(in: store.root)
     mounts = Self.mounts(in: runDirectory)
-    self.time = time
     self.lanes = lanes
+    self.time = time
     self.log = log
     starts = PullCoordinator(parallelMax: .max, time: time) { try await $0.images.begin($0) }
   }

@@ -81,10 +81,10 @@ public final class CrunRuntime: ContainerRuntime {
   private init(
     _ configuration: Configuration, _ time: any TimeSource, _ lanes: BlockingLanes, _ log: Logger
   ) throws(RuntimeError) {
-    self.lanes = lanes
-    self.log = log
     self.configuration = configuration
     self.time = time
+    self.lanes = lanes
+    self.log = log
     network = CNI(
       configurationDirectory: configuration.networkConfigurationDirectory,
       pluginDirectories: configuration.networkPluginDirectories)
