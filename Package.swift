@@ -61,13 +61,14 @@ targets += room("Distribution", ["LinuxSystem", "OCI", "Wire", nio, posix, http1
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite", "Wire"])
 targets += room("KubeClient", ["KubeTypes", "Schema", "Wire", nio, posix, http1, tls, x509])
 // Layer 5: reconcilers.
-targets += room("ControllerKit", ["KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
+targets += room(
+  "ControllerKit", ["KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", arguments, logging])
 // Layer 6: capabilities. Siblings never import one another.
 targets += room(
   "APIServer",
   [
-    "CZlib", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio, posix, http1,
-    webSocket, tls, x509, asn1, crypto, logging,
+    "CZlib", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire", nio,
+    posix, http1, webSocket, tls, x509, asn1, crypto, logging,
   ], tests: [embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
 targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
@@ -94,9 +95,15 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "ControllerKit", "Distribution", "Dockerfile", "ImageBuilder", "KubeClient", "KubeTypes",
+      "APIServer", "CLinux", "ControllerKit", "Distribution", "Dockerfile", "ImageBuilder", "KubeClient", "KubeTypes",
       "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
       "Workloads", arguments, logging, posix, nio, tls,
+    ], swiftSettings: strict),
+  // The composition root as it is, with capabilities of the tests' own.
+  .testTarget(
+    name: "apusTests",
+    dependencies: [
+      "apus", "APIServer", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Wire", arguments,
     ], swiftSettings: strict),
   .executableTarget(name: "schemac", dependencies: ["Schema", "Wire", arguments], swiftSettings: strict),
   .testTarget(name: "ArchitectureTests", swiftSettings: strict),

@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import LinuxSystem
@@ -35,6 +36,10 @@ public struct APIServerConfiguration: Sendable {
   public var tokenFile: String?
   /// Fingerprints of the keys that the data directory was filled with (`PKI.load`); `nil` when it is new.
   public var madeKeys: [String: String]?
+  /// What the capabilities add: who they are, their rules about writes, and their paths.
+  package var identities: [CapabilityIdentity] = []
+  package var admission: [any AdmissionStep] = []
+  package var routes: [CapabilityRoute] = []
 
   public init(
     dataDirectory: String, bindAddress: String = "127.0.0.1", port: Int = 6443, advertiseAddress: String,
@@ -103,7 +108,7 @@ public final class APIServer: Sendable {
       ],
       addresses: ["127.0.0.1", "::1", range[1].description, configuration.bindAddress, configuration.advertiseAddress]
         .filter { $0 != "0.0.0.0" && $0 != "::" },
-      now: time.now(), made: configuration.madeKeys)
+      identities: configuration.identities.map(\.name), now: time.now(), made: configuration.madeKeys)
     for notice in pki.notices { logger.warning("\(notice)") }
 
     let identifiers = IdentifierSource()
@@ -122,13 +127,14 @@ public final class APIServer: Sendable {
     }
     let authenticator = Authenticator(
       store: store, issuer: TokenIssuer(key: pki.tokenKey, issuer: issuer), staticTokens: tokens, audiences: [issuer])
-    let admission = AdmissionChain(steps: [
+    let steps: [any AdmissionStep] = [
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
       RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
       ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
       UnservedKindWarning(),
-    ])
+    ]
+    let admission = AdmissionChain(steps: steps + configuration.admission)
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
@@ -146,7 +152,7 @@ public final class APIServer: Sendable {
         pods: PodConnections(service: service, nodeStreams: nodeStreams),
         proxies: ProxyConnections(service: service, nodeStreams: nodeStreams)),
       authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
-      version: Self.version(configuration.version), metrics: metrics)
+      version: Self.version(configuration.version), metrics: metrics, routes: configuration.routes)
     server = HTTPServer(group: group, router: router, logger: logger)
     let connections = metrics.gauge("apiserver_connections", help: "Open client connections.")
     metrics.onCollect { [weak server] in connections.set(to: Double(server?.connectionCount ?? 0)) }
@@ -275,9 +281,12 @@ public final class APIServer: Sendable {
       server: server, authority: pki.authority.certificate, identity: pki.admin, user: "kubernetes-admin")
   }
 
-  /// The name server's kubeconfig, with its private key. It may do nothing but follow what has a name.
-  public func nameServerKubeconfig(server: String) -> String {
-    Kubeconfig.render(
-      server: server, authority: pki.authority.certificate, identity: pki.nameServer, user: BootstrapPolicy.nameServer)
+  /// The kubeconfig of a capability's identity, with its private key; it must be one of the configuration's.
+  package func kubeconfig(server: String, of identity: CapabilityIdentity) -> String {
+    guard let signed = pki.identities[identity.name] else {
+      preconditionFailure("the identity \(identity.name) is none of the configuration's")
+    }
+    return Kubeconfig.render(
+      server: server, authority: pki.authority.certificate, identity: signed, user: identity.user)
   }
 }

@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
@@ -20,7 +21,8 @@ struct Bootstrap: Sendable {
       try await ensure(
         Self.core("namespaces"), nil, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)]])
     }
-    for (resource, object) in BootstrapPolicy.objects { try await ensure(resource, nil, object) }
+    let policy = BootstrapPolicy.objects + configuration.identities.flatMap(BootstrapPolicy.objects(for:))
+    for (resource, object) in policy { try await ensure(resource, nil, object) }
     let priorities = GroupVersionResource(group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses")
     for (name, value, text) in [
       ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their node."),

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -212,4 +213,9 @@ int clinux_catch_termination(int hang_up) {
   // nohup(1) has it ignored already.
   if (hang_up && before.sa_handler != SIG_IGN && sigaction(SIGHUP, &action, NULL) < 0) return -1;
   return termination_pipe[0];
+}
+
+int clinux_clock_is_kept(void) {
+  struct timex report = {0};
+  return adjtimex(&report) != TIME_ERROR;
 }

@@ -14,30 +14,59 @@ public struct MachineClaim: Sendable, Equatable {
   public var processID: Int32
   /// Tells the process from a later one of the same number (`ProcessWatch.startTime`).
   public var processStart: UInt64
-  /// Bridges, tables and addresses are of one network namespace (`MachineClaims.networkNamespace`).
+  /// Interfaces, tables and addresses are of one network namespace (`MachineClaims.networkNamespace`).
   public var networkNamespace: String
-  public var bridge: String
-  /// In CIDR notation; several with commas between.
-  public var podRange: String
-  public var serviceRange: String
+  /// What it has in that namespace.
+  public var things: [Thing]
   /// The root of its cgroups, from the root of the hierarchies.
   public var cgroup: String
   public var runDirectory: String
+  /// How the server was started, for a purge that finds nothing but the claim.
+  public var settings: [String: String]
+
+  /// Something of which a network namespace has one.
+  public struct Thing: Sendable, Equatable {
+    public enum Kind: String, Sendable {
+      /// Nobody else may have the same.
+      case name
+      /// Addresses in CIDR notation, several ranges with commas between: nobody else may have one of them.
+      case range
+    }
+
+    public var kind: Kind
+    /// What it is, for people: `bridge`, `pod range`.
+    public var noun: String
+    public var value: String
+
+    public init(_ kind: Kind, _ noun: String, _ value: String) {
+      self.kind = kind
+      self.noun = noun
+      self.value = value
+    }
+
+    /// Whether nobody may have one while somebody else has the other.
+    public func overlaps(_ other: Thing) -> Bool {
+      guard kind == other.kind else { return false }
+      return switch kind {
+      case .name: noun == other.noun && value == other.value
+      case .range: AddressBlock.overlap(value, other.value)
+      }
+    }
+  }
 
   public init(
     directory: String, identity: String, processID: Int32, processStart: UInt64, networkNamespace: String,
-    bridge: String, podRange: String, serviceRange: String, cgroup: String, runDirectory: String
+    things: [Thing], cgroup: String, runDirectory: String, settings: [String: String] = [:]
   ) {
     self.directory = directory
     self.identity = identity
     self.processID = processID
     self.processStart = processStart
     self.networkNamespace = networkNamespace
-    self.bridge = bridge
-    self.podRange = podRange
-    self.serviceRange = serviceRange
+    self.things = things
     self.cgroup = cgroup
     self.runDirectory = runDirectory
+    self.settings = settings
   }
 
   /// Whether the server that took it still runs.
@@ -45,26 +74,25 @@ public struct MachineClaim: Sendable, Equatable {
 
   /// What both would have, in words; empty when they can live beside one another.
   public func overlap(with other: MachineClaim) -> [String] {
-    var things: [String] = []
+    var words: [String] = []
     if networkNamespace == other.networkNamespace {
-      if bridge == other.bridge { things.append("the bridge \(bridge)") }
-      for (name, range) in [("pod", podRange), ("service", serviceRange)] {
-        for theirs in [other.podRange, other.serviceRange] where AddressBlock.overlap(range, theirs) {
-          things.append("the \(name) range \(range)")
-        }
+      for thing in things where other.things.contains(where: thing.overlaps) {
+        words.append("the \(thing.noun) \(thing.value)")
       }
     }
-    if cgroup == other.cgroup { things.append("the cgroup \(cgroup)") }
-    if runDirectory == other.runDirectory { things.append("the folder \(runDirectory)") }
-    return things
+    if cgroup == other.cgroup { words.append("the cgroup \(cgroup)") }
+    if runDirectory == other.runDirectory { words.append("the folder \(runDirectory)") }
+    return words
   }
 
   var json: JSON {
     [
       "directory": .string(directory), "identity": .string(identity), "processID": .int(Int64(processID)),
       "processStart": .string(String(processStart)), "networkNamespace": .string(networkNamespace),
-      "bridge": .string(bridge), "podRange": .string(podRange), "serviceRange": .string(serviceRange),
+      "things": .array(
+        things.map { ["kind": .string($0.kind.rawValue), "noun": .string($0.noun), "value": .string($0.value)] }),
       "cgroup": .string(cgroup), "runDirectory": .string(runDirectory),
+      "settings": .object(JSONObject(uniqueMembers: settings.sorted { $0.key < $1.key }.map { ($0, .string($1)) })),
     ]
   }
 
@@ -73,14 +101,30 @@ public struct MachineClaim: Sendable, Equatable {
     guard let directory = json["directory"]?.string, let identity = json["identity"]?.string,
       let processID = json["processID"]?.int.flatMap(Int32.init(exactly:)),
       let processStart = json["processStart"]?.string.flatMap({ UInt64($0) }),
-      let networkNamespace = json["networkNamespace"]?.string, let bridge = json["bridge"]?.string,
-      let podRange = json["podRange"]?.string, let serviceRange = json["serviceRange"]?.string,
-      let cgroup = json["cgroup"]?.string, let runDirectory = json["runDirectory"]?.string
+      let networkNamespace = json["networkNamespace"]?.string, let cgroup = json["cgroup"]?.string,
+      let runDirectory = json["runDirectory"]?.string
     else { return nil }
+    var settings: [String: String] = [:]
+    for (name, value) in json["settings"]?.object?.members ?? [] { settings[name] = value.string }
+    var things = (json["things"]?.array ?? []).compactMap { entry -> Thing? in
+      guard let kind = entry["kind"]?.string.flatMap(Thing.Kind.init), let noun = entry["noun"]?.string,
+        let value = entry["value"]?.string
+      else { return nil }
+      return Thing(kind, noun, value)
+    }
+    // As earlier versions wrote it; such a server may still run.
+    if let bridge = json["bridge"]?.string, let pods = json["podRange"]?.string,
+      let services = json["serviceRange"]?.string
+    {
+      things = [
+        Thing(.name, "bridge", bridge), Thing(.range, "pod range", pods), Thing(.range, "service range", services),
+      ]
+      settings = ["bridgeName": bridge, "podCIDR": pods, "serviceCIDR": services]
+    }
     self.init(
       directory: directory, identity: identity, processID: processID, processStart: processStart,
-      networkNamespace: networkNamespace, bridge: bridge, podRange: podRange, serviceRange: serviceRange,
-      cgroup: cgroup, runDirectory: runDirectory)
+      networkNamespace: networkNamespace, things: things, cgroup: cgroup, runDirectory: runDirectory, settings: settings
+    )
   }
 }
 
@@ -89,6 +133,11 @@ public struct MachineClaimError: Error, Sendable, Equatable, CustomStringConvert
   public var owner: MachineClaim
   /// What is the owner's already.
   public var things: [String]
+
+  public init(owner: MachineClaim, things: [String]) {
+    self.owner = owner
+    self.things = things
+  }
 
   public var description: String {
     let state = owner.isServed ? "process \(owner.processID)" : "stopped; what it started is still its own"

@@ -110,38 +110,23 @@ struct HostNetwork: Sendable {
     try DurableFile.writeAll(fd, Array(value.utf8), to: path)
   }
 
-  /// Removes what `prepare` and the proxy made. What is not there counts as removed.
-  func cleanup() async throws {
-    let table = configuration.bridgeName
-    // Deleting needs the table to be there: so it is made first, in the same transaction.
-    try await Program.run(
-      "nft", ["-f", "-"], stdin: Array("add table ip \(table)\ndelete table ip \(table)\n".utf8))
+  /// Removes what of `prepare` and the plugins is neither a table, nor the bridge with its addresses and routes, nor below
+  /// a folder of ours. What is not there counts as removed.
+  func release() async throws {
     for range in [services, pods] {
       _ = try? await Subprocess.run(
         "ip", ["route", "del", "blackhole", "\(range)", "metric", "\(HostNetwork.lastResortMetric)"])
     }
     try await PortMappings.remove(of: pods)
-    // Its addresses and routes go with it.
-    if if_nametoindex(configuration.bridgeName) != 0 {
-      try await Program.run("ip", ["link", "del", "dev", configuration.bridgeName])
-    }
-    try Directory.removeTree(conflistPath)
-    try Directory.removeTree(ipamDirectory)
   }
 
-  /// What `cleanup` should have removed and is still there, as the kernel tells it.
+  /// What `release` should have removed and is still there, as the kernel tells it.
   func leftovers() async throws -> [String] {
-    let bridge = configuration.bridgeName
-    var left: [String] = []
-    if if_nametoindex(bridge) != 0 { left.append("interface \(bridge)") }
-    let tables = String(decoding: try await Program.run("nft", ["list", "tables"]), as: UTF8.self)
-    if tables.split(separator: "\n").contains("table ip \(bridge)") { left.append("nftables table ip \(bridge)") }
     let routes = String(
       decoding: try await Program.run("ip", ["route", "show", "type", "blackhole"]), as: UTF8.self)
-    for range in [pods, services]
-    where routes.split(separator: "\n").contains(where: { $0.contains("\(range) ") && $0.contains("metric 4096") }) {
-      left.append("route blackhole \(range)")
+    let left = [pods, services].filter { range in
+      routes.split(separator: "\n").contains { $0.contains("\(range) ") && $0.contains("metric 4096") }
     }
-    return left + (try await PortMappings.leftovers(of: pods))
+    return left.map { "route blackhole \($0)" } + (try await PortMappings.leftovers(of: pods))
   }
 }

@@ -39,10 +39,10 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
 }
 
 /// The pod network of a node: the bridge and its CNI configuration, and service addresses by nftables. The cluster's DNS
-/// is a process of its own (`NameServerProcess`).
+/// is a process of its own (`NameServer`).
 ///
 /// When `run` ends, everything stays as it is, so that pods and services go on working while the server is away; the next
-/// process takes it over. `cleanup` removes it. Needs root, and the programs `ip` and `nft`.
+/// process takes it over. Its footprint tells what a purge removes. Needs root, and the programs `ip` and `nft`.
 public final class PodNetwork: ControllerKit.Service {
   /// What is wrong with the configuration is said by `prepare`.
   private let host: Result<HostNetwork, PodNetworkError>
@@ -79,31 +79,8 @@ public final class PodNetwork: ControllerKit.Service {
     try await proxy.run(base)
   }
 
-  /// Throws unless the bridge is this server's, or nobody's: before anything of the network is touched.
-  ///
-  /// - Parameters:
-  ///   - inherited: other owners whose things are this one's now.
-  ///   - isRecorded: whether an earlier server of the same data had a bridge of this name, which may have no mark then.
-  public static func checkBridge(
-    configuration: PodNetworkConfiguration, inherited: Set<String>, isRecorded: Bool
-  ) async throws {
-    try await BridgeOwner.check(
-      configuration.bridgeName, owner: configuration.owner, inherited: inherited, isRecorded: isRecorded)
-  }
-
   /// Whether the bridge carries this server's mark.
-  public static func hasBridge(configuration: PodNetworkConfiguration) async throws -> Bool {
+  static func hasBridge(configuration: PodNetworkConfiguration) async throws -> Bool {
     try await BridgeOwner.state(of: configuration.bridgeName)?.owner == configuration.owner
-  }
-
-  /// What is still there of what `cleanup` removes, in words.
-  public static func leftovers(configuration: PodNetworkConfiguration) async throws -> [String] {
-    try await HostNetwork(configuration).leftovers()
-  }
-
-  /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when
-  /// no pod and no name server runs any more.
-  public static func cleanup(configuration: PodNetworkConfiguration) async throws {
-    try await HostNetwork(configuration).cleanup()
   }
 }
