@@ -34,8 +34,7 @@ public struct DataIdentity: Sendable {
       self.running = running
     }
 
-    /// Everything that carries the mark, except `root` and `runtime`.
-    var marked: [String] { [keys] + filled.map(\.folder) }
+    var marked: [String] { [root, keys] + filled.map(\.folder) + [runtime] }
   }
 
   /// `nil` when no folder says whose they are, but the store may: it was made by an earlier version, or copied here.
@@ -56,9 +55,7 @@ public struct DataIdentity: Sendable {
   /// - Throws: when folders are of different clusters, when the store is gone although others are there, and when the
   ///   cluster lives somewhere else on this machine.
   public static func read(_ folders: Folders, newCluster: String) throws(DataIdentityError) -> DataIdentity {
-    let readings = ([folders.root] + folders.marked + [folders.runtime]).map {
-      (folder: $0, reading: ClusterMark.read(in: $0))
-    }
+    let readings = folders.marked.map { (folder: $0, reading: ClusterMark.read(in: $0)) }
     let marks = readings.compactMap { entry in entry.reading.mark.map { (folder: entry.folder, mark: $0) } }
     let unreadable = readings.filter { $0.reading == .unreadable }.map { ClusterMark.file(in: $0.folder) }
     let evidence = evidence(folders)
@@ -108,7 +105,7 @@ public struct DataIdentity: Sendable {
   /// Says durably whose everything is. To be called when the store and the keys are there, before anything runs.
   public func settle(cluster: String, keys: [String: String]) throws(SystemError) {
     let mark = ClusterMark(cluster: cluster, keys: keys, isFilled: true)
-    for folder in folders.marked + [folders.root] { try mark.write(in: folder) }
+    for folder in [folders.keys] + folders.filled.map(\.folder) + [folders.root] { try mark.write(in: folder) }
     try ClusterMark(cluster: cluster, path: folders.root, keys: keys, isFilled: true).write(in: folders.runtime)
   }
 
