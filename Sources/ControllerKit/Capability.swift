@@ -18,6 +18,8 @@ package struct Capability: Sendable {
   /// The settings that it reads (`CapabilitySettings`). They are recorded when it runs, and its footprint is told of
   /// nothing else.
   package var settings: [String]
+  /// What is wrong with the settings as they were given, with the option that is at fault; `nil` when nothing is.
+  package var refusal: @Sendable (CapabilitySettings) -> String?
   /// Kinds to serve beside the built-in ones: declarations in the language of `Schemas/`, each with the name that errors
   /// call it.
   package var kinds: [(name: String, text: String)]
@@ -51,8 +53,10 @@ package struct Capability: Sendable {
   }
 
   package init(
-    name: String, roles: Set<Role>, settings: [String] = [], kinds: [(name: String, text: String)] = [],
-    admission: [any AdmissionStep] = [], routes: [CapabilityRoute] = [], identities: [CapabilityIdentity] = [],
+    name: String, roles: Set<Role>, settings: [String] = [],
+    refusal: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
+    kinds: [(name: String, text: String)] = [], admission: [any AdmissionStep] = [], routes: [CapabilityRoute] = [],
+    identities: [CapabilityIdentity] = [],
     commands: [any ParsableCommand.Type] = [], companions: [Companion] = [],
     advertisedAddress: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
     optionsBeside: @escaping @Sendable (Int) -> [OptionBeside] = { _ in [] },
@@ -62,6 +66,7 @@ package struct Capability: Sendable {
     self.name = name
     self.roles = roles
     self.settings = settings
+    self.refusal = refusal
     self.kinds = kinds
     self.admission = admission
     self.routes = routes

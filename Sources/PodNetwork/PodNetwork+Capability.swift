@@ -7,6 +7,10 @@ extension Capability {
   /// The pod network of this machine: bridge, service addresses and names.
   package static let podNetwork = Capability(
     name: "pod-network", roles: [.node], settings: PodNetworkConfiguration.settings,
+    refusal: { settings in
+      guard let bridge = settings["bridgeName"], !(1...15).contains(bridge.utf8.count) else { return nil }
+      return "--bridge takes an interface name of at most 15 characters, not '\(bridge)'"
+    },
     identities: [NameServer.identity], companions: [NameServer.companion],
     advertisedAddress: { $0["podCIDR"].flatMap { Wire.IPv4Range($0)?[1].description } },
     optionsBeside: { number in

@@ -3,7 +3,6 @@ import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
-import Registry
 import Telemetry
 import Wire
 
@@ -83,11 +82,9 @@ struct Up: AsyncParsableCommand {
       throw ValidationError("--service-range takes a.b.c.d/n with n at most 28, not '\(serviceRange)'")
     }
     guard nodePortRange != nil else { throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'") }
-    guard registry == "none" || RegistryConfiguration.address(registry) != nil else {
-      throw ValidationError("--registry takes address:port or none, not '\(registry)'")
-    }
-    guard (1...15).contains(bridge.utf8.count) else {
-      throw ValidationError("--bridge takes an interface name of at most 15 characters, not '\(bridge)'")
+    let settings = serverOptions.settings
+    for capability in Capabilities.all {
+      if let refusal = capability.refusal(settings) { throw ValidationError(refusal) }
     }
   }
 

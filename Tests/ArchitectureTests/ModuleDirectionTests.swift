@@ -45,6 +45,23 @@ private let layers: [[String]] = [
     #expect(seen > 50, "the test must have found the imports it checks")
   }
 
+  /// A capability is named in the list, in its own value and in its own commands, and nowhere else of the composition root.
+  @Test func onlyTheListKnowsCapabilities() throws {
+    let capabilities = Set(layers[7]).subtracting(["APIServer"])
+    var seen = 0
+    for file in swiftFiles(below: root + "/Sources/apus") {
+      let name = String(file.split(separator: "/").last ?? "")
+      let mayKnow =
+        file.contains("/apus/Capabilities") || name.hasSuffix("Command.swift") && name != "CompanionCommand.swift"
+      for line in try text(of: file).split(separator: "\n") where line.hasPrefix("import ") {
+        guard capabilities.contains(String(line.dropFirst(7))) else { continue }
+        seen += 1
+        #expect(mayKnow, "\(file) must not know \(line.dropFirst(7))")
+      }
+    }
+    #expect(seen > 5, "the test must have found the imports it checks")
+  }
+
   /// Full Foundation brings ICU: 40 MB and start-up time.
   @Test func noTargetImportsFullFoundation() throws {
     for target in layers.joined() {

@@ -138,6 +138,14 @@ import Wire
     } catch { #expect(Up.message(for: error).contains("a node cannot join a server over the network yet")) }
   }
 
+  @Test(arguments: [("--registry", "nowhere"), ("--bridge", "a-name-that-is-too-long"), ("--pod-range", "x")])
+  func optionsAreCheckedByWhoeverReadsThem(option: String, value: String) {
+    do {
+      _ = try Up.parse([option, value])
+      Issue.record("not refused")
+    } catch { #expect(Up.message(for: error).hasPrefix("\(option) takes ")) }
+  }
+
   /// What an earlier start had on the machine stays claimed when a later one does not use it.
   @Test func whatAnEarlierStartHadStaysClaimed() async throws {
     let machine = try Machine()

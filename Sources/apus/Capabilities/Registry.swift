@@ -11,7 +11,13 @@ import Telemetry
 extension Capability {
   /// The registry of this machine's images.
   static let registry = Capability(
-    name: "registry", roles: [.server], settings: ["registry"], commands: [RegistryCommand.self],
+    name: "registry", roles: [.server], settings: ["registry"],
+    refusal: { settings in
+      guard let address = settings["registry"], address != "none", RegistryConfiguration.address(address) == nil else {
+        return nil
+      }
+      return "--registry takes address:port or none, not '\(address)'"
+    }, commands: [RegistryCommand.self],
     optionsBeside: { number in
       [.init(option: "--registry", value: "127.0.0.1:\(Neighbours.freePort(from: 5000 + number))")]
     },
