@@ -99,19 +99,21 @@ struct PurgePlan {
     return try DirectoryMark.restore(claim.identity, data)
   }
 
-  /// What every capability has of the machine that is this server's, by its claim or by the kernel's marks: where neither
-  /// tells, another server's may have the same names.
+  /// What every capability has of the machine that is this server's. The claim tells it, or the kernel's marks: where
+  /// neither does, another server's may have the same names. The record fills in what both need not know, such as programs.
   func footprints(
     of data: DataDirectory, record: ServerRecord?, mark: DirectoryMark
   ) async throws -> [Footprint] {
-    if let claim, claim.identity == mark.identity { return data.footprints(claim.settings, owner: mark.identity) }
-    let recorded = record?.settings ?? [:]
+    let claimed = claim.flatMap { $0.identity == mark.identity ? $0.settings : nil } ?? [:]
+    let known = (record?.settings ?? [:]).merging(claimed) { $1 }
+    let place = data.place(owner: mark.identity)
     var footprints: [Footprint] = []
     for capability in data.capabilities {
-      let footprint = capability.footprint(data.place(owner: mark.identity), recorded)
-      let hasNone = footprint.links.isEmpty && footprint.tables.isEmpty
-      let isOurs = hasNone ? true : try await footprint.isMarked()
-      footprints.append(isOurs ? footprint : capability.footprint(data.place(owner: mark.identity), [:]))
+      let footprint = capability.footprint(place, known)
+      let certain = capability.footprint(place, claimed)
+      let isCertain = footprint.links == certain.links && footprint.tables == certain.tables
+      let isOurs = isCertain ? true : try await footprint.isMarked()
+      footprints.append(isOurs ? footprint : certain)
     }
     return footprints
   }

@@ -20,7 +20,8 @@ struct Birds: Sendable {
   /// Names of nests, each when its eggs have been counted.
   let counted: AsyncStream<String>
   private let count: AsyncStream<String>.Continuation
-  let released = Flag()
+  /// The tree of the footprint that was released.
+  let released = Note()
 
   init() { (counted, count) = AsyncStream.makeStream() }
 
@@ -74,7 +75,8 @@ struct Birds: Sendable {
         MachineCheck("feathers") { .warning("there are none", remedy: "wait until spring") },
         .program("no-such-program", package: "nothing"),
       ],
-      release: { [released] _ in released.set() }, leftovers: { [remains] in remains })
+      release: { [released] _ in released.value.withLock { $0 = settings["tree"] } },
+      leftovers: { [remains] in remains })
     guard let tree = settings["tree"] else { return footprint }
     footprint.claims = [.init(.name, "tree", tree)]
     if touchesKernel {
@@ -118,11 +120,10 @@ struct Birds: Sendable {
   }
 }
 
-/// A flag that several hold.
-final class Flag: Sendable {
-  private let value = Mutex(false)
-  func set() { value.withLock { $0 = true } }
-  var isSet: Bool { value.withLock { $0 } }
+/// A text that several hold.
+final class Note: Sendable {
+  let value = Mutex<String?>(nil)
+  var text: String? { value.withLock { $0 } }
 }
 
 private struct EggLimit: AdmissionStep {

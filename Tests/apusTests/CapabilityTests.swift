@@ -72,7 +72,7 @@ import Wire
     #expect(data.claims.claim(of: data.path)?.settings == ["tree": "oak"])
 
     try await machine.purge(data)
-    #expect(birds.released.isSet)
+    #expect(birds.released.text == "oak")
     #expect(ProcessWatch.startTime(of: companion) == nil)
     for path in [data.path, data.runtime] { #expect(access(path, F_OK) != 0, "\(path)") }
     #expect(data.claims.claim(of: data.path) == nil)
@@ -136,6 +136,20 @@ import Wire
       _ = try Up.parse(["--role", "node"])
       Issue.record("not refused")
     } catch { #expect(Up.message(for: error).contains("a node cannot join a server over the network yet")) }
+  }
+
+  /// A claim of an earlier version knows less than the record.
+  @Test func theRecordFillsInWhatTheClaimDoesNotSay() async throws {
+    let machine = try Machine()
+    defer { machine.remove() }
+    let birds = Birds()
+    let data = machine.data([birds.capability])
+    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedCompanion() }
+    var claim = try #require(data.claims.claim(of: data.path))
+    claim.settings = [:]
+    _ = try data.claims.take(claim) { _ in false }
+    try await machine.purge(data)
+    #expect(birds.released.text == "oak")
   }
 
   @Test(arguments: [("--registry", "nowhere"), ("--bridge", "a-name-that-is-too-long"), ("--pod-range", "x")])
