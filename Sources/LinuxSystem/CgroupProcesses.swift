@@ -75,9 +75,9 @@ extension Cgroup {
   }
 
   private static func folders(_ folder: String) -> [String] {
-    // A cgroup without others below it has the links of its own two names.
+    // A cgroup without others below it has the links of its own two names. Some file systems do not count (1).
     var info = stat()
-    guard stat(folder, &info) == 0, info.st_nlink > 2 else { return [] }
+    guard stat(folder, &info) == 0, info.st_nlink != 2 else { return [] }
     return ((try? Directory.list(folder)) ?? []).filter { name in
       var entry = stat()
       return lstat("\(folder)/\(name)", &entry) == 0 && entry.st_mode & S_IFMT == S_IFDIR

@@ -49,7 +49,7 @@ public struct MachineClaim: Sendable, Equatable {
     if networkNamespace == other.networkNamespace {
       if bridge == other.bridge { things.append("the bridge \(bridge)") }
       for (name, range) in [("pod", podRange), ("service", serviceRange)] {
-        for theirs in [other.podRange, other.serviceRange] where AddressBlock.overlap(range, theirs) {
+        if [other.podRange, other.serviceRange].contains(where: { AddressBlock.overlap(range, $0) }) {
           things.append("the \(name) range \(range)")
         }
       }
@@ -111,13 +111,14 @@ public struct MachineClaims: Sendable {
     return "\(status.st_dev):\(status.st_ino)"
   }
 
-  /// Those that can be read, by their directories. Blocks shortly, as all calls.
+  /// Those that can be read. A file with another name than its owner's is none: somebody has copied it. Blocks shortly, as
+  /// all calls.
   public func all() -> [MachineClaim] {
     let names = ((try? Directory.list(claims)) ?? []).filter { $0.hasSuffix(".json") }
     return names.compactMap { name in
       guard let bytes = try? DurableFile.read("\(claims)/\(name)", limit: 1 << 16), let json = try? JSON.parse(bytes)
       else { return nil }
-      return MachineClaim(json: json)
+      return MachineClaim(json: json).flatMap { "\($0.identity).json" == name ? $0 : nil }
     }
   }
 
@@ -183,7 +184,8 @@ struct AddressBlock {
 
   init?(_ text: Substring) {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]),
+    guard parts.count == 2, let address = IPAddress(String(parts[0])),
+      parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(parts[1]),
       (0...address.bytes.count * 8).contains(length)
     else { return nil }
     (bytes, prefixLength) = (address.bytes, length)

@@ -29,10 +29,11 @@ public struct SharedBudget: Sendable {
   public mutating func take(_ amount: Int, for holder: String, isPrivileged: Bool = false) -> Bool {
     precondition(amount >= 0, "an amount is not negative")
     if isPrivileged {
-      guard used + amount <= limits.total else { return false }
+      guard amount <= limits.total - used else { return false }
     } else {
       let mine = held[holder, default: 0]
-      guard used + amount <= limits.total - limits.kept, mine + amount <= limits.share || mine == 0 else {
+      // No sum before it is known to fit: amounts come from outside.
+      guard amount <= limits.total - limits.kept - used, mine + amount <= limits.share || mine == 0 else {
         return false
       }
     }
