@@ -40,6 +40,12 @@ int clinux_spawn(
     error = posix_spawn_file_actions_adddup2(&actions, mappings[i].from, mappings[i].to);
     if (mappings[i].to > highest) highest = mappings[i].to;
   }
+  // Between the targets, too: somebody may have opened a file without close-on-exec.
+  for (int fd = 3; fd < highest && !error; fd++) {
+    int is_target = 0;
+    for (size_t i = 0; i < count; i++) is_target |= mappings[i].to == fd;
+    if (!is_target) error = posix_spawn_file_actions_addclose(&actions, fd);
+  }
   if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, highest + 1);
   if (!error && directory) error = posix_spawn_file_actions_addchdir_np(&actions, directory);
 
