@@ -58,6 +58,7 @@ targets += room("Dockerfile", ["Wire"])
 targets += room("KubeTypes", ["Schema", "Wire"])
 targets += room("Distribution", ["LinuxSystem", "OCI", "Wire", nio, posix, http1, tls, crypto])
 // Layer 4: state; one client protocol.
+targets += room("Routing", ["KubeTypes", "Wire"])
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite", "Wire"])
 targets += room("KubeClient", ["KubeTypes", "Schema", "Wire", nio, posix, http1, tls, x509])
 // Layer 5: reconcilers.
@@ -80,8 +81,8 @@ targets += room(
 targets += room(
   "PodNetwork",
   [
-    "CLinux", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", nio, posix,
-    logging,
+    "CLinux", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Routing", "Schema", "Telemetry", "Wire",
+    nio, posix, logging,
   ])
 targets += room(
   "Registry",

@@ -20,9 +20,9 @@ public struct APIServerConfiguration: Sendable {
   public var port: Int
   /// The address under which pods reach this server: it becomes the endpoint of the Service `kubernetes`.
   public var advertiseAddress: String
-  /// The IPv4 range of cluster addresses.
+  /// The range of cluster addresses, or one of each family with a comma between: the first one goes first.
   public var serviceRange: String
-  /// The IPv4 range of the pods: no Service may take an address of it.
+  /// The range of the pods, or one of each family: no Service may take an address of it.
   public var podRange: String
   public var nodePorts: ClosedRange<Int>
   public var clusterDomain: String
@@ -66,7 +66,7 @@ public final class APIServer: Sendable {
   public let pki: PKI
 
   private let configuration: APIServerConfiguration
-  private let range: IPv4Range
+  private let ranges: IPRanges
   private let group: MultiThreadedEventLoopGroup
   let server: HTTPServer
   private let health: HealthChecks
@@ -86,12 +86,14 @@ public final class APIServer: Sendable {
     time: any TimeSource, metrics: Metrics, logger: Logger,
     nodeStreams: @escaping @Sendable (_ nodeName: String) -> (any NodeStreams)?
   ) throws {
-    guard let range = IPv4Range(configuration.serviceRange) else {
-      throw APIServerError(
-        "the service range \(configuration.serviceRange) is no IPv4 range with a prefix of 8 to 30, as in 10.96.0.0/16")
+    let ranges: IPRanges
+    do throws(ClusterRangesError) {
+      ranges = try ClusterRanges(pods: configuration.podRange, services: configuration.serviceRange).services
+    } catch {
+      throw APIServerError(error.description)
     }
     self.configuration = configuration
-    self.range = range
+    self.ranges = ranges
     self.logger = logger
     self.time = time
     let domain = configuration.clusterDomain
@@ -101,15 +103,16 @@ public final class APIServer: Sendable {
         "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(domain)",
         configuration.hostname,
       ],
-      addresses: ["127.0.0.1", "::1", range[1].description, configuration.bindAddress, configuration.advertiseAddress]
-        .filter { $0 != "0.0.0.0" && $0 != "::" },
+      addresses: (["127.0.0.1", "::1"] + ranges.all.map { $0[ClusterAddresses.apiIndex].description } + [
+        configuration.bindAddress, configuration.advertiseAddress,
+      ]).filter { $0 != "0.0.0.0" && $0 != "::" },
       now: time.now(), made: configuration.madeKeys)
     for notice in pki.notices { logger.warning("\(notice)") }
 
     let identifiers = IdentifierSource()
     let rbac = try RBAC(store: store)
     let allocator = try ServiceAllocator(
-      range: range, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers)
+      ranges: ranges, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers)
     let issuer = "https://kubernetes.default.svc.\(domain)"
     var tokens: [String: UserInfo] = [:]
     if let file = configuration.tokenFile {
@@ -126,7 +129,7 @@ public final class APIServer: Sendable {
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
       RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
-      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
+      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: ranges)),
       UnservedKindWarning(),
     ])
     let service = ResourceService(
@@ -153,10 +156,10 @@ public final class APIServer: Sendable {
   }
 
   private static func ownAddresses(
-    _ configuration: APIServerConfiguration, services: IPv4Range
+    _ configuration: APIServerConfiguration, services: IPRanges
   ) -> @Sendable () -> ClusterAddresses {
-    let pods = IPv4Range(configuration.podRange)
-    let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap(IPAddress.init)
+    let pods = IPRanges(configuration.podRange)
+    let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap { IPAddress($0) }
     return {
       ClusterAddresses(pods: pods, services: services, machine: bound + HostAddresses.towardsTheWorld())
     }
@@ -201,7 +204,11 @@ public final class APIServer: Sendable {
     let bound = try await server.start(hosts: [configuration.bindAddress], port: configuration.port, pki: pki)
     try await makingReachable()
     // Pods reach the API at the advertised address, clients at the other.
-    if configuration.bindAddress != "0.0.0.0", configuration.advertiseAddress != configuration.bindAddress {
+    // A wildcard of IPv4 is not one of IPv6; the other way round it is, since Linux maps them.
+    let isCovered =
+      configuration.bindAddress == "::"
+      || configuration.bindAddress == "0.0.0.0" && !configuration.advertiseAddress.contains(":")
+    if !isCovered, configuration.advertiseAddress != configuration.bindAddress {
       _ = try await server.start(hosts: [configuration.advertiseAddress], port: bound, pki: pki)
     }
     port.withLock { $0 = bound }
@@ -226,7 +233,7 @@ public final class APIServer: Sendable {
   }
 
   private func runBootstrap(port: Int) async throws {
-    try await Bootstrap(client: client, configuration: configuration, range: range).run(port: port)
+    try await Bootstrap(client: client, configuration: configuration, ranges: ranges).run(port: port)
   }
 
   private static func bootstrapError(_ error: any Error) -> APIServerError {

@@ -49,7 +49,7 @@ public struct MachineClaim: Sendable, Equatable {
     if networkNamespace == other.networkNamespace {
       if bridge == other.bridge { things.append("the bridge \(bridge)") }
       for (name, range) in [("pod", podRange), ("service", serviceRange)] {
-        for theirs in [other.podRange, other.serviceRange] where AddressBlock.overlap(range, theirs) {
+        for theirs in [other.podRange, other.serviceRange] where Self.overlap(range, theirs) {
           things.append("the \(name) range \(range)")
         }
       }
@@ -57,6 +57,14 @@ public struct MachineClaim: Sendable, Equatable {
     if cgroup == other.cgroup { things.append("the cgroup \(cgroup)") }
     if runDirectory == other.runDirectory { things.append("the folder \(runDirectory)") }
     return things
+  }
+
+  /// Whether two lists of ranges have an address in common.
+  private static func overlap(_ one: String, _ other: String) -> Bool {
+    let theirs = other.split(separator: ",").compactMap { IPRange($0) }
+    return one.split(separator: ",").compactMap { IPRange($0) }.contains { mine in
+      theirs.contains { mine.overlaps($0) }
+    }
   }
 
   var json: JSON {
@@ -173,35 +181,5 @@ public struct MachineClaims: Sendable {
       guard failure.isHeld, ContinuousClock.now < end else { throw failure }
       usleep(5000)
     }
-  }
-}
-
-/// A range of addresses of either family, to compare.
-struct AddressBlock {
-  var bytes: [UInt8]
-  var prefixLength: Int
-
-  init?(_ text: Substring) {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]),
-      (0...address.bytes.count * 8).contains(length)
-    else { return nil }
-    (bytes, prefixLength) = (address.bytes, length)
-  }
-
-  /// Whether two lists of ranges, each with commas between them, have an address in common.
-  static func overlap(_ one: String, _ other: String) -> Bool {
-    let theirs = other.split(separator: ",").compactMap { AddressBlock($0) }
-    return one.split(separator: ",").compactMap { AddressBlock($0) }.contains { mine in
-      theirs.contains { mine.overlaps($0) }
-    }
-  }
-
-  func overlaps(_ other: AddressBlock) -> Bool {
-    guard bytes.count == other.bytes.count else { return false }
-    let length = min(prefixLength, other.prefixLength)
-    let whole = length / 8
-    guard bytes[..<whole] == other.bytes[..<whole] else { return false }
-    return length % 8 == 0 || (bytes[whole] ^ other.bytes[whole]) >> UInt8(8 - length % 8) == 0
   }
 }

@@ -7,10 +7,11 @@ public struct NodeConfiguration: Sendable {
   public var dataDirectory: String
   /// For what must not outlive a reboot.
   public var runDirectory: String
-  /// The node's own address: `InternalIP` and every pod's `hostIP`.
-  public var nodeIP: String = "127.0.0.1"
-  /// The range that pod addresses come from (CIDR notation).
-  public var podCIDR: String = "10.244.0.0/24"
+  /// The node's own addresses, one of each family that its pods have: `InternalIP` and every pod's `hostIPs`, the first one
+  /// its `hostIP`.
+  public var nodeIPs: [String] = ["127.0.0.1"]
+  /// The ranges that pod addresses come from (CIDR notation), one of each family.
+  public var podCIDRs: [String] = ["10.244.0.0/24"]
   /// The range that service addresses come from (CIDR notation).
   public var serviceCIDR: String = "10.96.0.0/16"
   /// Without a leading or trailing dot.

@@ -17,8 +17,8 @@ final class DNSForwarder: Sendable {
 
   private let resolverFile: String
   private let port: Int
-  /// Our own address, which may stand in the file.
-  private let excluded: String
+  /// Our own addresses, which may stand in the file.
+  private let excluded: [String]
 
   private struct State {
     var servers: [SocketAddress] = []
@@ -29,18 +29,18 @@ final class DNSForwarder: Sendable {
 
   private let state = Mutex(State())
 
-  init(resolverFile: String, excluding address: String, port: Int = 53) {
+  init(resolverFile: String, excluding addresses: [String], port: Int = 53) {
     self.resolverFile = resolverFile
-    excluded = address
+    excluded = addresses
     self.port = port
   }
 
   /// The servers of a `resolv.conf` (resolv.conf(5)).
-  static func servers(_ text: String, excluding address: String, port: Int) -> [SocketAddress] {
+  static func servers(_ text: String, excluding addresses: [String], port: Int) -> [SocketAddress] {
     var result: [SocketAddress] = []
     for line in text.split(whereSeparator: \.isNewline) {
       let words = line.split(whereSeparator: \.isWhitespace)
-      guard words.count >= 2, words[0] == "nameserver", words[1] != address,
+      guard words.count >= 2, words[0] == "nameserver", !addresses.contains(String(words[1])),
         let server = try? SocketAddress(ipAddress: String(words[1]), port: port)
       else { continue }
       result.append(server)

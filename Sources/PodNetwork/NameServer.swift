@@ -23,8 +23,8 @@ public enum NameServer {
     let informers = InformerSet(client: client, time: time)
     let records = ClusterRecords(domain: configuration.clusterDomain, informers: informers)
     let server = DNSServer(
-      address: configuration.dnsServiceIP, port: 53, records: records, localRanges: [host.pods, host.services],
-      resolverFile: "/etc/resolv.conf", time: time)
+      addresses: host.ranges.nameServers.map(\.description), port: 53, records: records,
+      localRanges: host.ranges.pods.all + host.ranges.services.all, resolverFile: "/etc/resolv.conf", time: time)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await informers.run() }
       group.addTask { try await server.run() }

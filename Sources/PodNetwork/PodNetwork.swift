@@ -7,13 +7,13 @@ public import Wire
 public struct PodNetworkConfiguration: Sendable, Equatable {
   /// The Node object's name: endpoints on it are local ones.
   public var nodeName: String
-  /// The addresses of this node's pods, such as `10.244.0.0/24`. The first one is the gateway.
+  /// The addresses of this node's pods, such as `10.244.0.0/24`, or a range of each family with a comma between. The first
+  /// address of each is the gateway.
   public var podCIDR: String
-  /// The cluster addresses of services, such as `10.96.0.0/16`.
+  /// The cluster addresses of services, such as `10.96.0.0/16`; of one family of the pods or of both. The tenth address of
+  /// each is the name server's.
   public var serviceCIDR: String
   public var clusterDomain: String
-  /// An address in `serviceCIDR` on which the DNS server answers, port 53.
-  public var dnsServiceIP: String
   /// At most 15 characters.
   public var bridgeName: String
   /// Where `10-apus.conflist` is written.
@@ -25,13 +25,12 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
 
   public init(
     nodeName: String, podCIDR: String, serviceCIDR: String, clusterDomain: String = "cluster.local",
-    dnsServiceIP: String, bridgeName: String = "apus0", cniDirectory: String, stateDirectory: String
+    bridgeName: String = "apus0", cniDirectory: String, stateDirectory: String
   ) {
     self.nodeName = nodeName
     self.podCIDR = podCIDR
     self.serviceCIDR = serviceCIDR
     self.clusterDomain = clusterDomain
-    self.dnsServiceIP = dnsServiceIP
     self.bridgeName = bridgeName
     self.cniDirectory = cniDirectory
     self.stateDirectory = stateDirectory
@@ -74,8 +73,8 @@ public final class PodNetwork: ControllerKit.Service {
     let host = try host.get()
     let filtersBridge = try await host.prepare()
     let base = NFTBase(
-      table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods,
-      serviceRange: host.services, dnsAddress: host.dns, filtersBridge: filtersBridge)
+      table: configuration.bridgeName, bridge: configuration.bridgeName, ranges: host.ranges,
+      filtersBridge: filtersBridge)
     try await proxy.run(base)
   }
 

@@ -39,14 +39,11 @@ struct DataDirectory: Sendable {
   var cgroup: String { "apus-" + Self.shortHash(of: path) }
   var nameServerCgroup: String { "/\(cgroup)/names" }
 
-  /// The pod network of a server of this directory; `nil` when the service range cannot be read.
-  func network(
-    bridge: String, podRange: String, serviceRange: String, owner: String
-  ) -> PodNetworkConfiguration? {
-    guard let services = IPv4Range(serviceRange) else { return nil }
+  /// The pod network of a server of this directory.
+  func network(bridge: String, podRange: String, serviceRange: String, owner: String) -> PodNetworkConfiguration {
     var network = PodNetworkConfiguration(
-      nodeName: "", podCIDR: podRange, serviceCIDR: serviceRange, dnsServiceIP: services[10].description,
-      bridgeName: bridge, cniDirectory: cni, stateDirectory: self.network)
+      nodeName: "", podCIDR: podRange, serviceCIDR: serviceRange, bridgeName: bridge,
+      cniDirectory: cni, stateDirectory: self.network)
     network.owner = owner
     return network
   }
@@ -206,7 +203,7 @@ struct ServerRecord {
   }
 
   /// The pod network of this server, for those who do not run its pods.
-  func network(of data: DataDirectory) -> PodNetworkConfiguration? {
+  func network(of data: DataDirectory) -> PodNetworkConfiguration {
     data.network(bridge: bridgeName, podRange: podCIDR, serviceRange: serviceCIDR, owner: "")
   }
 

@@ -19,12 +19,12 @@ struct NameServerCommand: AsyncParsableCommand {
     LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: .warning, time: time, fileBytesMax: 1 << 20) }
     try await Terminal.reporting {
       let data = try options.data
-      guard let network = ServerRecord.read(data.serverRecord)?.network(of: data) else {
+      guard let record = ServerRecord.read(data.serverRecord) else {
         throw Failure("no server has run on \(data.path)", code: .noServer)
       }
       do {
         try await NameServer.run(
-          configuration: network, identity: identity,
+          configuration: record.network(of: data), identity: identity,
           client: HTTPSClient(.load(path: data.nameServerKubeconfig)), time: time)
       } catch let error as FileLockError where error.isHeld {
         throw Failure("\(error)", code: .dataInUse)

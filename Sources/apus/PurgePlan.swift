@@ -104,7 +104,8 @@ struct PurgePlan {
       return data.network(
         bridge: claim.bridge, podRange: claim.podRange, serviceRange: claim.serviceRange, owner: mark.identity)
     }
-    guard let record, var network = record.network(of: data) else { return nil }
+    guard let record else { return nil }
+    var network = record.network(of: data)
     network.owner = mark.identity
     return try await PodNetwork.hasBridge(configuration: network) ? network : nil
   }

@@ -40,10 +40,18 @@ struct Up: AsyncParsableCommand {
   @Option(help: "The port of the API; 0 for a free one.")
   var port = 6443
 
-  @Option(help: ArgumentHelp("The range of the pods' addresses.", valueName: "cidr"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      The range of the pods' addresses, of IPv4 or IPv6, or one of each with a comma between: the first one goes first.
+      """, valueName: "cidr[,cidr]"))
   var podRange = "10.244.0.0/24"
 
-  @Option(help: ArgumentHelp("The range of the services' addresses.", valueName: "cidr"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      The range of the services' addresses, or one of each family that the pods have: the first one goes first.
+      """, valueName: "cidr[,cidr]"))
   var serviceRange = "10.96.0.0/16"
 
   @Option(help: ArgumentHelp("The range of the NodePort services' ports.", valueName: "low-high"))
@@ -78,9 +86,8 @@ struct Up: AsyncParsableCommand {
 
   func validate() throws {
     guard (0...65535).contains(port) else { throw ValidationError("--port takes 0 to 65535, not \(port)") }
-    guard IPv4Range(podRange) != nil else { throw ValidationError("--pod-range takes a.b.c.d/n, not '\(podRange)'") }
-    guard let services = IPv4Range(serviceRange), services.prefixLength <= 28 else {
-      throw ValidationError("--service-range takes a.b.c.d/n with n at most 28, not '\(serviceRange)'")
+    do throws(ClusterRangesError) { _ = try ClusterRanges(pods: podRange, services: serviceRange) } catch {
+      throw ValidationError("--pod-range, --service-range: \(error)")
     }
     guard nodePortRange != nil else { throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'") }
     guard registry == "none" || RegistryConfiguration.address(registry) != nil else {
@@ -133,6 +140,7 @@ struct Up: AsyncParsableCommand {
     private let services: [(name: String, service: any Service)]
     private let configuration: Up
     private let networkConfiguration: PodNetworkConfiguration
+    private let ranges: ClusterRanges
     private let holding: MachineHolding
 
     init(options: Up, data: DataDirectory, time: SystemClock) async throws {
@@ -153,11 +161,7 @@ struct Up: AsyncParsableCommand {
       for notice in identity.notices + store.notices { logger.warning("\(notice)") }
       let hostname = Self.hostname()
       nodeName = (options.nodeName ?? hostname).lowercased()
-      guard let pods = IPv4Range(options.podRange), let serviceAddresses = IPv4Range(options.serviceRange) else {
-        throw Failure("the ranges are malformed")
-      }
-      let gateway = pods[1].description
-      let dns = serviceAddresses[10].description
+      ranges = try ClusterRanges(pods: options.podRange, services: options.serviceRange)
       let seed = UInt64.random(in: .min ... .max)
 
       let nodeName = nodeName
@@ -165,7 +169,8 @@ struct Up: AsyncParsableCommand {
       let metrics = Metrics()
       let served = await schemas
       var serverConfiguration = APIServerConfiguration(
-        dataDirectory: data.path, bindAddress: options.bind, port: options.port, advertiseAddress: gateway,
+        dataDirectory: data.path, bindAddress: options.bind, port: options.port,
+        advertiseAddress: ranges.apiEndpoint.description,
         serviceRange: options.serviceRange, podRange: options.podRange,
         nodePorts: options.nodePortRange ?? 30000...32767, hostname: hostname, version: Version.apus)
       serverConfiguration.madeKeys = identity.isNew ? nil : identity.keys
@@ -182,7 +187,7 @@ struct Up: AsyncParsableCommand {
       let informers = InformerSet(client: client, time: time)
 
       var networkConfiguration = PodNetworkConfiguration(
-        nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange, dnsServiceIP: dns,
+        nodeName: nodeName, podCIDR: options.podRange, serviceCIDR: options.serviceRange,
         bridgeName: options.bridge, cniDirectory: data.cni, stateDirectory: data.network)
       networkConfiguration.owner = mark.identity
       self.networkConfiguration = networkConfiguration
@@ -201,11 +206,11 @@ struct Up: AsyncParsableCommand {
       }
       var nodeConfiguration = NodeConfiguration(
         name: nodeName, dataDirectory: data.node, runDirectory: data.runtime)
-      nodeConfiguration.nodeIP = gateway
-      nodeConfiguration.podCIDR = options.podRange
+      nodeConfiguration.nodeIPs = ranges.gateways.map(\.description)
+      nodeConfiguration.podCIDRs = ranges.pods.all.map(\.description)
       nodeConfiguration.serviceCIDR = options.serviceRange
-      nodeConfiguration.clusterDNS = dns
-      nodeConfiguration.apiServerHost = serviceAddresses[1].description
+      nodeConfiguration.clusterDNS = ranges.nameServers[0].description
+      nodeConfiguration.apiServerHost = ranges.services.primary[ClusterAddresses.apiIndex].description
       nodeConfiguration.version = Version.kubernetes
       nodeConfiguration.imageCredentialsPath = data.imageCredentials
       if options.lazyPull {
@@ -276,7 +281,7 @@ struct Up: AsyncParsableCommand {
         let names = NameServerProcess(
           command: [Self.executable, NameServerCommand.name, "--data", data.path, "--identity", identity],
           identity: identity, stateDirectory: data.network, cgroup: data.nameServerCgroup,
-          address: networkConfiguration.dnsServiceIP, time: time)
+          address: ranges.nameServers[0].description, time: time)
         for (name, service) in services + [("names", names)] {
           group.addTask { await supervisor.run(name, service) }
         }

@@ -9,7 +9,7 @@ private let layers: [[String]] = [
   ["LinuxSystem", "SQLite", "Telemetry"],
   ["Dockerfile", "OCI", "Schema"],
   ["Distribution", "KubeTypes"],
-  ["KubeClient", "Store"],
+  ["KubeClient", "Routing", "Store"],
   ["ControllerKit"],
   ["APIServer", "ImageBuilder", "Node", "PodNetwork", "Registry", "Scheduler", "Workloads"],
   ["apus", "schemac", "benchmark"],

@@ -92,7 +92,7 @@ final class NodeHarness: Sendable {
 
   var configuration: NodeConfiguration {
     var configuration = NodeConfiguration(name: "n1", dataDirectory: "\(base)/data", runDirectory: "\(base)/run")
-    configuration.nodeIP = "192.0.2.1"
+    configuration.nodeIPs = ["192.0.2.1"]
     return configuration
   }
 

@@ -67,6 +67,23 @@ struct NodeTests {
     }
   }
 
+  /// Merged by their type, the second address would take the first one's place.
+  @Test("a node's addresses of both families are written as a whole")
+  func addressesOfBothFamilies() throws {
+    let status: JSON = [
+      "addresses": [["type": "InternalIP", "address": "192.0.2.1"], ["type": "InternalIP", "address": "2001:db8::1"]]
+    ]
+    let patch = NodeRegistration.patch(status)
+    #expect(patch["addresses"]?.array?.count == 3 && patch["addresses"]?.array?.last == ["$patch": "replace"])
+    var configuration = NodeConfiguration(name: "n", dataDirectory: "/d", runDirectory: "/r")
+    configuration.nodeIPs = ["192.0.2.1", "2001:db8::1"]
+    let place = FieldReference.Place(hostIPs: configuration.nodeIPs, podIPs: ["10.244.0.7", "fd00::7"])
+    let pod = Pod(json: [:])
+    #expect(FieldReference.value("status.hostIP", pod: pod, place: place) == "192.0.2.1")
+    #expect(FieldReference.value("status.hostIPs", pod: pod, place: place) == "192.0.2.1,2001:db8::1")
+    #expect(FieldReference.value("status.podIPs", pod: pod, place: place) == "10.244.0.7,fd00::7")
+  }
+
   @Test("a container that ends is restarted and counted")
   func restart() async throws {
     try await withHarness { harness in

@@ -243,7 +243,7 @@ extension PodWorker {
 
   private func environment(of container: Container) async throws -> [(name: String, value: String)] {
     var builder = EnvironmentBuilder(
-      place: FieldReference.Place(hostIP: context.configuration.nodeIP, podIPs: podIPs))
+      place: FieldReference.Place(hostIPs: context.configuration.nodeIPs, podIPs: podIPs))
     builder.allocatable = context.allocatable()
     for key in ObjectReferenceKey.environment(of: container, namespace: key.namespace) {
       guard let object = try await configError({ try await self.context.references.get(key) }) else { continue }

@@ -88,7 +88,7 @@ extension PodWorker {
       containers.append(status(of: container, role, now: now, hasInit: hasInit))
     }
     return PodStatusInput(
-      now: now, restartPolicy: restartPolicy, hostIP: context.configuration.nodeIP,
+      now: now, restartPolicy: restartPolicy, hostIPs: context.configuration.nodeIPs,
       podIPs: podIPs.isEmpty && isFinished ? rememberedIPs : podIPs, startTime: startTime,
       isSandboxReady: sandbox?.isReady == true, containers: containers,
       readinessGates: pod.spec.readinessGates.compactMap(\.conditionType),

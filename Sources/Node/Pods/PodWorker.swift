@@ -444,7 +444,7 @@ actor PodWorker {
 
   /// Where the pod's containers are reached and what it is told of itself.
   var podIPs: [String] {
-    if pod.spec.hostNetwork == true { return [context.configuration.nodeIP] }
+    if pod.spec.hostNetwork == true { return context.configuration.nodeIPs }
     return sandbox?.isReady == true ? sandbox?.ips ?? [] : []
   }
 

@@ -42,9 +42,11 @@ extension CrunRuntime {
       }
       let kinds = Self.namespaces(hostNetwork: spec.hostNetwork, hostIPC: spec.hostIPC)
       if !kinds.isEmpty {
+        // What the pod asks for itself goes before ours.
+        let sysctls = Self.networkSysctls(kinds).merging(spec.sysctls) { _, asked in asked }
         do throws(SystemError) {
           try await Namespaces.create(
-            kinds, folder: namespaceFolder(spec.podUID), hostname: spec.hostname, sysctls: spec.sysctls)
+            kinds, folder: namespaceFolder(spec.podUID), hostname: spec.hostname, sysctls: sysctls)
         } catch {
           throw RuntimeError(.system, error.description)
         }
@@ -171,6 +173,13 @@ extension CrunRuntime {
     CNI.Attachment(
       podUID: record.podUID, podName: record.name, podNamespace: record.namespace,
       networkNamespace: "\(namespaceFolder(record.podUID))/net", portMappings: record.portMappings)
+  }
+
+  /// For interfaces that are made in a pod's network: the node gives out its IPv6 addresses, each once. So nobody has to
+  /// wait whether another has one, which takes a second, and no pod can tell another where the world is.
+  private static func networkSysctls(_ kinds: [Namespaces.Kind]) -> [String: String] {
+    guard kinds.contains(.network), access("/proc/sys/net/ipv6", F_OK) == 0 else { return [:] }
+    return ["net.ipv6.conf.default.accept_dad": "0", "net.ipv6.conf.default.accept_ra": "0"]
   }
 
   /// A pod on the host's network has the host's name too.

@@ -189,7 +189,7 @@ final class VolumeManager: Sendable {
     throw NodeError(.failedMount, "volumes of type \(kind) are not supported by this node")
   }
 
-  private var place: FieldReference.Place { FieldReference.Place(hostIP: configuration.nodeIP, podIPs: []) }
+  private var place: FieldReference.Place { FieldReference.Place(hostIPs: configuration.nodeIPs, podIPs: []) }
 
   private func write(_ files: [String: AtomicWriter.File], to folder: String, group: UInt32?) async throws {
     let stamp = time.now()
