@@ -6,6 +6,8 @@ SWIFT ?= swift
 # Release builds have a folder of their own, so that they and the tests never wait for one another.
 RELEASE := -c release --scratch-path .build-release --static-swift-stdlib
 PREFIX ?= /usr/local
+# What is installed, without symbols: a third of its size. The one that was built keeps them, for debuggers and backtraces.
+PROGRAM ?= .build-release/release/apus
 
 .PHONY: run install test setup setup-tests build release unit integration soak bench fmt lint generate help
 
@@ -30,7 +32,7 @@ run: release     ## Start Apus, deploy the example application and print its URL
 	@Scripts/run
 
 install: release ## Put apus below PREFIX (/usr/local) and install its systemd unit; DESTDIR for packages.
-	@install -D -m 755 .build-release/release/apus $(DESTDIR)$(PREFIX)/bin/apus
+	@install -D -s -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/apus
 	@install -d $(DESTDIR)/etc/systemd/system
 	@sed 's|/usr/local|$(PREFIX)|' Scripts/apus.service >$(DESTDIR)/etc/systemd/system/apus.service
 	@echo "==> installed $(DESTDIR)$(PREFIX)/bin/apus; start it now and after each boot: systemctl enable --now apus"

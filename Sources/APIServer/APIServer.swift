@@ -1,9 +1,13 @@
+import ControllerKit
+import Glibc
+import HTTP
 import KubeClient
 import KubeTypes
 import LinuxSystem
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Schema
 import Store
 import Synchronization
@@ -20,9 +24,9 @@ public struct APIServerConfiguration: Sendable {
   public var port: Int
   /// The address under which pods reach this server: it becomes the endpoint of the Service `kubernetes`.
   public var advertiseAddress: String
-  /// The IPv4 range of cluster addresses.
+  /// The range of cluster addresses, or one of each family with a comma between: the first one goes first.
   public var serviceRange: String
-  /// The IPv4 range of the pods: no Service may take an address of it.
+  /// The range of the pods, or one of each family: no Service may take an address of it.
   public var podRange: String
   public var nodePorts: ClosedRange<Int>
   public var clusterDomain: String
@@ -35,6 +39,10 @@ public struct APIServerConfiguration: Sendable {
   public var tokenFile: String?
   /// Fingerprints of the keys that the data directory was filled with (`PKI.load`); `nil` when it is new.
   public var madeKeys: [String: String]?
+  /// What the capabilities add: who they are, their rules about writes, and their paths.
+  package var identities: [CapabilityIdentity] = []
+  package var admission: [any AdmissionStep] = []
+  package var routes: [CapabilityRoute] = []
 
   public init(
     dataDirectory: String, bindAddress: String = "127.0.0.1", port: Int = 6443, advertiseAddress: String,
@@ -66,9 +74,10 @@ public final class APIServer: Sendable {
   public let pki: PKI
 
   private let configuration: APIServerConfiguration
-  private let range: IPv4Range
+  private let ranges: IPRanges
   private let group: MultiThreadedEventLoopGroup
   let server: HTTPServer
+  let router: Router
   private let health: HealthChecks
   private let logger: Logger
   private let isReady = Atomic(false)
@@ -86,12 +95,14 @@ public final class APIServer: Sendable {
     time: any TimeSource, metrics: Metrics, logger: Logger,
     nodeStreams: @escaping @Sendable (_ nodeName: String) -> (any NodeStreams)?
   ) throws {
-    guard let range = IPv4Range(configuration.serviceRange) else {
-      throw APIServerError(
-        "the service range \(configuration.serviceRange) is no IPv4 range with a prefix of 8 to 30, as in 10.96.0.0/16")
+    let ranges: IPRanges
+    do throws(ClusterRangesError) {
+      ranges = try ClusterRanges(pods: configuration.podRange, services: configuration.serviceRange).services
+    } catch {
+      throw APIServerError(error.description)
     }
     self.configuration = configuration
-    self.range = range
+    self.ranges = ranges
     self.logger = logger
     self.time = time
     let domain = configuration.clusterDomain
@@ -101,15 +112,16 @@ public final class APIServer: Sendable {
         "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(domain)",
         configuration.hostname,
       ],
-      addresses: ["127.0.0.1", "::1", range[1].description, configuration.bindAddress, configuration.advertiseAddress]
-        .filter { $0 != "0.0.0.0" && $0 != "::" },
-      now: time.now(), made: configuration.madeKeys)
+      addresses: (["127.0.0.1", "::1"] + ranges.all.map { $0[ClusterAddresses.apiIndex].description } + [
+        configuration.bindAddress, configuration.advertiseAddress,
+      ]).filter { $0 != "0.0.0.0" && $0 != "::" },
+      identities: configuration.identities.map(\.name), now: time.now(), made: configuration.madeKeys)
     for notice in pki.notices { logger.warning("\(notice)") }
 
     let identifiers = IdentifierSource()
     let rbac = try RBAC(store: store)
     let allocator = try ServiceAllocator(
-      range: range, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers)
+      ranges: ranges, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers)
     let issuer = "https://kubernetes.default.svc.\(domain)"
     var tokens: [String: UserInfo] = [:]
     if let file = configuration.tokenFile {
@@ -122,13 +134,14 @@ public final class APIServer: Sendable {
     }
     let authenticator = Authenticator(
       store: store, issuer: TokenIssuer(key: pki.tokenKey, issuer: issuer), staticTokens: tokens, audiences: [issuer])
-    let admission = AdmissionChain(steps: [
+    let steps: [any AdmissionStep] = [
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
       ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
       RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
-      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: range)),
+      ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: ranges)),
       UnservedKindWarning(),
-    ])
+    ]
+    let admission = AdmissionChain(steps: steps + configuration.admission)
     let service = ResourceService(
       store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
@@ -140,25 +153,47 @@ public final class APIServer: Sendable {
       HealthChecks.Check(name: "ping", isLiveness: true) { nil }
     ])
     self.health = health
-    let router = Router(
+    router = Router(
       rest: RESTHandler(
         service: service, subresources: subresources, rbac: rbac,
         pods: PodConnections(service: service, nodeStreams: nodeStreams),
         proxies: ProxyConnections(service: service, nodeStreams: nodeStreams)),
       authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
-      version: Self.version(configuration.version), metrics: metrics)
-    server = HTTPServer(group: group, router: router, logger: logger)
+      version: Self.version(configuration.version), metrics: metrics, routes: configuration.routes)
+    server = HTTPServer(
+      group: group, tls: try Self.tls(pki), limits: .apiServer, drainTimeout: .seconds(5),
+      handler: RequestHandler(router: router, logger: logger))
     let connections = metrics.gauge("apiserver_connections", help: "Open client connections.")
     metrics.onCollect { [weak server] in connections.set(to: Double(server?.connectionCount ?? 0)) }
   }
 
   private static func ownAddresses(
-    _ configuration: APIServerConfiguration, services: IPv4Range
+    _ configuration: APIServerConfiguration, services: IPRanges
   ) -> @Sendable () -> ClusterAddresses {
-    let pods = IPv4Range(configuration.podRange)
-    let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap(IPAddress.init)
+    let pods = IPRanges(configuration.podRange)
+    let bound = [configuration.bindAddress, configuration.advertiseAddress].compactMap { IPAddress($0) }
     return {
       ClusterAddresses(pods: pods, services: services, machine: bound + HostAddresses.towardsTheWorld())
+    }
+  }
+
+  /// TLS 1.2 and later, with optional client certificates.
+  private static func tls(_ pki: PKI) throws(APIServerError) -> NIOSSLContext {
+    do {
+      var configuration = TLSConfiguration.makeServerConfiguration(
+        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(pki.serving.certificate.utf8)).map {
+          .certificate($0)
+        }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pki.serving.privateKey.utf8), format: .pem)))
+      configuration.minimumTLSVersion = .tlsv12
+      // A client that closes without TLS's goodbye, as many do, must not hold up the server's end.
+      configuration.shutdownTimeout = .milliseconds(250)
+      configuration.applicationProtocols = HTTPServer.applicationProtocols
+      configuration.trustRoots = .certificates(
+        try NIOSSLCertificate.fromPEMBytes(Array(pki.authority.certificate.utf8)))
+      configuration.certificateVerification = .optionalVerification
+      return try NIOSSLContext(configuration: configuration)
+    } catch {
+      throw APIServerError("the serving certificate cannot be used", cause: "\(error)")
     }
   }
 
@@ -198,11 +233,15 @@ public final class APIServer: Sendable {
       HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
         self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
       })
-    let bound = try await server.start(hosts: [configuration.bindAddress], port: configuration.port, pki: pki)
+    let bound = try await listen(on: configuration.bindAddress, port: configuration.port)
     try await makingReachable()
     // Pods reach the API at the advertised address, clients at the other.
-    if configuration.bindAddress != "0.0.0.0", configuration.advertiseAddress != configuration.bindAddress {
-      _ = try await server.start(hosts: [configuration.advertiseAddress], port: bound, pki: pki)
+    // A wildcard of IPv4 is not one of IPv6; the other way round it is, since Linux maps them.
+    let isCovered =
+      configuration.bindAddress == "::"
+      || configuration.bindAddress == "0.0.0.0" && !configuration.advertiseAddress.contains(":")
+    if !isCovered, configuration.advertiseAddress != configuration.bindAddress {
+      _ = try await listen(on: configuration.advertiseAddress, port: bound)
     }
     port.withLock { $0 = bound }
     let isBootstrapped = try await bootstrapUnlessFull(port: bound)
@@ -218,6 +257,17 @@ public final class APIServer: Sendable {
     return bound
   }
 
+  private func listen(on host: String, port: Int) async throws(APIServerError) -> Int {
+    do {
+      return try await server.listen(host: host, port: port)
+    } catch {
+      // The system's words, not those of the calls that led there.
+      let code = (error as? IOError)?.errnoCode
+      throw APIServerError(
+        "cannot listen on \(host):\(port)", cause: code.map { String(cString: strerror($0)) } ?? "\(error)")
+    }
+  }
+
   /// Creates what is missing of the objects that a cluster starts with.
   ///
   /// - Parameter port: where this server can be reached, for the endpoints of the Service `kubernetes`.
@@ -226,7 +276,7 @@ public final class APIServer: Sendable {
   }
 
   private func runBootstrap(port: Int) async throws {
-    try await Bootstrap(client: client, configuration: configuration, range: range).run(port: port)
+    try await Bootstrap(client: client, configuration: configuration, ranges: ranges).run(port: port)
   }
 
   private static func bootstrapError(_ error: any Error) -> APIServerError {
@@ -275,9 +325,12 @@ public final class APIServer: Sendable {
       server: server, authority: pki.authority.certificate, identity: pki.admin, user: "kubernetes-admin")
   }
 
-  /// The name server's kubeconfig, with its private key. It may do nothing but follow what has a name.
-  public func nameServerKubeconfig(server: String) -> String {
-    Kubeconfig.render(
-      server: server, authority: pki.authority.certificate, identity: pki.nameServer, user: BootstrapPolicy.nameServer)
+  /// The kubeconfig of a capability's identity, with its private key; it must be one of the configuration's.
+  package func kubeconfig(server: String, of identity: CapabilityIdentity) -> String {
+    guard let signed = pki.identities[identity.name] else {
+      preconditionFailure("the identity \(identity.name) is none of the configuration's")
+    }
+    return Kubeconfig.render(
+      server: server, authority: pki.authority.certificate, identity: signed, user: identity.user)
   }
 }

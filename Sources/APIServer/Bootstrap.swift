@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
@@ -8,7 +9,7 @@ import Wire
 struct Bootstrap: Sendable {
   let client: LocalClient
   let configuration: APIServerConfiguration
-  let range: IPv4Range
+  let ranges: IPRanges
 
   private static func core(_ resource: String) -> GroupVersionResource {
     GroupVersionResource(group: "", version: "v1", resource: resource)
@@ -20,7 +21,8 @@ struct Bootstrap: Sendable {
       try await ensure(
         Self.core("namespaces"), nil, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)]])
     }
-    for (resource, object) in BootstrapPolicy.objects { try await ensure(resource, nil, object) }
+    let policy = BootstrapPolicy.objects + configuration.identities.flatMap(BootstrapPolicy.objects(for:))
+    for (resource, object) in policy { try await ensure(resource, nil, object) }
     let priorities = GroupVersionResource(group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses")
     for (name, value, text) in [
       ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their node."),
@@ -34,6 +36,7 @@ struct Bootstrap: Sendable {
         ])
     }
     try await ensureServiceRange()
+    try await dropOutdatedService()
     try await ensure(
       Self.core("services"), "default",
       [
@@ -43,11 +46,12 @@ struct Bootstrap: Sendable {
           "labels": ["component": "apiserver", "provider": "kubernetes"],
         ],
         "spec": [
-          "type": "ClusterIP", "clusterIP": .string(range[1].description), "sessionAffinity": "None",
+          "type": "ClusterIP", "clusterIP": .string(Self.address(ranges)), "sessionAffinity": "None",
           "ports": [["name": "https", "protocol": "TCP", "port": 443, "targetPort": .int(Int64(port))]],
         ],
       ])
     let labels: JSON = ["endpointslice.kubernetes.io/skip-mirror": "true"]
+    // The Service is of the family that goes first alone, as kube-apiserver makes it.
     // A server that listens on the loopback only is out of every pod's reach: then the Service has no endpoint.
     let address = JSON.string(configuration.advertiseAddress)
     let subsets: JSON = [
@@ -68,16 +72,33 @@ struct Bootstrap: Sendable {
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": [
           "name": "kubernetes", "namespace": "default", "labels": ["kubernetes.io/service-name": "kubernetes"],
-        ], "addressType": "IPv4",
+        ], "addressType": .string(ranges.primary.family.rawValue),
         "endpoints": isReachable ? endpoints : [],
         "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
       ], updating: "endpoints", "ports")
   }
 
-  /// The range of cluster addresses as a ServiceCIDR. Its ranges are fixed: with another one, it is made anew.
+  private static func address(_ ranges: IPRanges) -> String { ranges.primary[ClusterAddresses.apiIndex].description }
+
+  /// With other ranges than before, the API has another address, which no update may change; a slice's family neither.
+  private func dropOutdatedService() async throws {
+    let slices = GroupVersionResource(group: "discovery.k8s.io", version: "v1", resource: "endpointslices")
+    let expected: [(GroupVersionResource, (JSON) -> JSON?, JSON)] = [
+      (Self.core("services"), { $0.at("spec", "clusterIP") }, .string(Self.address(ranges))),
+      (slices, { $0["addressType"] }, .string(ranges.primary.family.rawValue)),
+    ]
+    for (resource, read, value) in expected {
+      guard let existing = try? await client.get(resource, namespace: "default", name: "kubernetes"),
+        read(existing.json()) != value
+      else { continue }
+      _ = try await client.delete(resource, namespace: "default", name: "kubernetes", options: DeleteOptions())
+    }
+  }
+
+  /// The ranges of cluster addresses as a ServiceCIDR. Its ranges are fixed: with another one, it is made anew.
   private func ensureServiceRange() async throws {
     let resource = GroupVersionResource(group: "networking.k8s.io", version: "v1", resource: "servicecidrs")
-    let wanted: JSON = ["cidrs": [.string(range.description)]]
+    let wanted: JSON = ["cidrs": .array(ranges.all.map { .string($0.description) })]
     let name = ServiceAddressRecord.rangeName
     if let existing = try? await client.get(resource, namespace: nil, name: name), existing.json()["spec"] != wanted {
       _ = try await client.delete(resource, namespace: nil, name: name, options: DeleteOptions())

@@ -4,12 +4,6 @@ import Wire
 
 /// The refusals of `k8s.io/apimachinery/pkg/api/errors`, with the wording that clients show.
 extension KubeError {
-  static func details(_ resource: GroupVersionResource, _ name: String, uid: String = "", causes: [Cause] = [])
-    -> Details
-  {
-    Details(name: name, group: resource.group, kind: resource.resource, uid: uid, causes: causes)
-  }
-
   static func notFound(_ resource: GroupVersionResource, _ name: String) -> KubeError {
     KubeError(
       code: 404, reason: .notFound, message: "\(resource.groupResource) \"\(name)\" not found",
@@ -43,13 +37,6 @@ extension KubeError {
 
   static func badRequest(_ message: String) -> KubeError {
     KubeError(code: 400, reason: .badRequest, message: message)
-  }
-
-  static func forbidden(_ resource: GroupVersionResource, _ name: String, _ why: String) -> KubeError {
-    let message =
-      name.isEmpty
-      ? "\(resource.groupResource) is forbidden: \(why)" : "\(resource.groupResource) \"\(name)\" is forbidden: \(why)"
-    return KubeError(code: 403, reason: .forbidden, message: message, details: details(resource, name))
   }
 
   static func unauthorized() -> KubeError {
@@ -116,10 +103,10 @@ extension KubeError {
     KubeError(code: 429, reason: .tooManyRequests, message: message, details: Details(retryAfterSeconds: 1))
   }
 
-  static func malformedHead(_ refusal: HTTPFraming.Refusal) -> KubeError {
+  static func malformedHead(status: Int, reason: String) -> KubeError {
     KubeError(
-      code: refusal.status, reason: refusal.status == 400 ? .badRequest : .unknown,
-      message: "the request's head is not understood: \(refusal.reason)")
+      code: status, reason: status == 400 ? .badRequest : .unknown,
+      message: "the request's head is not understood: \(reason)")
   }
 
   static func unavailable(_ message: String) -> KubeError {
@@ -133,18 +120,6 @@ extension KubeError {
       details: Details(
         causes: [Cause(reason: "ResourceVersionTooLarge", message: "Too large resource version", field: "")],
         retryAfterSeconds: 1))
-  }
-
-  /// `field.ErrorList` as `errors.NewInvalid` puts it.
-  static func invalid(kind: GroupVersionKind, name: String, _ errors: [FieldError]) -> KubeError {
-    let causes = errors.map { Cause(reason: $0.type.rawValue, message: $0.message, field: $0.path) }
-    var seen: Set<String> = []
-    let texts = errors.map { "\($0.path): \($0.message)" }.filter { seen.insert($0).inserted }
-    let text = texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ", "))]"
-    let qualified = kind.group.isEmpty ? kind.kind : "\(kind.kind).\(kind.group)"
-    return KubeError(
-      code: 422, reason: .invalid, message: "\(qualified) \"\(name)\" is invalid: \(text)",
-      details: Details(name: name, group: kind.group, kind: kind.kind, causes: causes))
   }
 
   /// The `v1 Status` object that carries this error.

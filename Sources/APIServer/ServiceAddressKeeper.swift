@@ -33,7 +33,9 @@ enum ServiceAddressRecord {
       "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",
       "metadata": [
         "name": .string(address.description),
-        "labels": [managerLabel: .string(manager), "ipaddress.kubernetes.io/ip-family": "IPv4"],
+        "labels": [
+          managerLabel: .string(manager), "ipaddress.kubernetes.io/ip-family": .string(address.family.rawValue),
+        ],
       ],
       "spec": [
         "parentRef": [
@@ -84,8 +86,8 @@ struct ServiceAddressKeeper: Sendable {
       prefix: ServiceAddressRecord.prefix, after: store.revision,
       deliver: { signal in
         guard case .events(let events) = signal else { return }
-        let indexes = events.compactMap { IPAddress($0.entry.header.name).flatMap(allocator.range.index(of:)) }
-        if !indexes.isEmpty { allocator.noteChanged(Set(indexes)) }
+        let addresses = events.compactMap { IPAddress($0.entry.header.name) }.filter(allocator.ranges.contains)
+        if !addresses.isEmpty { allocator.noteChanged(Set(addresses)) }
       })
     let ranges = try store.watch(
       prefix: Self.rangesPrefix, after: store.revision,
@@ -96,25 +98,22 @@ struct ServiceAddressKeeper: Sendable {
   /// Has every address looked at that a Service or an IPAddress has.
   func noteAll() {
     func entries(_ prefix: String) -> [Entry] { (try? store.list(prefix: prefix).entries) ?? [] }
-    var indexes = Set(
-      entries(ServiceAddressRecord.prefix).compactMap {
-        IPAddress($0.header.name).flatMap(allocator.range.index(of:))
-      })
+    var addresses = Set(
+      entries(ServiceAddressRecord.prefix).compactMap { IPAddress($0.header.name) }.filter(allocator.ranges.contains))
     for entry in entries("services/") {
-      if let service = try? JSON.parse(entry.value) { indexes.formUnion(allocator.used(service).addresses) }
+      if let service = try? JSON.parse(entry.value) { addresses.formUnion(allocator.used(service).addresses) }
     }
-    allocator.noteChanged(indexes)
+    allocator.noteChanged(addresses)
   }
 
   /// Puts right what changed since the last time.
   func keep() async throws {
-    for index in allocator.takeChanged() { try await keep(index) }
+    for address in allocator.takeChanged() { try await keep(address) }
     for entry in try store.list(prefix: Self.rangesPrefix).entries { try await settle(entry) }
   }
 
-  private func keep(_ index: Int) async throws {
-    let address = allocator.range[index]
-    let owner = allocator.owner(ofAddress: index)
+  private func keep(_ address: IPAddress) async throws {
+    let owner = allocator.owner(of: address)
     if let record = store.get(ServiceAddressRecord.key(address)) {
       guard ServiceAddressRecord.isOurs(record), ServiceAddressRecord.owner(record) != owner else { return }
       do {
@@ -136,7 +135,7 @@ struct ServiceAddressKeeper: Sendable {
     guard let range = try? JSON.parse(entry.value),
       !(range.at("status", "conditions")?.array ?? []).contains(where: { $0["type"]?.string == "Ready" })
     else { return }
-    let isServed = range.at("spec", "cidrs") == [.string(allocator.range.description)]
+    let isServed = range.at("spec", "cidrs") == .array(allocator.ranges.all.map { .string($0.description) })
     var condition: JSON = [
       "type": "Ready", "status": .string(isServed ? "True" : "False"),
       "lastTransitionTime": .string(time.now().rfc3339),
@@ -145,7 +144,7 @@ struct ServiceAddressKeeper: Sendable {
     condition["message"] = .string(
       isServed
         ? "Kubernetes Service CIDR is ready"
-        : "services get their addresses from \(allocator.range) alone, the range that the server was started with")
+        : "services get their addresses from \(allocator.ranges) alone, which the server was started with")
     _ = try await client.patch(
       Self.ranges, namespace: nil, name: entry.header.name, subresource: "status", type: .merge,
       body: ["status": ["conditions": [condition]]], options: WriteOptions())

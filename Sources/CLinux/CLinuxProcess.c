@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -39,6 +40,12 @@ int clinux_spawn(
   for (size_t i = 0; i < count && !error; i++) {
     error = posix_spawn_file_actions_adddup2(&actions, mappings[i].from, mappings[i].to);
     if (mappings[i].to > highest) highest = mappings[i].to;
+  }
+  // Between the targets, too: somebody may have opened a file without close-on-exec.
+  for (int fd = 3; fd < highest && !error; fd++) {
+    int is_target = 0;
+    for (size_t i = 0; i < count; i++) is_target |= mappings[i].to == fd;
+    if (!is_target) error = posix_spawn_file_actions_addclose(&actions, fd);
   }
   if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, highest + 1);
   if (!error && directory) error = posix_spawn_file_actions_addchdir_np(&actions, directory);
@@ -212,4 +219,9 @@ int clinux_catch_termination(int hang_up) {
   // nohup(1) has it ignored already.
   if (hang_up && before.sa_handler != SIG_IGN && sigaction(SIGHUP, &action, NULL) < 0) return -1;
   return termination_pipe[0];
+}
+
+int clinux_clock_is_kept(void) {
+  struct timex report = {0};
+  return adjtimex(&report) != TIME_ERROR;
 }

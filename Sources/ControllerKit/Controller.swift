@@ -45,6 +45,8 @@ public final class Controller<R: Reconciler>: Service {
         queue.finish(key, requeueAfter: try await reconcile(key))
       } catch {
         if Task.isCancelled {
+          // Undone: the next run sees to it.
+          queue.add(key)
           queue.finish(key)
           return
         }

@@ -100,7 +100,7 @@ public final class Informer: Sendable, Service {
     }
   }
 
-  /// Lists, watches, resumes a watch that ended from the last revision seen, and lists again when that revision is gone.
+  /// Lists, watches (anew at each run), resumes a watch that ended from the last revision seen, and lists again when that revision is gone.
   /// Failures are retried with back-off for as long as the task lives.
   public func run() async throws {
     state.withLock { $0.isStarted = true }

@@ -7,30 +7,41 @@ import Wire
 public final class InformerSet: Sendable, Service {
   private let client: any KubeClient
   private let time: any TimeSource
-  private let informers = Mutex<[GroupVersionResource: Informer]>([:])
-  private let added: AsyncStream<Informer>
-  private let add: AsyncStream<Informer>.Continuation
+
+  private struct State {
+    var informers: [GroupVersionResource: Informer] = [:]
+    /// To the present run, which holds one element per resource.
+    var added: AsyncStream<Informer>.Continuation?
+  }
+
+  private let state = Mutex(State())
 
   public init(client: any KubeClient, time: any TimeSource) {
     self.client = client
     self.time = time
-    // Holds one element per resource.
-    (added, add) = AsyncStream.makeStream()
   }
 
   /// The informer of all namespaces. One that is asked for while the set runs is started at once.
   public func informer(for resource: GroupVersionResource) -> Informer {
-    informers.withLock { informers in
-      if let informer = informers[resource] { return informer }
+    state.withLock { state in
+      if let informer = state.informers[resource] { return informer }
       let informer = Informer(client: client, resource: resource, time: time)
-      informers[resource] = informer
-      add.yield(informer)
+      state.informers[resource] = informer
+      state.added?.yield(informer)
       return informer
     }
   }
 
-  /// Runs all informers; once in the life of a set.
+  /// Runs all informers.
   public func run() async throws {
+    // A stream of its own for each run: one whose reader was cancelled has ended for ever.
+    let (added, add) = AsyncStream<Informer>.makeStream()
+    state.withLock { state in
+      precondition(state.added == nil, "a set of informers runs twice")
+      state.added = add
+      for informer in state.informers.values { add.yield(informer) }
+    }
+    defer { state.withLock { $0.added = nil } }
     try await withThrowingDiscardingTaskGroup { group in
       for await informer in added {
         group.addTask { try await informer.run() }
@@ -42,6 +53,6 @@ public final class InformerSet: Sendable, Service {
 
   /// Waits until every informer that has been asked for so far has its first list.
   public func waitUntilSynced() async throws {
-    for informer in informers.withLock({ Array($0.values) }) { try await informer.waitUntilSynced() }
+    for informer in state.withLock({ Array($0.informers.values) }) { try await informer.waitUntilSynced() }
   }
 }

@@ -1,3 +1,5 @@
+import HTTP
+
 /// How far a download is, and how it goes on after the connection broke. Pure.
 struct DownloadState: Sendable, Equatable {
   enum Answer: Sendable, Equatable {

@@ -1,3 +1,4 @@
+import HTTP
 import NIOCore
 import NIOHTTP1
 import OCI
@@ -5,7 +6,8 @@ import Synchronization
 
 /// A body that comes as fast as it is read, and no faster. Used by one task; letting go of it closes the connection.
 public final class DownloadStream: Sendable {
-  typealias Opener = @Sendable (_ range: String?, _ validator: String?) async throws(DistributionError) -> HTTPResponse
+  typealias Opener =
+    @Sendable (_ range: String?, _ validator: String?) async throws(DistributionError) -> HTTPClientResponse
 
   /// `Content-Type`, empty when the server does not say.
   public let mediaType: String
@@ -19,7 +21,7 @@ public final class DownloadStream: Sendable {
 
   private struct State {
     var download: DownloadState
-    var response: HTTPResponse?
+    var response: HTTPClientResponse?
     var hasher: DigestHasher?
     var isAtEnd = false
     var failure: DistributionError?
@@ -94,7 +96,7 @@ public final class DownloadStream: Sendable {
         continue
       }
       let chunk: ByteBuffer?
-      do throws(HTTPFailure) {
+      do throws(HTTPClientError) {
         chunk = try await response.next()
       } catch {
         try await recover(from: context.error(error))

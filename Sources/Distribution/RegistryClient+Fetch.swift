@@ -1,3 +1,4 @@
+import HTTP
 import NIOHTTP1
 
 extension RegistryClient {
@@ -11,7 +12,7 @@ extension RegistryClient {
       throw DistributionError(
         .invalidURL, "the address must be a plain http or https URL, without user and password in it")
     }
-    var request = HTTPRequest(method: .GET, url: parsed, headers: ["accept-encoding": "identity"])
+    var request = HTTPClientRequest(method: .GET, url: parsed, headers: ["accept-encoding": "identity"])
     for (name, value) in headers { request.headers.add(name: name, value: value) }
     let prepared = request
     let context = RequestContext(host: parsed.authority, repository: nil, what: parsed.path)

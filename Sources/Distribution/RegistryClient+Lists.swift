@@ -1,3 +1,4 @@
+import HTTP
 import NIOHTTP1
 import OCI
 import Wire
@@ -118,7 +119,7 @@ extension RegistryClient {
   }
 
   private static func nextPage(
-    _ response: HTTPResponse, _ context: RequestContext
+    _ response: HTTPClientResponse, _ context: RequestContext
   ) throws(DistributionError) -> HTTPURL? {
     guard let target = LinkHeader(response.headers["link"]).next else { return nil }
     guard let url = response.url.resolving(target), url.hasSameOrigin(as: response.url) else {

@@ -1,3 +1,4 @@
+import HTTP
 import NIOCore
 import NIOHTTP1
 import OCI
@@ -304,7 +305,7 @@ private final class PushTransfer: Sendable {
       isReading: false, what: what, accepted: accepted)
   }
 
-  private func body(_ blob: Descriptor, _ file: BlobFile, _ start: Int64, _ length: Int64) -> HTTPRequestBody {
+  private func body(_ blob: Descriptor, _ file: BlobFile, _ start: Int64, _ length: Int64) -> HTTPClientRequest.Body {
     let (client, label, progress) = (client, label, progress)
     return .source(length: length) { (offset, count) throws(DistributionError) in
       let buffer = try await client.blocking.run(label) { () throws(OCIError) in
@@ -328,7 +329,7 @@ private final class PushTransfer: Sendable {
 
   /// Where the upload goes on.
   private static func location(
-    _ response: HTTPResponse, _ context: RequestContext
+    _ response: HTTPClientResponse, _ context: RequestContext
   ) throws(DistributionError) -> HTTPURL {
     guard let text = response.headers.first(name: "location"), let url = response.url.resolving(text) else {
       throw context.invalid("it does not say where the upload goes on")
@@ -340,7 +341,7 @@ private final class PushTransfer: Sendable {
   }
 
   /// How many bytes the registry has: `Range: 0-99` is 100 of them. `0-0` is what most say for none at all.
-  private static func end(_ response: HTTPResponse) -> Int64? {
+  private static func end(_ response: HTTPClientResponse) -> Int64? {
     guard let range = response.headers.first(name: "range").flatMap({ ContentRange($0) }), range.first == 0,
       range.last > 0
     else { return nil }

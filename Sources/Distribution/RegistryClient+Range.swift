@@ -1,3 +1,4 @@
+import HTTP
 import NIOHTTP1
 import OCI
 
@@ -26,7 +27,7 @@ extension RegistryClient {
         sent.first == range.lowerBound, sent.last == range.upperBound - 1, sent.total == nil || sent.total == size
       else { throw context.invalid("it sends another part of the blob than it was asked for") }
       let bytes: [UInt8]?
-      do throws(HTTPFailure) {
+      do throws(HTTPClientError) {
         bytes = try await response.collect(limit: count, within: configuration.deadlines.document)
       } catch {
         throw context.error(error)

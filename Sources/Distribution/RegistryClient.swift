@@ -1,3 +1,4 @@
+import HTTP
 import LinuxSystem
 import NIOCore
 import NIOHTTP1
@@ -66,7 +67,7 @@ public final class RegistryClient: Sendable {
 
   /// Checks the bytes against the digest that was asked for, or that the registry states.
   private static func verified(
-    _ bytes: [UInt8], _ reference: ManifestReference, _ response: HTTPResponse, _ context: RequestContext
+    _ bytes: [UInt8], _ reference: ManifestReference, _ response: HTTPClientResponse, _ context: RequestContext
   ) throws(DistributionError) -> RemoteManifest {
     let stated = response.headers.first(name: "docker-content-digest").flatMap { Digest($0) }
     var digest = Digest(of: bytes, stated?.algorithm ?? .sha256)
@@ -85,7 +86,7 @@ public final class RegistryClient: Sendable {
 
   /// What the registry calls the manifest, or, when it calls everything the same, what the manifest calls itself.
   private static func mediaType(
-    _ response: HTTPResponse, _ bytes: [UInt8], _ context: RequestContext
+    _ response: HTTPClientResponse, _ bytes: [UInt8], _ context: RequestContext
   ) throws(DistributionError) -> String {
     let stated = contentType(response)
     if stated.hasPrefix("application/vnd.docker.distribution.manifest.v1") {
@@ -102,7 +103,7 @@ public final class RegistryClient: Sendable {
     }
   }
 
-  private static func contentType(_ response: HTTPResponse) -> String {
+  private static func contentType(_ response: HTTPClientResponse) -> String {
     let field = response.headers.first(name: "content-type") ?? ""
     let type = field.prefix { $0 != ";" }.filter { $0 != " " }.lowercased()
     return type.utf8.count <= 255 ? type : ""
@@ -322,11 +323,11 @@ public final class RegistryClient: Sendable {
 
   /// A document's bytes.
   static func collect(
-    _ response: HTTPResponse, _ configuration: RegistryClientConfiguration, _ context: RequestContext
+    _ response: HTTPClientResponse, _ configuration: RegistryClientConfiguration, _ context: RequestContext
   ) async throws(DistributionError) -> [UInt8] {
     let limit = configuration.limits.document
     let bytes: [UInt8]?
-    do throws(HTTPFailure) {
+    do throws(HTTPClientError) {
       bytes = try await response.collect(limit: limit, within: configuration.deadlines.document)
     } catch {
       throw context.error(error)

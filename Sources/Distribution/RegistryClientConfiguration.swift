@@ -1,7 +1,9 @@
+import HTTP
+
 /// How the client behaves. Everything has a bound.
 public struct RegistryClientConfiguration: Sendable {
   public var hosts: RegistryHosts
-  public var proxy: ProxyConfiguration
+  package var proxy: ProxyConfiguration
   public var deadlines: Deadlines
   public var limits: Limits
   public var retry: RetryPolicy
@@ -55,14 +57,33 @@ public struct RegistryClientConfiguration: Sendable {
 
   public init(
     hosts: RegistryHosts = RegistryHosts(certificateFolders: ["/etc/containers/certs.d", "/etc/docker/certs.d"]),
-    proxy: ProxyConfiguration = ProxyConfiguration(), deadlines: Deadlines = Deadlines(), limits: Limits = Limits(),
-    retry: RetryPolicy = RetryPolicy(), userAgent: String = "apus"
+    deadlines: Deadlines = Deadlines(), limits: Limits = Limits(), retry: RetryPolicy = RetryPolicy(),
+    userAgent: String = "apus"
   ) {
     self.hosts = hosts
-    self.proxy = proxy
+    proxy = ProxyConfiguration()
     self.deadlines = deadlines
     self.limits = limits
     self.retry = retry
     self.userAgent = userAgent
+  }
+
+  /// What of it is the HTTP client's.
+  var http: HTTPClientConfiguration {
+    var http = HTTPClientConfiguration()
+    http.deadlines.connect = deadlines.connect
+    http.deadlines.tls = deadlines.tls
+    http.deadlines.head = deadlines.head
+    http.deadlines.idle = deadlines.idle
+    http.deadlines.queue = deadlines.queue
+    http.deadlines.keepAlive = deadlines.keepAlive
+    http.limits.connectionsPerHost = limits.connectionsPerHost
+    http.limits.queuePerHost = limits.queuePerHost
+    http.limits.idleConnections = limits.idleConnections
+    http.limits.streamBuffer = limits.streamBuffer
+    http.limits.rateMin = limits.rateMin
+    http.proxy = proxy
+    http.userAgent = userAgent
+    return http
   }
 }

@@ -1,3 +1,4 @@
+import HTTP
 import OCI
 
 /// How each registry is reached: plain or TLS, with which certificates, by which mirrors.
@@ -38,6 +39,13 @@ public struct RegistryHosts: Sendable, Equatable {
       self.clientCertificate = clientCertificate
       self.clientKey = clientKey
       self.isVerificationSkipped = isVerificationSkipped
+    }
+
+    /// As the HTTP client has it.
+    var client: ClientTLS {
+      ClientTLS(
+        authorities: authorities.map { .file($0) }, certificate: clientCertificate.map { .file($0) },
+        key: clientKey.map { .file($0) }, isVerificationSkipped: isVerificationSkipped)
     }
   }
 

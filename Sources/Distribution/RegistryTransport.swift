@@ -1,3 +1,4 @@
+import HTTP
 import NIOCore
 import NIOHTTP1
 import OCI
@@ -16,7 +17,7 @@ struct RegistryCall: Sendable {
   /// In place of the path: what the registry has named itself, as the address of an upload.
   var url: HTTPURL?
   var headers: HTTPHeaders = [:]
-  var body: HTTPRequestBody = .none
+  var body: HTTPClientRequest.Body = .none
   /// Of the token's scope: `pull`, `push`, `delete`.
   var actions: [String]
   var extraScopes: [String] = []
@@ -34,7 +35,7 @@ final class RegistryTransport: Sendable {
   private struct Settings {
     var hosts: RegistryHosts
     var endpoints: [String: [RegistryHosts.Endpoint]] = [:]
-    var tls: [String: RegistryHosts.TLS] = [:]
+    var tls: [String: ClientTLS] = [:]
   }
 
   let configuration: RegistryClientConfiguration
@@ -50,7 +51,7 @@ final class RegistryTransport: Sendable {
   init(configuration: RegistryClientConfiguration, time: any TimeSource, group: any EventLoopGroup) {
     self.configuration = configuration
     self.time = time
-    http = HTTPClient(configuration: configuration, group: group)
+    http = HTTPClient(configuration.http, group: group)
     settings = Mutex(Settings(hosts: configuration.hosts))
   }
 
@@ -77,11 +78,11 @@ final class RegistryTransport: Sendable {
     return endpoints
   }
 
-  private func tls(for url: HTTPURL) -> RegistryHosts.TLS {
-    guard url.scheme == .https else { return RegistryHosts.TLS() }
+  private func tls(for url: HTTPURL) -> ClientTLS {
+    guard url.scheme == .https else { return ClientTLS() }
     let (hosts, known) = settings.withLock { ($0.hosts, $0.tls[url.origin]) }
     if let known { return known }
-    let tls = hosts.tls(for: url)
+    let tls = hosts.tls(for: url).client
     settings.withLock { settings in
       if settings.tls.count >= Self.cacheMax { settings.tls = [:] }
       if settings.hosts == hosts { settings.tls[url.origin] = tls }
@@ -101,7 +102,7 @@ final class RegistryTransport: Sendable {
   /// what is retriable among them is tried again.
   func perform<Value: Sendable>(
     _ call: RegistryCall, credentials: Credentials?,
-    use: @Sendable (HTTPResponse, RequestContext) async throws(DistributionError) -> Value
+    use: @Sendable (HTTPClientResponse, RequestContext) async throws(DistributionError) -> Value
   ) async throws(DistributionError) -> Value {
     var endpoints = try endpoints(of: call.registry, isReading: call.isReading)
     guard let registry = endpoints.popLast() else {
@@ -144,7 +145,7 @@ final class RegistryTransport: Sendable {
 
   private func attempt<Value: Sendable>(
     _ call: RegistryCall, at endpoint: RegistryHosts.Endpoint, _ credentials: Credentials?,
-    _ use: @Sendable (HTTPResponse, RequestContext) async throws(DistributionError) -> Value
+    _ use: @Sendable (HTTPClientResponse, RequestContext) async throws(DistributionError) -> Value
   ) async throws(DistributionError) -> Value {
     var url = endpoint.base
     let repository = call.repository.map { endpoint.pathPrefix + $0 }
@@ -158,8 +159,8 @@ final class RegistryTransport: Sendable {
       scopes.insert("repository:\(repository):\(call.actions.joined(separator: ","))", at: 0)
     }
     let context = RequestContext(host: endpoint.base.authority, repository: call.repository, what: call.what)
-    let request = HTTPRequest(method: call.method, url: url, headers: call.headers, body: call.body)
-    let response: HTTPResponse
+    let request = HTTPClientRequest(method: call.method, url: url, headers: call.headers, body: call.body)
+    let response: HTTPClientResponse
     if url.hasSameOrigin(as: endpoint.base) {
       response = try await authorized(request, endpoint.base, scopes, credentials, context)
     } else {
@@ -170,7 +171,7 @@ final class RegistryTransport: Sendable {
   }
 
   /// The error that a response is.
-  func refusal(_ response: HTTPResponse, _ context: RequestContext) async -> DistributionError {
+  func refusal(_ response: HTTPClientResponse, _ context: RequestContext) async -> DistributionError {
     let body = (try? await response.collect(limit: Self.errorBodyMax, within: configuration.deadlines.document)) ?? []
     return context.error(status: response.status, headers: response.headers, body: body, now: time.now())
   }
@@ -178,8 +179,9 @@ final class RegistryTransport: Sendable {
   // MARK: Credentials
 
   private func authorized(
-    _ request: HTTPRequest, _ host: HTTPURL, _ scopes: [String], _ credentials: Credentials?, _ context: RequestContext
-  ) async throws(DistributionError) -> HTTPResponse {
+    _ request: HTTPClientRequest, _ host: HTTPURL, _ scopes: [String], _ credentials: Credentials?,
+    _ context: RequestContext
+  ) async throws(DistributionError) -> HTTPClientResponse {
     var flow = AuthFlow(host: host, scopes: scopes, credentials: credentials) { [weak self] url in
       self?.allowsStepDown(to: url) ?? false
     }
@@ -241,7 +243,7 @@ final class RegistryTransport: Sendable {
       return try await token(
         oauth(wanted, [("grant_type", "refresh_token"), ("refresh_token", refresh)]), context)
     }
-    var request = HTTPRequest(method: .GET, url: wanted.realm)
+    var request = HTTPClientRequest(method: .GET, url: wanted.realm)
     if let service = wanted.service { request.url.addQuery("service", service) }
     for scope in wanted.scopes + wanted.extraScopes { request.url.addQuery("scope", scope) }
     if case .basic(let user, _) = wanted.credentials {
@@ -261,21 +263,23 @@ final class RegistryTransport: Sendable {
   }
 
   /// A token by OAuth2 (distribution, "Registry v2 authentication via OAuth2").
-  private func oauth(_ wanted: TokenRequest, _ grant: [(String, String)]) -> HTTPRequest {
+  private func oauth(_ wanted: TokenRequest, _ grant: [(String, String)]) -> HTTPClientRequest {
     var form = grant + [("client_id", "apus"), ("access_type", "online")]
     if let service = wanted.service { form.append(("service", service)) }
     let scopes = wanted.scopes + wanted.extraScopes
     if !scopes.isEmpty { form.append(("scope", scopes.joined(separator: " "))) }
-    return HTTPRequest(
+    return HTTPClientRequest(
       method: .POST, url: wanted.realm, headers: ["content-type": "application/x-www-form-urlencoded"],
       body: .bytes(ByteBuffer(string: HTTPURL.encodeForm(form))))
   }
 
-  private func token(_ request: HTTPRequest, _ context: RequestContext) async throws(DistributionError) -> IssuedToken {
+  private func token(_ request: HTTPClientRequest, _ context: RequestContext) async throws(DistributionError)
+    -> IssuedToken
+  {
     let response = try await follow(request, context)
     guard (200..<300).contains(response.status) else { throw await refusal(response, context) }
     let body: [UInt8]?
-    do throws(HTTPFailure) {
+    do throws(HTTPClientError) {
       body = try await response.collect(limit: 1 << 20, within: configuration.deadlines.document)
     } catch {
       throw context.error(error)
@@ -287,13 +291,18 @@ final class RegistryTransport: Sendable {
   // MARK: Redirects
 
   /// Sends a request, and goes where redirects lead.
-  func follow(_ request: HTTPRequest, _ context: RequestContext) async throws(DistributionError) -> HTTPResponse {
+  func follow(_ request: HTTPClientRequest, _ context: RequestContext) async throws(DistributionError)
+    -> HTTPClientResponse
+  {
     var request = request
     var context = context
     for _ in 0...configuration.limits.redirects {
-      let response: HTTPResponse
-      do throws(HTTPFailure) {
-        response = try await http.execute(request, tls: tls(for: request.url))
+      request.tls = tls(for: request.url)
+      // Whatever is asked of a registry can be asked twice: content has its digest, and a part of an upload its offset.
+      request.isRepeatable = true
+      let response: HTTPClientResponse
+      do throws(HTTPClientError) {
+        response = try await http.execute(request)
       } catch {
         throw context.error(error)
       }

@@ -1,3 +1,4 @@
+import HTTP
 import NIOHTTP1
 import Wire
 
@@ -11,15 +12,16 @@ struct RequestContext: Sendable {
 
   private var subject: String { repository.map { "\(what) of \($0)" } ?? what }
 
-  func error(_ failure: HTTPFailure) -> DistributionError {
-    switch failure {
-    case .connect(let why):
+  func error(_ failure: HTTPClientError) -> DistributionError {
+    let why = failure.message
+    switch failure.code {
+    case .connect:
       return DistributionError(
         .unreachable, "\(host) cannot be reached for \(subject): \(why); check the name, the network and the proxy")
-    case .proxy(let status, let why):
+    case .proxy(let status):
       let code: DistributionError.Code = status == 407 ? .invalidConfiguration : .unreachable
       return DistributionError(code, "the proxy does not lead to \(host) for \(subject): \(why)", status: status)
-    case .tls(let why):
+    case .tls:
       return DistributionError(.tls, "TLS with \(host) failed for \(subject): \(RequestContext.explain(why))")
     case .timeout(let phase, let limit):
       let doing =
@@ -42,12 +44,15 @@ struct RequestContext: Sendable {
       )
     case .malformed:
       return DistributionError(.invalidResponse, "\(host) answers for \(subject) with something that is not HTTP/1.1")
+    case .headTooLarge:
+      return DistributionError(.limitExceeded, "\(host) answers for \(subject): \(why)")
     case .overloaded:
       return DistributionError(
         .tooManyRequests, "too many requests wait for \(host) already; \(subject) has to wait")
-    case .certificates(let why):
+    case .invalidConfiguration:
       return DistributionError(.invalidConfiguration, "the certificates for \(host) cannot be used: \(why)")
-    case .source(let error): return error
+    case .invalidRequest: return DistributionError(.invalidURL, "\(host) cannot be asked for \(subject): \(why)")
+    case .source: return failure.cause as? DistributionError ?? DistributionError(.store, why)
     case .cancelled: return DistributionError(.cancelled, "cancelled: \(subject) from \(host)")
     }
   }

@@ -1,3 +1,4 @@
+import HTTP
 import OCI
 import Synchronization
 

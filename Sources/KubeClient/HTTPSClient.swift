@@ -1,13 +1,12 @@
+import HTTP
 import KubeTypes
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import NIOSSL
 import Schema
-import Synchronization
 import Wire
 
-/// `KubeClient` over HTTPS (HTTP/1.1).
+/// `KubeClient` over HTTPS.
 ///
 /// Requests use a small pool of kept-alive connections; each watch has a connection of its own. A request that is
 /// not answered within `requestTimeout` fails with `timeout`; cancelling the calling task closes its connection. What
@@ -33,7 +32,11 @@ public final class HTTPSClient: KubeClient {
   private let server: ServerAddress
   private let token: String?
   private let limits: Limits
-  private let connections: ConnectionPool
+  private let http: HTTPClient
+  private let tls: ClientTLS
+
+  /// Connections to the server, those of watches not counted.
+  private static let connectionsMax = 64
 
   /// - Throws: `KubeError` when the address, the certificates or the key cannot be used.
   public init(
@@ -42,33 +45,37 @@ public final class HTTPSClient: KubeClient {
     server = try ServerAddress(config.server)
     token = config.token
     self.limits = limits
-    connections = ConnectionPool(
-      server: server, tls: try Self.tlsContext(config, server: server), tlsServerName: config.tlsServerName,
-      limits: limits, group: group)
-  }
-
-  /// Closes the idle connections. Requests in flight go on.
-  public func close() { connections.close() }
-
-  private static func tlsContext(_ config: Kubeconfig, server: ServerAddress) throws(KubeError) -> NIOSSLContext {
-    do {
-      var tls = TLSConfiguration.makeClientConfiguration()
-      tls.minimumTLSVersion = .tlsv12
-      tls.applicationProtocols = ["http/1.1"]
-      if config.isVerificationSkipped { tls.certificateVerification = .none }
-      if let authority = config.certificateAuthority {
-        tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(authority))
-      }
-      if let certificate = config.clientCertificate, let key = config.clientKey {
-        tls.certificateChain = try NIOSSLCertificate.fromPEMBytes(certificate).map { .certificate($0) }
-        tls.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: key, format: .pem))
-      }
-      return try NIOSSLContext(configuration: tls)
+    var tls = ClientTLS(
+      authorities: config.certificateAuthority.map { [.text($0)] } ?? [],
+      trustsSystem: config.certificateAuthority == nil,
+      serverName: config.tlsServerName.isEmpty ? nil : config.tlsServerName,
+      isVerificationSkipped: config.isVerificationSkipped)
+    if let certificate = config.clientCertificate, let key = config.clientKey {
+      tls.certificate = .text(certificate)
+      tls.key = .text(key)
+    }
+    self.tls = tls
+    var http = HTTPClientConfiguration()
+    http.deadlines.connect = limits.connectTimeout
+    http.deadlines.tls = limits.requestTimeout
+    http.deadlines.head = limits.requestTimeout
+    http.deadlines.queue = limits.requestTimeout
+    // A watch may be silent until the server ends it; requests have a deadline as a whole.
+    http.deadlines.idle = .seconds(limits.watchSeconds) + limits.requestTimeout
+    http.deadlines.keepAlive = .seconds(90)
+    http.limits.connectionsPerHost = Self.connectionsMax
+    http.limits.idleConnections = limits.idleConnectionsMax
+    self.http = HTTPClient(http, group: group)
+    do throws(HTTPClientError) {
+      try self.http.prepare(tls)
     } catch {
       throw KubeError(
         code: 400, reason: .badRequest, message: "the certificates or the key for \(server) cannot be used: \(error)")
     }
   }
+
+  /// Closes the idle connections. Requests in flight go on.
+  public func close() { http.close() }
 
   // MARK: KubeClient
 
@@ -103,26 +110,16 @@ public final class HTTPSClient: KubeClient {
     path.add(options)
     path.add("watch", "true")
     path.add("timeoutSeconds", String(limits.watchSeconds))
-    let channel = try await connections.open()
-    let receiver = WatchReceiver(limits: limits)
-    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limits.requestTimeout)) { [server] in
-      receiver.failed(Self.timeout(server))
-      channel.close(promise: nil)
-    }
-    let exchange = Exchange(head: head(.GET, path, body: nil), body: nil, receiver: receiver)
+    var request = request(.GET, path, body: nil)
+    request.isAlone = true
+    request.headDeadline = limits.requestTimeout
     do {
-      return try await withTaskCancellationHandler {
-        channel.writeAndFlush(exchange).whenFailure { receiver.failed($0) }
-        let stream = try await receiver.stream(closing: channel)
-        deadline.cancel()
-        return stream
-      } onCancel: {
-        receiver.failed(CancellationError())
-        channel.close(promise: nil)
+      let response = try await http.execute(request)
+      guard (200..<300).contains(response.status) else {
+        throw try await refusal(response)
       }
+      return WatchReader.events(of: response, limits: limits)
     } catch {
-      deadline.cancel()
-      channel.close(promise: nil)
       throw translate(error)
     }
   }
@@ -173,7 +170,7 @@ public final class HTTPSClient: KubeClient {
   private func object(
     _ method: HTTPMethod, _ path: RequestPath, body: [UInt8]? = nil, contentType: String = "application/json"
   ) async throws -> Object {
-    let bytes = try await request(method, path, body: body, contentType: contentType)
+    let bytes = try await send(method, path, body: body, contentType: contentType)
     do {
       return try Object(parsing: bytes)
     } catch {
@@ -182,7 +179,7 @@ public final class HTTPSClient: KubeClient {
   }
 
   private func json(_ method: HTTPMethod, _ path: RequestPath) async throws -> JSON {
-    let bytes = try await request(method, path, body: nil, contentType: "")
+    let bytes = try await send(method, path)
     do {
       return try JSON.parse(bytes)
     } catch {
@@ -192,91 +189,63 @@ public final class HTTPSClient: KubeClient {
 
   /// Any other path of the server, such as `/version`; the body of a 2xx answer.
   public func raw(path: String) async throws -> [UInt8] {
-    try await request(.GET, RequestPath(raw: path), body: nil, contentType: "")
+    try await send(.GET, RequestPath(raw: path))
   }
 
-  private func request(
-    _ method: HTTPMethod, _ path: RequestPath, body: [UInt8]?, contentType: String
+  /// The body of a 2xx answer.
+  private func send(
+    _ method: HTTPMethod, _ path: RequestPath, body: [UInt8]? = nil, contentType: String = "application/json"
   ) async throws -> [UInt8] {
-    let head = head(method, path, body: body, contentType: contentType)
-    let buffer = body.map { ByteBuffer(bytes: $0) }
     do {
-      let response: UnaryResponse
-      if let idle = connections.takeIdle() {
-        do {
-          response = try await exchange(on: idle, head, buffer)
-        } catch is UnansweredError where method == .GET {
-          // The server closed a kept connection while the request was on its way. Only reads are sent again: whether
-          // a write was done is not known.
-          response = try await exchange(on: connections.open(), head, buffer)
-        }
-      } else {
-        response = try await exchange(on: connections.open(), head, buffer)
+      let (response, body) = try await http.collect(
+        request(method, path, body: body, contentType: contentType), limit: limits.responseSizeMax,
+        within: limits.requestTimeout)
+      guard let body else {
+        throw KubeError(
+          code: 500, reason: .internalError, message: "the response is larger than \(limits.responseSizeMax) bytes")
       }
       guard (200..<300).contains(response.status) else {
-        throw KubeError(response: response.body, httpCode: response.status)
+        throw KubeError(response: body, httpCode: response.status)
       }
-      return response.body
+      return body
     } catch {
       throw translate(error)
     }
   }
 
-  private func exchange(
-    on channel: any Channel, _ head: HTTPRequestHead, _ body: ByteBuffer?
-  ) async throws -> UnaryResponse {
-    let receiver = UnaryReceiver(
-      promise: channel.eventLoop.makePromise(), sizeMax: limits.responseSizeMax)
-    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limits.requestTimeout)) { [server] in
-      receiver.failed(Self.timeout(server))
-      channel.close(promise: nil)
-    }
-    defer { deadline.cancel() }
-    do {
-      let response = try await withTaskCancellationHandler {
-        channel.writeAndFlush(Exchange(head: head, body: body, receiver: receiver)).whenFailure { receiver.failed($0) }
-        return try await receiver.promise.futureResult.get()
-      } onCancel: {
-        receiver.failed(CancellationError())
-        channel.close(promise: nil)
-      }
-      if response.isConnectionReusable { connections.giveBack(channel) } else { channel.close(promise: nil) }
-      return response
-    } catch {
-      channel.close(promise: nil)
-      throw error
-    }
+  /// What a watch was answered instead of events.
+  private func refusal(_ response: HTTPClientResponse) async throws(HTTPClientError) -> KubeError {
+    let body = try await response.collect(limit: limits.watchLineSizeMax, within: limits.requestTimeout)
+    return KubeError(response: body ?? [], httpCode: response.status)
   }
 
-  private func head(
+  private func request(
     _ method: HTTPMethod, _ path: RequestPath, body: [UInt8]?, contentType: String = "application/json"
-  ) -> HTTPRequestHead {
-    var headers: HTTPHeaders = ["host": server.authority, "accept": "application/json", "user-agent": "apus"]
+  ) -> HTTPClientRequest {
+    var headers: HTTPHeaders = ["host": server.authority, "accept": "application/json"]
     if let token { headers.add(name: "authorization", value: "Bearer \(token)") }
-    if let body {
-      headers.add(name: "content-type", value: contentType)
-      headers.add(name: "content-length", value: String(body.count))
-    }
-    return HTTPRequestHead(version: .http1_1, method: method, uri: server.pathPrefix + path.text, headers: headers)
-  }
-
-  private static func timeout(_ server: ServerAddress) -> KubeError {
-    KubeError(code: 504, reason: .timeout, message: "the API server at \(server) did not answer in time")
+    if body != nil { headers.add(name: "content-type", value: contentType) }
+    let text = server.pathPrefix + path.text
+    let mark = text.firstIndex(of: "?")
+    let content: HTTPClientRequest.Body = if let body { .bytes(ByteBuffer(bytes: body)) } else { .none }
+    var request = HTTPClientRequest(
+      method: method,
+      url: HTTPURL(
+        scheme: .https, host: server.host, port: server.port, path: String(text[..<(mark ?? text.endIndex)]),
+        query: mark.map { String(text[text.index(after: $0)...]) }),
+      headers: headers, body: content)
+    request.tls = tls
+    return request
   }
 
   private func translate(_ error: any Error) -> any Error {
     if Task.isCancelled { return CancellationError() }
-    switch error {
-    case is KubeError, is CancellationError: return error
-    case is UnansweredError: return KubeError.unreachable("\(server)", "the connection was closed")
-    default: return KubeError.unreachable("\(server)", "\(error)")
+    guard let error = error as? HTTPClientError else { return error }
+    switch error.code {
+    case .cancelled: return CancellationError()
+    case .timeout(let phase, _) where phase != .connect:
+      return KubeError(code: 504, reason: .timeout, message: "the API server at \(server) did not answer in time")
+    default: return KubeError.unreachable("\(server)", error.message)
     }
-  }
-}
-
-extension TimeAmount {
-  fileprivate init(_ duration: Duration) {
-    let (seconds, attoseconds) = duration.components
-    self = .nanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
   }
 }

@@ -41,15 +41,16 @@ public final class AsyncDescriptor: Sendable {
     limit: Int = 64 << 10, deadline: ContinuousClock.Instant? = nil
   ) async throws(SystemError) -> [UInt8] {
     while true {
-      let result: Result<[UInt8], SystemError> = state.withLock { state in
-        guard state.fd >= 0 else { return .failure(SystemError("read", errno: EBADF)) }
+      let (result, isLast) = state.withLock { state -> (Result<[UInt8], SystemError>, Bool) in
+        guard state.fd >= 0 else { return (.failure(SystemError("read", errno: EBADF)), false) }
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
           let received = Glibc.read(state.fd, buffer.baseAddress, limit)
           if received < 0 { failure = errno }
           count = max(0, received)
         }
-        return failure == 0 ? .success(bytes) : .failure(SystemError("read", errno: failure))
+        // What is written before it is drained is there for a read that begins after that, and for that one only.
+        return (failure == 0 ? .success(bytes) : .failure(SystemError("read", errno: failure)), state.isDraining)
       }
       switch result {
       case .success(let bytes): return bytes
@@ -57,11 +58,8 @@ public final class AsyncDescriptor: Sendable {
         switch error.errno {
         case EINTR: continue
         case EAGAIN:
-          if state.withLock({ $0.isDraining }) { return [] }
-          do throws(SystemError) { try await ready(.readable, deadline) } catch {
-            // What came until then is still read.
-            guard state.withLock({ $0.isDraining }) else { throw error }
-          }
+          if isLast { return [] }
+          try await waitForInput(deadline)
         case EIO, ECONNRESET: return []
         default: throw error
         }
@@ -100,10 +98,25 @@ public final class AsyncDescriptor: Sendable {
   public func ready(
     _ interest: ReadinessMonitor.Interest, _ deadline: ContinuousClock.Instant? = nil
   ) async throws(SystemError) {
+    try await wait(interest, deadline, untilDrained: false)
+  }
+
+  /// Until there is something to read, or it is to be drained. Whoever drains it while this begins to wait is not missed:
+  /// the wait is registered, or refused, under the lock that `drain` takes.
+  func waitForInput(_ deadline: ContinuousClock.Instant? = nil) async throws(SystemError) {
+    do throws(SystemError) { try await wait(.readable, deadline, untilDrained: true) } catch {
+      guard state.withLock({ $0.isDraining }) else { throw error }
+    }
+  }
+
+  private func wait(
+    _ interest: ReadinessMonitor.Interest, _ deadline: ContinuousClock.Instant?, untilDrained: Bool
+  ) async throws(SystemError) {
     let outcome: Result<ReadinessMonitor.Outcome, SystemError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let failure: SystemError? = state.withLock { state in
           guard state.fd >= 0 else { return SystemError("wait", errno: EBADF) }
+          if untilDrained, state.isDraining { return SystemError("wait", errno: ECANCELED) }
           do throws(SystemError) {
             state.token = try ReadinessMonitor.shared.wait(state.fd, interest, deadline: deadline) {
               continuation.resume(returning: .success($0))
@@ -134,8 +147,11 @@ public final class AsyncDescriptor: Sendable {
 
   /// From here on reads take what is there and end instead of waiting for more.
   public func drain() {
-    state.withLock { $0.isDraining = true }
-    interrupt()
+    let token = state.withLock { state in
+      state.isDraining = true
+      return state.token
+    }
+    if let token { ReadinessMonitor.shared.cancel(token) }
   }
 
   private func interrupt() {

@@ -202,8 +202,10 @@ public struct Cgroup: Sendable {
   public func usage() throws(SystemError) -> CgroupUsage {
     if layout.mode == .v2 {
       let memory = try table("memory.stat")
+      let (nanoseconds, isBeyond) = try table("cpu.stat")["usage_usec", default: 0].multipliedReportingOverflow(
+        by: 1000)
       return CgroupUsage(
-        cpuNanoseconds: try table("cpu.stat")["usage_usec", default: 0] * 1000,
+        cpuNanoseconds: isBeyond ? .max : nanoseconds,
         memoryBytes: try number("memory.current"), inactiveFileBytes: memory["inactive_file", default: 0],
         processes: try number("pids.current"), oomKills: try table("memory.events")["oom_kill", default: 0])
     }

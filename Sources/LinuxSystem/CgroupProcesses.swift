@@ -30,30 +30,56 @@ extension Cgroup {
   /// Kills every process of this cgroup and those below it, in whichever hierarchy, and waits for their end.
   /// - Throws: `ETIMEDOUT` when some are left at the deadline: they hang in the kernel, or cannot be seen from here.
   public func kill(deadline: ContinuousClock.Instant) async throws(SystemError) {
-    while true {
-      var found: Set<Int32> = []
-      for root in layout.mountPoints { Self.collect(root + path, &found) }
-      found.remove(getpid())
-      guard !found.isEmpty else { return }
-      var killed = 0
-      for pid in found where pid > 0 {
-        guard let start = ProcessWatch.startTime(of: pid),
-          let process = ProcessWatch.open(pid: pid, startTime: start)
-        else { continue }
-        // Asked again with the descriptor held: the number may have become another process's meanwhile.
-        guard Self.isMember(pid, of: path) else { continue }
-        try? ProcessWatch.signal(process, SIGKILL)
-        killed += 1
-        try? await process.ready(.readable, deadline)
-      }
+    while let (found, killed) = killOnce() {
+      for process in killed { try? await process.ready(.readable, deadline) }
       // The kernel tells nobody when a version 1 cgroup has become empty: one that is just ending is looked for again.
-      if killed == 0 { try? await ContinuousClock().sleep(for: .milliseconds(2)) }
-      if ContinuousClock.now >= deadline || Task.isCancelled {
-        let numbers = found.sorted().map(String.init).joined(separator: ", ")
-        throw SystemError(
-          "end the processes of the cgroup \(path)", errno: ETIMEDOUT, detail: "still there after SIGKILL: \(numbers)")
-      }
+      if killed.isEmpty { try? await ContinuousClock().sleep(for: Self.lookAgainAfter) }
+      if ContinuousClock.now >= deadline || Task.isCancelled { throw left(found) }
     }
+  }
+
+  /// As `kill`, for callers that may block.
+  public func killBlocking(deadline: ContinuousClock.Instant) throws(SystemError) {
+    while let (found, killed) = killOnce() {
+      for process in killed {
+        let rest = max(.zero, deadline - .now).components
+        let milliseconds = rest.seconds * 1000 + rest.attoseconds / 1_000_000_000_000_000
+        _ = process.withDescriptor { fd in
+          var request = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+          return poll(&request, 1, Int32(clamping: milliseconds))
+        }
+      }
+      if killed.isEmpty { usleep(UInt32(Self.lookAgainAfter.components.attoseconds / 1_000_000_000_000)) }
+      if ContinuousClock.now >= deadline { throw left(found) }
+    }
+  }
+
+  private static let lookAgainAfter = Duration.milliseconds(2)
+
+  private func left(_ found: Set<Int32>) -> SystemError {
+    let numbers = found.sorted().map(String.init).joined(separator: ", ")
+    return SystemError(
+      "end the processes of the cgroup \(path)", errno: ETIMEDOUT, detail: "still there after SIGKILL: \(numbers)")
+  }
+
+  /// Sends SIGKILL to whatever is in there, once: a process may start others until it is dead.
+  ///
+  /// - Returns: who was there, and the pidfds of those that were killed; `nil` when nobody is left.
+  private func killOnce() -> (found: Set<Int32>, killed: [AsyncDescriptor])? {
+    var found: Set<Int32> = []
+    for root in layout.mountPoints { Self.collect(root + path, &found) }
+    found.remove(getpid())
+    guard !found.isEmpty else { return nil }
+    var killed: [AsyncDescriptor] = []
+    for pid in found where pid > 0 {
+      guard let start = ProcessWatch.startTime(of: pid), let process = ProcessWatch.open(pid: pid, startTime: start)
+      else { continue }
+      // Asked again with the descriptor held: the number may have become another process's meanwhile.
+      guard Self.isMember(pid, of: path) else { continue }
+      try? ProcessWatch.signal(process, SIGKILL)
+      killed.append(process)
+    }
+    return (found, killed)
   }
 
   /// Whether a process is in the cgroup or below it, in any hierarchy (`/proc/PID/cgroup`, cgroups(7)).
@@ -75,9 +101,9 @@ extension Cgroup {
   }
 
   private static func folders(_ folder: String) -> [String] {
-    // A cgroup without others below it has the links of its own two names.
+    // A cgroup without others below it has the links of its own two names. Some file systems do not count (1).
     var info = stat()
-    guard stat(folder, &info) == 0, info.st_nlink > 2 else { return [] }
+    guard stat(folder, &info) == 0, info.st_nlink != 2 else { return [] }
     return ((try? Directory.list(folder)) ?? []).filter { name in
       var entry = stat()
       return lstat("\(folder)/\(name)", &entry) == 0 && entry.st_mode & S_IFMT == S_IFDIR

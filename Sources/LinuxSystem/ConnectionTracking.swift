@@ -56,12 +56,12 @@ public struct ConnectionTracking: ~Copyable {
 
   deinit { _ = close(fd) }
 
-  /// The IPv4 connections of a protocol that `isWanted`.
+  /// The connections of a family and a protocol that `isWanted`.
   public func flows(
-    protocol: UInt8, where isWanted: (TrackedFlow) -> Bool
+    _ family: IPAddress.Family, protocol: UInt8, where isWanted: (TrackedFlow) -> Bool
   ) throws(SystemError) -> [TrackedFlow] {
     var result: [TrackedFlow] = []
-    try exchange(Self.get, flags: /* NLM_F_DUMP */ 0x300, []) { body in
+    try exchange(Self.get, flags: /* NLM_F_DUMP */ 0x300, family, []) { body in
       guard result.count < Self.flowsMax, let flow = Self.flow(body), flow.protocol == `protocol`, isWanted(flow)
       else { return }
       result.append(flow)
@@ -72,7 +72,7 @@ public struct ConnectionTracking: ~Copyable {
   /// Forgets a connection; one that is gone already counts as forgotten.
   public func forget(_ flow: TrackedFlow) throws(SystemError) {
     do throws(SystemError) {
-      try exchange(Self.delete, flags: /* NLM_F_ACK */ 0x4, flow.identity) { _ in }
+      try exchange(Self.delete, flags: /* NLM_F_ACK */ 0x4, flow.original.destination.family, flow.identity) { _ in }
     } catch  where error.errno == ENOENT {
       // It ended by itself.
     }
@@ -82,7 +82,8 @@ public struct ConnectionTracking: ~Copyable {
 
   /// Sends a request and hands over the body of each answer until the kernel says that it is done.
   private func exchange(
-    _ type: UInt16, flags: UInt16, _ attributes: [UInt8], _ body: (ArraySlice<UInt8>) -> Void
+    _ type: UInt16, flags: UInt16, _ family: IPAddress.Family, _ attributes: [UInt8],
+    _ body: (ArraySlice<UInt8>) -> Void
   ) throws(SystemError) {
     var message: [UInt8] = []
     func append<Value: FixedWidthInteger>(_ value: Value) { withUnsafeBytes(of: value) { message += $0 } }
@@ -91,7 +92,7 @@ public struct ConnectionTracking: ~Copyable {
     append( /* NLM_F_REQUEST */1 | flags)
     append(UInt64(0))
     // nfgenmsg
-    message += [UInt8(AF_INET), 0, 0, 0]
+    message += [UInt8(family == .ipv4 ? AF_INET : AF_INET6), 0, 0, 0]
     message += attributes
     guard send(fd, message, message.count, 0) == message.count else { throw .last("ask netfilter for connections") }
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -153,10 +154,11 @@ public struct ConnectionTracking: ~Copyable {
 
   private static func side(_ tuple: ArraySlice<UInt8>) -> (protocol: UInt8, TrackedFlow.Side)? {
     let parts = attributes(tuple)
-    // CTA_TUPLE_IP, CTA_TUPLE_PROTO; CTA_IP_V4_SRC, CTA_IP_V4_DST; CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
+    // CTA_TUPLE_IP, CTA_TUPLE_PROTO; CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST; CTA_PROTO_NUM,
+    // CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
     guard let ip = parts[1].map({ attributes($0.value) }), let transport = parts[2].map({ attributes($0.value) }),
-      let source = ip[1]?.value, source.count == 4, let destination = ip[2]?.value, destination.count == 4,
-      let number = transport[1]?.value.first
+      let source = (ip[1] ?? ip[3])?.value, let destination = (ip[2] ?? ip[4])?.value,
+      source.count == destination.count, source.count == 4 || source.count == 16, let number = transport[1]?.value.first
     else { return nil }
     func port(_ type: UInt16) -> UInt16 {
       guard let value = transport[type]?.value, value.count == 2 else { return 0 }
@@ -165,7 +167,7 @@ public struct ConnectionTracking: ~Copyable {
     return (
       number,
       TrackedFlow.Side(
-        source: IPAddress(bytes: Array(source)), destination: IPAddress(bytes: Array(destination)),
+        source: IPAddress(bytes: source), destination: IPAddress(bytes: destination),
         sourcePort: port(2), destinationPort: port(3))
     )
   }

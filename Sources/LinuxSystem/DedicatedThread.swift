@@ -27,6 +27,9 @@ public enum DedicatedThread {
     precondition(error == 0, "pthread_create: \(String(cString: strerror(error)))")
   }
 
+  /// Names the calling thread, one of `start`'s, after what it does next.
+  static func rename(_ name: String) { clinux_set_thread_name(name) }
+
   /// Runs `body` on a new thread that ends afterwards.
   public static func run<Value: Sendable>(
     _ name: String = "apus-call", _ body: @escaping @Sendable () throws(SystemError) -> Value

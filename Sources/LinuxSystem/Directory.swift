@@ -29,9 +29,9 @@ public enum Directory {
   ///
   /// - Parameter path: absolute, or relative to the current folder.
   public static func resolve(_ path: String) throws(SystemError) -> String {
-    var rest = Array(path.split(separator: "/").reversed())
+    var rest = Array(parts(path).reversed())
     var resolved = ""
-    if !path.hasPrefix("/") {
+    if path.utf8.first != UInt8(ascii: "/") {
       guard let current = getcwd(nil, 0) else { throw SystemError("read the current folder's path", errno: errno) }
       resolved = String(cString: current)
       free(current)
@@ -57,10 +57,15 @@ public enum Directory {
       linksMax -= 1
       guard linksMax > 0, count < target.count else { throw SystemError("resolve \(path)", errno: ELOOP) }
       let text = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      if text.hasPrefix("/") { resolved = "" }
-      rest += text.split(separator: "/").reversed()
+      if text.utf8.first == UInt8(ascii: "/") { resolved = "" }
+      rest += parts(text).reversed()
     }
     return resolved.isEmpty ? "/" : resolved
+  }
+
+  /// By bytes, as the kernel does: to Swift a slash before a combining mark is another character.
+  private static func parts(_ path: String) -> [Substring] {
+    path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init)
   }
 
   /// The names in the folder, sorted, without `.` and `..`.
@@ -100,7 +105,7 @@ public enum Directory {
       throw SystemError("open the folder of \(path)", errno: errno)
     }
     defer { _ = close(folder) }
-    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.utf8.index(after: $0)...]) } ?? path
     try TreeRemoval.remove(name, in: folder, label: path)
   }
 

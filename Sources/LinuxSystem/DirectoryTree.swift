@@ -40,7 +40,8 @@ public final class DirectoryTree {
 
   private func split(_ path: String) -> (parent: String, name: String) {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ("", path) }
-    return (String(path[..<slash]), String(path[path.index(after: slash)...]))
+    // By bytes, as the kernel does: to Swift a slash before a combining mark is another character.
+    return (String(path[..<slash]), String(path[path.utf8.index(after: slash)...]))
   }
 
   /// The descriptor of the folder that holds `path`; missing folders are made (0755, owned by the caller).
@@ -163,7 +164,7 @@ public final class DirectoryTree {
     let (fd, name) = path.isEmpty ? (root, ".") : try parent(of: path)
     guard fchownat(fd, name, owner, group, AT_SYMLINK_NOFOLLOW) == 0 else { throw failure("chown", path) }
     // After chown, which clears the set-user-id bits.
-    if let mode, fchmodat(fd, name, mode, 0) != 0 { throw failure("chmod", path) }
+    if let mode, fchmodat(fd, name, mode, AT_SYMLINK_NOFOLLOW) != 0 { throw failure("chmod", path) }
     if let modified {
       try setModificationTime(path, seconds: modified.seconds, nanoseconds: modified.nanoseconds)
     }

@@ -12,10 +12,11 @@ public struct DiskReserve: Sendable {
     self.bytes = bytes
   }
 
-  /// Whether the file has its size.
+  /// Whether the file has its size, and the disk keeps it: a file that was copied may be nothing but a hole.
   public var isWhole: Bool {
     var status = Glibc.stat()
-    return stat(path, &status) == 0 && status.st_size >= bytes
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && status.st_size >= bytes
+      && status.st_blocks * 512 >= bytes
   }
 
   /// Whether the disk has less space than the reserve's size left.
@@ -41,9 +42,12 @@ public struct DiskReserve: Sendable {
   ///
   /// - Returns: whether there was any.
   public func release() -> Bool {
+    let file = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard file >= 0 else { return false }
+    defer { close(file) }
     var status = Glibc.stat()
-    guard stat(path, &status) == 0, status.st_size > 0 else { return false }
-    return truncate(path, 0) == 0
+    guard fstat(file, &status) == 0, status.st_size > 0 else { return false }
+    return ftruncate(file, 0) == 0
   }
 
   /// What root may still write to the disk.

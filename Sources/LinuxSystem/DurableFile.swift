@@ -84,7 +84,8 @@ public enum DurableFile {
 
   /// The folder of a file; `.` when the path names none.
   public static func parent(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
+    // By bytes, as the kernel does: to Swift a slash before a combining mark is another character.
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 }

@@ -69,14 +69,16 @@ public final class FileLock: Sendable {
     guard descriptor >= 0 else { throw FileLockError(path: path, holder: nil, errno: Glibc.errno) }
     // Who can open a file can lock it. A folder's mode is its owner's.
     if flags & O_DIRECTORY == 0 { fchmod(descriptor, 0o600) }
-    var killedMax = 8
+    var retriesMax = 8
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
       let code = Glibc.errno
       if code == EINTR { continue }
       let holder = code == EWOULDBLOCK ? holder(of: descriptor) : nil
-      if let holder, killedMax > 0, ProcessEnd.isUnderWay(holder), ProcessEnd.wait(holder) {
-        killedMax -= 1
-        continue
+      if code == EWOULDBLOCK, retriesMax > 0 {
+        retriesMax -= 1
+        // Nobody has it any more: it was let go between the two questions, as when a killed process has just ended.
+        guard let holder else { continue }
+        if ProcessEnd.isUnderWay(holder), ProcessEnd.wait(holder) { continue }
       }
       close(descriptor)
       throw FileLockError(path: path, holder: holder, errno: code)

@@ -45,11 +45,11 @@ public enum HostAddresses {
     switch Int32(address.pointee.sa_family) {
     case AF_INET:
       address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-        IPAddress(bytes: withUnsafeBytes(of: $0.pointee.sin_addr) { Array($0) })
+        withUnsafeBytes(of: $0.pointee.sin_addr) { IPAddress(bytes: $0) }
       }
     case AF_INET6:
       address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-        IPAddress(bytes: withUnsafeBytes(of: $0.pointee.sin6_addr) { Array($0) })
+        withUnsafeBytes(of: $0.pointee.sin6_addr) { IPAddress(bytes: $0) }
       }
     default: nil
     }

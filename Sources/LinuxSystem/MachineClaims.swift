@@ -14,30 +14,66 @@ public struct MachineClaim: Sendable, Equatable {
   public var processID: Int32
   /// Tells the process from a later one of the same number (`ProcessWatch.startTime`).
   public var processStart: UInt64
-  /// Bridges, tables and addresses are of one network namespace (`MachineClaims.networkNamespace`).
+  /// Interfaces, tables and addresses are of one network namespace (`MachineClaims.networkNamespace`).
   public var networkNamespace: String
-  public var bridge: String
-  /// In CIDR notation; several with commas between.
-  public var podRange: String
-  public var serviceRange: String
+  /// What it has in that namespace.
+  public var things: [Thing]
   /// The root of its cgroups, from the root of the hierarchies.
   public var cgroup: String
   public var runDirectory: String
+  /// How the server was started, for a purge that finds nothing but the claim.
+  public var settings: [String: String]
+
+  /// Something of which a network namespace has one.
+  public struct Thing: Sendable, Equatable {
+    public enum Kind: String, Sendable {
+      /// Nobody else may have the same.
+      case name
+      /// Addresses in CIDR notation, several ranges with commas between: nobody else may have one of them.
+      case range
+    }
+
+    public var kind: Kind
+    /// What it is, for people: `bridge`, `pod range`.
+    public var noun: String
+    public var value: String
+
+    public init(_ kind: Kind, _ noun: String, _ value: String) {
+      self.kind = kind
+      self.noun = noun
+      self.value = value
+    }
+
+    /// Whether nobody may have one while somebody else has the other.
+    public func overlaps(_ other: Thing) -> Bool {
+      guard kind == other.kind else { return false }
+      return switch kind {
+      case .name: noun == other.noun && value == other.value
+      case .range: Self.overlap(value, other.value)
+      }
+    }
+
+    private static func overlap(_ one: String, _ other: String) -> Bool {
+      let theirs = other.split(separator: ",").compactMap { IPRange($0) }
+      return one.split(separator: ",").compactMap { IPRange($0) }.contains { mine in
+        theirs.contains { mine.overlaps($0) }
+      }
+    }
+  }
 
   public init(
     directory: String, identity: String, processID: Int32, processStart: UInt64, networkNamespace: String,
-    bridge: String, podRange: String, serviceRange: String, cgroup: String, runDirectory: String
+    things: [Thing], cgroup: String, runDirectory: String, settings: [String: String] = [:]
   ) {
     self.directory = directory
     self.identity = identity
     self.processID = processID
     self.processStart = processStart
     self.networkNamespace = networkNamespace
-    self.bridge = bridge
-    self.podRange = podRange
-    self.serviceRange = serviceRange
+    self.things = things
     self.cgroup = cgroup
     self.runDirectory = runDirectory
+    self.settings = settings
   }
 
   /// Whether the server that took it still runs.
@@ -45,26 +81,25 @@ public struct MachineClaim: Sendable, Equatable {
 
   /// What both would have, in words; empty when they can live beside one another.
   public func overlap(with other: MachineClaim) -> [String] {
-    var things: [String] = []
+    var words: [String] = []
     if networkNamespace == other.networkNamespace {
-      if bridge == other.bridge { things.append("the bridge \(bridge)") }
-      for (name, range) in [("pod", podRange), ("service", serviceRange)] {
-        for theirs in [other.podRange, other.serviceRange] where AddressBlock.overlap(range, theirs) {
-          things.append("the \(name) range \(range)")
-        }
+      for thing in things where other.things.contains(where: thing.overlaps) {
+        words.append("the \(thing.noun) \(thing.value)")
       }
     }
-    if cgroup == other.cgroup { things.append("the cgroup \(cgroup)") }
-    if runDirectory == other.runDirectory { things.append("the folder \(runDirectory)") }
-    return things
+    if cgroup == other.cgroup { words.append("the cgroup \(cgroup)") }
+    if runDirectory == other.runDirectory { words.append("the folder \(runDirectory)") }
+    return words
   }
 
   var json: JSON {
     [
       "directory": .string(directory), "identity": .string(identity), "processID": .int(Int64(processID)),
       "processStart": .string(String(processStart)), "networkNamespace": .string(networkNamespace),
-      "bridge": .string(bridge), "podRange": .string(podRange), "serviceRange": .string(serviceRange),
+      "things": .array(
+        things.map { ["kind": .string($0.kind.rawValue), "noun": .string($0.noun), "value": .string($0.value)] }),
       "cgroup": .string(cgroup), "runDirectory": .string(runDirectory),
+      "settings": .object(JSONObject(uniqueMembers: settings.sorted { $0.key < $1.key }.map { ($0, .string($1)) })),
     ]
   }
 
@@ -73,14 +108,37 @@ public struct MachineClaim: Sendable, Equatable {
     guard let directory = json["directory"]?.string, let identity = json["identity"]?.string,
       let processID = json["processID"]?.int.flatMap(Int32.init(exactly:)),
       let processStart = json["processStart"]?.string.flatMap({ UInt64($0) }),
-      let networkNamespace = json["networkNamespace"]?.string, let bridge = json["bridge"]?.string,
-      let podRange = json["podRange"]?.string, let serviceRange = json["serviceRange"]?.string,
-      let cgroup = json["cgroup"]?.string, let runDirectory = json["runDirectory"]?.string
+      let networkNamespace = json["networkNamespace"]?.string, let cgroup = json["cgroup"]?.string,
+      let runDirectory = json["runDirectory"]?.string
     else { return nil }
+    var settings: [String: String] = [:]
+    var things: [Thing] = []
+    if let bridge = json["bridge"]?.string, let pods = json["podRange"]?.string,
+      let services = json["serviceRange"]?.string
+    {
+      // As earlier versions wrote it; such a server may still run.
+      things = [
+        Thing(.name, "bridge", bridge), Thing(.range, "pod range", pods), Thing(.range, "service range", services),
+      ]
+      settings = ["bridgeName": bridge, "podCIDR": pods, "serviceCIDR": services]
+    } else {
+      // A claim that has lost something would let others have it.
+      guard let entries = json["things"]?.array, let written = json["settings"]?.object else { return nil }
+      for entry in entries {
+        guard let kind = entry["kind"]?.string.flatMap(Thing.Kind.init), let noun = entry["noun"]?.string,
+          let value = entry["value"]?.string
+        else { return nil }
+        things.append(Thing(kind, noun, value))
+      }
+      for (name, value) in written.members {
+        guard let text = value.string else { return nil }
+        settings[name] = text
+      }
+    }
     self.init(
       directory: directory, identity: identity, processID: processID, processStart: processStart,
-      networkNamespace: networkNamespace, bridge: bridge, podRange: podRange, serviceRange: serviceRange,
-      cgroup: cgroup, runDirectory: runDirectory)
+      networkNamespace: networkNamespace, things: things, cgroup: cgroup, runDirectory: runDirectory, settings: settings
+    )
   }
 }
 
@@ -89,6 +147,11 @@ public struct MachineClaimError: Error, Sendable, Equatable, CustomStringConvert
   public var owner: MachineClaim
   /// What is the owner's already.
   public var things: [String]
+
+  public init(owner: MachineClaim, things: [String]) {
+    self.owner = owner
+    self.things = things
+  }
 
   public var description: String {
     let state = owner.isServed ? "process \(owner.processID)" : "stopped; what it started is still its own"
@@ -111,13 +174,14 @@ public struct MachineClaims: Sendable {
     return "\(status.st_dev):\(status.st_ino)"
   }
 
-  /// Those that can be read, by their directories. Blocks shortly, as all calls.
+  /// Those that can be read. A file with another name than its owner's is none: somebody has copied it. Blocks shortly, as
+  /// all calls.
   public func all() -> [MachineClaim] {
     let names = ((try? Directory.list(claims)) ?? []).filter { $0.hasSuffix(".json") }
     return names.compactMap { name in
       guard let bytes = try? DurableFile.read("\(claims)/\(name)", limit: 1 << 16), let json = try? JSON.parse(bytes)
       else { return nil }
-      return MachineClaim(json: json)
+      return MachineClaim(json: json).flatMap { "\($0.identity).json" == name ? $0 : nil }
     }
   }
 
@@ -173,35 +237,5 @@ public struct MachineClaims: Sendable {
       guard failure.isHeld, ContinuousClock.now < end else { throw failure }
       usleep(5000)
     }
-  }
-}
-
-/// A range of addresses of either family, to compare.
-struct AddressBlock {
-  var bytes: [UInt8]
-  var prefixLength: Int
-
-  init?(_ text: Substring) {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, let address = IPAddress(String(parts[0])), let length = Int(parts[1]),
-      (0...address.bytes.count * 8).contains(length)
-    else { return nil }
-    (bytes, prefixLength) = (address.bytes, length)
-  }
-
-  /// Whether two lists of ranges, each with commas between them, have an address in common.
-  static func overlap(_ one: String, _ other: String) -> Bool {
-    let theirs = other.split(separator: ",").compactMap { AddressBlock($0) }
-    return one.split(separator: ",").compactMap { AddressBlock($0) }.contains { mine in
-      theirs.contains { mine.overlaps($0) }
-    }
-  }
-
-  func overlaps(_ other: AddressBlock) -> Bool {
-    guard bytes.count == other.bytes.count else { return false }
-    let length = min(prefixLength, other.prefixLength)
-    let whole = length / 8
-    guard bytes[..<whole] == other.bytes[..<whole] else { return false }
-    return length % 8 == 0 || (bytes[whole] ^ other.bytes[whole]) >> UInt8(8 - length % 8) == 0
   }
 }

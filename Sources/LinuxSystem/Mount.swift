@@ -91,8 +91,9 @@ public enum Mount {
   /// already; where the layer has a folder, the upper one has given the same names, and its own attributes stand above;
   /// where it has nothing, it adds nothing.
   public static func distinctLayers(_ lower: [String]) -> [String] {
-    var seen: Set<String> = []
-    return lower.filter { seen.insert($0).inserted }
+    // By bytes: to Swift two forms of one character are equal, and two folders have them as their names.
+    var seen: Set<[UInt8]> = []
+    return lower.filter { seen.insert(Array($0.utf8)).inserted }
   }
 
   /// How long mount(2)'s option string may be: a page, with its end.

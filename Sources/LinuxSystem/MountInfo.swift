@@ -24,6 +24,7 @@ public struct MountInfo: Sendable, Equatable {
 
   public func isAtOrBelow(_ path: String) -> Bool {
     guard mountPointBytes.starts(with: path.utf8) else { return false }
+    if path == "/" { return true }
     return mountPointBytes.count == path.utf8.count || mountPointBytes[path.utf8.count] == UInt8(ascii: "/")
   }
 
@@ -57,6 +58,7 @@ public struct MountInfo: Sendable, Equatable {
     var at = 0
     while at < bytes.count {
       if bytes[at] == UInt8(ascii: "\\"), at + 3 < bytes.count,
+        bytes[at + 1...at + 3].allSatisfy({ (0x30...0x37).contains($0) }),
         let value = UInt8(String(decoding: bytes[at + 1...at + 3], as: UTF8.self), radix: 8)
       {
         result.append(value)

@@ -79,6 +79,29 @@ public final class ProcessHandle: Sendable {
     }
   }
 
+  /// Kills the process and its group, and waits for the end also when nobody wants it any more: it would be left unreaped.
+  ///
+  /// A killed process ends at once, unless it hangs in the kernel; it is then left behind, not waited for.
+  func kill() async {
+    // Its number is its own until it is reaped, which nobody does meanwhile.
+    let isOver = ended.withLock { ended in
+      if ended == nil { _ = Glibc.kill(-pid, SIGKILL) }
+      return ended != nil
+    }
+    if isOver { return }
+    signal(SIGKILL)
+    guard reap() == nil, let pidfd = try? self.pidfd.duplicate() else { return }
+    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+      let isWaiting = pidfd.withDescriptor { fd in
+        (try? ReadinessMonitor.shared.wait(fd, .readable, deadline: .now + .seconds(5)) { _ in continuation.resume() })
+          != nil
+      }
+      if isWaiting != true { continuation.resume() }
+    }
+    pidfd.close()
+    _ = reap()
+  }
+
   /// Sends a signal; nothing when the process has ended.
   public func signal(_ signal: Int32) {
     _ = pidfd.withDescriptor { clinux_pidfd_send_signal($0, signal) }
@@ -156,11 +179,17 @@ public enum Subprocess {
 
   /// Starts a program with exactly the mapped descriptors; 0, 1 and 2 that are not mapped are `/dev/null`.
   ///
+  /// A zero in a text is refused with `EINVAL`: to the program it would be the text's end.
   /// - Parameter newSession: makes it the leader of a session of its own, out of reach of our terminal's signals.
   public static func spawn(
     _ executable: String, _ arguments: [String], environment: [String: String] = defaultEnvironment,
     directory: String? = nil, descriptors: [Mapping], newSession: Bool = false
   ) throws(SystemError) -> ProcessHandle {
+    let texts = [executable] + arguments + environment.flatMap { [$0.key, $0.value] } + (directory.map { [$0] } ?? [])
+    guard !texts.contains(where: { $0.utf8.contains(0) }) else {
+      throw SystemError(
+        "start \(executable.prefix { $0 != "\0" })", errno: EINVAL, detail: "an argument has a zero byte")
+    }
     let path = try find(executable, environment)
     var mappings: [clinux_fd_mapping] = []
     var opened: [Int32] = []
@@ -193,8 +222,16 @@ public enum Subprocess {
     guard error == 0 else { throw SystemError("start \(path)", errno: error) }
     // The child is not reaped by anyone but us, so its number is still its own.
     let pidfd = clinux_pidfd_open(pid)
-    guard pidfd >= 0 else { throw .last("pidfd_open") }
-    return ProcessHandle(pid: pid, pidfd: try AsyncDescriptor(owning: pidfd))
+    do throws(SystemError) {
+      guard pidfd >= 0 else { throw .last("pidfd_open") }
+      return ProcessHandle(pid: pid, pidfd: try AsyncDescriptor(owning: pidfd))
+    } catch {
+      // It runs, and nobody would know of it.
+      kill(-pid, SIGKILL)
+      kill(pid, SIGKILL)
+      while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+      throw error
+    }
   }
 
   /// Runs a program to its end.
@@ -238,16 +275,11 @@ public enum Subprocess {
     async let collectedErrors = collect(errorReader, limit: outputLimit)
     let writer = inputWriter
     async let fed: Void = feed(writer, stdin ?? [])
-    var status = await handle.wait(deadline: deadline)
+    let status = await handle.wait(deadline: deadline)
     let timedOut = status == nil
     // Before the kill: whoever stops the server in the meantime is not the reason.
     let isCancelled = Task.isCancelled
-    if timedOut {
-      kill(-handle.pid, SIGKILL)
-      handle.signal(SIGKILL)
-      // A killed process ends at once, unless it hangs in the kernel; it is then left behind, not waited for.
-      status = await handle.wait(deadline: .now + .seconds(5))
-    }
+    if timedOut { await handle.kill() }
     writer?.close()
     // Something it started may still hold the pipes: what is in them is enough.
     let closing = ReadinessMonitor.shared.timer(at: .now + .milliseconds(timedOut ? 50 : 500)) { _ in
@@ -286,7 +318,9 @@ public enum Subprocess {
     if executable.contains("/") { return executable }
     for folder in (environment["PATH"] ?? "").split(separator: ":") {
       let path = "\(folder)/\(executable)"
-      if access(path, X_OK) == 0 { return path }
+      var status = stat()
+      // A folder may be passed through, which is no program.
+      if access(path, X_OK) == 0, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG { return path }
     }
     throw SystemError("find \(executable) in PATH", errno: ENOENT)
   }

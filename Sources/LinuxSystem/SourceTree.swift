@@ -268,10 +268,10 @@ public struct SourceFile: ~Copyable {
         guard errno == 0 else { throw .last("read the folder \(label)") }
         break
       }
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-        String(validating: bytes[..<(bytes.firstIndex(of: 0) ?? bytes.count)], as: UTF8.self)
+      // By its address: an entry ends with its name, and the structure's room for 256 bytes may not be there.
+      guard let start = clinux_entry_name(entry), let name = String(validatingCString: start) else {
+        throw SystemError("read a name in the folder \(label)", errno: EILSEQ)
       }
-      guard let name else { throw SystemError("read a name in the folder \(label)", errno: EILSEQ) }
       if name != ".", name != ".." { names.append(name) }
     }
     // By bytes: the order must not depend on how Swift compares characters.

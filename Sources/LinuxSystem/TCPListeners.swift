@@ -43,10 +43,10 @@ public enum TCPListeners {
     bytes.split(separator: 0x0a).compactMap { line in
       let fields = line.split(separator: 0x20)
       guard fields.count > 9, fields[3].elementsEqual("0A".utf8), let colon = fields[1].lastIndex(of: 0x3a),
-        let port = Int(String(decoding: fields[1][(colon + 1)...], as: UTF8.self), radix: 16),
+        let port = UInt16(String(decoding: fields[1][(colon + 1)...], as: UTF8.self), radix: 16),
         let inode = UInt64(String(decoding: fields[9], as: UTF8.self))
       else { return nil }
-      return (port, inode)
+      return (Int(port), inode)
     }
   }
 }

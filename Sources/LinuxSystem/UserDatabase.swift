@@ -102,3 +102,80 @@ public struct UserDatabase: Sendable, Equatable {
     }
   }
 }
+
+/// Whom a process runs as.
+public struct ProcessUser: Sendable, Equatable {
+  public var uid: UInt32
+  public var gid: UInt32
+  /// With the primary group, which comes first.
+  public var groups: [UInt32]
+  /// `nil` when the files do not say.
+  public var home: String?
+
+  public init(uid: UInt32, gid: UInt32, groups: [UInt32], home: String? = nil) {
+    self.uid = uid
+    self.gid = gid
+    self.groups = groups
+    self.home = home
+  }
+}
+
+extension UserDatabase {
+  /// A name that is not in the files.
+  public enum UnknownName: Error, Sendable, Equatable {
+    case user(String)
+    case group(String)
+  }
+
+  /// Whom a process with this user runs as, in a container and in a build's step alike, so that what a step did as a user
+  /// the container of the same user finds as it is.
+  ///
+  /// The user brings the groups that the files give it, also when its primary group is named: so do the containers of
+  /// Kubernetes' runtimes (KEP-3619, `Merge`), and an image is built to run in those.
+  ///
+  /// - Parameters:
+  ///   - text: as in `USER`: names or numbers, `user` or `user:group`; empty for root.
+  ///   - uid: instead of `text`, whose group does not count then.
+  ///   - gid: the primary group, instead of any other.
+  ///   - supplementalGroups: come beside the others.
+  ///   - mergesGroups: `false` leaves out what the files give the user (KEP-3619, `Strict`).
+  public func process(
+    _ text: String, uid: UInt32? = nil, gid: UInt32? = nil, supplementalGroups: [UInt32] = [], mergesGroups: Bool = true
+  ) throws(UnknownName) -> ProcessUser {
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    let (userText, groupText) = (parts[0], parts.count > 1 ? parts[1] : "")
+    var found: User
+    if let number = uid ?? Self.number(userText) {
+      found = user(number) ?? User(name: "", uid: number, gid: 0)
+    } else if userText.isEmpty {
+      found = user(0) ?? Self.root
+    } else if let known = user(named: userText) {
+      found = known
+    } else if userText == "root" {
+      // An image without /etc/passwd has root all the same.
+      found = user(0) ?? Self.root
+    } else {
+      throw .user(userText)
+    }
+    if let gid {
+      found.gid = gid
+    } else if uid == nil, !groupText.isEmpty {
+      found.gid = try number(ofGroup: groupText)
+    }
+    let members = mergesGroups ? memberships(of: found.name) : []
+    return ProcessUser(
+      uid: found.uid, gid: found.gid,
+      groups: Self.processGroups(primary: found.gid, additional: members + supplementalGroups),
+      home: found.home.isEmpty ? nil : found.home)
+  }
+
+  /// A group by name or number. `root` is there in any image.
+  public func number(ofGroup text: String) throws(UnknownName) -> UInt32 {
+    if let number = Self.number(text) { return number }
+    if let group = group(named: text) { return group.gid }
+    if text == "root" { return 0 }
+    throw .group(text)
+  }
+
+  private static let root = User(name: "root", uid: 0, gid: 0, home: "/root")
+}

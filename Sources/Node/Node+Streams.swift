@@ -19,7 +19,9 @@ extension Node {
       watch = context.files.watch(folder) { continuation.yield() }
       listener = await worker.listen { continuation.yield() }
     }
-    let reader = LogReader(path: path, options: options, now: context.time.now()) {
+    let reader = LogReader(
+      path: path, uid: worker.uid, lanes: context.lanes.logs, options: options, now: context.time.now()
+    ) {
       await worker.isRunning(name, attempt: attempt)
     }
     let result: Result<Void, any Error>

@@ -27,8 +27,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
   private let time: any TimeSource
   private let seed: UInt64
   private let log = Logger(label: "apus.node")
-  private let pods: Informer
-  private let services: Informer
+  private let services: ServiceList
   private let files = FileWatcher()
   private let builder: NodeStatusBuilder
 
@@ -41,19 +40,39 @@ public final class Node: ControllerKit.Service, NodeStreams {
     var admission: PodAdmission
     /// Containers and sandboxes that the runtime had when the node started and that no worker took over yet.
     var found: [String: Found] = [:]
+    var life: Life?
   }
 
   private struct Found {
     var containers: [ContainerState] = []
     var sandbox: Sandbox?
+
+    /// A container ended before its worker was there.
+    mutating func ended(_ event: RuntimeEvent) {
+      guard let index = containers.firstIndex(where: { $0.id == event.containerID }) else { return }
+      containers[index].status = .exited
+      containers[index].exitCode = event.exitCode
+      containers[index].finishedAt = event.finishedAt
+      containers[index].oomKilled = event.oomKilled
+      containers[index].isLost = event.isLost
+    }
+  }
+
+  /// What belongs to one run: a node that failed runs again, and informers and streams that have ended do not.
+  private struct Life: Sendable {
+    let pods: Informer
+    /// Those to run, in order.
+    let newWorkers: AsyncStream<PodWorker>.Continuation
+  }
+
+  /// The services of the present run.
+  private final class ServiceList: Sendable {
+    let informer = Mutex<Informer?>(nil)
+
+    func list(namespace: String) -> [Object] { informer.withLock { $0 }?.list(namespace: namespace) ?? [] }
   }
 
   private let state: Mutex<State>
-  /// In order: changes of pods from the informer, and workers to run.
-  private let changes: AsyncStream<Change>
-  private let changesContinuation: AsyncStream<Change>.Continuation
-  private let newWorkers: AsyncStream<PodWorker>
-  private let newWorkersContinuation: AsyncStream<PodWorker>.Continuation
 
   private enum Change: Sendable {
     case pod(old: Object?, new: Object?)
@@ -88,31 +107,32 @@ public final class Node: ControllerKit.Service, NodeStreams {
     self.catalog = catalog
     self.time = time
     self.seed = seed
-    (changes, changesContinuation) = AsyncStream.makeStream()
-    (newWorkers, newWorkersContinuation) = AsyncStream.makeStream()
-    pods = Informer(
-      client: client, resource: Pod.resource, fieldSelector: "spec.nodeName=\(configuration.name)", time: time)
-    services = Informer(client: client, resource: KubeTypes.Service.resource, time: time)
+    services = ServiceList()
     let facts = MachineFacts.read(dataDirectory: configuration.dataDirectory)
     builder = NodeStatusBuilder(configuration: configuration, facts: facts)
     let capacity = builder.capacity
     state = Mutex(State(admission: PodAdmission(capacity: capacity)))
     let references = ReferenceStore(client: client, time: time)
-    let hostDNS = PodDNS.parse(String(decoding: Files.read("/etc/resolv.conf", limit: 1 << 16) ?? [], as: UTF8.self))
     let allServices = services
+    let lanes = NodeLanes(pathDeadline: configuration.pathDeadline, log: log)
     let lazy = LazyImages(
-      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, time: time, log: log)
-    let uses = ImageUses(pins: pins, path: configuration.pulledImagesPath, time: time, log: log) { lazy.release($0) }
+      policy: configuration.lazyPull, store: store, runDirectory: configuration.runDirectory, lanes: lanes.images,
+      time: time, log: log)
+    let uses = ImageUses(
+      pins: pins, lanes: lanes.images, path: configuration.pulledImagesPath, time: time, log: log
+    ) { lazy.release($0) }
     let images = ImageProvider(
-      catalog: catalog, puller: puller, uses: uses, lazy: lazy, credentialsPath: configuration.imageCredentialsPath,
-      parallelPullsMax: configuration.parallelImagePullsMax, time: time)
+      catalog: catalog, puller: puller, uses: uses, lazy: lazy, lanes: lanes.images,
+      credentialsPath: configuration.imageCredentialsPath, parallelPullsMax: configuration.parallelImagePullsMax,
+      time: time)
     context = NodeContext(
       configuration: configuration, client: client, runtime: runtime, images: images, time: time,
       events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
       volumes: VolumeManager(
-        configuration: configuration, client: client, references: references, time: time, allocatable: { capacity }),
-      references: references, files: files,
-      specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory, hostDNS: hostDNS),
+        configuration: configuration, client: client, references: references, time: time, lanes: lanes,
+        allocatable: { capacity }),
+      references: references, files: files, lanes: lanes,
+      specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory),
       services: { namespace in allServices.list(namespace: namespace).compactMap(Self.entry) },
       allocatable: { capacity }, log: log)
   }
@@ -130,10 +150,22 @@ public final class Node: ControllerKit.Service, NodeStreams {
   // MARK: - Life
 
   /// Until the task is cancelled. Throws when the runtime cannot say what runs here: acting without knowing could start
-  /// a second copy of something that runs.
+  /// a second copy of something that runs. It may run again then, as a new server would: with what is there.
   public func run() async throws {
+    let pods = Informer(
+      client: client, resource: Pod.resource, fieldSelector: "spec.nodeName=\(configuration.name)", time: time)
+    let services = Informer(client: client, resource: KubeTypes.Service.resource, time: time)
+    let (changes, changed) = AsyncStream<Change>.makeStream()
+    let (newWorkers, added) = AsyncStream<PodWorker>.makeStream()
+    pods.onChange { old, new in changed.yield(.pod(old: old, new: new)) }
+    self.services.informer.withLock { $0 = services }
+    state.withLock { state in
+      state = State(
+        admission: PodAdmission(capacity: builder.capacity),
+        life: Life(pods: pods, newWorkers: added))
+    }
     let (folder, podFolders) = (configuration.dataDirectory, configuration.podsDirectory)
-    try await NIOThreadPool.singleton.runIfActive {
+    try await context.lanes.records.run(nil, "make \(folder)") {
       // What pods write is for nobody else of this machine.
       try Directory.createPrivate(folder)
       try Directory.create(podFolders, mode: 0o700)
@@ -144,39 +176,48 @@ public final class Node: ControllerKit.Service, NodeStreams {
       log.warning(
         "changes of files are not watched: logs -f and image imports react late", metadata: ["error": "\(error)"])
     }
-    try await adopt()
+    let result: Result<Void, any Error>
+    do {
+      try await adopt()
+      try await serve(pods, services, changes, changed, newWorkers)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    await files.stop()
+    context.references.stop()
+    try result.get()
+  }
+
+  private func serve(
+    _ pods: Informer, _ services: Informer, _ changes: AsyncStream<Change>, _ changed: AsyncStream<Change>.Continuation,
+    _ newWorkers: AsyncStream<PodWorker>
+  ) async throws {
     // Many changes at once are looked at once.
     let (imageChanges, imagesChanged) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     let imagesWatch = files.watch(catalog.store.changesFolder) { imagesChanged.yield() }
     defer { imagesWatch?.cancel() }
-    pods.onChange { [changesContinuation] old, new in changesContinuation.yield(.pod(old: old, new: new)) }
 
-    do {
-      try await withThrowingDiscardingTaskGroup { group in
-        group.addTask { await self.runWorkers() }
-        group.addTask { await self.followRuntime() }
-        group.addTask { await self.followImages(imageChanges) }
-        group.addTask { await self.followLazyImages() }
-        group.addTask { try await self.imageCollector().run() }
-        group.addTask { [context] in
-          try await LogRotation(runtime: context.runtime, time: context.time, log: context.log).run()
-        }
-        group.addTask { try await self.pods.run() }
-        group.addTask { try await self.services.run() }
-        group.addTask {
-          try await self.pods.waitUntilSynced()
-          self.changesContinuation.yield(.synced)
-        }
-        group.addTask { await self.followPods() }
-        group.addTask { try await self.registration().run() }
+    try await withThrowingDiscardingTaskGroup { group in
+      group.addTask { await self.run(newWorkers) }
+      group.addTask { await self.followRuntime() }
+      group.addTask { await self.followImages(imageChanges) }
+      group.addTask { await self.followLazyImages() }
+      group.addTask { try await self.imageCollector().run() }
+      group.addTask { [context] in
+        try await LogRotation(
+          runtime: context.runtime, lanes: context.lanes.logs, time: context.time, log: context.log
+        ).run()
       }
-    } catch {
-      await files.stop()
-      context.references.stop()
-      throw error
+      group.addTask { try await pods.run() }
+      group.addTask { try await services.run() }
+      group.addTask {
+        try await pods.waitUntilSynced()
+        changed.yield(.synced)
+      }
+      group.addTask { await self.follow(changes) }
+      group.addTask { try await self.registration().run() }
     }
-    await files.stop()
-    context.references.stop()
   }
 
   private var subject: EventSubject {
@@ -185,13 +226,13 @@ public final class Node: ControllerKit.Service, NodeStreams {
 
   private func registration() -> NodeRegistration {
     NodeRegistration(
-      builder: builder, client: client, images: catalog.store, time: time, log: log,
+      builder: builder, client: client, images: catalog.store, lanes: context.lanes.records, time: time, log: log,
       registered: { [context, subject] in
         context.events.record(.normal, regarding: subject, reason: "NodeReady", message: "Node is ready")
       }, random: SeededRandom(seed: seed))
   }
 
-  private func runWorkers() async {
+  private func run(_ newWorkers: AsyncStream<PodWorker>) async {
     await withDiscardingTaskGroup { group in
       for await worker in newWorkers {
         group.addTask {
@@ -213,7 +254,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
     for sandbox in try await runtime.sandboxes() { found[sandbox.podUID, default: Found()].sandbox = sandbox }
     try await keepImages(of: found.values.flatMap(\.containers))
     let configuration = configuration
-    let records = try await NIOThreadPool.singleton.runIfActive { PodRecord.readAll(configuration) }
+    let records = try await context.lanes.records.run(nil, "read the records of pods") {
+      PodRecord.readAll(configuration)
+    }
     state.withLock { $0.found = found }
     // A record tells what a pod is, the API what was last said of it: that a container is ready must not be taken back
     // only because the server was away.
@@ -236,7 +279,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
       let label = container.labels[ContainerSpecBuilder.imageLabel]
       if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
     }
-    try await NIOThreadPool.singleton.runIfActive { [context, images] in try context.images.uses.adopt(images) }
+    try await context.lanes.images.run(nil, "pin the images of containers") { [context, images] in
+      try context.images.uses.adopt(images)
+    }
     let lazy = containers.filter { $0.status != .exited }.compactMap { $0.labels[ContainerSpecBuilder.lazyImageLabel] }
     await context.images.lazy.adopt(used: Set(images.map(\.digest)), lazy: Set(lazy.compactMap { Digest($0) }))
   }
@@ -245,7 +290,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
   /// restart policy, on the image as a whole.
   private func followLazyImages() async {
     await withDiscardingTaskGroup { group in
-      for await death in context.images.lazy.died {
+      for await death in context.images.lazy.deaths() {
         group.addTask { [context] in
           // The record last: a server that is killed before leaves it to the next one.
           if await self.endContainers(of: death.image) { await context.images.lazy.buried(death) }
@@ -307,12 +352,13 @@ public final class Node: ControllerKit.Service, NodeStreams {
   /// Makes the worker of a pod that has none.
   /// - Parameter mayReject: the pod is new, and fails when there is no room for it.
   private func add(_ pod: Pod, mayReject: Bool = false) -> PodWorker {
-    // A pod that the API has deleted makes room at once, as the scheduler counts; its worker may still be at its end.
-    let isCurrent = { [pods] (key: ObjectKey, uid: String) in pods.get(key)?.header.uid == uid }
     let uid = pod.metadata.uid ?? ""
     let key = ObjectKey(namespace: pod.metadata.namespace ?? "", name: pod.metadata.name ?? "")
     let worker = state.withLock { state in
       if let worker = state.workers[uid] { return worker }
+      guard let life = state.life else { preconditionFailure("a pod comes to a node that never ran") }
+      // A pod that the API has deleted makes room at once, as the scheduler counts; its worker may still be at its end.
+      let isCurrent = { (key: ObjectKey, uid: String) in life.pods.get(key)?.header.uid == uid }
       let found = state.found.removeValue(forKey: uid)
       let rejection = found == nil && mayReject ? state.admission.check(pod, isCurrent: isCurrent) : nil
       if rejection == nil { state.admission.add(pod) }
@@ -324,7 +370,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
         predecessor: predecessor, rejection: rejection, seed: hash)
       state.workers[uid] = worker
       state.uidByKey[key] = uid
-      newWorkersContinuation.yield(worker)
+      life.newWorkers.yield(worker)
       return worker
     }
     return worker
@@ -340,7 +386,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
 
   // MARK: - What happens
 
-  private func followPods() async {
+  private func follow(_ changes: AsyncStream<Change>) async {
     for await change in changes {
       switch change {
       case .pod(let old, let new):
@@ -365,8 +411,9 @@ public final class Node: ControllerKit.Service, NodeStreams {
 
   /// Ends what the API no longer knows. Called only after a complete list: an API that is away says nothing about pods.
   private func removeOrphans() async {
-    let known = Set(pods.list().map(\.header.uid))
-    let (workers, found) = state.withLock { (Array($0.workers.values), $0.found) }
+    let (life, workers, found) = state.withLock { ($0.life, Array($0.workers.values), $0.found) }
+    guard let life else { return }
+    let known = Set(life.pods.list().map(\.header.uid))
     for worker in workers where !known.contains(worker.uid) { await worker.gone() }
     for (uid, found) in found where !known.contains(uid) {
       guard let pod = Self.pod(of: found, uid: uid) else { continue }
@@ -388,8 +435,14 @@ public final class Node: ControllerKit.Service, NodeStreams {
   }
 
   private func followRuntime() async {
-    for await event in runtime.events {
-      await state.withLock({ $0.workers[event.podUID] })?.containerExited(event)
+    for await event in runtime.events() {
+      let worker = state.withLock { state -> PodWorker? in
+        if let worker = state.workers[event.podUID] { return worker }
+        // The one that is to come takes over what was found.
+        state.found[event.podUID]?.ended(event)
+        return nil
+      }
+      await worker?.containerExited(event)
     }
   }
 
@@ -403,7 +456,8 @@ public final class Node: ControllerKit.Service, NodeStreams {
   private func imageCollector() -> ImageCollector {
     let folder = catalog.store.root
     return ImageCollector(
-      catalog: catalog, uses: context.images.uses, policy: configuration.imageCollection, time: time, log: log,
+      catalog: catalog, uses: context.images.uses, lanes: context.lanes.collection,
+      policy: configuration.imageCollection, time: time, log: log,
       usage: { FileSystemUsage(path: folder) },
       failed: { [context, subject] message in
         context.events.record(.warning, regarding: subject, reason: "FreeDiskSpaceFailed", message: message)

@@ -7,10 +7,11 @@ public struct NodeConfiguration: Sendable {
   public var dataDirectory: String
   /// For what must not outlive a reboot.
   public var runDirectory: String
-  /// The node's own address: `InternalIP` and every pod's `hostIP`.
-  public var nodeIP: String = "127.0.0.1"
-  /// The range that pod addresses come from (CIDR notation).
-  public var podCIDR: String = "10.244.0.0/24"
+  /// The node's own addresses, one of each family that its pods have: `InternalIP` and every pod's `hostIPs`, the first one
+  /// its `hostIP`.
+  public var nodeIPs: [String] = ["127.0.0.1"]
+  /// The ranges that pod addresses come from (CIDR notation), one of each family.
+  public var podCIDRs: [String] = ["10.244.0.0/24"]
   /// The range that service addresses come from (CIDR notation).
   public var serviceCIDR: String = "10.96.0.0/16"
   /// Without a leading or trailing dot.
@@ -25,6 +26,10 @@ public struct NodeConfiguration: Sendable {
   public var maxPods: Int = 110
   /// `kubeletVersion`, with its `v`.
   public var version: String = "v1.33.0"
+  /// The machine's resolver settings (resolv.conf(5)), read for each pod that is made.
+  public var resolverPath: String = "/etc/resolv.conf"
+  /// How long one look at a path that a pod names (`hostPath`) may take: what is mounted there may never answer.
+  public var pathDeadline: Duration = .seconds(10)
   /// The container engine, for `containerRuntimeVersion` and the scheme of container ids.
   public var runtimeName: String = "crun"
   public var runtimeVersion: String = "1.8.1"

@@ -1,8 +1,8 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Schema
 import Synchronization
@@ -13,6 +13,7 @@ struct NodeRegistration: ControllerKit.Service {
   let builder: NodeStatusBuilder
   let client: any KubeClient
   let images: ImageStore
+  let lanes: BlockingLanes
   let time: any TimeSource
   let log: Logger
   /// Told when the object is there for the first time.
@@ -53,7 +54,7 @@ struct NodeRegistration: ControllerKit.Service {
         if isOld || NodeStatusBuilder.differs(status, from: previous) {
           _ = try await client.patch(
             KubeTypes.Node.resource, namespace: nil, name: name, subresource: "status", type: .strategicMerge,
-            body: ["status": status], options: Self.options)
+            body: ["status": Self.patch(status)], options: Self.options)
           written = now
         }
         if isFirst { registered() }
@@ -75,7 +76,7 @@ struct NodeRegistration: ControllerKit.Service {
   private func currentStatus(now: Timestamp, previous: JSON) async throws -> JSON {
     let directory = builder.configuration.dataDirectory
     let images = images
-    let (pressure, list) = try await NIOThreadPool.singleton.runIfActive {
+    let (pressure, list) = try await lanes.run(nil, "read the machine's state") {
       (Pressure.read(dataDirectory: directory), images.list())
     }
     return builder.status(now: now, pressure: pressure, problem: nil, images: list, previous: previous)
@@ -103,15 +104,21 @@ struct NodeRegistration: ControllerKit.Service {
     }
     var patch: JSON = [:]
     if !changes.isEmpty { patch["metadata"] = ["labels": .object(JSONObject(uniqueMembers: changes))] }
-    if found.at("spec", "podCIDR") == nil {
-      let range = builder.configuration.podCIDR
-      patch["spec"] = ["podCIDR": .string(range), "podCIDRs": [.string(range)]]
-    }
+    // With other ranges than before, pods get other addresses from now on.
+    let ranges = builder.ranges
+    if found.at("spec", "podCIDRs") != ranges["podCIDRs"] { patch["spec"] = ranges }
     guard patch.object?.isEmpty == false else { return found }
     return try await client.patch(
       KubeTypes.Node.resource, namespace: nil, name: name, subresource: nil, type: .merge, body: patch,
       options: Self.options
     ).json()
+  }
+
+  /// Merged by their type, two addresses of one type would become one (kubelet's `fixupPatchForNodeStatusAddresses`).
+  static func patch(_ status: JSON) -> JSON {
+    var patch = status
+    patch["addresses"] = .array((status["addresses"]?.array ?? []) + [["$patch": "replace"]])
+    return patch
   }
 
   // MARK: - Lease

@@ -25,8 +25,14 @@ struct NodeStatusBuilder: Sendable {
     return [
       "apiVersion": "v1", "kind": "Node",
       "metadata": ["name": .string(configuration.name), "labels": .object(JSONObject(uniqueMembers: labels))],
-      "spec": ["podCIDR": .string(configuration.podCIDR), "podCIDRs": [.string(configuration.podCIDR)]],
+      "spec": ranges,
     ]
+  }
+
+  /// The ranges of the node's pods, as its specification tells them.
+  var ranges: JSON {
+    let all = configuration.podCIDRs.map { JSON.string($0) }
+    return ["podCIDR": all.first ?? .null, "podCIDRs": .array(all)]
   }
 
   var capacity: [String: Quantity] {
@@ -74,10 +80,9 @@ struct NodeStatusBuilder: Sendable {
     let handlers: [JSON] = configuration.runtimeHandlers.map { handler in ["name": .string(handler)] }
     var status: JSON = [
       "capacity": amounts, "allocatable": amounts, "conditions": .array(conditions),
-      "addresses": [
-        ["type": "InternalIP", "address": .string(configuration.nodeIP)],
-        ["type": "Hostname", "address": .string(configuration.name)],
-      ],
+      "addresses": .array(
+        configuration.nodeIPs.map { ["type": "InternalIP", "address": .string($0)] }
+          + [["type": "Hostname", "address": .string(configuration.name)]]),
       "nodeInfo": [
         "machineID": .string(facts.machineID), "systemUUID": .string(facts.machineID), "bootID": .string(facts.bootID),
         "kernelVersion": .string(facts.kernelVersion), "osImage": .string(facts.osImage),

@@ -59,7 +59,7 @@ struct LayerExtractor {
     let path = try place(entry.path)
     // The folder itself stays as it is.
     if names == .contained, path.isEmpty { return }
-    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
+    let name = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.utf8.index(after: $0)...]) } ?? path
     if name.utf8.starts(with: ".wh.".utf8) { return try whiteout(path, name) }
     if path.isEmpty {
       // The root folder itself: its owner and mode only.
@@ -118,7 +118,7 @@ struct LayerExtractor {
     guard let view else { return try LayerExtractor.clean(written, label: label) }
     let path = try LayerExtractor.contain(written, label: label)
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return path }
-    let (folder, name) = (String(path[..<slash]), path[path.index(after: slash)...])
+    let (folder, name) = (String(path[..<slash]), path[path.utf8.index(after: slash)...])
     if let lastFolder, lastFolder.written == folder { return join(lastFolder.real, name) }
     let there = try perform(folder) { () throws(SystemError) in try view.there.resolve(folder) }
     let real = if let there { there } else { try view.wanted.resolve(folder) }

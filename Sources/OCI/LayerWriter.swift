@@ -385,7 +385,7 @@ private final class LayerStream {
 
   private static func split(_ path: String) -> (folder: String, name: String) {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return ("", path) }
-    return (String(path[..<slash]), String(path[path.index(after: slash)...]))
+    return (String(path[..<slash]), String(path[path.utf8.index(after: slash)...]))
   }
 
   // MARK: From an overlay's upper directory

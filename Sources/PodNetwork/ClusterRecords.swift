@@ -1,6 +1,8 @@
 import ControllerKit
 import KubeTypes
+import Routing
 import Synchronization
+import Wire
 
 /// The zone, kept in step with Services, EndpointSlices and Namespaces. While the API is away it stays as it was last.
 final class ClusterRecords: Sendable {
@@ -9,12 +11,15 @@ final class ClusterRecords: Sendable {
   private let namespaces: Informer
 
   private struct State {
+    var model = TrafficModel()
     var zone: DNSZone
     var slices = ServiceSlices()
     var rotation = 0
   }
 
   private let state: Mutex<State>
+  /// Names are the same on every node, and those who name an address have been judged by the API.
+  private let compiler = RouteCompiler(nodeName: "", cluster: nil)
 
   /// - Precondition: the informers do not run yet.
   init(domain: String, informers: InformerSet) {
@@ -46,12 +51,13 @@ final class ClusterRecords: Sendable {
   private func rebuild(_ key: ObjectKey) {
     let service = services.get(key)?.decode(KubeTypes.Service.self)
     state.withLock { state in
-      state.zone.set(key, service.map { ServiceRecords($0, slices: state.slices[key]) })
+      let route = service.map { compiler.route($0, slices: state.slices[key]) }
+      if state.model.set(key, route) { state.zone.set(key, route.map(ServiceRecords.init)) }
     }
   }
 
   /// `nil` for a name of the cluster while not everything is known yet: a wrong "there is none" would be remembered.
-  func look(up question: DNSQuestion, isLocal: (IPv4) -> Bool) -> DNSZone.Outcome? {
+  func look(up question: DNSQuestion, isLocal: (IPAddress) -> Bool) -> DNSZone.Outcome? {
     let isComplete = services.isSynced && slices.isSynced && namespaces.isSynced
     let (zone, rotation) = state.withLock { state in
       state.rotation &+= 1

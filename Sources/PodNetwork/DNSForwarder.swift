@@ -17,8 +17,8 @@ final class DNSForwarder: Sendable {
 
   private let resolverFile: String
   private let port: Int
-  /// Our own address, which may stand in the file.
-  private let excluded: String
+  /// Our own addresses, which may stand in the file.
+  private let excluded: [String]
 
   private struct State {
     var servers: [SocketAddress] = []
@@ -29,23 +29,18 @@ final class DNSForwarder: Sendable {
 
   private let state = Mutex(State())
 
-  init(resolverFile: String, excluding address: String, port: Int = 53) {
+  init(resolverFile: String, excluding addresses: [String], port: Int = 53) {
     self.resolverFile = resolverFile
-    excluded = address
+    excluded = addresses
     self.port = port
   }
 
-  /// The servers of a `resolv.conf` (resolv.conf(5)).
-  static func servers(_ text: String, excluding address: String, port: Int) -> [SocketAddress] {
-    var result: [SocketAddress] = []
-    for line in text.split(whereSeparator: \.isNewline) {
-      let words = line.split(whereSeparator: \.isWhitespace)
-      guard words.count >= 2, words[0] == "nameserver", words[1] != address,
-        let server = try? SocketAddress(ipAddress: String(words[1]), port: port)
-      else { continue }
-      result.append(server)
-    }
-    return Array(result.prefix(serversMax))
+  /// The servers of a `resolv.conf` that are asked.
+  static func servers(
+    _ configuration: ResolverConfiguration, excluding addresses: [String], port: Int
+  ) -> [SocketAddress] {
+    let others = configuration.nameservers.filter { !addresses.contains($0) }
+    return Array(others.compactMap { try? SocketAddress(ipAddress: $0, port: port) }.prefix(serversMax))
   }
 
   private func servers() -> [SocketAddress] {
@@ -53,9 +48,8 @@ final class DNSForwarder: Sendable {
     return state.withLock { state in
       if let readAt = state.readAt, now - readAt < DNSForwarder.listAge { return state.servers }
       // A small local file, and seldom.
-      let bytes = (try? DurableFile.read(resolverFile, limit: 64 << 10)) ?? []
       state.servers = DNSForwarder.servers(
-        String(decoding: bytes, as: UTF8.self), excluding: excluded, port: port)
+        ResolverConfiguration(file: resolverFile), excluding: excluded, port: port)
       state.readAt = now
       return state.servers
     }

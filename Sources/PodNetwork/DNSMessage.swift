@@ -1,3 +1,5 @@
+import Wire
+
 /// A domain name: its labels in lower case, root last and left out. DNS compares names without regard to case.
 struct DNSName: Sendable, Hashable, CustomStringConvertible {
   var labels: [String]
@@ -32,6 +34,9 @@ enum DNSType {
   static let srv: UInt16 = 33
   static let opt: UInt16 = 41
   static let any: UInt16 = 255
+
+  /// Of the records that hold addresses of a family.
+  static func address(_ family: IPAddress.Family) -> UInt16 { family == .ipv4 ? a : aaaa }
 }
 
 enum DNSCode {
@@ -46,9 +51,8 @@ enum DNSCode {
 /// A resource record that we answer with.
 struct DNSRecord: Sendable, Hashable {
   enum Data: Sendable, Hashable {
-    case a(IPv4)
-    /// As it stands in a message: 16 bytes.
-    case aaaa([UInt8])
+    /// A or AAAA, by its family.
+    case address(IPAddress)
     case cname(DNSName)
     case ptr(DNSName)
     case srv(priority: UInt16, weight: UInt16, port: UInt16, target: DNSName)
@@ -62,8 +66,7 @@ struct DNSRecord: Sendable, Hashable {
 
   var type: UInt16 {
     switch data {
-    case .a: DNSType.a
-    case .aaaa: DNSType.aaaa
+    case .address(let address): DNSType.address(address.family)
     case .cname: DNSType.cname
     case .ptr: DNSType.ptr
     case .srv: DNSType.srv
@@ -265,8 +268,7 @@ struct DNSWriter {
     let lengthAt = bytes.count
     uint16(0)
     switch record.data {
-    case .a(let address): bytes += address.octets
-    case .aaaa(let address): bytes += address
+    case .address(let address): bytes += address.bytes
     case .cname(let target), .ptr(let target): name(target)
     case .srv(let priority, let weight, let port, let target):
       uint16(priority)

@@ -10,35 +10,42 @@ final class DNSServer: Sendable {
   static let connectionsMax = 256
   private static let idleTimeout = TimeAmount.seconds(10)
 
-  private let address: String
+  private let addresses: [String]
   private let port: Int
   private let records: ClusterRecords
-  private let localRanges: [IPv4Range]
+  private let localRanges: [IPRange]
   private let forwarder: DNSForwarder
   private let time: any TimeSource
   private let log = Logger(label: "apus.dns")
   private let connections = Mutex(0)
 
   init(
-    address: String, port: Int, records: ClusterRecords, localRanges: [IPv4Range], resolverFile: String,
+    addresses: [String], port: Int, records: ClusterRecords, localRanges: [IPRange], resolverFile: String,
     time: any TimeSource
   ) {
-    self.address = address
+    self.addresses = addresses
     self.port = port
     self.records = records
     self.localRanges = localRanges
     self.time = time
-    forwarder = DNSForwarder(resolverFile: resolverFile, excluding: address)
+    forwarder = DNSForwarder(resolverFile: resolverFile, excluding: addresses)
   }
 
-  /// Serves until its task is cancelled; when the address cannot be used, tries again with back-off.
+  /// Serves until its task is cancelled; when an address cannot be used, tries again with back-off.
   func run() async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for address in addresses { group.addTask { try await self.run(address) } }
+      try await group.waitForAll()
+    }
+  }
+
+  private func run(_ address: String) async throws {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
     var random = SeededRandom(name: "dns")
     var failures = 0
     while true {
       do {
-        try await serve { failures = 0 }
+        try await serve(address) { failures = 0 }
         try Task.checkCancellation()
       } catch {
         try Task.checkCancellation()
@@ -51,7 +58,7 @@ final class DNSServer: Sendable {
     }
   }
 
-  private func serve(_ started: () -> Void) async throws {
+  private func serve(_ address: String, _ started: () -> Void) async throws {
     let group = MultiThreadedEventLoopGroup.singleton
     let udp = try await DatagramBootstrap(group: group)
       .channelInitializer { channel in
@@ -180,11 +187,8 @@ final class DNSServer: Sendable {
         let ttl = try reader.uint32()
         let length = Int(try reader.uint16())
         switch type {
-        case DNSType.a where length == 4:
-          let value = try reader.uint32()
-          records.append(DNSRecord(name: name, ttl: ttl, data: .a(IPv4(value: value))))
-        case DNSType.aaaa where length == 16:
-          records.append(DNSRecord(name: name, ttl: ttl, data: .aaaa(try reader.take(16))))
+        case DNSType.a where length == 4, DNSType.aaaa where length == 16:
+          records.append(DNSRecord(name: name, ttl: ttl, data: .address(IPAddress(bytes: try reader.take(length)))))
         case DNSType.cname:
           records.append(DNSRecord(name: name, ttl: ttl, data: .cname(try reader.name())))
         default: try reader.skip(length)

@@ -1,4 +1,5 @@
 import KubeTypes
+import Routing
 import Wire
 
 /// What the names of one service stand for.
@@ -13,59 +14,41 @@ struct ServiceRecords: Sendable, Equatable {
     var host: String?
   }
 
-  var addresses: [IPv4] = []
+  /// Of both families.
+  var addresses: [IPAddress] = []
   var alias: DNSName?
   /// Endpoints by host name, or by address with hyphens.
-  var hosts: [String: [IPv4]] = [:]
+  var hosts: [String: [IPAddress]] = [:]
   var ports: [Port] = []
   /// For reverse look-ups: the address and the label in front of the service's name.
-  var pointers: [IPv4: String?] = [:]
+  var pointers: [IPAddress: String?] = [:]
 
-  /// Compiles a Service and its EndpointSlices (Kubernetes DNS-Based Service Discovery, version 1.1.0).
-  init(_ service: KubeTypes.Service, slices: [EndpointSlice]) {
-    let spec = service.spec
-    if spec.type == "ExternalName" {
-      alias = spec.externalName.map { DNSName($0) }
-      return
-    }
-    if let address = spec.clusterIP.flatMap({ IPv4($0) }), AddressClass(ipv4: address.value).refusal == nil {
-      addresses = [address]
-      pointers = [address: nil]
-      for port in spec.ports {
-        guard let number = port.port.flatMap({ UInt16(exactly: $0) }) else { continue }
-        ports.append(
-          Port(service: port.name.map { "_" + $0 } ?? "", protocol: ServiceRecords.label(port.protocol), port: number))
+  /// Compiles a Service's route (Kubernetes DNS-Based Service Discovery, version 1.1.0).
+  init(_ route: ServiceRoute) {
+    alias = route.alias.map { DNSName($0) }
+    addresses = route.addresses
+    pointers = Dictionary(uniqueKeysWithValues: Set(route.addresses).map { ($0, nil) })
+    if !route.addresses.isEmpty {
+      ports = route.ports.map {
+        Port(service: Self.label($0.name), protocol: Self.label($0.transport.rawValue), port: $0.number)
       }
-      return
     }
-    guard spec.clusterIP == "None" else { return }
+    guard !route.members.isEmpty else { return }
     var seen = Set<Port>()
-    for slice in slices where slice.addressType ?? "IPv4" == "IPv4" {
-      for endpoint in slice.endpoints {
-        // What may not be translated is not named either: a name must not lead a client to its own loopback.
-        guard let address = endpoint.addresses.first.flatMap({ IPv4($0) }),
-          AddressClass(ipv4: address.value).refusal == nil
-        else { continue }
-        guard endpoint.conditions?.ready ?? true || spec.publishNotReadyAddresses == true else { continue }
-        let host = endpoint.hostname.flatMap { $0.isEmpty ? nil : $0.lowercased() } ?? ServiceRecords.dashed(address)
-        if hosts[host]?.contains(address) != true { hosts[host, default: []].append(address) }
-        pointers[address] = host
-        for port in slice.ports {
-          guard let number = port.port.flatMap({ UInt16(exactly: $0) }) else { continue }
-          let entry = Port(
-            service: port.name.flatMap { $0.isEmpty ? nil : "_" + $0 } ?? "",
-            protocol: ServiceRecords.label(port.protocol),
-            port: number, host: host)
-          if seen.insert(entry).inserted { ports.append(entry) }
-        }
+    for member in route.members {
+      if hosts[member.host]?.contains(member.address) != true { hosts[member.host, default: []].append(member.address) }
+      pointers[member.address] = member.host
+      for port in member.ports {
+        let entry = Port(
+          service: Self.label(port.name), protocol: Self.label(port.transport.rawValue), port: port.number,
+          host: member.host)
+        if seen.insert(entry).inserted { ports.append(entry) }
       }
     }
     addresses = Set(hosts.values.joined()).sorted()
   }
 
-  private static func label(_ protocol: String?) -> String { "_" + (`protocol` ?? "TCP").lowercased() }
-
-  static func dashed(_ address: IPv4) -> String { address.octets.map { String($0) }.joined(separator: "-") }
+  private static func label(_ name: String) -> String { name.isEmpty ? "" : "_" + name }
 }
 
 /// The names of the cluster: immutable in use, changed service by service.
@@ -75,7 +58,7 @@ struct DNSZone: Sendable, Equatable {
 
   let domain: DNSName
   private(set) var services: [ObjectKey: ServiceRecords] = [:]
-  private var pointers: [IPv4: DNSName] = [:]
+  private var pointers: [IPAddress: DNSName] = [:]
   var namespaces: Set<String> = []
 
   init(domain: String) { self.domain = DNSName(domain) }
@@ -104,14 +87,12 @@ struct DNSZone: Sendable, Equatable {
   /// - Parameters:
   ///   - rotation: which of several addresses comes first, so that clients that take the first one spread out.
   ///   - isLocal: whether an address belongs to the pods' or services' ranges: the world must not be asked about it.
-  func look(up question: DNSQuestion, rotation: Int = 0, isLocal: (IPv4) -> Bool = { _ in false }) -> Outcome {
+  func look(up question: DNSQuestion, rotation: Int = 0, isLocal: (IPAddress) -> Bool = { _ in false }) -> Outcome {
     if let prefix = question.name.prefix(below: domain) {
       guard question.class == 1 || question.class == DNSType.any else { return .answer(noData()) }
       return inside(prefix, question, rotation, depth: 0)
     }
-    if let prefix = question.name.prefix(below: DNSName("in-addr.arpa")), prefix.count == 4,
-      let address = IPv4(prefix.reversed().joined(separator: "."))
-    {
+    if let address = Self.reversed(question.name) {
       if let name = pointers[address] {
         guard question.type == DNSType.ptr || question.type == DNSType.any else { return .answer(noData()) }
         return .answer(DNSAnswer(answers: [DNSRecord(name: question.name, ttl: DNSZone.ttl, data: .ptr(name))]))
@@ -119,6 +100,27 @@ struct DNSZone: Sendable, Equatable {
       if isLocal(address) { return .answer(nameError()) }
     }
     return .forward
+  }
+
+  /// The address that a name below `in-addr.arpa` (RFC 1035, section 3.5) or `ip6.arpa` (RFC 3596, section 2.5) is of.
+  private static func reversed(_ name: DNSName) -> IPAddress? {
+    if let labels = name.prefix(below: DNSName("in-addr.arpa")), labels.count == 4 {
+      return IPAddress(labels.reversed().joined(separator: "."))
+    }
+    guard let labels = name.prefix(below: DNSName("ip6.arpa")), labels.count == 32 else { return nil }
+    var value: UInt128 = 0
+    for label in labels.reversed() {
+      guard label.utf8.count == 1, let digit = label.first?.hexDigitValue else { return nil }
+      value = value << 4 | UInt128(digit)
+    }
+    return IPAddress(.ipv6, value)
+  }
+
+  /// The address that a pod's label is of: the hyphens stand for dots or for colons.
+  private static func undashed(_ label: String) -> IPAddress? {
+    guard !label.contains("."), !label.contains(":") else { return nil }
+    let isIPv4 = label.utf8.count { $0 == UInt8(ascii: "-") } == 3 && !label.contains("--")
+    return IPAddress(String(label.map { $0 == "-" ? isIPv4 ? "." : ":" : $0 }))
   }
 
   // MARK: Names of the cluster
@@ -144,8 +146,7 @@ struct DNSZone: Sendable, Equatable {
     switch labels.count {
     case 1: return noData()
     case 2:
-      guard let address = IPv4(labels[0].split(separator: "-", omittingEmptySubsequences: false).joined(separator: "."))
-      else { return nameError() }
+      guard let address = Self.undashed(labels[0]) else { return nameError() }
       return addresses([address], question, 0)
     default: return nameError()
     }
@@ -200,11 +201,14 @@ struct DNSZone: Sendable, Equatable {
     }
   }
 
-  private func addresses(_ list: [IPv4], _ question: DNSQuestion, _ rotation: Int) -> DNSAnswer {
-    guard !list.isEmpty, question.type == DNSType.a || question.type == DNSType.any else { return noData() }
+  private func addresses(_ all: [IPAddress], _ question: DNSQuestion, _ rotation: Int) -> DNSAnswer {
+    let list = all.filter { question.type == DNSType.address($0.family) || question.type == DNSType.any }
+    guard !list.isEmpty else { return noData() }
     let start = rotation % list.count
     return DNSAnswer(
-      answers: (list[start...] + list[..<start]).map { DNSRecord(name: question.name, ttl: DNSZone.ttl, data: .a($0)) })
+      answers: (list[start...] + list[..<start]).map {
+        DNSRecord(name: question.name, ttl: DNSZone.ttl, data: .address($0))
+      })
   }
 
   private func srv(_ key: ObjectKey, _ ports: [ServiceRecords.Port], _ question: DNSQuestion) -> DNSAnswer {
@@ -221,7 +225,7 @@ struct DNSZone: Sendable, Equatable {
           data: .srv(priority: 0, weight: weight, port: port.port, target: target)))
       guard seen.insert(target).inserted else { continue }
       let found = port.host.flatMap { services[key]?.hosts[$0] } ?? services[key]?.addresses ?? []
-      answer.additionals += found.map { DNSRecord(name: target, ttl: DNSZone.ttl, data: .a($0)) }
+      answer.additionals += found.map { DNSRecord(name: target, ttl: DNSZone.ttl, data: .address($0)) }
     }
     return answer
   }

@@ -4,9 +4,6 @@ import Wire
 
 /// Asks the name server for a name of the cluster, as any client does.
 struct NameServerProbe: Sendable {
-  static let interval = Duration.seconds(5)
-  /// So many questions in a row without an answer, and it is replaced.
-  static let silentMax = 3
   private static let answerDeadline = Duration.seconds(2)
 
   var address: String

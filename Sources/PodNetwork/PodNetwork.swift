@@ -7,13 +7,13 @@ public import Wire
 public struct PodNetworkConfiguration: Sendable, Equatable {
   /// The Node object's name: endpoints on it are local ones.
   public var nodeName: String
-  /// The addresses of this node's pods, such as `10.244.0.0/24`. The first one is the gateway.
+  /// The addresses of this node's pods, such as `10.244.0.0/24`, or a range of each family with a comma between. The first
+  /// address of each is the gateway.
   public var podCIDR: String
-  /// The cluster addresses of services, such as `10.96.0.0/16`.
+  /// The cluster addresses of services, such as `10.96.0.0/16`; of one family of the pods or of both. The tenth address of
+  /// each is the name server's.
   public var serviceCIDR: String
   public var clusterDomain: String
-  /// An address in `serviceCIDR` on which the DNS server answers, port 53.
-  public var dnsServiceIP: String
   /// At most 15 characters.
   public var bridgeName: String
   /// Where `10-apus.conflist` is written.
@@ -25,13 +25,12 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
 
   public init(
     nodeName: String, podCIDR: String, serviceCIDR: String, clusterDomain: String = "cluster.local",
-    dnsServiceIP: String, bridgeName: String = "apus0", cniDirectory: String, stateDirectory: String
+    bridgeName: String = "apus0", cniDirectory: String, stateDirectory: String
   ) {
     self.nodeName = nodeName
     self.podCIDR = podCIDR
     self.serviceCIDR = serviceCIDR
     self.clusterDomain = clusterDomain
-    self.dnsServiceIP = dnsServiceIP
     self.bridgeName = bridgeName
     self.cniDirectory = cniDirectory
     self.stateDirectory = stateDirectory
@@ -39,10 +38,10 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
 }
 
 /// The pod network of a node: the bridge and its CNI configuration, and service addresses by nftables. The cluster's DNS
-/// is a process of its own (`NameServerProcess`).
+/// is a process of its own (`NameServer`).
 ///
 /// When `run` ends, everything stays as it is, so that pods and services go on working while the server is away; the next
-/// process takes it over. `cleanup` removes it. Needs root, and the programs `ip` and `nft`.
+/// process takes it over. Its footprint tells what a purge removes. Needs root, and the programs `ip` and `nft`.
 public final class PodNetwork: ControllerKit.Service {
   /// What is wrong with the configuration is said by `prepare`.
   private let host: Result<HostNetwork, PodNetworkError>
@@ -74,36 +73,13 @@ public final class PodNetwork: ControllerKit.Service {
     let host = try host.get()
     let filtersBridge = try await host.prepare()
     let base = NFTBase(
-      table: configuration.bridgeName, bridge: configuration.bridgeName, podRange: host.pods,
-      serviceRange: host.services, dnsAddress: host.dns, filtersBridge: filtersBridge)
+      table: configuration.bridgeName, bridge: configuration.bridgeName, ranges: host.ranges,
+      filtersBridge: filtersBridge)
     try await proxy.run(base)
   }
 
-  /// Throws unless the bridge is this server's, or nobody's: before anything of the network is touched.
-  ///
-  /// - Parameters:
-  ///   - inherited: other owners whose things are this one's now.
-  ///   - isRecorded: whether an earlier server of the same data had a bridge of this name, which may have no mark then.
-  public static func checkBridge(
-    configuration: PodNetworkConfiguration, inherited: Set<String>, isRecorded: Bool
-  ) async throws {
-    try await BridgeOwner.check(
-      configuration.bridgeName, owner: configuration.owner, inherited: inherited, isRecorded: isRecorded)
-  }
-
   /// Whether the bridge carries this server's mark.
-  public static func hasBridge(configuration: PodNetworkConfiguration) async throws -> Bool {
+  static func hasBridge(configuration: PodNetworkConfiguration) async throws -> Bool {
     try await BridgeOwner.state(of: configuration.bridgeName)?.owner == configuration.owner
-  }
-
-  /// What is still there of what `cleanup` removes, in words.
-  public static func leftovers(configuration: PodNetworkConfiguration) async throws -> [String] {
-    try await HostNetwork(configuration).leftovers()
-  }
-
-  /// Removes the table, the bridge with its addresses and routes, and the CNI configuration: for `apus down --purge`, when
-  /// no pod and no name server runs any more.
-  public static func cleanup(configuration: PodNetworkConfiguration) async throws {
-    try await HostNetwork(configuration).cleanup()
   }
 }

@@ -1,40 +1,45 @@
+import Routing
 import Wire
 
-/// A protocol that has ports.
-enum Transport: String, Sendable, Hashable, Comparable {
-  case sctp, tcp, udp
-
-  /// By the name that the API gives it; TCP when it says none.
-  init?(_ name: String?) {
-    switch name ?? "TCP" {
-    case "TCP": self = .tcp
-    case "UDP": self = .udp
-    case "SCTP": self = .sctp
-    default: return nil
-    }
-  }
-
-  static func < (a: Transport, b: Transport) -> Bool { a.rawValue < b.rawValue }
+extension IPAddress.Family {
+  /// As expressions of nftables name it.
+  var keyword: String { self == .ipv4 ? "ip" : "ip6" }
+  /// The type of its addresses in sets and maps.
+  var addressType: String { self == .ipv4 ? "ipv4_addr" : "ipv6_addr" }
+  /// What the names of maps, sets and chains of the family end with.
+  var suffix: String { self == .ipv4 ? "" : "6" }
 }
 
-/// What a connection is made to: an address and port of a Service, or a port of every local address. One Service at most
-/// can have it.
+/// What a connection is made to: an address and port of a Service, or a port of every local address of a family. One
+/// Service at most can have it.
 struct Entrance: Sendable, Hashable, Comparable, CustomStringConvertible {
+  var family: IPAddress.Family
   /// `nil` for a node port.
-  var address: IPv4?
+  var address: IPAddress?
   var transport: Transport
   var port: UInt16
+
+  init(address: IPAddress, transport: Transport, port: UInt16) {
+    (self.family, self.address, self.transport, self.port) = (address.family, address, transport, port)
+  }
+
+  init(nodePort: UInt16, transport: Transport, family: IPAddress.Family) {
+    (self.family, self.transport, port) = (family, transport, nodePort)
+  }
 
   /// As an element of a map: `10.96.0.1 . tcp . 443`, `tcp . 30080`.
   var element: String { (address.map { "\($0) . " } ?? "") + "\(transport.rawValue) . \(port)" }
 
   /// For people.
   var description: String {
-    "\(address.map { "\($0):" } ?? "node port ")\(port)/\(transport.rawValue.uppercased())"
+    let end = "\(port)/\(transport.rawValue.uppercased())"
+    guard let address else { return "node port \(end)" + (family == .ipv4 ? "" : " of IPv6") }
+    return address.isIPv4 ? "\(address):\(end)" : "[\(address)]:\(end)"
   }
 
   static func < (a: Entrance, b: Entrance) -> Bool {
-    (a.address?.value ?? 0, a.port, a.transport) < (b.address?.value ?? 0, b.port, b.transport)
+    // Node ports first.
+    (a.family, a.address?.value ?? 0, a.port, a.transport) < (b.family, b.address?.value ?? 0, b.port, b.transport)
   }
 }
 
@@ -54,15 +59,27 @@ struct RuleSet: Sendable, Equatable {
     case drop
   }
 
+  /// Where packets are sent instead.
+  struct Target: Sendable, Hashable {
+    var address: IPAddress
+    var port: UInt16
+  }
+
+  struct AffinitySet: Sendable, Hashable {
+    var family: IPAddress.Family
+    /// For how long clients stay with the endpoint.
+    var seconds: Int64
+  }
+
   /// Chains by name, with their rules.
   var chains: [String: [String]] = [:]
   var entrances: [Entrance: Verdict] = [:]
   /// Those of `entrances` that are the Service's own address or port, given by the API: they go before external ones.
   var own: Set<Entrance> = []
   /// Where each chain that an entrance leads to goes on to.
-  var endpoints: [String: [ServiceEndpoint]] = [:]
-  /// Sets of clients that stay with an endpoint, by name, with the seconds that they do.
-  var affinitySets: [String: Int64] = [:]
+  var endpoints: [String: [Target]] = [:]
+  /// Sets of clients that stay with an endpoint, by name.
+  var affinitySets: [String: AffinitySet] = [:]
   /// What was left out, though the Service asks for it.
   var refusals: Set<AddressRefusal> = []
 
@@ -70,7 +87,7 @@ struct RuleSet: Sendable, Equatable {
   var isEmpty: Bool { chains.isEmpty && entrances.isEmpty && affinitySets.isEmpty }
 
   /// An endpoint that reaches itself through its service must be masqueraded, or it would answer itself directly.
-  var endpointAddresses: Set<IPv4> { Set(endpoints.values.joined().map(\.address)) }
+  var endpointAddresses: Set<IPAddress> { Set(endpoints.values.joined().map(\.address)) }
 
   /// Without the entrances that other Services have.
   func keeping(_ isKept: (Entrance) -> Bool) -> RuleSet {
@@ -79,15 +96,6 @@ struct RuleSet: Sendable, Equatable {
     result.entrances = entrances.filter { isKept($0.key) }
     return result
   }
-}
-
-/// An address that a Service, or one of its slices, names and that is not translated.
-struct AddressRefusal: Sendable, Hashable, Comparable, CustomStringConvertible {
-  var address: String
-  var reason: String
-
-  var description: String { "\(address): \(reason)" }
-  static func < (a: AddressRefusal, b: AddressRefusal) -> Bool { (a.address, a.reason) < (b.address, b.reason) }
 }
 
 /// A change of the table, collected in phases, because in a transaction a thing must be made before it is referred to,
@@ -116,32 +124,32 @@ struct NFTChange: Sendable {
 
   /// Adds what leads from one service's rules to its new ones.
   mutating func replace(_ old: RuleSet, by new: RuleSet) {
-    for (name, seconds) in new.affinitySets.sorted(by: { $0.key < $1.key }) {
-      if let before = old.affinitySets[name], before == seconds { continue }
+    for (name, set) in new.affinitySets.sorted(by: { $0.key < $1.key }) where old.affinitySets[name] != set {
       creations.append(
-        "add set ip \(table) \(name) { type ipv4_addr; size 65536; flags dynamic,timeout; timeout \(seconds)s; }")
+        "add set inet \(table) \(name) { type \(set.family.addressType); size 65536; flags dynamic,timeout; "
+          + "timeout \(set.seconds)s; }")
     }
     for (name, rules) in new.chains.sorted(by: { $0.key < $1.key }) where old.chains[name] != rules {
       if old.chains[name] == nil {
-        creations.append("add chain ip \(table) \(name)")
+        creations.append("add chain inet \(table) \(name)")
       } else {
-        fills.append("flush chain ip \(table) \(name)")
+        fills.append("flush chain inet \(table) \(name)")
       }
-      for rule in rules { fills.append("add rule ip \(table) \(name) \(rule)") }
+      for rule in rules { fills.append("add rule inet \(table) \(name) \(rule)") }
     }
     replaceElements(old.entrances, new.entrances)
     let removed = old.chains.keys.filter { new.chains[$0] == nil }.sorted()
     // Chains go to one another: first none has rules any more, then none is left.
-    for name in removed { flushes.append("flush chain ip \(table) \(name)") }
-    for name in removed { deletions.append("delete chain ip \(table) \(name)") }
+    for name in removed { flushes.append("flush chain inet \(table) \(name)") }
+    for name in removed { deletions.append("delete chain inet \(table) \(name)") }
     for name in old.affinitySets.keys.filter({ new.affinitySets[$0] == nil }).sorted() {
-      deletions.append("delete set ip \(table) \(name)")
+      deletions.append("delete set inet \(table) \(name)")
     }
   }
 
   private mutating func replaceElements(_ old: [Entrance: RuleSet.Verdict], _ new: [Entrance: RuleSet.Verdict]) {
     for (entrance, verdict) in old.sorted(by: { $0.key < $1.key }) where new[entrance] != verdict {
-      elementDeletions.append("delete element ip \(table) \(Self.map(entrance, verdict)) { \(entrance.element) }")
+      elementDeletions.append("delete element inet \(table) \(Self.map(entrance, verdict)) { \(entrance.element) }")
     }
     for (entrance, verdict) in new.sorted(by: { $0.key < $1.key }) where old[entrance] != verdict {
       let action =
@@ -151,106 +159,170 @@ struct NFTChange: Sendable {
         case .drop: "drop"
         }
       elementAdditions.append(
-        "add element ip \(table) \(Self.map(entrance, verdict)) { \(entrance.element) : \(action) }")
+        "add element inet \(table) \(Self.map(entrance, verdict)) { \(entrance.element) : \(action) }")
     }
   }
 
   private static func map(_ entrance: Entrance, _ verdict: RuleSet.Verdict) -> String {
-    switch (verdict, entrance.address) {
-    case (.chain, .some): "service-ips"
-    case (.chain, nil): "node-ports"
-    case (_, .some): "no-endpoint-ips"
-    case (_, nil): "no-endpoint-ports"
-    }
+    let name =
+      switch (verdict, entrance.address) {
+      case (.chain, .some): "service-ips"
+      case (.chain, nil): "node-ports"
+      case (_, .some): "no-endpoint-ips"
+      case (_, nil): "no-endpoint-ports"
+      }
+    return name + entrance.family.suffix
   }
 
-  mutating func addHairpin(_ address: IPv4) {
-    elementAdditions.append("add element ip \(table) hairpin { \(address) . \(address) }")
-  }
+  mutating func addHairpin(_ address: IPAddress) { elementAdditions.append(hairpin("add", address)) }
+  mutating func removeHairpin(_ address: IPAddress) { elementDeletions.append(hairpin("delete", address)) }
 
-  mutating func removeHairpin(_ address: IPv4) {
-    elementDeletions.append("delete element ip \(table) hairpin { \(address) . \(address) }")
+  private func hairpin(_ verb: String, _ address: IPAddress) -> String {
+    "\(verb) element inet \(table) hairpin\(address.family.suffix) { \(address) . \(address) }"
   }
 }
 
-/// The table's frame: hooks, maps, masquerading.
+/// The table's frame: hooks, maps, and the stages that packets pass: what pods may not do at all (`pod-policy`), the addresses
+/// of Services (`services`, `no-endpoints`), and who is seen as the sender (`pod-masquerade`).
 struct NFTBase: Sendable, Equatable {
   var table = "apus"
   var bridge: String
-  /// The pods of this node.
-  var podRange: IPv4Range
-  var serviceRange: IPv4Range
-  var dnsAddress: IPv4
+  /// The pods of this node, and the Services.
+  var ranges: ClusterRanges
   /// Whether bridged packets pass netfilter (`br_netfilter`). Without it, the answer of one pod to another on the same
   /// bridge would not come back through us, and the asking pod would not know the sender.
   var filtersBridge: Bool
 
   /// - Parameter machine: the addresses by which the machine is reached from elsewhere.
   func clusterAddresses(machine: [IPAddress]) -> ClusterAddresses {
-    guard let services = Wire.IPv4Range(serviceRange.description) else {
-      preconditionFailure("HostNetwork has checked the range \(serviceRange)")
-    }
-    return ClusterAddresses(pods: Wire.IPv4Range(podRange.description), services: services, machine: machine)
+    ClusterAddresses(pods: ranges.pods, services: ranges.services, machine: machine)
   }
 
   /// A transaction that puts the whole table in the place of whatever has its name, without a moment in between.
   func script(_ services: [RuleSet]) -> String {
-    let pods = podRange.description
+    func lines(_ families: [IPAddress.Family], _ line: (IPAddress.Family) -> [String]) -> String {
+      families.flatMap(line).map { "    \($0)\n" }.joined()
+    }
+    let pods = ranges.pods.families
+    let served = ranges.services.families
     var text = """
-      add table ip \(table)
-      delete table ip \(table)
-      table ip \(table) {
-        map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
-        map node-ports { type inet_proto . inet_service : verdict; }
-        map no-endpoint-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
-        map no-endpoint-ports { type inet_proto . inet_service : verdict; }
-        set hairpin { type ipv4_addr . ipv4_addr; }
+      \(Self.removal(table))table inet \(table) {
+
+      """
+    for family in served {
+      let (suffix, type) = (family.suffix, family.addressType)
+      text += """
+          map service-ips\(suffix) { type \(type) . inet_proto . inet_service : verdict; }
+          map node-ports\(suffix) { type inet_proto . inet_service : verdict; }
+          map no-endpoint-ips\(suffix) { type \(type) . inet_proto . inet_service : verdict; }
+          map no-endpoint-ports\(suffix) { type inet_proto . inet_service : verdict; }
+          set hairpin\(suffix) { type \(type) . \(type); }
+
+        """
+    }
+    text += """
         chain raw-prerouting {
           type filter hook prerouting priority raw; policy accept;
           iifname "\(bridge)" ip daddr 127.0.0.0/8 drop
+          iifname "\(bridge)" ip6 daddr ::1 drop
         }
         chain nat-prerouting { type nat hook prerouting priority dstnat; policy accept; goto services; }
         chain nat-output { type nat hook output priority -100; policy accept; goto services; }
         chain services {
-          ip daddr \(dnsAddress) return
-          ip daddr != { 127.0.0.0/8, \(podRange.first) } ip daddr . meta l4proto . th dport vmap @service-ips
-          fib daddr type local meta l4proto . th dport vmap @node-ports
-        }
-        chain filter-input {
-          type filter hook input priority filter; policy accept;
-          iifname "\(bridge)" ip daddr 127.0.0.0/8 ct direction original drop
-          goto no-endpoints
-        }
-        chain filter-forward { type filter hook forward priority filter; policy accept; goto no-endpoints; }
-        chain filter-output { type filter hook output priority filter; policy accept; goto no-endpoints; }
-        chain no-endpoints {
-          ip daddr \(dnsAddress) return
-          ct state new ip daddr != { 127.0.0.0/8, \(podRange.first) } ip daddr . meta l4proto . th dport vmap @no-endpoint-ips
-          ct state new fib daddr type local meta l4proto . th dport vmap @no-endpoint-ports
-          ip daddr \(serviceRange) goto refuse
-        }
-        chain refuse { meta l4proto tcp reject with tcp reset; reject with icmp type port-unreachable; }
-        chain nat-postrouting {
-          type nat hook postrouting priority srcnat; policy accept;
-          ct status dnat ip saddr . ip daddr @hairpin masquerade
-          ct status dnat ip saddr 127.0.0.0/8 oifname != "lo" masquerade
-          ct status dnat ip saddr != \(pods) ip daddr != \(pods) fib saddr type != local oifname != "lo" masquerade
 
       """
-    if !filtersBridge { text += "    ct status dnat ip saddr \(pods) ip daddr \(pods) masquerade\n" }
+    text += lines(served) { family in
+      [
+        "\(nameServer(family)) return",
+        "\(others(family)) \(family.keyword) daddr . meta l4proto . th dport vmap @service-ips\(family.suffix)",
+        "\(local(family)) meta l4proto . th dport vmap @node-ports\(family.suffix)",
+      ]
+    }
     text += """
-          ip saddr \(pods) ip daddr != \(pods) ip daddr != 224.0.0.0/4 oifname != "\(bridge)" oifname != "lo" masquerade
+        }
+        chain filter-input { type filter hook input priority filter; policy accept; jump pod-policy; goto no-endpoints; }
+        chain filter-forward { type filter hook forward priority filter; policy accept; goto no-endpoints; }
+        chain filter-output { type filter hook output priority filter; policy accept; goto no-endpoints; }
+        chain pod-policy {
+          iifname "\(bridge)" ip daddr 127.0.0.0/8 ct direction original drop
+          iifname "\(bridge)" ip6 daddr ::1 ct direction original drop
+        }
+        chain no-endpoints {
+
+      """
+    text += lines(served) { family in
+      guard let range = ranges.services[family] else { return [] }
+      let (keyword, suffix) = (family.keyword, family.suffix)
+      return [
+        "\(nameServer(family)) return",
+        "ct state new \(others(family)) \(keyword) daddr . meta l4proto . th dport vmap @no-endpoint-ips\(suffix)",
+        "ct state new \(local(family)) meta l4proto . th dport vmap @no-endpoint-ports\(suffix)",
+        "\(keyword) daddr \(range) goto refuse",
+      ]
+    }
+    text += """
+        }
+        chain refuse { meta l4proto tcp reject with tcp reset; reject with icmpx type port-unreachable; }
+        chain nat-postrouting { type nat hook postrouting priority srcnat; policy accept; goto pod-masquerade; }
+        chain pod-masquerade {
+
+      """
+    text += lines(pods) { family in masquerade(family, isServed: served.contains(family)) }
+    text += """
         }
       }
 
       """
     var change = NFTChange(table: table)
-    var endpoints: Set<IPv4> = []
+    var endpoints: Set<IPAddress> = []
     for rules in services {
       change.replace(RuleSet(), by: rules)
       endpoints.formUnion(rules.endpointAddresses)
     }
     for endpoint in endpoints.sorted() { change.addHairpin(endpoint) }
     return change.isEmpty ? text : text + change.script
+  }
+
+  /// Removes the table, and the one of IPv4 alone that earlier versions made under the same name. Deleting needs a table to
+  /// be there: so it is made first, in the same transaction.
+  static func removal(_ table: String) -> String {
+    ["ip", "inet"].map { "add table \($0) \(table)\ndelete table \($0) \(table)\n" }.joined()
+  }
+
+  private func nameServer(_ family: IPAddress.Family) -> String {
+    let address = ranges.nameServers.first { $0.family == family }
+    return "\(family.keyword) daddr \(address.map(\.description) ?? "")"
+  }
+
+  /// The loopback and the bridge's own address are never Services', whatever the maps say.
+  private func others(_ family: IPAddress.Family) -> String {
+    let loopback = family == .ipv4 ? "127.0.0.0/8" : "::1"
+    let own = ranges.gateways.filter { $0.family == family }.map { ", \($0)" }.joined()
+    return "\(family.keyword) daddr != { \(loopback)\(own) }"
+  }
+
+  /// Where node ports answer. A packet from `::1` could be led nowhere: of IPv6 there is no `route_localnet`.
+  private func local(_ family: IPAddress.Family) -> String {
+    (family == .ipv4 ? "meta nfproto ipv4" : "ip6 daddr != ::1") + " fib daddr type local"
+  }
+
+  private func masquerade(_ family: IPAddress.Family, isServed: Bool) -> [String] {
+    guard let pods = ranges.pods[family] else { return [] }
+    let ip = family.keyword
+    // Of these, senders have to be seen as they are.
+    let nobody = family == .ipv4 ? "224.0.0.0/4" : "{ ff00::/8, fe80::/10 }"
+    var rules: [String] = []
+    if isServed {
+      rules = [
+        "ct status dnat \(ip) saddr . \(ip) daddr @hairpin\(family.suffix) masquerade",
+        "ct status dnat \(ip) saddr != \(pods) \(ip) daddr != \(pods) fib saddr type != local oifname != \"lo\" masquerade",
+      ]
+      if family == .ipv4 { rules.append("ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade") }
+      if !filtersBridge { rules.append("ct status dnat \(ip) saddr \(pods) \(ip) daddr \(pods) masquerade") }
+    }
+    rules.append(
+      "\(ip) saddr \(pods) \(ip) daddr != \(pods) \(ip) daddr != \(nobody) oifname != \"\(bridge)\" "
+        + "oifname != \"lo\" masquerade")
+    return rules
   }
 }

@@ -29,6 +29,9 @@ struct RuleWriter: Sendable {
     self.kernel = kernel
   }
 
+  /// What the kernel had of the services whose rules have changed since this was asked for last.
+  mutating func takeReplaced() -> [ObjectKey: RuleSet] { table.takeReplaced() }
+
   /// Takes what services ask for; returns those whose rules may be others now.
   mutating func set(_ changes: [ObjectKey: RuleSet?]) -> Set<ObjectKey> {
     changes.sorted { $0.key < $1.key }.reduce(into: []) { $0.formUnion(table.set($1.key, $1.value)) }
@@ -104,7 +107,7 @@ struct RuleWriter: Sendable {
         return
       }
       // When the table itself is gone, no half of it can be written either.
-      try await kernel.check("add chain ip \(base.table) services\n")
+      try await kernel.check("add chain inet \(base.table) services\n")
       let middle = keys.startIndex + keys.count / 2
       try await attempt(keys[..<middle])
       try await attempt(keys[middle...])

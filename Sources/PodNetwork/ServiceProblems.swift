@@ -1,6 +1,7 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import Routing
 import Schema
 import Synchronization
 import Wire

@@ -3,6 +3,7 @@ import KubeClient
 import KubeTypes
 import LinuxSystem
 import Logging
+import Routing
 import Schema
 import Synchronization
 import Wire
@@ -98,8 +99,9 @@ final class ServiceProxy: Sendable {
     var failures = 0
     _ = takeDirty()
     let known = Self.ordered(services.list())
-    let rules = self.rules(base)
-    for (key, _) in known { _ = writer.set([key: compile(key, rules)]) }
+    var model = TrafficModel()
+    let compiler = self.compiler(base)
+    for (key, _) in known { _ = writer.set(changes([key], compiler, &model)) }
     var dirty = Set(writer.table.services)
     // Conditions of an earlier process are put right.
     for (key, hasCondition) in known where hasCondition { serviceConditions.enqueue(key) }
@@ -107,7 +109,6 @@ final class ServiceProxy: Sendable {
     var needsAll = true
     var isFirst = true
     while true {
-      let before = writer.table
       var problem: String?
       do {
         // The table may be another than the one that is known here: then it is replaced as a whole.
@@ -123,26 +124,36 @@ final class ServiceProxy: Sendable {
         needsAll = true
         problem = String("\(error)".prefix(Self.problemLengthMax))
       }
-      await forgetFlows(before, writer.table, dirty, atStartIn: isFirst ? base.serviceRange : nil)
+      await forgetFlows(writer.takeReplaced(), writer.table, atStartIn: isFirst ? base.ranges.services : nil)
       isFirst = false
       report(dirty, writer, problem)
       failures = problem == nil ? 0 : failures + 1
       try await waitForChange(orAfter: failures == 0 ? nil : backoff.delay(failures: failures, using: &random))
       dirty = takeDirty()
-      let rules = self.rules(base)
-      dirty.formUnion(writer.set(Dictionary(uniqueKeysWithValues: dirty.map { ($0, compile($0, rules)) })))
+      dirty.formUnion(writer.set(changes(dirty, self.compiler(base), &model)))
       dirty.formUnion(writer.failures.keys)
     }
   }
 
-  private func rules(_ base: NFTBase) -> ServiceRules {
-    ServiceRules(nodeName: nodeName, cluster: base.clusterAddresses(machine: HostAddresses.towardsTheWorld()))
+  private func compiler(_ base: NFTBase) -> RouteCompiler {
+    RouteCompiler(nodeName: nodeName, cluster: base.clusterAddresses(machine: HostAddresses.towardsTheWorld()))
   }
 
-  /// `nil` for a service that is gone.
-  private func compile(_ key: ObjectKey, _ rules: ServiceRules) -> RuleSet? {
-    guard let service = services.get(key)?.decode(KubeTypes.Service.self) else { return nil }
-    return rules.compile(service, slices: state.withLock { $0.slices[key] })
+  /// Brings Services in the model up to date.
+  ///
+  /// - Returns: the rules of those whose routes are others now; `nil` for one that is gone.
+  private func changes(
+    _ keys: Set<ObjectKey>, _ compiler: RouteCompiler, _ model: inout TrafficModel
+  ) -> [ObjectKey: RuleSet?] {
+    var result: [ObjectKey: RuleSet?] = [:]
+    for key in keys {
+      let service = services.get(key)?.decode(KubeTypes.Service.self)
+      let route = service.map { service in
+        compiler.route(service, slices: state.withLock { $0.slices[key] })
+      }
+      if model.set(key, route) { result[key] = .some(route.map(ServiceRules.compile)) }
+    }
+    return result
   }
 
   /// The order in which services ask for their addresses at a start: who had lost one before does not win it now.
@@ -179,12 +190,12 @@ final class ServiceProxy: Sendable {
   }
 
   private func forgetFlows(
-    _ before: ServiceTable, _ after: ServiceTable, _ dirty: Set<ObjectKey>, atStartIn range: IPv4Range?
+    _ replaced: [ObjectKey: RuleSet], _ table: ServiceTable, atStartIn ranges: IPRanges?
   ) async {
-    let keys = dirty.filter { before.applied[$0] != after.applied[$0] }
+    let changed = replaced.filter { $0.value != table.applied[$0.key] ?? RuleSet() }
     let flows = ServiceFlows(
-      before: keys.compactMap { before.applied[$0] }, after: keys.compactMap { after.applied[$0] }, range: range,
-      isTaken: { after.holder(of: $0) != nil })
+      before: Array(changed.values), after: changed.keys.compactMap { table.applied[$0] }, ranges: ranges,
+      isTaken: { table.holder(of: $0) != nil })
     await flows.forget(log)
   }
 

@@ -1,4 +1,5 @@
 import KubeTypes
+import Wire
 
 /// Who has which entrance. The first that asks for one keeps it for as long as it asks, whatever others ask for later; a
 /// Service's own address goes before all that others call theirs.
@@ -54,8 +55,10 @@ struct ServiceTable: Sendable {
   /// What each service has in the kernel.
   private(set) var applied: [ObjectKey: RuleSet] = [:]
   private var claims = EntranceClaims()
+  /// What services had before they were last changed, until it is taken; empty rules for those that had none.
+  private var replaced: [ObjectKey: RuleSet] = [:]
   /// By how many services an address is used in the kernel.
-  private var hairpins: [IPv4: Int] = [:]
+  private var hairpins: [IPAddress: Int] = [:]
 
   /// Takes what a service asks for now; `nil` when it is gone.
   ///
@@ -88,7 +91,7 @@ struct ServiceTable: Sendable {
   /// The transaction that brings these services to what is wanted.
   func change(of keys: [ObjectKey], table: String) -> NFTChange {
     var change = NFTChange(table: table)
-    var touched: [IPv4: Int] = [:]
+    var touched: [IPAddress: Int] = [:]
     for key in keys {
       let old = applied[key] ?? RuleSet()
       let new = wanted(key)
@@ -115,6 +118,7 @@ struct ServiceTable: Sendable {
         hairpins[address] = count == 0 ? nil : count
       }
       for address in new.endpointAddresses { hairpins[address, default: 0] += 1 }
+      note(key)
       // What is left out is remembered, too: otherwise every visit would find a difference.
       applied[key] = new == RuleSet() ? nil : new
     }
@@ -122,8 +126,19 @@ struct ServiceTable: Sendable {
 
   /// The kernel took a table with these services and nothing else.
   mutating func commitAll(_ keys: [ObjectKey]) {
+    for key in applied.keys { note(key) }
     applied = [:]
     hairpins = [:]
     commit(keys)
+  }
+
+  private mutating func note(_ key: ObjectKey) {
+    if replaced[key] == nil { replaced[key] = applied[key] ?? RuleSet() }
+  }
+
+  /// What the kernel had of the services that were written since this was asked for last.
+  mutating func takeReplaced() -> [ObjectKey: RuleSet] {
+    defer { replaced = [:] }
+    return replaced
   }
 }

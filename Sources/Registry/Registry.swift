@@ -1,5 +1,6 @@
 import Distribution
 import Glibc
+import HTTP
 import LinuxSystem
 import Logging
 import NIOCore
@@ -41,6 +42,7 @@ public final class Registry: Sendable {
   private struct State {
     var configuration: RegistryConfiguration
     var server: HTTPServer?
+    var admission: RequestAdmission?
     var port: Int?
   }
 
@@ -97,15 +99,16 @@ public final class Registry: Sendable {
     pool.start()
     hashing.start()
     let configuration = self.configuration
-    let server = HTTPServer(
-      group: group, pool: pool, tls: tls, limits: configuration.limits, logger: logger
-    ) { [weak self] request in
+    let admission = RequestAdmission(limits: configuration.limits, logger: logger) { [weak self] request in
       guard let self else { return Reply(RegistryError(.unavailable, "the registry is stopping")) }
       return await self.answer(request)
     }
+    let server = HTTPServer(
+      group: group, tls: tls, limits: HTTPServerLimits(configuration.limits), drainTimeout: .seconds(10),
+      handler: admission)
     let port: Int
     do {
-      port = try await server.start(host: configuration.host, port: configuration.port)
+      port = try await server.listen(host: configuration.host, port: configuration.port)
     } catch {
       await shutdown()
       // The system's words, not those of the calls that led there.
@@ -114,6 +117,7 @@ public final class Registry: Sendable {
     }
     state.withLock { state in
       state.server = server
+      state.admission = admission
       state.port = port
     }
     metrics.observeConnections { [weak server] in server?.connectionCount ?? 0 }
@@ -135,11 +139,12 @@ public final class Registry: Sendable {
     authenticator.configure(configuration)
     events.configure(configuration.notifications)
     replicator.configure(configuration.replicas)
-    let server = state.withLock { state in
+    let (server, admission) = state.withLock { state in
       state.configuration = configuration
-      return state.server
+      return (state.server, state.admission)
     }
-    server?.setLimits(configuration.limits)
+    server?.limits = HTTPServerLimits(configuration.limits)
+    admission?.setLimits(configuration.limits)
     pullThrough.review()
     changes.continuation.yield()
     logger.notice("configuration reloaded")

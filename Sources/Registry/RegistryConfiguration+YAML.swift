@@ -1,3 +1,4 @@
+import HTTP
 import LinuxSystem
 import Wire
 
@@ -228,7 +229,7 @@ extension RegistryConfiguration {
   }
 
   private static func notification(_ item: inout Fields) throws(RegistryConfigurationError) -> Notification {
-    guard let url = try item.string("url"), EventTarget(url) != nil else {
+    guard let url = try item.string("url"), HTTPURL(url) != nil else {
       throw item.error("url", "is an http:// or https:// URL")
     }
     var notification = Notification(url: url)

@@ -166,6 +166,8 @@ public final class Scheduler: ControllerKit.Service {
 
   public func run() async throws {
     for informer in informers { try await informer.waitUntilSynced() }
+    // Those of an earlier run ended with it.
+    state.withLock { $0.timers = [] }
     try await withThrowingDiscardingTaskGroup { group in
       while true {
         while let step = nextStep() {

@@ -18,6 +18,11 @@ public final class SchemaRegistry: Sendable {
     }
   }()
 
+  /// The kinds that are built in and others beside them. Both may name the other's structs.
+  package static func builtin(and sources: [(name: String, text: String)]) throws(SchemaError) -> SchemaRegistry {
+    sources.isEmpty ? builtin : try SchemaRegistry(sources: BuiltinSchemas.sources + sources)
+  }
+
   /// Parses and links declarations.
   ///
   /// - Parameter sources: name and text of each file; the name is what errors call it.

@@ -136,15 +136,12 @@ private struct StrategicMerge {
     }
     let structure = elementStructure(field)
     var result = original
-    var additions: [JSON] = []
     // `$patch: replace` as an element replaces the whole list by the other elements.
     if patch.contains(where: { $0[Self.directive] == "replace" && $0[mergeKey] == nil }) {
-      result = []
-      additions = patch.filter { $0[Self.directive] != "replace" }
-    } else {
-      additions = patch
+      // As they are: what is there twice stays twice, such as a node's addresses of one type.
+      return try replacement(patch.filter { $0[Self.directive] == nil }, mergeKey, structure)
     }
-    for (index, element) in additions.enumerated() {
+    for (index, element) in patch.enumerated() {
       let here = StrategicMerge(path: path[index])
       guard case .object(var changes) = element else {
         throw .invalid(here.path, element, "must be an object, since the list is merged by \"\(mergeKey)\"")
@@ -173,7 +170,24 @@ private struct StrategicMerge {
         result.append(.object(try here.merge(JSONObject(), changes, structure)))
       }
     }
-    return sort(result, by: order ?? additions, serverOrder: original, mergeKey)
+    return sort(result, by: order ?? patch, serverOrder: original, mergeKey)
+  }
+
+  private func replacement(
+    _ elements: [JSON], _ mergeKey: String, _ structure: StructSchema?
+  ) throws(FieldError) -> [JSON] {
+    var result: [JSON] = []
+    for (index, element) in elements.enumerated() {
+      let here = StrategicMerge(path: path[index])
+      guard case .object(let changes) = element else {
+        throw .invalid(here.path, element, "must be an object, since the list is merged by \"\(mergeKey)\"")
+      }
+      guard changes[mergeKey] != nil else {
+        throw .required(here.path[mergeKey], "the list is merged by this field")
+      }
+      result.append(.object(try here.merge(JSONObject(), changes, structure)))
+    }
+    return result
   }
 
   /// Puts the elements that the patch ordered, or names at all when it gives no order, into the patch's order, and weaves

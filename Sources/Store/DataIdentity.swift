@@ -12,26 +12,29 @@ public struct DataIdentity: Sendable {
     public var root: String
     public var state: String
     public var keys: String
-    public var containers: String
-    public var node: String
+    /// Folders that carry the mark, too, each with the folders in it that only a cluster fills.
+    public var filled: [(folder: String, inside: [String])]
     /// In memory: it tells of what runs until the next boot.
     public var runtime: String
     /// The folder of all data directories' `runtime`.
     public var runtimes: String
+    /// Folders in a `runtime`: one that holds something tells that pods run.
+    public var running: [String]
 
     public init(
-      root: String, state: String, keys: String, containers: String, node: String, runtime: String, runtimes: String
+      root: String, state: String, keys: String, filled: [(folder: String, inside: [String])], runtime: String,
+      runtimes: String, running: [String]
     ) {
       self.root = root
       self.state = state
       self.keys = keys
-      self.containers = containers
-      self.node = node
+      self.filled = filled
       self.runtime = runtime
       self.runtimes = runtimes
+      self.running = running
     }
 
-    var marked: [String] { [root, keys, containers, node, runtime] }
+    var marked: [String] { [root, keys] + filled.map(\.folder) + [runtime] }
   }
 
   /// `nil` when no folder says whose they are, but the store may: it was made by an earlier version, or copied here.
@@ -102,7 +105,7 @@ public struct DataIdentity: Sendable {
   /// Says durably whose everything is. To be called when the store and the keys are there, before anything runs.
   public func settle(cluster: String, keys: [String: String]) throws(SystemError) {
     let mark = ClusterMark(cluster: cluster, keys: keys, isFilled: true)
-    for folder in [folders.keys, folders.containers, folders.node, folders.root] { try mark.write(in: folder) }
+    for folder in [folders.keys] + folders.filled.map(\.folder) + [folders.root] { try mark.write(in: folder) }
     try ClusterMark(cluster: cluster, path: folders.root, keys: keys, isFilled: true).write(in: folders.runtime)
   }
 
@@ -112,7 +115,7 @@ public struct DataIdentity: Sendable {
     let files =
       ["\(folders.state)/state.db", "\(folders.state)/state.db-wal", "\(folders.state)/state.db-shm"]
       + ["ca.crt", "ca.key", "sa.key"].map { "\(folders.keys)/\($0)" }
-    let filled = ["\(folders.containers)/containers", "\(folders.containers)/sandboxes", "\(folders.node)/pods"]
+    let filled = folders.filled.flatMap { entry in entry.inside.map { "\(entry.folder)/\($0)" } }
     return files.filter { access($0, F_OK) == 0 } + filled.filter { (try? Directory.list($0))?.isEmpty == false }
   }
 
@@ -127,7 +130,7 @@ public struct DataIdentity: Sendable {
     for name in (try? Directory.list(folders.runtimes)) ?? [] {
       let other = "\(folders.runtimes)/\(name)"
       guard other != folders.runtime, let mark = ClusterMark.read(in: other).mark, mark.cluster == cluster,
-        (try? Directory.list("\(other)/ns"))?.isEmpty == false
+        folders.running.contains(where: { (try? Directory.list("\(other)/\($0)"))?.isEmpty == false })
       else { continue }
       return mark.path ?? other
     }

@@ -21,11 +21,11 @@ public enum AddressClass: Sendable, Hashable, CaseIterable {
   case ordinary
 
   public init(_ address: IPAddress) {
-    let bytes = address.bytes
-    if bytes.count == 4 {
-      self.init(ipv4: bytes.reduce(0) { $0 << 8 | UInt32($1) })
+    if address.isIPv4 {
+      self.init(ipv4: UInt32(truncatingIfNeeded: address.value))
       return
     }
+    let bytes = address.bytes
     if let embedded = Self.embeddedIPv4(bytes) {
       let inner = AddressClass(ipv4: embedded.address)
       // `::` and `::1` look like embedded addresses, too.
@@ -99,17 +99,17 @@ public enum AddressClass: Sendable, Hashable, CaseIterable {
 
 /// The addresses that belong to the cluster itself: no Service may take them as external ones.
 public struct ClusterAddresses: Sendable, Equatable {
-  public var pods: IPv4Range?
-  public var services: IPv4Range
+  public var pods: IPRanges?
+  public var services: IPRanges
   /// Addresses by which the machine itself is reached.
   public var machine: [IPAddress]
 
-  /// The number of the API's address in the range of the services.
+  /// The number of the API's address in a range of the services.
   public static let apiIndex = 1
-  /// The number of the name server's address in the range of the services.
+  /// The number of the name server's address in a range of the services.
   public static let dnsIndex = 10
 
-  public init(pods: IPv4Range?, services: IPv4Range, machine: [IPAddress] = []) {
+  public init(pods: IPRanges?, services: IPRanges, machine: [IPAddress] = []) {
     self.pods = pods
     self.services = services
     self.machine = machine
@@ -126,8 +126,8 @@ public struct ClusterAddresses: Sendable, Equatable {
   /// Why an address may not lead to a Service from outside; `nil` when it may.
   public func refusal(external address: IPAddress, from source: Source) -> String? {
     if let refusal = AddressClass(address).refusal { return refusal }
-    if services.index(of: address) != nil { return "may not be in the range of the cluster addresses (\(services))" }
-    if let pods, pods.index(of: address) != nil { return "may not be in the range of the pods (\(pods))" }
+    if services.contains(address) { return "may not be in the range of the cluster addresses (\(services))" }
+    if let pods, pods.contains(address) { return "may not be in the range of the pods (\(pods))" }
     if source == .user, machine.contains(address) {
       return "may not be an address by which the machine itself is reached; a node port is reached by all of them"
     }

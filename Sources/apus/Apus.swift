@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControllerKit
 
 /// The `apus` command. Exit codes: 0 done, 1 failed, 64 wrong usage, 69 no server, 75 another server has the data.
 @main
@@ -17,9 +18,8 @@ struct Apus: AsyncParsableCommand {
       """,
     version: Version.apus,
     subcommands: [
-      Up.self, Down.self, Status.self, Kubeconfig.self, BuildCommand.self, ImageCommand.self, RegistryCommand.self,
-      VersionCommand.self, LazyLayerCommand.self, NameServerCommand.self,
-    ])
+      Up.self, Down.self, Status.self, Doctor.self, Kubeconfig.self, VersionCommand.self, CompanionCommand.self,
+    ] + Capabilities.all.flatMap(\.commands))
 }
 
 enum Version {

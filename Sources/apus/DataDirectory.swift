@@ -1,7 +1,7 @@
 import ArgumentParser
+import ControllerKit
 import Glibc
 import LinuxSystem
-import PodNetwork
 import Store
 import Wire
 
@@ -15,40 +15,49 @@ struct DataDirectory: Sendable {
   /// As it was given, absolute but with its symbolic links: earlier versions called what runs after this name.
   var given: String?
 
+  /// Whose folders are in it, what they have of the machine, and who is asked in a purge.
+  var capabilities = Capabilities.all
+  /// The folder of all servers of this machine, which is root's.
+  var runtimes = "/run/apus"
+
   var state: String { path + "/state" }
   var keys: String { path + "/pki" }
+  /// The one store of images, which commands use without a server.
   var images: String { path + "/images" }
-  var containers: String { path + "/containers" }
-  var node: String { path + "/node" }
-  var network: String { path + "/network" }
-  var nameServerKubeconfig: String { network + "/name-server.kubeconfig" }
-  var cni: String { path + "/cni" }
-  /// The registry's own secrets.
-  var registry: String { path + "/registry" }
-  var registryConfiguration: String { path + "/registry.yaml" }
-  /// A docker `config.json` for the pulls of all pods.
-  var imageCredentials: String { path + "/config.json" }
   var kubeconfig: String { path + "/kubeconfig" }
   /// What the running server tells of itself: process id, addresses, start, recovery.
   var serverRecord: String { path + "/server.json" }
   /// Sockets and pinned namespaces: gone after a reboot, as they must be. One folder per data directory, and short,
   /// because a socket's path has a hundred bytes.
-  var runtime: String { Self.runtimes + "/" + Self.shortHash(of: path) }
-  private static let runtimes = "/run/apus"
+  var runtime: String { runtimes + "/" + Self.shortHash(of: path) }
   /// The root of this server's cgroups.
   var cgroup: String { "apus-" + Self.shortHash(of: path) }
-  var nameServerCgroup: String { "/\(cgroup)/names" }
+  var claims: MachineClaims { MachineClaims(folder: runtimes) }
 
-  /// The pod network of a server of this directory; `nil` when the service range cannot be read.
-  func network(
-    bridge: String, podRange: String, serviceRange: String, owner: String
-  ) -> PodNetworkConfiguration? {
-    guard let services = IPv4Range(serviceRange) else { return nil }
-    var network = PodNetworkConfiguration(
-      nodeName: "", podCIDR: podRange, serviceCIDR: serviceRange, dnsServiceIP: services[10].description,
-      bridgeName: bridge, cniDirectory: cni, stateDirectory: self.network)
-    network.owner = owner
-    return network
+  /// What is kept here whichever capabilities there are.
+  static let ownEntries: [Footprint.Entry] = [
+    .init("state", signs: ["state.db"], proofs: ["state.db"]),
+    .init("pki", signs: ["ca.crt"], proofs: ["ca.crt", "sa.key"]), .init("kubeconfig", .file),
+    .init("server.json", .file), .init("cluster", .file), .init("apus.log", .file),
+  ]
+
+  func place(owner: String) -> FootprintPlace {
+    FootprintPlace(data: path, run: runtime, cgroup: cgroup, owner: owner)
+  }
+
+  /// What every capability has of the machine, in the order of the list.
+  func footprints(_ settings: CapabilitySettings, owner: String) -> [Footprint] {
+    capabilities.map { $0.footprint(place(owner: owner), settings) }
+  }
+
+  /// Everything that Apus keeps in a data directory.
+  var entries: [Footprint.Entry] { Self.ownEntries + footprints([:], owner: "").flatMap(\.entries) }
+
+  /// Whether pods run whose things are below this run folder.
+  private func hasPods(_ runtime: String) -> Bool {
+    footprints([:], owner: "").flatMap(\.running).contains {
+      (try? Directory.list("\(runtime)/\($0)"))?.isEmpty == false
+    }
   }
 
   /// The directory of a path as people write it: relative to the current folder, or absolute. It need not be there.
@@ -77,9 +86,7 @@ struct DataDirectory: Sendable {
   /// Throws when pods run that an earlier version called after another spelling of the path: they would be taken for
   /// lost, and ended.
   func refuseEarlierName() throws {
-    guard let given, given != path,
-      (try? Directory.list("\(Self.runtimes)/\(Self.shortHash(of: given))/ns"))?.isEmpty == false
-    else { return }
+    guard let given, given != path, hasPods("\(runtimes)/\(Self.shortHash(of: given))") else { return }
     throw Failure(
       """
       pods that an earlier version of Apus started run under the name \(given) of \(path), and this version cannot take \
@@ -115,10 +122,12 @@ struct DataDirectory: Sendable {
       let digits = String(part, radix: 16)
       return String(repeating: "0", count: 16 - digits.count) + digits
     }
+    let footprints = footprints([:], owner: "")
+    let filled = footprints.flatMap(\.entries).filter { !$0.filled.isEmpty }
     return try DataIdentity.read(
       DataIdentity.Folders(
-        root: path, state: state, keys: keys, containers: containers, node: node, runtime: runtime,
-        runtimes: Self.runtimes), newCluster: id.joined())
+        root: path, state: state, keys: keys, filled: filled.map { ("\(path)/\($0.name)", $0.filled) },
+        runtime: runtime, runtimes: runtimes, running: footprints.flatMap(\.running)), newCluster: id.joined())
   }
 
   /// FNV-1a: eight digits tell a few texts apart, such as the data directories of one machine.
@@ -171,21 +180,17 @@ struct ServerRecord {
   var url: String
   var startedAt: Timestamp
   var readyAfterMilliseconds: Int64
-  var runtime: String
-  var bridgeName: String
-  var podCIDR: String
-  var serviceCIDR: String
-  /// The address of the image registry; `nil` when there is none.
-  var registry: String?
+  /// How it was started, by the names of the capabilities' settings, with what is not theirs any more of servers before.
+  var settings: CapabilitySettings
+
+  private static let own = ["url", "startedAt"]
 
   func write(to path: String) throws {
     var json: JSON = [
       "processID": .int(Int64(processID)), "processStart": .int(Int64(processStart)), "url": .string(url),
       "startedAt": .string(startedAt.rfc3339Micro), "readyAfterMilliseconds": .int(readyAfterMilliseconds),
-      "runtime": .string(runtime), "bridgeName": .string(bridgeName), "podCIDR": .string(podCIDR),
-      "serviceCIDR": .string(serviceCIDR),
     ]
-    if let registry { json["registry"] = .string(registry) }
+    for (name, value) in settings.sorted(by: { $0.key < $1.key }) { json[name] = .string(value) }
     try DurableFile.write(Array(json.prettyPrinted().utf8), to: path, mode: 0o644)
   }
 
@@ -195,19 +200,13 @@ struct ServerRecord {
       let processID = json["processID"]?.int.flatMap(Int32.init(exactly:)),
       let processStart = json["processStart"]?.int.flatMap(UInt64.init(exactly:)), let url = json["url"]?.string,
       let startedAt = json["startedAt"]?.string.flatMap(Timestamp.init(rfc3339:)),
-      let ready = json["readyAfterMilliseconds"]?.int, let runtime = json["runtime"]?.string,
-      let bridge = json["bridgeName"]?.string,
-      let podCIDR = json["podCIDR"]?.string, let serviceCIDR = json["serviceCIDR"]?.string
+      let ready = json["readyAfterMilliseconds"]?.int
     else { return nil }
+    var settings: CapabilitySettings = [:]
+    for (name, value) in json.object?.members ?? [] where !own.contains(name) { settings[name] = value.string }
     return ServerRecord(
       processID: processID, processStart: processStart, url: url, startedAt: startedAt,
-      readyAfterMilliseconds: ready, runtime: runtime, bridgeName: bridge, podCIDR: podCIDR, serviceCIDR: serviceCIDR,
-      registry: json["registry"]?.string)
-  }
-
-  /// The pod network of this server, for those who do not run its pods.
-  func network(of data: DataDirectory) -> PodNetworkConfiguration? {
-    data.network(bridge: bridgeName, podRange: podCIDR, serviceRange: serviceCIDR, owner: "")
+      readyAfterMilliseconds: ready, settings: settings)
   }
 
   /// Whether the process that wrote this still runs.

@@ -1,3 +1,4 @@
+import ControllerKit
 import Glibc
 import LinuxSystem
 import Wire
@@ -14,15 +15,6 @@ struct DirectoryMark: Equatable {
   /// What was there before, such as a configuration that somebody had written: it is not Apus' to delete.
   var kept: [String]
 
-  /// Everything that Apus keeps in a data directory.
-  static let names: Set<String> = [
-    "state", "pki", "images", "containers", "node", "network", "cni", "registry", "build", "kubeconfig", "server.json",
-    "cluster", "apus.log", "registry.yaml", "registries.yaml", "config.json",
-  ]
-
-  /// What people write there, also before the first start.
-  private static let configurations: Set<String> = ["registry.yaml", "registries.yaml", "config.json"]
-
   // MARK: - Taking
 
   /// Throws when the directory holds what is not Apus', or must never be a data directory. It changes nothing.
@@ -31,7 +23,7 @@ struct DirectoryMark: Equatable {
     if let mark = read(data) {
       let whereabouts = whereabouts(of: mark, data)
       if whereabouts == .moved,
-        MachineClaims().all().contains(where: { $0.identity == mark.identity && $0.directory == mark.path })
+        data.claims.all().contains(where: { $0.identity == mark.identity && $0.directory == mark.path })
       {
         throw Failure(
           """
@@ -74,30 +66,33 @@ struct DirectoryMark: Equatable {
   private static func foreign(_ data: DataDirectory) throws(SystemError) -> (refused: [String], kept: [String]) {
     let found = try Directory.list(data.path).filter { $0 != "lost+found" && $0 != name }
     func isThere(_ path: String) -> Bool { access("\(data.path)/\(path)", F_OK) == 0 }
+    let entries = Dictionary(uniqueKeysWithValues: data.entries.map { ($0.name, $0) })
     let hasStore = isThere("state/state.db")
     // Restored from a backup, or filled by commands that need no server.
-    let isOurs = hasStore || isThere("images/catalog.db") || isThere("pki/ca.crt") && isThere("pki/sa.key")
+    let isOurs = entries.values.contains { entry in
+      !entry.proofs.isEmpty && entry.proofs.allSatisfy { isThere("\(entry.name)/\($0)") }
+    }
     // Files that a configuration names, such as one of passwords, belong to it.
-    let configured = (try? DurableFile.read(data.registryConfiguration, limit: 1 << 20)) ?? []
-    let mentioned = String(decoding: configured, as: UTF8.self)
-    let people = found.filter { configurations.contains($0) || !names.contains($0) && mentioned.contains($0) }
+    let configurations = entries.values.filter { $0.kind == .configuration }.map(\.name)
+    let configured = configurations.map { (try? DurableFile.read(data.path + "/" + $0, limit: 1 << 20)) ?? [] }
+    let mentioned = configured.map { String(decoding: $0, as: UTF8.self) }
+    let people = found.filter { name in
+      configurations.contains(name) || entries[name] == nil && mentioned.contains { $0.contains(name) }
+    }
     let others = found.filter { name in
       if people.contains(name) || name == "apus.log" { return false }
-      return !isOurs || !names.contains(name) || !hasStore && !isPlausible(name, data)
+      guard isOurs, let entry = entries[name] else { return true }
+      return !hasStore && !isPlausible(entry, data)
     }
     // An earlier version marked nothing, and did not mind what else was there.
     return hasStore ? ([], people + others) : (others, people)
   }
 
   /// Whether a folder of one of our names is what Apus makes under it. A folder of pictures is called `images`, too.
-  private static func isPlausible(_ name: String, _ data: DataDirectory) -> Bool {
-    let tells: [String: [String]] = [
-      "state": ["state.db"], "images": ["catalog.db", "index.json"], "pki": ["ca.crt"],
-      "containers": ["containers", "sandboxes"], "node": ["pods"], "network": ["ipam"], "cni": ["10-apus.conflist"],
-    ]
-    guard let inside = tells[name] else { return true }
-    guard let entries = try? Directory.list("\(data.path)/\(name)") else { return false }
-    return entries.isEmpty || inside.contains(where: entries.contains)
+  private static func isPlausible(_ entry: Footprint.Entry, _ data: DataDirectory) -> Bool {
+    if entry.signs.isEmpty { return true }
+    guard let inside = try? Directory.list("\(data.path)/\(entry.name)") else { return false }
+    return inside.isEmpty || entry.signs.contains(where: inside.contains)
   }
 
   private static func newIdentity() -> String {

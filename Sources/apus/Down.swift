@@ -1,11 +1,8 @@
 import ArgumentParser
 import CLinux
+import ControllerKit
 import Glibc
 import LinuxSystem
-import Node
-import PodNetwork
-import Store
-import Wire
 
 struct Down: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -67,7 +64,7 @@ struct Down: AsyncParsableCommand {
   }
 }
 
-/// Takes a data directory's containers, network, mounts, cgroups and files away.
+/// Takes a data directory's containers, network, mounts, cgroups and files away, by the footprints of the capabilities.
 struct Purge {
   let data: DataDirectory
   let record: ServerRecord?
@@ -79,23 +76,35 @@ struct Purge {
     let mark = try plan.mark(data)
     defer { withExtendedLifetime(lock) {} }
 
-    let runtime = try await CrunRuntime.open(
-      Up.Platform.runtimeConfiguration(record?.runtime ?? "crun", data: data), time: SystemClock())
-    let podUIDs = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
-    if !podUIDs.isEmpty { Terminal.note("removing \(podUIDs.count) pods") }
-    try await NodeAgent.removeLazyImages(store: data.images, runDirectory: data.runtime)
-    // Before its cgroup goes.
-    try await NameServerProcess.stop(stateDirectory: data.network, cgroup: data.nameServerCgroup)
-    try await runtime.removeEverything()
-    let network = try await plan.network(of: data, record: record, mark: mark)
-    if let network { try await PodNetwork.cleanup(configuration: network) }
+    let footprints = try await plan.footprints(of: data, record: record, mark: mark)
+    let place = data.place(owner: mark.identity)
+    // Before their cgroups go. In the order in which they stop what those before them need.
+    for capability in data.capabilities.reversed() {
+      for companion in capability.companions { try await CompanionProcess.stop(companion, place: place) }
+    }
+    for footprint in footprints.reversed() { try await footprint.release { Terminal.note($0) } }
+    let tables = footprints.flatMap(\.tables)
+    if !tables.isEmpty {
+      // Deleting needs a table to be there: so it is made first, in the same transaction.
+      let commands = tables.map { "add table \($0)\ndelete table \($0)\n" }.joined()
+      try await Self.run("nft", ["-f", "-"], stdin: Array(commands.utf8))
+    }
+    // A link's addresses and routes go with it.
+    for link in footprints.flatMap(\.links) where if_nametoindex(link) != 0 {
+      try await Self.run("ip", ["link", "del", "dev", link])
+    }
+    if let layout = try? CgroupLayout.current() {
+      let root = Cgroup(layout, path: "/\(data.cgroup)")
+      try await root.kill(deadline: .now + .seconds(10))
+      try root.remove()
+    }
     try Mount.unmountTree(data.runtime)
     try Directory.removeTree(data.runtime)
     let kept = try plan.removeFiles(of: data, mark: mark)
-    try MachineClaims().release(data.path)
+    try data.claims.release(data.path)
     if kept.isEmpty, let link = data.link { unlink(link) }
 
-    let left = try await leftovers(network)
+    let left = try await leftovers(footprints)
     guard left.isEmpty else {
       throw Failure("could not remove:\n  " + left.joined(separator: "\n  "))
     }
@@ -109,16 +118,33 @@ struct Purge {
   }
 
   /// What is still there, as the kernel tells it.
-  private func leftovers(_ network: PodNetworkConfiguration?) async throws -> [String] {
+  private func leftovers(_ footprints: [Footprint]) async throws -> [String] {
     var left = try MountInfo.current().filter {
-      plan.isOurs(mount: $0.mountPoint, of: data) || $0.isAtOrBelow(data.runtime)
+      plan.isOurs(mount: $0.mountPoint) || $0.isAtOrBelow(data.runtime)
     }.map { "mount \($0.mountPoint)" }
-    for hierarchy in try CgroupLayout.current().mountPoints {
+    for hierarchy in (try? CgroupLayout.current())?.mountPoints ?? [] {
       let path = "\(hierarchy)/\(data.cgroup)"
       if access(path, F_OK) == 0 { left.append("cgroup \(path)") }
     }
     for path in [data.runtime, data.mark] where access(path, F_OK) == 0 { left.append(path) }
-    if let network { left += try await PodNetwork.leftovers(configuration: network) }
+    left += footprints.flatMap(\.links).filter { if_nametoindex($0) != 0 }.map { "interface \($0)" }
+    let tables = footprints.flatMap(\.tables)
+    if !tables.isEmpty {
+      let listed = String(decoding: try await Self.run("nft", ["list", "tables"]), as: UTF8.self).split(separator: "\n")
+      left += tables.filter { listed.contains("table \($0)") }.map { "nftables table \($0)" }
+    }
+    for footprint in footprints { left += try await footprint.leftovers() }
     return left
+  }
+
+  /// Runs a program that must succeed.
+  @discardableResult
+  private static func run(_ program: String, _ arguments: [String], stdin: [UInt8]? = nil) async throws -> [UInt8] {
+    let result = try await Subprocess.run(program, arguments, stdin: stdin)
+    guard result.status == .exited(0) else {
+      let words = String(decoding: result.stderr.prefix(2000), as: UTF8.self)
+      throw Failure("\(program) \(arguments.joined(separator: " ")) failed (\(result.status)): \(words)")
+    }
+    return result.stdout
   }
 }

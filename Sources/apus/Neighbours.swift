@@ -1,14 +1,12 @@
 import ArgumentParser
+import ControllerKit
 import Glibc
 import LinuxSystem
-import PodNetwork
 import Synchronization
 
 /// The other servers of this machine, and what is left for one more.
 struct Neighbours {
-  let claims: MachineClaims
-
-  init(claims: MachineClaims = MachineClaims()) { self.claims = claims }
+  let data: DataDirectory
 
   /// Whether nothing of a claim's owner is left: no data, no server, no process.
   static func isAbandoned(_ claim: MachineClaim) -> Bool {
@@ -19,18 +17,18 @@ struct Neighbours {
   }
 
   /// Why a server cannot have what another one has, and what to do instead.
-  func explain(_ error: MachineClaimError, data: DataDirectory) -> Failure {
+  func explain(_ error: MachineClaimError) -> Failure {
     let owner = error.owner
     let data1 = owner.directory
     let hint: String
     if owner.isServed {
-      hint = "It is left as it is. Use that one, or start this one beside it:\n  \(besides(data))"
+      hint = "It is left as it is. Use that one, or start this one beside it:\n  \(beside())"
     } else if access(data1, F_OK) == 0 {
       hint = """
         Its containers may run on, and use them. Start that one: apus up --data \(data1)
         or remove it with all its containers and data: apus down --purge --data \(data1)
         or start this one beside it:
-          \(besides(data))
+          \(beside())
         """
     } else {
       hint = """
@@ -42,38 +40,43 @@ struct Neighbours {
   }
 
   /// Why a port cannot be listened on; `nil` when nobody listens there.
-  func explain(port: Int, option: String, data: DataDirectory) -> Failure? {
+  ///
+  /// - Parameter instead: options that use another port.
+  func explain(port: Int, instead: (Int) -> String) -> Failure? {
     guard let holder = TCPListeners.process(on: port, otherThan: getpid()) else { return nil }
-    if let owner = claims.all().first(where: { $0.processID == holder.processID && $0.isServed }) {
+    if let owner = data.claims.all().first(where: { $0.processID == holder.processID && $0.isServed }) {
       return Failure(
         """
         port \(port) is taken by the Apus server of \(owner.directory) (process \(holder.processID)), which is left as it is.
         Use that one, or start this one beside it:
-          \(besides(data))
+          \(beside())
         """)
     }
-    let free = Self.freePort(from: port + 1)
-    let other = option == "--registry" ? "--registry 127.0.0.1:\(free), or --registry none" : "\(option) \(free)"
+    let other = instead(Self.freePort(from: port + 1))
     return Failure(
       "port \(port) is taken by process \(holder.processID) (\(holder.name)): stop it, or give another port: \(other)")
   }
 
   /// A command that starts one more server, with what nobody has.
-  func besides(_ data: DataDirectory) -> String {
-    let others = claims.all()
+  func beside() -> String {
+    let others = data.claims.all()
     for number in 1..<100 {
+      let options = data.capabilities.flatMap { $0.optionsBeside(number) }
       let candidate = MachineClaim(
         directory: data.path, identity: "", processID: 0, processStart: 0,
-        networkNamespace: (try? MachineClaims.networkNamespace()) ?? "", bridge: "apus\(number)",
-        podRange: "10.\(244 - number).0.0/24", serviceRange: "10.\(96 - number % 96).0.0/16", cgroup: "",
+        networkNamespace: (try? MachineClaims.networkNamespace()) ?? "", things: options.compactMap(\.claim),
+        cgroup: "",
         runDirectory: "")
-      let isFree = others.allSatisfy { $0.directory == data.path || candidate.overlap(with: $0).isEmpty }
-      guard isFree, if_nametoindex(candidate.bridge) == 0 else { continue }
-      return "apus up --data \(data.path) --port \(Self.freePort(from: 6443 + 1000 * number))"
-        + " --registry 127.0.0.1:\(Self.freePort(from: 5000 + number)) --bridge \(candidate.bridge)"
-        + " --pod-range \(candidate.podRange) --service-range \(candidate.serviceRange)"
+      let isFree =
+        others.allSatisfy { $0.directory == data.path || candidate.overlap(with: $0).isEmpty }
+        && !candidate.things.contains { $0.kind == .name && if_nametoindex($0.value) != 0 }
+      guard isFree else { continue }
+      return
+        (["apus up --data \(data.path) --port \(Self.freePort(from: 6443 + 1000 * number))"]
+        + options.map { "\($0.option) \($0.value)" }).joined(separator: " ")
     }
-    return "apus up --data \(data.path) with --port, --registry, --bridge, --pod-range and --service-range of its own"
+    let names = data.capabilities.flatMap { $0.optionsBeside(1) }.map(\.option)
+    return "apus up --data \(data.path) with \((["--port"] + names).joined(separator: ", ")) of its own"
   }
 
   static func freePort(from first: Int) -> Int {
@@ -82,42 +85,53 @@ struct Neighbours {
   }
 }
 
+/// A port that cannot be listened on.
+struct PortTaken: Error {
+  var port: Int
+  /// Options that use another port.
+  var instead: @Sendable (Int) -> String
+  /// What is said when nobody is seen on the port.
+  var otherwise: String
+}
+
 /// What this server has taken of the machine, from before it touches anything.
 final class MachineHolding: Sendable {
+  /// Other owners whose things are this one's now.
+  let inherited: Set<String>
   private let data: DataDirectory
-  private let inherited: Set<String>
   private let isNew: Bool
   private let touched = Mutex(false)
 
+  /// - Parameter settings: those with which the server starts.
   /// - Throws: naming the server that has some of it, and what to do instead.
-  init(mark: DirectoryMark, data: DataDirectory, network: PodNetworkConfiguration) throws {
+  init(mark: DirectoryMark, data: DataDirectory, settings: CapabilitySettings) throws {
     self.data = data
-    let neighbours = Neighbours()
+    let earlier = data.claims.claim(of: data.path)
+    // What an earlier server of this owner has may still be there: only a purge or a reboot takes it away.
+    let known = earlier.flatMap { $0.identity == mark.identity ? $0.settings : nil } ?? [:]
+    let settings = known.merging(settings) { $1 }
     let claim = MachineClaim(
       directory: data.path, identity: mark.identity, processID: getpid(),
       processStart: ProcessWatch.startTime(of: getpid()) ?? 0,
-      networkNamespace: try MachineClaims.networkNamespace(), bridge: network.bridgeName, podRange: network.podCIDR,
-      serviceRange: network.serviceCIDR, cgroup: "/\(data.cgroup)", runDirectory: data.runtime)
+      networkNamespace: try MachineClaims.networkNamespace(),
+      things: data.footprints(settings, owner: mark.identity).flatMap(\.claims), cgroup: "/\(data.cgroup)",
+      runDirectory: data.runtime, settings: settings)
     do {
-      (isNew, inherited) = try neighbours.claims.take(claim, isAbandoned: Neighbours.isAbandoned)
+      (isNew, inherited) = try data.claims.take(claim, isAbandoned: Neighbours.isAbandoned)
     } catch let error as MachineClaimError {
-      throw neighbours.explain(error, data: data)
+      throw Neighbours(data: data).explain(error)
     }
   }
 
-  /// Whether the network has been touched, or may have been by an earlier server.
+  /// Whether the machine has been touched, or may have been by an earlier server.
   var isTouched: Bool { !isNew || touched.withLock { $0 } }
 
-  /// Throws unless the bridge can be this server's. From here on the network is touched.
-  func checkBridge(_ network: PodNetworkConfiguration) async throws {
-    let isRecorded = ServerRecord.read(data.serverRecord)?.bridgeName == network.bridgeName
-    try await PodNetwork.checkBridge(configuration: network, inherited: inherited, isRecorded: isRecorded)
-    touched.withLock { $0 = true }
-  }
+  /// From here on things of the machine are made.
+  func touch() { touched.withLock { $0 = true } }
 
   /// For a start that failed before anything was touched: the claim would only be in others' way.
   func giveBack() {
     guard isNew else { return }
-    try? MachineClaims().release(data.path)
+    try? data.claims.release(data.path)
   }
 }

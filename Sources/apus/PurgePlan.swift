@@ -1,7 +1,7 @@
 import ArgumentParser
+import ControllerKit
 import Glibc
 import LinuxSystem
-import PodNetwork
 
 /// What a purge may delete: what the directory's mark and the machine's claims say is this data directory's, and nothing
 /// else. Made, and refused, before anything is touched.
@@ -10,6 +10,8 @@ struct PurgePlan {
   private let claim: MachineClaim?
   private let isMountPoint: Bool
   private let path: String
+  /// Below these, mounts are Apus'.
+  private let mounts: [String]
 
   /// - Throws: when nothing says that the directory is Apus', or when what others have mounted is in it.
   init(data: DataDirectory) throws {
@@ -17,7 +19,9 @@ struct PurgePlan {
       throw Failure("\(data.path) \(reason): nothing is removed")
     }
     path = data.path
-    claim = MachineClaims().claim(of: data.path)
+    let names = Set(data.entries.map(\.name))
+    mounts = data.footprints([:], owner: "").flatMap(\.mounts).map { "\(data.path)/\($0)/" }
+    claim = data.claims.claim(of: data.path)
     var status = stat()
     guard lstat(data.path, &status) == 0 else {
       // Deleted by hand: what it had on the machine may still be there.
@@ -32,7 +36,7 @@ struct PurgePlan {
       let isServed = claim?.isServed == true
       if claim != nil,
         try Directory.list(data.path).allSatisfy({
-          $0 == "lost+found" || isServed && DirectoryMark.names.contains($0)
+          $0 == "lost+found" || isServed && names.contains($0)
         })
       {
         let path = data.path
@@ -48,7 +52,7 @@ struct PurgePlan {
     switch DirectoryMark.whereabouts(of: mark, data) {
     case .here: break
     case .moved:
-      if MachineClaims().all().contains(where: { $0.identity == mark.identity && $0.directory == mark.path }) {
+      if data.claims.all().contains(where: { $0.identity == mark.identity && $0.directory == mark.path }) {
         throw Failure(
           "\(data.path) was \(mark.path) when its containers and network were made: nothing is removed; move it back first"
         )
@@ -60,10 +64,10 @@ struct PurgePlan {
         "\(data.path) is a copy of \(mark.path), and no server has run on it: nothing is removed; delete it yourself")
     }
     found = mark
-    let mounts = try MountInfo.current()
-    isMountPoint = mounts.contains { $0.mountPoint == data.path }
-    let foreign = mounts.map(\.mountPoint).filter {
-      $0.hasPrefix(data.path + "/") && !Self.isOurs($0, data)
+    let current = try MountInfo.current()
+    isMountPoint = current.contains { $0.mountPoint == data.path }
+    let foreign = current.map(\.mountPoint).filter { mount in
+      mount.hasPrefix(data.path + "/") && !mounts.contains { mount.hasPrefix($0) }
     }
     guard foreign.isEmpty else {
       throw Failure(
@@ -95,28 +99,35 @@ struct PurgePlan {
     return try DirectoryMark.restore(claim.identity, data)
   }
 
-  /// The network that is this server's, by its claim or by the bridge's mark; `nil` when it has none, and another server's
-  /// may have the same names.
-  func network(
+  /// What every capability has of the machine that is this server's. The claim tells it, or the kernel's marks: where
+  /// neither does, another server's may have the same names. The record fills in what both need not know, such as programs.
+  func footprints(
     of data: DataDirectory, record: ServerRecord?, mark: DirectoryMark
-  ) async throws -> PodNetworkConfiguration? {
-    if let claim, claim.identity == mark.identity {
-      return data.network(
-        bridge: claim.bridge, podRange: claim.podRange, serviceRange: claim.serviceRange, owner: mark.identity)
+  ) async throws -> [Footprint] {
+    let claimed = claim.flatMap { $0.identity == mark.identity ? $0.settings : nil } ?? [:]
+    let known = (record?.settings ?? [:]).merging(claimed) { $1 }
+    let place = data.place(owner: mark.identity)
+    var footprints: [Footprint] = []
+    for capability in data.capabilities {
+      let footprint = capability.footprint(place, known)
+      let certain = capability.footprint(place, claimed)
+      let isCertain = footprint.links == certain.links && footprint.tables == certain.tables
+      let isOurs = isCertain ? true : try await footprint.isMarked()
+      footprints.append(isOurs ? footprint : certain)
     }
-    guard let record, var network = record.network(of: data) else { return nil }
-    network.owner = mark.identity
-    return try await PodNetwork.hasBridge(configuration: network) ? network : nil
+    return footprints
   }
 
   /// Unmounts and removes what Apus keeps in the directory, its mark last, so that a purge that was interrupted can be
   /// repeated; and the directory itself, when nothing else is in it.
   /// - Returns: what is left in it, or the directory itself when it cannot go.
   func removeFiles(of data: DataDirectory, mark: DirectoryMark) throws -> [String] {
-    for mount in try MountInfo.current().reversed() where isOurs(mount: mount.mountPoint, of: data) {
+    for mount in try MountInfo.current().reversed() where isOurs(mount: mount.mountPoint) {
       try Mount.unmount(mount.mountPoint, detach: true)
     }
-    for name in DirectoryMark.names.subtracting(mark.kept).sorted() { try Directory.removeTree("\(data.path)/\(name)") }
+    for name in Set(data.entries.map(\.name)).subtracting(mark.kept).sorted() {
+      try Directory.removeTree("\(data.path)/\(name)")
+    }
     let kept = try Directory.list(data.path).filter { $0 != DirectoryMark.name }
     try Directory.removeTree(data.mark)
     if !kept.isEmpty { return kept.map { "\(data.path)/\($0)" } }
@@ -125,10 +136,6 @@ struct PurgePlan {
     return []
   }
 
-  func isOurs(mount: String, of data: DataDirectory) -> Bool { Self.isOurs(mount, data) }
-
   /// Overlays of containers and builds, and volumes: all of them deep in folders of ours.
-  private static func isOurs(_ mount: String, _ data: DataDirectory) -> Bool {
-    ["\(data.containers)/containers/", "\(data.node)/pods/", "\(data.path)/build/"].contains { mount.hasPrefix($0) }
-  }
+  func isOurs(mount: String) -> Bool { mounts.contains { mount.hasPrefix($0) } }
 }

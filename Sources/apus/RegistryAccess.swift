@@ -1,5 +1,6 @@
 import Distribution
 import Glibc
+import HTTP
 import LinuxSystem
 import OCI
 

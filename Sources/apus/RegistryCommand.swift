@@ -1,6 +1,7 @@
 import ArgumentParser
 import Distribution
 import Glibc
+import HTTP
 import LinuxSystem
 import Logging
 import NIOSSL
@@ -107,7 +108,7 @@ struct RegistryCommand: AsyncParsableCommand {
       certificateChain: try NIOSSLCertificate.fromPEMFile(tlsCert).map { .certificate($0) },
       privateKey: .privateKey(try NIOSSLPrivateKey(file: tlsKey, format: .pem)))
     configuration.minimumTLSVersion = .tlsv12
-    configuration.applicationProtocols = ["http/1.1"]
+    configuration.applicationProtocols = HTTPServer.applicationProtocols
     return try NIOSSLContext(configuration: configuration)
   }
 }

@@ -33,7 +33,7 @@ struct Status: AsyncParsableCommand {
       var rows = [
         ["version", "apus \(Version.apus), Kubernetes API \(Version.kubernetes)"],
         ["server", "\(record.url), process \(record.processID)"],
-        ["registry", record.registry ?? "none"],
+        ["registry", record.settings["registry"] ?? "none"],
         ["data", data.path],
         [
           "uptime",

@@ -2,8 +2,8 @@ import ControllerKit
 import Logging
 import Wire
 
-/// Keeps the long-lived parts running: one that fails is started again, after a pause that doubles up to half a minute,
-/// while the others go on.
+/// Keeps the long-lived parts running: one that fails is run again, as every `Service` can be, after a pause that doubles
+/// up to half a minute, while the others go on.
 struct Supervisor: Sendable {
   let time: any TimeSource
   let logger: Logger

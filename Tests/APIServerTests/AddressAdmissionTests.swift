@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import LinuxSystem
@@ -47,10 +48,10 @@ import Wire
   @Test func theMachinesAddressIsForNodePorts() async throws {
     try await Fixture.run { fixture in
       let own = try #require(IPAddress("192.0.2.7"))
-      let services = try #require(IPv4Range("10.96.0.0/24"))
+      let services = try #require(IPRanges("10.96.0.0/24"))
       let admission = ServiceAdmission(
         allocator: try ServiceAllocator(
-          range: services, nodePorts: 30000...32767, store: fixture.store, identifiers: IdentifierSource()),
+          ranges: services, nodePorts: 30000...32767, store: fixture.store, identifiers: IdentifierSource()),
         cluster: { ClusterAddresses(pods: nil, services: services, machine: [own]) })
       func request(_ object: JSON, subresource: String = "") throws -> AdmissionRequest {
         AdmissionRequest(

@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
@@ -201,7 +202,7 @@ import Wire
   @Test func aFailedWriteDoesNotFreeWhatAnotherOfTheSameServiceHas() async throws {
     try await Fixture.run { fixture in
       let allocator = try ServiceAllocator(
-        range: try #require(IPv4Range("10.96.0.0/24")), nodePorts: 30000...32767, store: fixture.store,
+        ranges: try #require(IPRanges("10.96.0.0/24")), nodePorts: 30000...32767, store: fixture.store,
         identifiers: IdentifierSource(SeededGenerator(state: 1)))
       // Two writes of one Service want the same port; one is stored, the other fails afterwards.
       #expect(allocator.reserve(port: 30500, for: "default/s") && allocator.reserve(port: 30500, for: "default/s"))

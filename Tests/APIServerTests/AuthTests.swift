@@ -1,3 +1,4 @@
+import ControllerKit
 import Crypto
 import KubeClient
 import LinuxSystem
@@ -68,7 +69,8 @@ import Wire
     let directory = "/tmp/apus-pki-\(UInt64.random(in: 0 ... .max))"
     defer { try? Directory.removeTree(directory) }
     func load(_ time: Timestamp, _ name: String = "localhost") throws -> PKI {
-      try PKI.load(directory: directory, dnsNames: [name], addresses: ["127.0.0.1", "::1"], now: time)
+      try PKI.load(
+        directory: directory, dnsNames: [name], addresses: ["127.0.0.1", "::1"], identities: ["helper"], now: time)
     }
     let first = try load(now)
     let again = try load(now.adding(.seconds(86_400)))
@@ -78,7 +80,8 @@ import Wire
     let renamed = try load(now, "other")
     #expect(renamed.serving.certificate != first.serving.certificate)
     #expect(renamed.admin.certificate == first.admin.certificate)
-    #expect(renamed.nameServer.certificate == first.nameServer.certificate)
+    #expect(renamed.identities["helper"]?.certificate == first.identities["helper"]?.certificate)
+    #expect(first.identities.keys.sorted() == ["helper"])
     // Near the end: both leaves, under the same authority.
     let late = try load(now.adding(.seconds(350 * 86_400)))
     #expect(late.admin.certificate != first.admin.certificate)

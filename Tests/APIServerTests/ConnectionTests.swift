@@ -1,5 +1,4 @@
 import KubeClient
-import LinuxSystem
 import Logging
 import NIOCore
 import NIOEmbedded
@@ -9,6 +8,7 @@ import Testing
 import Wire
 
 @testable import APIServer
+@testable import HTTP
 
 /// What one side of a connection can hold of the server: places, time, memory. The assumption that failed: that whoever
 /// sends something will go on with it.
@@ -22,7 +22,7 @@ import Wire
 
   /// A server whose editors may write ConfigMaps.
   private static func use(
-    _ limits: HTTPServer.Limits = HTTPServer.Limits(), _ body: (Peers, Fixture) async throws -> Void
+    _ limits: HTTPServerLimits = .apiServer, _ body: (Peers, Fixture) async throws -> Void
   ) async throws {
     try await Fixture.run(tokens: tokens) { fixture in
       _ = try await fixture.client.create(
@@ -34,8 +34,8 @@ import Wire
           "subjects": [["kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "editors"]],
         ], options: WriteOptions())
       let server = HTTPServer(
-        group: MultiThreadedEventLoopGroup(numberOfThreads: 1), router: fixture.server.server.router,
-        logger: Logger(label: "test"), limits: limits)
+        group: MultiThreadedEventLoopGroup(numberOfThreads: 1), tls: nil, limits: limits, drainTimeout: .seconds(5),
+        handler: RequestHandler(router: fixture.server.router, logger: Logger(label: "test")))
       try await body(Peers(server: server), fixture)
     }
   }
@@ -173,7 +173,7 @@ import Wire
 
   /// From more addresses than there are places: administrators, users and strangers who ask something get in.
   @Test func everybodyElseGetsIn() async throws {
-    var limits = HTTPServer.Limits()
+    var limits = HTTPServerLimits.apiServer
     limits.connections = ConnectionBudget.Limits(total: 128, strangers: 64)
     try await Self.use(limits) { peers, _ in
       try peers.run {
@@ -213,7 +213,7 @@ import Wire
   }
 
   @Test func oneUserDoesNotTakeThePlacesOfAll() async throws {
-    var limits = HTTPServer.Limits()
+    var limits = HTTPServerLimits.apiServer
     limits.connections = ConnectionBudget.Limits(total: 256, strangers: 64)
     try await Self.use(limits) { peers, _ in
       try peers.run {
@@ -237,8 +237,8 @@ import Wire
     "POST \(maps) HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\nContent-Length: \(length)\r\n\(more)\r\n"
   }
 
-  private static var small: HTTPServer.Limits {
-    var limits = HTTPServer.Limits()
+  private static var small: HTTPServerLimits {
+    var limits = HTTPServerLimits.apiServer
     limits.bodies = SharedBudget.Limits(total: 1000, share: 400, kept: 200)
     return limits
   }
@@ -348,7 +348,7 @@ import Wire
     try await Self.use { peers, _ in
       let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         .childChannelInitializer { channel in
-          channel.eventLoop.makeCompletedFuture { try peers.server.addHandlers(to: channel, nil) }
+          channel.eventLoop.makeCompletedFuture { try peers.server.addHandlers(to: channel) }
         }.bind(host: "127.0.0.1", port: 0).get()
       let connection = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         .connect(host: "127.0.0.1", port: listener.localAddress?.port ?? 0) { channel in
@@ -409,7 +409,7 @@ import Wire
         #expect(peer.isOpen)
         peer.send("x")
         peer.channel.isWritable = false
-        peer.channel.pipeline.fireUserInboundEventTriggered(ServerDrain())
+        peer.channel.pipeline.fireUserInboundEventTriggered(HTTPServer.Drain())
         peer.advance(.seconds(61))
         #expect(!peer.isOpen, "a last answer that is not taken ends, too")
       }
@@ -431,7 +431,7 @@ import Wire
         fixture.client.service, kind, WatchSource.Options(), contentType: "application/json", endsAfter: nil
       ) { _ in ByteBuffer(string: "x") }
       try await update(fixture, 40, bytes: 900_000)
-      while !response.isOver { await Task.yield() }
+      while !response.isOverrun { await Task.yield() }
       #expect(response.waitingBytes < 1 << 20, "what waited is given up at once")
       let pieces = try WatchResponse(
         fixture.client.service, kind, WatchSource.Options(), contentType: "application/json", endsAfter: nil
@@ -503,7 +503,7 @@ final class Peer {
   fileprivate init(_ server: HTTPServer, _ address: String) throws {
     channel = EmbeddedChannel()
     channel.remoteAddress = try SocketAddress(ipAddress: address, port: 1)
-    try server.addHandlers(to: channel, nil)
+    try server.addHandlers(to: channel)
     channel.connect(to: try SocketAddress(ipAddress: address, port: 1), promise: nil)
   }
 

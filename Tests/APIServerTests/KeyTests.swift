@@ -21,8 +21,8 @@ struct KeyTests {
     _ directory: String? = nil, at time: Timestamp? = nil, made: [String: String]? = [:]
   ) throws -> PKI {
     try PKI.load(
-      directory: directory ?? self.directory, dnsNames: ["localhost"], addresses: ["127.0.0.1"], now: time ?? now,
-      made: made)
+      directory: directory ?? self.directory, dnsNames: ["localhost"], addresses: ["127.0.0.1"],
+      identities: ["name-server"], now: time ?? now, made: made)
   }
 
   private func read(_ path: String) throws -> [UInt8] { try DurableFile.read(path, limit: 1 << 20) }
@@ -128,7 +128,7 @@ struct KeyTests {
       #expect(try load(made: first.fingerprints).notices.isEmpty)
       let pairs = [
         ("apiserver", first.serving, again.serving), ("admin", first.admin, again.admin),
-        ("name-server", first.nameServer, again.nameServer),
+        ("name-server", try #require(first.identities["name-server"]), try #require(again.identities["name-server"])),
       ]
       for (other, before, after) in pairs {
         #expect((before.certificate == after.certificate) == (other != name))

@@ -44,7 +44,10 @@ final class Fixture {
   var client: LocalClient { server.client }
 
   /// - Parameter tokens: lines of a token file.
-  init(options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", tokens: String = "") throws {
+  init(
+    options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
+    tokens: String = ""
+  ) throws {
     var template = Array("/tmp/apus-api-XXXXXX".utf8CString)
     directory = String(
       decoding: template.withUnsafeMutableBufferPointer { buffer in
@@ -56,8 +59,9 @@ final class Fixture {
     try DurableFile.write(Array(tokens.utf8), to: directory + "/tokens", mode: 0o600)
     server = try APIServer(
       configuration: APIServerConfiguration(
-        dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, hostname: "test",
-        version: "0", threads: 1, tokenFile: directory + "/tokens"), store: store, schemas: .builtin, time: clock,
+        dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, podRange: pods,
+        hostname: "test", version: "0", threads: 1, tokenFile: directory + "/tokens"), store: store, schemas: .builtin,
+      time: clock,
       metrics: Metrics(),
       logger: Logger(label: "test"), nodeStreams: { _ in nil })
   }
@@ -70,10 +74,10 @@ final class Fixture {
 
   /// Runs a body on a bootstrapped server and cleans up.
   static func run(
-    options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", tokens: String = "",
-    _ body: (Fixture) async throws -> Void
+    options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
+    tokens: String = "", _ body: (Fixture) async throws -> Void
   ) async throws {
-    let fixture = try Fixture(options: options, range: range, tokens: tokens)
+    let fixture = try Fixture(options: options, range: range, pods: pods, tokens: tokens)
     do {
       try await fixture.server.bootstrap(port: 6443)
       _ = try await fixture.create("serviceaccounts", ["metadata": ["name": "default"]])

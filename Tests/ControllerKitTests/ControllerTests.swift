@@ -63,7 +63,41 @@ private final class Recorder: Reconciler {
   }
 }
 
+/// Works on its first key until it is broken off.
+private final class Interrupted: Reconciler {
+  let name = "interrupted"
+  let visits = Mutex(0)
+  let began = Signal()
+
+  func observe(_ key: ObjectKey) async throws -> ObjectKey? {
+    let isFirst = visits.withLock { visits in
+      visits += 1
+      return visits == 1
+    }
+    began.fire()
+    if isFirst { try await Signal().wait() }
+    return key
+  }
+
+  func plan(_ snapshot: ObjectKey) -> Plan<ObjectKey> { Plan() }
+  func apply(_ action: ObjectKey) async throws {}
+}
+
 @Suite(.timeLimit(.minutes(1))) struct ControllerTests {
+  /// What was under way when a part ended is done by its next run, although nothing changes meanwhile.
+  @Test func aRunTakesUpWhatTheOneBeforeBrokeOff() async throws {
+    let reconciler = Interrupted()
+    let controller = Controller(reconciler, workers: 1, time: VirtualClock(), seed: 3)
+    controller.enqueue(ObjectKey(name: "a"))
+    for visit in 1...2 {
+      let run = Task { try await controller.run() }
+      try await reconciler.began.wait()
+      #expect(reconciler.visits.withLock { $0 } == visit)
+      run.cancel()
+      _ = await run.result
+    }
+  }
+
   @Test func everyKeyIsDoneAndNoneTwiceAtATime() async throws {
     let recorder = Recorder()
     let controller = Controller(recorder, workers: 8, time: VirtualClock(), seed: 3)

@@ -224,6 +224,25 @@ private final class Mirror: Sendable {
     _ = await run.result
   }
 
+  /// A stream that was read once is over: the second run of a set followed nothing, for ever.
+  @Test func aSetRunsAgain() async throws {
+    client.put(widgets, widget("a"))
+    let set = InformerSet(client: client, time: clock)
+    let informer = set.informer(for: widgets)
+    let mirror = Mirror()
+    informer.onChange(mirror.note)
+    for round in 0..<3 {
+      let run = Task { try await set.run() }
+      client.put(widgets, widget("b\(round)"))
+      await until { informer.get(ObjectKey(namespace: "a", name: "b\(round)")) != nil }
+      run.cancel()
+      _ = await run.result
+    }
+    // The last run was told of what changed between the runs, and only of that.
+    #expect(mirror.state.withLock { $0.problems } == [])
+    #expect(mirror.state.withLock { $0.calls } == ["+a", "+b0", "+b1", "+b2"])
+  }
+
   @Test func pendingWritesAreLaidOverTheInformer() async throws {
     let informer = Informer(client: client, resource: widgets, time: clock)
     let run = Task { try await informer.run() }

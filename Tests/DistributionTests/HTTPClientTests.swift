@@ -1,3 +1,4 @@
+import HTTP
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -192,25 +193,6 @@ func withServer(
       #expect(error.code == .timeout, "\(error)")
       #expect(server.requests.withLock { $0.count } == 2)
     }
-  }
-
-  @Test func pace() {
-    var pace = Pace()
-    func isFast(_ bytes: Int, _ waited: Duration) -> Bool {
-      pace.received(bytes)
-      return pace.waited(waited, window: .seconds(60), rateMin: 1000)
-    }
-    // A reader that takes its time: the peer was hardly waited for.
-    for _ in 0..<1000 {
-      let isFast = isFast(1, .milliseconds(1))
-      #expect(isFast)
-    }
-    pace = Pace()
-    // Each window by itself.
-    let windows = [
-      isFast(59_000, .seconds(59)), isFast(0, .seconds(1)), isFast(60_000, .seconds(60)), isFast(59_999, .seconds(60)),
-    ]
-    #expect(windows == [true, false, true, false])
   }
 
   /// A byte now and then keeps the connection alive, but not the request.

@@ -1,4 +1,4 @@
-import NIOHTTP1
+import HTTP
 import OCI
 import Testing
 import Wire
@@ -150,54 +150,6 @@ import Wire
     var last = try request([], user)
     last.scopes = ["19"]
     #expect(cache.token(for: last, host: host, now: now.adding(.seconds(20))) == "t")
-  }
-}
-
-@Suite struct RedirectTests {
-  private func redirect(
-    _ status: Int, _ location: String?, _ method: HTTPMethod = .GET, from: String = "https://r.io/v2/a",
-    plain: Set<String> = []
-  ) throws -> Redirect {
-    let request = HTTPRequest(
-      method: method, url: try #require(HTTPURL(from)), headers: ["authorization": "secret", "range": "bytes=5-"])
-    return Redirect(status: status, location: location, of: request) { plain.contains($0.host) }
-  }
-
-  @Test func keepsCredentialsAtTheSameOriginOnly() throws {
-    for (location, isKept) in [
-      ("/other", true), ("https://r.io:443/x", true), ("https://s3.r.io/x", false), ("https://r.io:8443/x", false),
-      ("https://evil.io/v2/a", false),
-    ] {
-      guard case .follow(let next) = try redirect(307, location) else {
-        Issue.record("\(location)")
-        continue
-      }
-      #expect(next.headers.contains(name: "authorization") == isKept, "\(location)")
-      #expect(next.headers.first(name: "range") == "bytes=5-")
-    }
-  }
-
-  @Test func refusals() throws {
-    for (status, location, method) in [
-      (302, nil, .GET), (302, "ftp://x/", .GET), (302, "http://plain.io/", .GET), (302, "/x", .POST), (303, "/x", .PUT),
-      (301, "http://127.0.0.1/", .GET),
-    ] as [(Int, String?, HTTPMethod)] {
-      guard case .refuse(let why) = try redirect(status, location, method) else {
-        Issue.record("\(status) \(location ?? "") \(method)")
-        continue
-      }
-      #expect(!why.contains("secret"))
-    }
-    guard case .none = try redirect(200, "/x"), case .none = try redirect(304, "/x") else {
-      Issue.record("no redirects")
-      return
-    }
-    guard case .follow = try redirect(308, "/x", .PATCH),
-      case .follow = try redirect(302, "http://ok.io/", plain: ["ok.io"])
-    else {
-      Issue.record("these are fine")
-      return
-    }
   }
 }
 
@@ -430,95 +382,6 @@ import Wire
       }
       #expect(isStored)
     }
-  }
-}
-
-@Suite struct PoolStateTests {
-  /// Any order of events: never more connections than allowed, nobody waits beside a free one, all are accounted for.
-  @Test(arguments: UInt64(0)..<30) func simulation(seed: UInt64) {
-    var random = SeededGenerator(seed: seed)
-    var pool = PoolState<Int, Int>(connectionsMax: 3, queueMax: 4, idleMax: 4)
-    var open: [Int: Int] = [:]
-    var inUse: [(key: Int, connection: Int)] = []
-    var opening: [Int] = []
-    var waiting: [(key: Int, waiter: UInt64)] = []
-    var idle: [(key: Int, serial: UInt64)] = []
-    var next = 0
-    func serve(_ release: PoolState<Int, Int>.Release, _ key: Int) {
-      switch release {
-      case .nothing: break
-      case .close(let connection): open[connection] = nil
-      case .hand(let connection, let waiter):
-        #expect(waiting.first { $0.key == key }?.waiter == waiter, "in the order of asking")
-        waiting.removeAll { $0.waiter == waiter }
-        inUse.append((key, connection))
-      case .open(let waiter):
-        waiting.removeAll { $0.waiter == waiter }
-        opening.append(key)
-      case .idle(let serial, let evicted):
-        idle.append((key, serial))
-        if let evicted { open[evicted] = nil }
-      }
-    }
-    for _ in 0..<3000 {
-      switch Int.random(in: 0..<7, using: &random) {
-      case 0, 1:
-        let key = Int.random(in: 0..<4, using: &random)
-        switch pool.acquire(key, isFresh: Int.random(in: 0..<5, using: &random) == 0, isUsable: { open[$0] != nil }) {
-        case .use(let connection):
-          #expect(open[connection] == key)
-          #expect(!inUse.contains { $0.connection == connection })
-          inUse.append((key, connection))
-        case .open(let evicted):
-          if let evicted { open[evicted] = nil }
-          opening.append(key)
-        case .wait(let waiter): waiting.append((key, waiter))
-        case .overloaded: #expect(waiting.count { $0.key == key } == 4)
-        }
-      case 2:
-        guard !opening.isEmpty else { continue }
-        let key = opening.removeFirst()
-        if Bool.random(using: &random) {
-          next += 1
-          open[next] = key
-          inUse.append((key, next))
-        } else {
-          serve(pool.release(key, nil), key)
-        }
-      case 3, 4:
-        guard !inUse.isEmpty else { continue }
-        let (key, connection) = inUse.remove(at: Int.random(in: 0..<inUse.count, using: &random))
-        let isClosed = Int.random(in: 0..<4, using: &random) == 0
-        if isClosed { open[connection] = nil }
-        serve(pool.release(key, isClosed ? nil : connection), key)
-      case 5:
-        guard let (key, waiter) = waiting.randomElement(using: &random) else { continue }
-        #expect(pool.cancel(key, waiter) == true)
-        waiting.removeAll { $0.waiter == waiter }
-        #expect(pool.cancel(key, waiter) == false)
-      default:
-        guard let (key, serial) = idle.randomElement(using: &random) else { continue }
-        if let expired = pool.expire(key, serial: serial) { open[expired] = nil }
-        #expect(pool.expire(key, serial: serial) == nil)
-      }
-      for key in 0..<4 {
-        let used = inUse.count { $0.key == key } + opening.count { $0 == key }
-        #expect(used <= 3)
-        if waiting.contains(where: { $0.key == key }) { #expect(used == 3, "nobody waits while one may be opened") }
-      }
-      #expect(pool.connectionCount == open.count + opening.count)
-      #expect(open.count - inUse.count <= 4)
-    }
-    for (key, waiter) in waiting { _ = pool.cancel(key, waiter) }
-    for connection in pool.close() { open[connection] = nil }
-    for key in opening { _ = pool.release(key, nil) }
-    for (key, connection) in inUse {
-      guard case .close = pool.release(key, connection) else {
-        Issue.record("a closed pool keeps nothing")
-        return
-      }
-    }
-    #expect(pool.connectionCount == 0)
   }
 }
 

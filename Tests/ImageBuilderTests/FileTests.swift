@@ -320,6 +320,7 @@ import Testing
     #expect(try users.process("") == .init(uid: 0, gid: 0, groups: [0], home: "/root"))
     #expect(try users.process("node") == .init(uid: 1000, gid: 1001, groups: [1001, 2000], home: "/home/node"))
     #expect(try users.process("1000:tools") == .init(uid: 1000, gid: 2000, groups: [2000], home: "/home/node"))
+    #expect(try users.process("node:none") == .init(uid: 1000, gid: 3000, groups: [3000], home: "/home/node"))
     #expect(try users.process("77:88") == .init(uid: 77, gid: 88, groups: [88]))
     // To the kernel the largest number means "as it is", which is root.
     #expect(throws: BuildError.self) { try users.process("4294967295") }

@@ -1,4 +1,5 @@
 import Dockerfile
+import LinuxSystem
 import OCI
 import Testing
 import Wire
@@ -43,9 +44,8 @@ import Wire
   private func configuration(_ network: ContainerConfiguration.Network) -> JSON {
     ContainerConfiguration(
       rootPath: "/r", arguments: ["true"], environment: [], workingDirectory: "/",
-      user: ImageUsers.Identity(uid: 0, gid: 0, groups: [0]), cgroupPath: "/x", isCgroupV2: true, network: network,
-      mounts: [],
-      openFilesMax: 1024
+      user: ProcessUser(uid: 0, gid: 0, groups: [0]), cgroupPath: "/x", isCgroupV2: true, network: network, mounts: [],
+      openFilesMax: 1024, availableCapabilities: CapabilitySet(mask: .max)
     ).json
   }
 

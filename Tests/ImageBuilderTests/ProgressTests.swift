@@ -1,3 +1,4 @@
+import LinuxSystem
 import Synchronization
 import Testing
 import Wire
@@ -78,7 +79,7 @@ final class Collected: Sendable {
       mounts: [
         .init(destination: "/a/b", kind: .bind(source: "/1", isReadOnly: true)),
         .init(destination: "/a", kind: .tmpfs(options: ["size=1"])),
-      ], openFilesMax: 10)
+      ], openFilesMax: 10, availableCapabilities: CapabilitySet(mask: .max))
     let json = configuration.json
     let targets = json["mounts"]?.array?.compactMap { $0["destination"]?.string } ?? []
     #expect(targets.suffix(2) == ["/a", "/a/b"])

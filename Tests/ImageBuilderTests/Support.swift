@@ -41,7 +41,7 @@ func plan(
 }
 
 /// A folder that goes with the object.
-final class Folder {
+final class Folder: Sendable {
   let path: String
 
   init() {
@@ -71,8 +71,9 @@ final class Folder {
 
   func write(_ name: String, _ content: String, mode: mode_t = 0o644) {
     var folder = path
-    for part in name.split(separator: "/").dropLast() {
-      folder += "/\(part)"
+    // By bytes: to Swift a slash before a combining mark is another character.
+    for part in name.utf8.split(separator: UInt8(ascii: "/")).dropLast() {
+      folder += "/\(Substring(part))"
       mkdir(folder, 0o755)
     }
     let fd = open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, mode)
@@ -86,6 +87,10 @@ final class Folder {
   func tree(ignore: DockerIgnore? = nil) throws -> FileTree {
     try FileTree(path, origin: .context, label: "the build context", ignore: ignore)
   }
+}
+
+extension Result {
+  var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }
 
 /// A small generator with a seed: every failure can be run again.

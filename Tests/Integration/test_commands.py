@@ -1,10 +1,13 @@
 """The apus command as scripts use it."""
 
+import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 
-from conftest import APUS, Server, folder, leftovers
+from conftest import APUS, ROOT, Server, folder, leftovers, wait_for
 
 
 def test_purge_after_a_stop_leaves_nothing():
@@ -83,3 +86,85 @@ def test_the_service_manager_is_told():
             process.kill()
         subprocess.run([APUS, "down", "--purge", "--yes", "--data", directory], check=True, capture_output=True)
     assert leftovers() == []
+
+
+def test_a_server_alone_needs_no_node():
+    """The API and its controllers: no container engine is asked for, and no network is made."""
+    with folder("it-") as base:
+        directory = base + "/data"
+        os.mkdir(directory)
+        server = Server(directory, options=("--role", "server", "--registry", "127.0.0.1:0", "--runtime", "/nowhere"))
+        server.start()
+        try:
+            assert server.json("get", "nodes")["items"] == []
+            server.kubectl("create", "namespace", "lonely")
+            wait_for("the controllers run", lambda: not server.kubectl(
+                "get", "serviceaccount", "-n", "lonely", "default", check=False).returncode)
+            server.kubectl("create", "deployment", "web", "--image=localhost/web:1")
+            pod = wait_for("a pod is made", lambda: server.json("get", "pods")["items"])[0]
+            assert pod["status"]["phase"] == "Pending"
+            # Nothing of the machine is touched.
+            assert not os.path.exists(directory + "/network") and not os.path.exists(directory + "/containers/containers")
+            assert [what for what in leftovers() if not re.search("^/run/apus/|: apus$", what)] == []
+        finally:
+            server.stop()
+        assert server.run("down", "--purge", "--yes").returncode == 0
+        assert leftovers() == [] and not os.path.exists(directory)
+
+
+def test_a_node_alone_says_why_not():
+    result = subprocess.run([APUS, "up", "--role", "node"], capture_output=True, text=True)
+    assert result.returncode == 64 and "cannot join a server over the network yet" in result.stderr, result.stderr
+
+
+def doctor(directory, *options):
+    result = subprocess.run([APUS, "doctor", "--data", directory, *options], capture_output=True, text=True)
+    lines = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+    return result, {line[9:29].strip(): (line[:9].strip(), line[30:]) for line in lines}
+
+
+def test_the_doctor_looks_at_the_machine():
+    with folder("it-") as base:
+        directory = base + "/data"
+        os.mkdir(directory)
+        result, found = doctor(directory)
+        assert result.returncode == 0, result.stdout
+        assert found["data directory"][0] == "ok" and found["crun"][0] == "ok" and found["nft"][0] == "ok", result.stdout
+        assert os.listdir(directory) == []
+        server = Server(directory)
+        server.start()
+        try:
+            result, found = doctor(directory)
+            assert result.returncode == 0, result.stdout
+            assert found["port 6443"] == ("ok", "this server's") and found["folders"][0] == "ok", result.stdout
+            # Another one beside it, with the same options.
+            result, found = doctor(base + "/other")
+            assert result.returncode == 1 and found["port 6443"][0] == "problem", result.stdout
+            assert found["other servers"][0] == "problem" and directory in found["other servers"][1], result.stdout
+            assert "apus up --data " + base + "/other" in result.stdout
+            assert not os.path.exists(base + "/other")
+            os.chmod(directory + "/pki", 0o755)
+            result, found = doctor(directory)
+            assert result.returncode == 1 and found["folders"][0] == "problem", result.stdout
+            os.chmod(directory + "/pki", 0o700)
+        finally:
+            server.stop()
+        # Its data are deleted by hand: what is left of it is told, with what removes it.
+        shutil.rmtree(directory)
+        result, found = doctor(base + "/other")
+        assert found["leftovers"][0] == "warning" and f"apus down --purge --data {directory}" in result.stdout, result.stdout
+        assert server.run("down", "--purge", "--yes").returncode == 0
+        result, found = doctor(base + "/other")
+        assert found["leftovers"][0] == "ok", result.stdout
+    assert leftovers() == []
+
+
+def test_the_installed_program_is_stripped():
+    with folder("it-") as base:
+        subprocess.run(
+            ["make", "-s", "-C", str(ROOT), "-o", "release", "install", f"PROGRAM={APUS}", f"DESTDIR={base}"], check=True)
+        program = base + "/usr/local/bin/apus"
+        sections = subprocess.check_output(["readelf", "-SW", program], text=True)
+        assert ".text" in sections and ".symtab" not in sections and ".debug_info" not in sections
+        assert subprocess.check_output([program, "version"], text=True).startswith("apus 0.")
+        assert os.path.getsize(program) < os.path.getsize(APUS)

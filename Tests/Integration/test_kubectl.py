@@ -125,6 +125,19 @@ def test_get_watches(app):
     app.kubectl("delete", "configmap", "watched")
 
 
+def test_both_versions_of_http(app):
+    for option, expected in (("--http2", "2"), ("--http1.1", "1.1")):
+        answer = subprocess.run(
+            ["curl", "-sS", option, "--cacert", app.data + "/pki/ca.crt", "-w", "\n%{http_version}",
+             f"https://127.0.0.1:{app.port}/version"], capture_output=True, text=True, timeout=60)
+        assert "gitVersion" in answer.stdout and answer.stdout.endswith("\n" + expected), answer.stdout + answer.stderr
+    # What Go's clients speak by themselves.
+    listed = subprocess.run(
+        ["kubectl", "get", "namespaces"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "KUBECONFIG": app.kubeconfig, "GODEBUG": "http2debug=1"})
+    assert "kube-system" in listed.stdout and "http2: Transport" in listed.stderr, listed.stderr
+
+
 def test_describe_tells_the_story(app):
     name = pods(app)[0]["metadata"]["name"]
     text = app.kubectl("describe", "pod", name)

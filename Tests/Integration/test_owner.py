@@ -27,7 +27,7 @@ def up(directory, *options):
 def network():
     """What the kernel has of the first server's network."""
     links = {link["ifname"]: link for link in json.loads(subprocess.check_output(["ip", "-json", "-details", "link"]))}
-    rules = re.sub(r"counter packets \d+ bytes \d+", "", subprocess.check_output(["nft", "list", "table", "ip", "apus0"], text=True))
+    rules = re.sub(r"counter packets \d+ bytes \d+", "", subprocess.check_output(["nft", "list", "table", "inet", "apus0"], text=True))
     routes = [line for line in subprocess.check_output(["ip", "route"], text=True).splitlines()
               if "apus0" in line or "10.244." in line or "10.96." in line]
     return links["apus0"].get("ifalias"), links["apus0"]["address"], rules, routes

@@ -14,7 +14,10 @@ struct ConnectionTrackingKernelTests {
     var setUp: Int32 = -1
   }
 
-  @Test func flowsAreSeenAndForgotten() async throws {
+  @Test(arguments: [("ip", "127.0.0.9", "127.0.0.1:5353"), ("ip6", "::1", "[::1]:5353")])
+  func flowsAreSeenAndForgotten(table: String, address: String, target: String) async throws {
+    let destination = try #require(IPAddress(address))
+    let family = destination.family
     let seen = try await DedicatedThread.run { () throws(SystemError) in
       // CLONE_NEWNET
       guard clinux_unshare(0x4000_0000) == 0 else { throw .last("unshare") }
@@ -23,30 +26,30 @@ struct ConnectionTrackingKernelTests {
       seen.setUp = system(
         """
         ip link set lo up &&
-        nft 'add table ip t; add chain ip t out { type nat hook output priority -100; };
-          add rule ip t out ip daddr 127.0.0.9 udp dport 53 dnat to 127.0.0.1:5353'
+        nft 'add table \(table) t; add chain \(table) t out { type nat hook output priority -100; };
+          add rule \(table) t out \(table) daddr \(address) udp dport 53 dnat to \(target)'
         """)
-      for port: UInt16 in [53, 54] { try send(to: IPAddress(bytes: [127, 0, 0, 9]), port) }
+      for port: UInt16 in [53, 54] { try send(to: destination, port) }
       let tracking = try ConnectionTracking()
-      seen.before = try tracking.flows(protocol: UInt8(IPPROTO_UDP)) { _ in true }
+      seen.before = try tracking.flows(family, protocol: UInt8(IPPROTO_UDP)) { _ in true }
       for flow in seen.before where flow.original.destinationPort == 53 {
         try tracking.forget(flow)
         // Gone already.
         try tracking.forget(flow)
       }
-      seen.after = try tracking.flows(protocol: UInt8(IPPROTO_UDP)) { _ in true }
+      seen.after = try tracking.flows(family, protocol: UInt8(IPPROTO_UDP)) { _ in true }
       return seen
     }
     #expect(seen.setUp == 0)
     let translated = try #require(seen.before.first { $0.original.destinationPort == 53 })
     #expect(seen.before.count == 2)
-    #expect(translated.original.destination.description == "127.0.0.9")
-    #expect(translated.reply.source.description == "127.0.0.1" && translated.reply.sourcePort == 5353)
+    #expect(translated.original.destination == destination)
+    #expect(target.contains(translated.reply.source.description) && translated.reply.sourcePort == 5353)
     #expect(seen.after.map(\.original.destinationPort) == [54])
   }
 
   private func send(to address: IPAddress, _ port: UInt16) throws(SystemError) {
-    let fd = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    let fd = socket(address.isIPv4 ? AF_INET : AF_INET6, Int32(SOCK_DGRAM.rawValue), 0)
     guard fd >= 0 else { throw .last("socket") }
     defer { _ = close(fd) }
     var storage = sockaddr_storage()

@@ -21,8 +21,11 @@ import Testing
     MachineClaim(
       directory: directory, identity: "id-" + directory.split(separator: "/").joined(separator: "-"),
       processID: 1 << 30,
-      processStart: 1, networkNamespace: network, bridge: bridge, podRange: pods, serviceRange: services,
-      cgroup: "/apus" + directory, runDirectory: "/run/apus" + directory)
+      processStart: 1, networkNamespace: network,
+      things: [
+        .init(.name, "bridge", bridge), .init(.range, "pod range", pods), .init(.range, "service range", services),
+      ], cgroup: "/apus" + directory, runDirectory: "/run/apus" + directory,
+      settings: ["bridgeName": bridge, "podCIDR": pods, "serviceCIDR": services])
   }
 
   private func refused(_ claim: MachineClaim, isAbandoned: Bool = false) -> MachineClaimError? {
@@ -69,7 +72,7 @@ import Testing
     defer { try? Directory.removeTree(folder) }
     _ = try claims.take(claim("/a"), isAbandoned: { _ in false })
     #expect(try !claims.take(claim("/a", pods: "10.1.0.0/24"), isAbandoned: { _ in false }).isNew)
-    #expect(claims.all().map(\.podRange) == ["10.1.0.0/24"])
+    #expect(claims.all().map(\.things[1].value) == ["10.1.0.0/24"])
     // Another directory at the same path.
     var other = claim("/a")
     other.identity = "another"
@@ -89,6 +92,34 @@ import Testing
     try claims.release("/b")
     try claims.release("/b")
     #expect(claims.all().isEmpty)
+  }
+
+  /// Also a name that another kind of thing has is another one, and a server without a network meets nobody.
+  @Test func onlyTheSameThingIsTaken() throws {
+    defer { try? Directory.removeTree(folder) }
+    _ = try claims.take(claim("/a"), isAbandoned: { _ in false })
+    var other = claim("/b")
+    other.things = [.init(.name, "table", "apus0"), .init(.name, "pod range", "10.244.0.0/24")]
+    #expect(refused(other) == nil)
+    other.things = []
+    #expect(refused(other) == nil)
+    var third = claim("/c")
+    third.things = []
+    #expect(refused(third) == nil)
+  }
+
+  /// A server of an earlier version may run on: what it has stays its own.
+  @Test func aClaimOfAnEarlierVersionIsRead() throws {
+    defer { try? Directory.removeTree(folder) }
+    let earlier = """
+      {"directory":"/a","identity":"id-a","processID":1073741824,"processStart":"1","networkNamespace":"4:1",
+      "bridge":"apus0","podRange":"10.244.0.0/24","serviceRange":"10.96.0.0/16","cgroup":"/apus/a",
+      "runDirectory":"/run/apus/a"}
+      """
+    try Directory.create(folder + "/run/claims")
+    try DurableFile.write(Array(earlier.utf8), to: folder + "/run/claims/id-a.json")
+    #expect(claims.all() == [claim("/a")])
+    #expect(refused(claim("/b"))?.things.count == 3)
   }
 
   @Test func aDamagedClaimStopsNobody() throws {

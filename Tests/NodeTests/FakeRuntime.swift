@@ -20,6 +20,11 @@ final class FakeRuntime: ContainerRuntime {
     var broken: Set<String> = []
     /// No network plugin opens ports of the host.
     var lacksPortMapping = false
+    /// Sandboxes are not made before `releaseSandboxes`.
+    var holdsSandboxes = false
+    var heldSandboxes: [CheckedContinuation<Void, Never>] = []
+    /// How often somebody began to listen for ends.
+    var readers = 0
     /// How often the next sandboxes fail.
     var sandboxFailures = 0
     /// More than one live container of the same pod and name was seen.
@@ -33,7 +38,7 @@ final class FakeRuntime: ContainerRuntime {
   }
 
   let model = Mutex(Model())
-  private let stream: Mutex<(AsyncStream<RuntimeEvent>, AsyncStream<RuntimeEvent>.Continuation)>
+  private let ends = Announcer<RuntimeEvent>()
   private let time: any TimeSource
 
   private let base: String
@@ -42,13 +47,21 @@ final class FakeRuntime: ContainerRuntime {
   init(time: any TimeSource, base: String) {
     self.time = time
     self.base = base
-    stream = Mutex(AsyncStream<RuntimeEvent>.makeStream())
   }
 
-  var events: AsyncStream<RuntimeEvent> { stream.withLock { $0.0 } }
+  func events() -> AsyncStream<RuntimeEvent> {
+    defer { model.withLock { $0.readers += 1 } }
+    return ends.listen {
+      model.withLock { $0.containers.values.filter { $0.status == .exited }.map { self.event($0, signal: nil) } }
+    }
+  }
 
-  /// A new server has a new reader.
-  func serverStarts() { stream.withLock { $0 = AsyncStream<RuntimeEvent>.makeStream() } }
+  private func event(_ state: ContainerState, signal: Int32?) -> RuntimeEvent {
+    RuntimeEvent(
+      containerID: state.id, podUID: state.podUID, name: state.name, attempt: state.attempt,
+      exitCode: state.exitCode ?? 137, signal: signal, finishedAt: state.finishedAt ?? time.now(), oomKilled: false,
+      isLost: state.isLost)
+  }
 
   /// The machine restarts.
   func reboot() {
@@ -78,16 +91,21 @@ final class FakeRuntime: ContainerRuntime {
       state.exitCode = code
       state.finishedAt = now
       model.containers[id] = state
-      return RuntimeEvent(
-        containerID: id, podUID: state.podUID, name: state.name, attempt: state.attempt, exitCode: code, signal: signal,
-        finishedAt: now, oomKilled: false, isLost: false)
+      return self.event(state, signal: signal)
     }
-    if let event { stream.withLock { _ = $0.1.yield(event) } }
+    if let event { ends.tell(event) }
   }
 
   func terminationMessageFile(_ id: String) -> String { "\(base)/termination-\(id)" }
 
   func createSandbox(_ spec: SandboxSpec) async throws(RuntimeError) -> Sandbox {
+    await withCheckedContinuation { continuation in
+      let isHeld = model.withLock { model in
+        if model.holdsSandboxes { model.heldSandboxes.append(continuation) }
+        return model.holdsSandboxes
+      }
+      if !isHeld { continuation.resume() }
+    }
     let now = time.now()
     let sandbox: Sandbox? = model.withLock { model in
       if model.sandboxFailures > 0 {
@@ -106,6 +124,15 @@ final class FakeRuntime: ContainerRuntime {
     }
     guard let sandbox else { throw RuntimeError(.network, "plugin bridge failed") }
     return sandbox
+  }
+
+  func releaseSandboxes() {
+    let held = model.withLock { model in
+      model.holdsSandboxes = false
+      defer { model.heldSandboxes = [] }
+      return model.heldSandboxes
+    }
+    for continuation in held { continuation.resume() }
   }
 
   func removeSandbox(_ podUID: String) async throws(RuntimeError) {

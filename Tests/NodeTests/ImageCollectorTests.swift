@@ -17,8 +17,8 @@ struct ImageCollectorTests {
     let harness = try await NodeHarness(time: clock)
     defer { harness.close() }
     let uses = ImageUses(
-      pins: harness.images.content.pinSet("test"), path: "\(harness.base)/pulled.json", time: clock,
-      log: Logger(label: "test"))
+      pins: harness.images.content.pinSet("test"), lanes: testLanes.images, path: "\(harness.base)/pulled.json",
+      time: clock, log: Logger(label: "test"))
     let catalog = ImageCatalog(store: harness.images)
     for name in names {
       _ = try await harness.importImage(name)
@@ -35,8 +35,8 @@ struct ImageCollectorTests {
     let images = harness.images
     let count = images.list().count
     return ImageCollector(
-      catalog: ImageCatalog(store: images), uses: uses, policy: ImageCollectionPolicy(), time: clock,
-      log: Logger(label: "test"),
+      catalog: ImageCatalog(store: images), uses: uses, lanes: testLanes.collection, policy: ImageCollectionPolicy(),
+      time: clock, log: Logger(label: "test"),
       usage: {
         let available = (100 - full) * 1000 + Int64(count - images.list().count) * 6000
         return FileSystemUsage(total: 100_000, available: available, inodesTotal: 0, inodesFree: 0)

@@ -17,7 +17,8 @@ struct ImageUsesTests {
   }
 
   private func uses(_ folder: String) -> ImageUses {
-    ImageUses(pins: pins, path: "\(folder)/pulled.json", time: clock, log: Logger(label: "test"))
+    ImageUses(
+      pins: pins, lanes: testLanes.images, path: "\(folder)/pulled.json", time: clock, log: Logger(label: "test"))
   }
 
   private func found(_ name: String, _ letter: Character) throws -> FoundImage {

@@ -39,7 +39,9 @@ import Wire
     func images(_ script: String?, within limit: Duration = .seconds(60)) -> LazyImages {
       var policy = script.map { LazyPullPolicy(command: ["/bin/sh", "-euc", $0], cgroup: "/apus-none/lazy") }
       policy?.startDeadline = limit
-      return LazyImages(policy: policy, store: store, runDirectory: "\(base)/run", log: Logger(label: "test"))
+      return LazyImages(
+        policy: policy, store: store, runDirectory: "\(base)/run",
+        lanes: testLanes.images, log: Logger(label: "test"))
     }
 
     func start(_ images: LazyImages) async throws {
@@ -98,7 +100,7 @@ import Wire
     let process = try machine.process()
     #expect(getsid(process.pid) == process.pid, "no signal of our terminal comes to it")
     kill(process.pid, SIGKILL)
-    for await death in images.died {
+    for await death in images.deaths() {
       #expect(death.image == Self.image.digest && death.name == machine.folders.first)
       // A server that is killed now finds it again.
       #expect(machine.folders.count == 1)
@@ -136,7 +138,7 @@ import Wire
     await third.adopt(used: [])
     #expect(third.folders(of: Self.image.digest).isEmpty)
     kill(process.pid, SIGKILL)
-    for await death in second.died {
+    for await death in second.deaths() {
       #expect(death.image == Self.image.digest)
       await second.buried(death)
       break
@@ -162,7 +164,7 @@ import Wire
     await images.adopt(used: [])
     #expect(machine.folders == ["left"], "as long as its containers may run")
     #expect(images.isBroken(Self.image.digest))
-    for await death in images.died {
+    for await death in images.deaths() {
       #expect(death == LazyImages.Death(image: Self.image.digest, name: "left"))
       await images.buried(death)
       break
@@ -178,13 +180,19 @@ import Wire
     let images = machine.images(nil)
     let other = Digest(of: [9])
     await images.adopt(used: [Self.image.digest, other], lazy: [Self.image.digest, other])
-    for await death in images.died {
+    for await death in images.deaths() {
       #expect(death == LazyImages.Death(image: other, name: nil))
+      // Whoever listens anew is told of it, until it is buried.
+      for await again in images.deaths() {
+        #expect(again == death)
+        break
+      }
+      await images.buried(death)
       break
     }
     #expect(!images.isBroken(Self.image.digest))
     kill(process.pid, SIGKILL)
-    for await death in images.died {
+    for await death in images.deaths() {
       await images.buried(death)
       break
     }
@@ -228,7 +236,7 @@ import Wire
     var status = stat()
     #expect(stat("\(machine.base)/run/lazy", &status) == 0 && status.st_mode & 0o777 == 0o700)
     kill(try machine.process().pid, SIGKILL)
-    for await death in images.died {
+    for await death in images.deaths() {
       await images.buried(death)
       break
     }

@@ -33,8 +33,9 @@ struct LogRotationTests {
     let collected = Mutex("")
     let (changes, end) = AsyncStream<Void>.makeStream()
     end.finish()
-    try await LogReader(path: path, options: options, now: Timestamp(seconds: 0), isRunning: { false })
-      .run(changes: changes) { bytes in collected.withLock { $0 += String(buffer: bytes) } }
+    try await LogReader(
+      path: path, uid: "u", lanes: testLanes.logs, options: options, now: Timestamp(seconds: 0), isRunning: { false }
+    ).run(changes: changes) { bytes in collected.withLock { $0 += String(buffer: bytes) } }
     return collected.withLock { $0 }
   }
 
@@ -49,7 +50,8 @@ struct LogRotationTests {
       let id = try await runtime.createContainer(spec).id
       try await runtime.startContainer(id)
       let rotation = LogRotation(
-        runtime: runtime, time: SystemClock(), log: Logger(label: "test"), sizeMax: Int64(line("one").utf8.count))
+        runtime: runtime, lanes: testLanes.logs, time: SystemClock(), log: Logger(label: "test"),
+        sizeMax: Int64(line("one").utf8.count))
 
       try put(line("one"), path)
       await rotation.rotate()
@@ -99,7 +101,9 @@ struct LogRotationTests {
       let isRunning = Mutex(true)
       let collected = Mutex("")
       let (said, say) = AsyncStream<Void>.makeStream()
-      let reader = LogReader(path: path, options: options, now: Timestamp(seconds: 0)) { isRunning.withLock { $0 } }
+      let reader = LogReader(
+        path: path, uid: "u", lanes: testLanes.logs, options: options, now: Timestamp(seconds: 0)
+      ) { isRunning.withLock { $0 } }
       async let end: Void = reader.run(changes: changes) { bytes in
         collected.withLock { $0 += String(buffer: bytes) }
         say.yield()

@@ -2,11 +2,15 @@ import Glibc
 import KubeClient
 import KubeTypes
 import LinuxSystem
+import Logging
 import Testing
 import Wire
 
 @testable import Node
 @testable import OCI
+
+/// Threads for parts of the node that are tested without it.
+let testLanes = NodeLanes(log: Logger(label: "test"))
 
 /// A node on fakes, with an image store and a data folder of its own.
 final class NodeHarness: Sendable {
@@ -92,7 +96,7 @@ final class NodeHarness: Sendable {
 
   var configuration: NodeConfiguration {
     var configuration = NodeConfiguration(name: "n1", dataDirectory: "\(base)/data", runDirectory: "\(base)/run")
-    configuration.nodeIP = "192.0.2.1"
+    configuration.nodeIPs = ["192.0.2.1"]
     return configuration
   }
 
@@ -107,7 +111,6 @@ final class NodeHarness: Sendable {
     on other: (any ContainerRuntime)? = nil, configuration: NodeConfiguration? = nil,
     _ body: (NodeAgent) async throws -> Void
   ) async throws {
-    fake.serverStarts()
     let node = makeNode(on: other, configuration ?? self.configuration)
     let task = Task { try await node.run() }
     let result: Result<Void, any Error>
@@ -120,6 +123,18 @@ final class NodeHarness: Sendable {
     task.cancel()
     _ = await task.result
     try result.get()
+  }
+
+  /// Runs a node again and again, as a supervisor does with one that failed.
+  func withRuns(of node: NodeAgent, _ bodies: [() async throws -> Void]) async throws {
+    for body in bodies {
+      let task = Task { try await node.run() }
+      let result: Result<Void, any Error>
+      do { result = .success(try await body()) } catch { result = .failure(error) }
+      task.cancel()
+      _ = await task.result
+      try result.get()
+    }
   }
 
   func close() {

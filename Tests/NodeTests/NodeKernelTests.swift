@@ -14,6 +14,38 @@ extension KernelTests {
   @Suite("Node") struct NodeKernelTests {}
 }
 
+/// Nothing of it is ever asked.
+private final class NoTree: FuseFileSystem {
+  func status(of node: UInt64) -> FuseStatus? { nil }
+  func child(of folder: UInt64, named name: UnsafeRawBufferPointer) -> UInt64? { nil }
+  func parent(of folder: UInt64) -> UInt64 { folder }
+  func childCount(of folder: UInt64) -> Int { 0 }
+  func child(of folder: UInt64, at index: Int) -> (name: [UInt8], node: UInt64) { ([], folder) }
+  func target(ofLink node: UInt64) -> [UInt8] { [] }
+  func attributes(of node: UInt64) -> [FileAttribute] { [] }
+  var hasAttributes: Bool { false }
+  var totals: (bytes: Int64, files: Int) { (0, 0) }
+  func read(_ node: UInt64, offset: Int64, count: Int, _ answer: FuseAnswer) { answer.fail(EIO) }
+}
+
+/// A mount whose server never answers, as that of a file server that is gone.
+private final class SilentMount {
+  private let path: String
+  private var server: FuseServer?
+
+  init(at path: String) throws {
+    self.path = path
+    server = try FuseServer(NoTree(), at: path, source: "silent")
+  }
+
+  /// Whatever waits for it fails.
+  func end() {
+    guard server != nil else { return }
+    server = nil
+    try? Mount.unmount(path, detach: true)
+  }
+}
+
 extension KernelTests.NodeKernelTests {
   private func withHarness(_ body: (RuntimeHarness, NodeHarness) async throws -> Void) async throws {
     try await RuntimeHarness.run { machine in
@@ -109,6 +141,73 @@ extension KernelTests.NodeKernelTests {
           try await harness.deletePod(name)
           await harness.client.waitForNoPod(name)
         }
+      }
+    }
+  }
+
+  /// H23: all blocking work shared a pool of two threads, and two such pods had them both.
+  @Test("pods on a mount that never answers disturb no other pod, and can go")
+  func hungMount() async throws {
+    try await withHarness { machine, harness in
+      putPage(harness)
+      let hung = "\(machine.base)/hung"
+      try Directory.create("\(hung)/below")
+      let mount = try SilentMount(at: hung)
+      defer { mount.end() }
+      var configuration = harness.configuration
+      configuration.pathDeadline = .seconds(3)
+      try await harness.withNode(configuration: configuration) { node in
+        func pod(_ name: String) {
+          harness.createPod(name) { pod in
+            pod["spec"]?["volumes"] = [["name": "v", "hostPath": ["path": .string("\(hung)/below")]]]
+            pod["spec"]?["terminationGracePeriodSeconds"] = 0
+            pod["spec"]?["containers"] = [
+              [
+                "name": "web", "image": "localhost/web:1", "command": ["/bin/sleep", "1000"],
+                "volumeMounts": [["name": "v", "mountPath": "/v"]],
+              ]
+            ]
+          }
+        }
+        let names = (0..<6).map { "hung\($0)" }
+        for name in names { pod(name) }
+        // All of them are in the kernel.
+        func isHanging(_ usage: BlockingLanes.Usage) -> Bool { usage.running + usage.stuck.count == names.count }
+        while !isHanging(node.context.lanes.paths.usage) { await Task.yield() }
+        harness.createPod("web", webPod)
+        await harness.client.waitForPod("web") { $0.isPodReady }
+        let stream = try await node.exec(
+          ContainerReference(namespace: "default", pod: "web", container: "web"), command: ["cat", "/www/index.html"],
+          options: TerminalOptions(stdin: false, stdout: true, stderr: true, tty: false))
+        #expect(try await collect(stream).stdout == "hello")
+        let log = Mutex("")
+        try await node.logs(
+          ContainerReference(namespace: "default", pod: "web", container: "web"), options: LogOptions()
+        ) { bytes in log.withLock { $0 += String(buffer: bytes) } }
+        let pid = try #require(try await machine.runtime.containers().first { $0.podName == "web" }?.pid)
+        kill(pid, SIGKILL)
+        await harness.client.waitForPod("web") { $0.restarts() == 1 && $0.isPodReady }
+        try await harness.deletePod("web")
+        await harness.client.waitForNoPod("web")
+        // They are told what they wait for, their threads are counted, and they can be deleted meanwhile.
+        await harness.client.wait { objects in
+          objects.contains { object in
+            object.key.hasPrefix("events/") && object.value["reason"] == "FailedMount"
+              && object.value["message"]?.string?.contains("no answer within 3.0 seconds") == true
+          }
+        }
+        for name in names {
+          try await harness.deletePod(name)
+          await harness.client.waitForNoPod(name)
+        }
+        #expect(node.context.lanes.paths.usage.stuck.contains("open hostPath \(hung)/below"))
+        // The mount goes: what hung comes back, and the path is a path again.
+        mount.end()
+        while !node.context.lanes.paths.usage.stuck.isEmpty { await Task.yield() }
+        pod("after")
+        await harness.client.waitForPod("after") { $0.isPodReady }
+        try await harness.deletePod("after")
+        await harness.client.waitForNoPod("after")
       }
     }
   }

@@ -67,6 +67,23 @@ struct NodeTests {
     }
   }
 
+  /// Merged by their type, the second address would take the first one's place.
+  @Test("a node's addresses of both families are written as a whole")
+  func addressesOfBothFamilies() throws {
+    let status: JSON = [
+      "addresses": [["type": "InternalIP", "address": "192.0.2.1"], ["type": "InternalIP", "address": "2001:db8::1"]]
+    ]
+    let patch = NodeRegistration.patch(status)
+    #expect(patch["addresses"]?.array?.count == 3 && patch["addresses"]?.array?.last == ["$patch": "replace"])
+    var configuration = NodeConfiguration(name: "n", dataDirectory: "/d", runDirectory: "/r")
+    configuration.nodeIPs = ["192.0.2.1", "2001:db8::1"]
+    let place = FieldReference.Place(hostIPs: configuration.nodeIPs, podIPs: ["10.244.0.7", "fd00::7"])
+    let pod = Pod(json: [:])
+    #expect(FieldReference.value("status.hostIP", pod: pod, place: place) == "192.0.2.1")
+    #expect(FieldReference.value("status.hostIPs", pod: pod, place: place) == "192.0.2.1,2001:db8::1")
+    #expect(FieldReference.value("status.podIPs", pod: pod, place: place) == "10.244.0.7,fd00::7")
+  }
+
   @Test("a container that ends is restarted and counted")
   func restart() async throws {
     try await withHarness { harness in
@@ -451,6 +468,119 @@ struct NodeTests {
         await harness.client.waitForPod("a") { $0.phase == "Failed" }
         let end = harness.pod("a")?.containerStatus("web")?.at("state", "terminated")
         #expect(end?["message"]?.string == "why" && end?["exitCode"]?.int == 3)
+      }
+    }
+  }
+
+  @Test("one pod's end is not waited for with another one's last words")
+  func endsBesideOthers() async throws {
+    try await withHarness { harness in
+      try await harness.withNode { _ in
+        for name in ["a", "b"] {
+          harness.createPod(name) { pod in
+            pod["spec"]?["containers"] = [["name": .string("of-\(name)"), "image": "localhost/web:1"]]
+          }
+          await harness.client.waitForPod(name) { $0.isPodReady }
+        }
+        // A pipe that nobody writes to: who reads it waits.
+        let words = harness.fake.terminationMessageFile("c1")
+        #expect(mkfifo(words, 0o600) == 0)
+        harness.fake.exit("of-a", code: 3)
+        harness.fake.exit("of-b", code: 4)
+        await harness.client.waitForPod("b") { $0.restarts("of-b") == 1 && $0.isPodReady }
+        #expect(harness.pod("a")?.restarts("of-a") == 0)
+        let writer = open(words, O_WRONLY | O_CLOEXEC)
+        close(writer)
+        await harness.client.waitForPod("a") { $0.restarts("of-a") == 1 && $0.isPodReady }
+      }
+    }
+  }
+
+  @Test("an end before the pod's worker is there is not lost")
+  func endWithoutAWorker() async throws {
+    try await withHarness { harness in
+      try await harness.withNode { _ in
+        harness.createPod("a")
+        await harness.client.waitForPod("a") { $0.isPodReady }
+      }
+      // The node knows of the pod from the API only, which is away.
+      unlink(harness.configuration.recordPath("uid-a"))
+      harness.client.isAway = true
+      try await harness.withNode { _ in
+        while harness.fake.model.withLock({ $0.readers }) < 2 { await Task.yield() }
+        harness.fake.exit("web", code: 3)
+        harness.client.isAway = false
+        await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+        let last = harness.pod("a")?.containerStatus("web")?.at("lastState", "terminated")
+        #expect(last?["exitCode"]?.int == 3)
+      }
+    }
+  }
+
+  @Test("a node that failed runs again: with the pods that are there, and with what comes")
+  func runsAgain() async throws {
+    try await withHarness { harness in
+      let node = harness.makeNode(on: nil, harness.configuration)
+      try await harness.withRuns(
+        of: node,
+        [
+          {
+            harness.createPod("a")
+            await harness.client.waitForPod("a") { $0.isPodReady }
+          },
+          {
+            harness.createPod("b")
+            await harness.client.waitForPod("b") { $0.isPodReady }
+            harness.fake.exit("web", code: 3)
+            await harness.client.wait { objects in
+              ["a", "b"].contains { objects["pods/default/\($0)"].map { Pod(json: $0).restarts() == 1 } ?? false }
+            }
+          },
+          {
+            for name in ["a", "b"] {
+              try await harness.deletePod(name)
+              await harness.client.waitForNoPod(name)
+            }
+            #expect(harness.fake.model.withLock { $0.containers.isEmpty && $0.sandboxes.isEmpty && $0.twins == 0 })
+          },
+        ])
+    }
+  }
+
+  @Test("the machine's resolver is read for each pod: a laptop changes networks")
+  func resolver() async throws {
+    try await withHarness { harness in
+      var configuration = harness.configuration
+      configuration.resolverPath = "\(harness.base)/resolv.conf"
+      try await harness.withNode(configuration: configuration) { [configuration] _ in
+        for (name, server) in [("a", "192.0.2.1"), ("b", "192.0.2.2")] {
+          try DurableFile.write(
+            Array("nameserver \(server)\nsearch example.org\n".utf8), to: configuration.resolverPath)
+          harness.createPod(name) { $0["spec"]?["dnsPolicy"] = "Default" }
+          await harness.client.waitForPod(name) { $0.isPodReady }
+          let dns = harness.fake.model.withLock { $0.sandboxSpecs.last?.dns }
+          #expect(dns == ResolverConfiguration(nameservers: [server], searches: ["example.org"]))
+        }
+      }
+    }
+  }
+
+  @Test("an image is got while the sandbox is being made")
+  func imageBesideSandbox() async throws {
+    try await withHarness { harness in
+      harness.puller.publish("registry.test/team/app:1")
+      harness.fake.model.withLock { $0.holdsSandboxes = true }
+      try await harness.withNode { _ in
+        harness.createPod("a") { pod in
+          pod["spec"]?["containers"] = [["name": "web", "image": "registry.test/team/app:1"]]
+        }
+        await harness.client.wait { objects in
+          objects.contains { $0.key.hasPrefix("events/") && $0.value["reason"]?.string == "Pulled" }
+        }
+        #expect(harness.fake.model.withLock { $0.sandboxes.isEmpty && $0.specs.isEmpty })
+        harness.fake.releaseSandboxes()
+        await harness.client.waitForPod("a") { $0.isPodReady }
+        #expect(harness.puller.calls.count == 1)
       }
     }
   }

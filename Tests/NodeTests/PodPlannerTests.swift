@@ -195,6 +195,34 @@ struct PodPlannerRunTests {
     #expect(PodPlanner.plan(pod).actions == [.start(container: "web", attempt: 4)])
   }
 
+  @Test("the image of what runs first is got beside sandbox and volumes, and nothing starts without them")
+  func imagesBeside() {
+    var pod = snapshot([container("i", .initialization), container("web")], ready: false)
+    pod.containers[0].image = .absent
+    pod.containers[1].image = .absent
+    #expect(PodPlanner.plan(pod).actions == [.prepareVolumes, .createSandbox, .prepareImage(container: "i")])
+    pod.containers[0].image = .ready
+    #expect(PodPlanner.plan(pod).actions == [.prepareVolumes, .createSandbox])
+    pod.sandbox = .ready(createdAt: t0)
+    #expect(PodPlanner.plan(pod).actions == [.prepareVolumes])
+    pod.volumes = .ready
+    #expect(PodPlanner.plan(pod).actions == [.start(container: "i", attempt: 0)])
+    // Without init containers those of all that start together.
+    pod = snapshot([container("a"), container("b")], ready: false)
+    pod.containers[0].image = .absent
+    pod.containers[1].image = .absent
+    #expect(
+      PodPlanner.plan(pod).actions
+        == [.prepareVolumes, .createSandbox, .prepareImage(container: "a"), .prepareImage(container: "b")])
+    // Of one that waits for its turn none.
+    pod.volumes = .failed(retryAt: after(5))
+    pod.sandbox = .failed(retryAt: after(5))
+    pod.containers[0].image = .underway
+    pod.containers[1].retryAt = after(9)
+    #expect(PodPlanner.plan(pod).actions == [])
+    #expect(PodPlanner.plan(pod).wakeAt == after(5))
+  }
+
   @Test("a condemned container is stopped with the probe's grace period and then killed")
   func condemned() {
     let reason = PodSnapshot.Condemnation(

@@ -7,7 +7,7 @@ import Wire
 struct PodStatusTests {
   private func input(_ previous: JSON, generation: Int64 = 1) -> PodStatusInput {
     PodStatusInput(
-      now: Timestamp(seconds: 2_000_000_000), restartPolicy: .always, hostIP: "192.0.2.1", podIPs: [],
+      now: Timestamp(seconds: 2_000_000_000), restartPolicy: .always, hostIPs: ["192.0.2.1"], podIPs: [],
       startTime: Timestamp(seconds: 2_000_000_000), isSandboxReady: false,
       containers: [
         .init(

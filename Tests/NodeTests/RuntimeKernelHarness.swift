@@ -128,7 +128,7 @@ final class RuntimeHarness {
     var sandbox = SandboxSpec(
       podUID: uid, name: "pod-\(uid)", namespace: "default", hostname: "pod-\(uid)",
       cgroupParent: "besteffort/pod\(uid)")
-    sandbox.dns = DNSSettings(
+    sandbox.dns = ResolverConfiguration(
       nameservers: ["10.213.7.1"], searches: ["default.svc.cluster.local"], options: ["ndots:5"])
     let container = ContainerSpec(
       podUID: uid, podName: "pod-\(uid)", podNamespace: "default", name: "main", attempt: 0, image: "busybox",
@@ -161,7 +161,7 @@ final class RuntimeHarness {
   }
 
   func exit(of id: String) async -> RuntimeEvent? {
-    for await event in runtime.events where event.containerID == id { return event }
+    for await event in runtime.events() where event.containerID == id { return event }
     return nil
   }
 

@@ -336,7 +336,9 @@ extension KernelTests.RuntimeKernelTests {
       try await watcher.start(on: MultiThreadedEventLoopGroup.singleton.any())
       let watch = watcher.watch(String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])) { change.yield() }
       // Whatever its size.
-      await LogRotation(runtime: harness.runtime, time: SystemClock(), log: harness.runtime.log, sizeMax: -1).rotate()
+      await LogRotation(
+        runtime: harness.runtime, lanes: testLanes.logs, time: SystemClock(), log: harness.runtime.log, sizeMax: -1
+      ).rotate()
       var iterator = changes.makeAsyncIterator()
       while access(path, F_OK) != 0 { await iterator.next() }
       watch?.cancel()
@@ -345,8 +347,10 @@ extension KernelTests.RuntimeKernelTests {
       try await harness.runtime.signal(id, SIGKILL)
       _ = await harness.exit(of: id)
       let collected = Mutex("")
-      try await LogReader(path: path, options: LogOptions(), now: SystemClock().now(), isRunning: { false })
-        .run(changes: changes) { bytes in collected.withLock { $0 += String(buffer: bytes) } }
+      try await LogReader(
+        path: path, uid: "u", lanes: testLanes.logs, options: LogOptions(), now: SystemClock().now(),
+        isRunning: { false }
+      ).run(changes: changes) { bytes in collected.withLock { $0 += String(buffer: bytes) } }
       #expect(collected.withLock { $0 } == "one\ntwo\n")
       #expect(Files.exists(LogRotation.rotated(path)))
       try await harness.runtime.removeContainer(id)

@@ -121,42 +121,6 @@ import Wire
     #expect(names(["CAP_SYS_TIME"]).contains("clock_settime"))
   }
 
-  @Test func resolvesCapabilities() throws {
-    func resolve(_ add: [String], _ drop: [String], privileged: Bool = false, last: Int = 40) throws -> [String] {
-      try Capabilities.resolve(
-        add: add, drop: drop, privileged: privileged, available: CapabilitySet(mask: 1 << UInt64(last + 1) - 1))
-    }
-    #expect(try resolve([], []).count == 14)
-    #expect(try resolve(["NET_BIND_SERVICE"], ["ALL"]) == ["CAP_NET_BIND_SERVICE"])
-    #expect(try resolve(["ALL"], ["cap_sys_admin"]).count == 40)
-    #expect(try resolve([], [], privileged: true, last: 39).count == 40)
-    #expect(try resolve(["SYS_TIME"], ["CHOWN"]).contains("CAP_SYS_TIME"))
-    #expect(throws: RuntimeError.self) { try resolve(["FLY"], []) }
-  }
-
-  /// K21: it was taken for granted that whoever runs this may give every capability.
-  @Test func givesNoCapabilityThatItDoesNotHave() throws {
-    let status = "Name:\tapus\nCapEff:\t000001fffeffffff\nCapBnd:\t000001fffeffffff\nCapAmb:\t0000000000000000\n"
-    let available = try #require(CapabilitySet(status: status, "CapBnd"))
-    #expect(!available.contains("SYS_RESOURCE") && available.contains("SYS_ADMIN"))
-    func resolve(_ add: [String], _ drop: [String] = [], privileged: Bool = false) throws -> [String] {
-      try Capabilities.resolve(add: add, drop: drop, privileged: privileged, available: available)
-    }
-    #expect(try resolve([], privileged: true).count == 40)
-    #expect(try resolve(["SYS_RESOURCE"], privileged: true).contains("CAP_SYS_RESOURCE") == false)
-    #expect(try resolve(["ALL"]).count == 40)
-    #expect(try resolve(["ALL"], ["SYS_RESOURCE"]).count == 40)
-    #expect(try resolve([], ["SYS_RESOURCE"]).count == 14)
-    let refusal = #expect(throws: RuntimeError.self) { try resolve(["sys_resource"]) }
-    #expect(refusal?.message.contains("\"SYS_RESOURCE\" cannot be added") == true)
-    // Of the fourteen, too, only what is there.
-    #expect(
-      try Capabilities.resolve(add: [], drop: [], privileged: false, available: CapabilitySet(mask: 1))
-        == ["CAP_CHOWN"])
-    #expect(CapabilitySet(status: "CapBnd:\tnone\n", "CapBnd") == nil)
-    #expect(CapabilitySet.ofThisProcess("CapBnd") != nil)
-  }
-
   @Test func looksUpUsers() throws {
     let lookup = UserLookup(
       database: UserDatabase(
@@ -327,9 +291,6 @@ import Wire
   }
 
   @Test func writesThePodsFiles() {
-    #expect(
-      PodFiles.resolvConf(DNSSettings(nameservers: ["10.0.0.10"], searches: ["a", "b"], options: ["ndots:5"]))
-        == "nameserver 10.0.0.10\nsearch a b\noptions ndots:5\n")
     var spec = SandboxSpec(podUID: "u", name: "p", namespace: "n", hostname: "web-0", cgroupParent: "x")
     spec.fullyQualifiedName = "web-0.web.n.svc.cluster.local"
     spec.hostAliases = [HostAlias(ip: "1.2.3.4", hostnames: ["x", "y"])]

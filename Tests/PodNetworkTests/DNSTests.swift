@@ -1,6 +1,8 @@
 import KubeTypes
+import LinuxSystem
 import NIOCore
 import Testing
+import Wire
 
 @testable import PodNetwork
 
@@ -30,13 +32,13 @@ import Testing
   }
 
   private func ask(_ name: String, _ type: UInt16 = DNSType.a) -> DNSZone.Outcome {
-    zone().look(up: DNSQuestion(name: DNSName(name), type: type, class: 1)) { IPv4Range("10.244.0.0/16")!.contains($0) }
+    zone().look(up: DNSQuestion(name: DNSName(name), type: type, class: 1)) { IPRange("10.244.0.0/16")!.contains($0) }
   }
 
   private func addresses(_ outcome: DNSZone.Outcome) -> [String]? {
     guard case .answer(let answer) = outcome, answer.code == DNSCode.noError else { return nil }
     return answer.answers.compactMap { record in
-      if case .a(let address) = record.data { address.description } else { nil }
+      if case .address(let address) = record.data { address.description } else { nil }
     }.sorted()
   }
 
@@ -48,6 +50,62 @@ import Testing
     #expect(addresses(ask("10-244-0-3.db.default.svc.cluster.local")) == ["10.244.0.3"])
     #expect(addresses(ask("10-244-0-7.default.pod.cluster.local")) == ["10.244.0.7"])
     #expect(addresses(ask("in.default.svc.cluster.local")) == ["10.96.0.20"])
+  }
+
+  @Test func bothFamilies() {
+    var zone = DNSZone(domain: "cluster.local")
+    zone.namespaces = ["default"]
+    let dual = """
+      {"clusterIP":"10.96.0.20","clusterIPs":["10.96.0.20","fd00:10:96::20"],"ipFamilies":["IPv4","IPv6"],
+       "ports":[{"name":"http","port":80}]}
+      """
+    zone.set(ObjectKey(namespace: "default", name: "web"), ServiceRecords(service(dual), slices: []))
+    zone.set(
+      ObjectKey(namespace: "default", name: "db"),
+      ServiceRecords(
+        service("{\"clusterIP\":\"None\"}", name: "db"),
+        slices: [
+          slice([("10.244.0.2", "\"hostname\":\"db-0\"")]),
+          slice([("fd00:10:244::2", "\"hostname\":\"db-0\""), ("fd00:10:244::3", "")], addressType: "IPv6"),
+        ]))
+    func ask(_ name: String, _ type: UInt16) -> DNSZone.Outcome {
+      zone.look(up: DNSQuestion(name: DNSName(name), type: type, class: 1)) { ranges.pods.contains($0) }
+    }
+    let names: [(String, four: [String], six: [String])] = [
+      ("web.default.svc.cluster.local", ["10.96.0.20"], ["fd00:10:96::20"]),
+      ("db.default.svc.cluster.local", ["10.244.0.2"], ["fd00:10:244::2", "fd00:10:244::3"]),
+      ("db-0.db.default.svc.cluster.local", ["10.244.0.2"], ["fd00:10:244::2"]),
+      ("fd00-10-244--3.db.default.svc.cluster.local", [], ["fd00:10:244::3"]),
+      ("fd00-10-244--7.default.pod.cluster.local", [], ["fd00:10:244::7"]),
+      ("10-244-0-7.default.pod.cluster.local", ["10.244.0.7"], []),
+    ]
+    for (name, four, six) in names {
+      #expect(addresses(ask(name, DNSType.a)) == four, "\(name)")
+      #expect(addresses(ask(name, DNSType.aaaa)) == six, "\(name)")
+      #expect(addresses(ask(name, DNSType.any)) == (four + six).sorted(), "\(name)")
+    }
+    func reverse(_ address: String) -> String {
+      (IPAddress(address)?.bytes ?? []).reversed().map {
+        "\(String($0 & 0xF, radix: 16)).\(String($0 >> 4, radix: 16))."
+      }.joined() + "ip6.arpa"
+    }
+    func pointer(_ name: String) -> DNSName? {
+      guard case .answer(let answer) = ask(name, DNSType.ptr), case .ptr(let name)? = answer.answers.first?.data else {
+        return nil
+      }
+      return name
+    }
+    #expect(pointer(reverse("fd00:10:96::20")) == DNSName("web.default.svc.cluster.local"))
+    #expect(pointer(reverse("fd00:10:244::2")) == DNSName("db-0.db.default.svc.cluster.local"))
+    // The world is not asked about pods, and is about others and about what is no address.
+    guard case .answer(let unknown) = ask(reverse("fd00:10:244::99"), DNSType.ptr) else {
+      Issue.record("forwarded")
+      return
+    }
+    #expect(unknown.code == DNSCode.nameError)
+    #expect(ask(reverse("2001:db8::1"), DNSType.ptr) == .forward)
+    #expect(ask("x" + reverse("fd00:10:244::99").dropFirst(), DNSType.ptr) == .forward)
+    #expect(ask("10." + reverse("fd00:10:244::99").dropFirst(2), DNSType.ptr) == .forward)
   }
 
   @Test func nothing() {
@@ -147,7 +205,8 @@ import Testing
     let query = try DNSQuery(query("db.default.svc.cluster.local", edns: edns))
     var answer = DNSAnswer()
     for index in 0..<count {
-      answer.answers.append(DNSRecord(name: query.question.name, ttl: 5, data: .a(IPv4(value: UInt32(index)))))
+      answer.answers.append(
+        DNSRecord(name: query.question.name, ttl: 5, data: .address(IPAddress(.ipv4, UInt128(index)))))
     }
     let short = answer.message(for: query, sizeMax: query.answerMax)
     #expect(short.count <= query.answerMax)
@@ -166,7 +225,7 @@ import Testing
     let query = try DNSQuery(query("out.default.svc.cluster.local"))
     let target = DNSName("db.default.svc.cluster.local")
     var answer = DNSAnswer(answers: [DNSRecord(name: query.question.name, ttl: 5, data: .cname(target))])
-    answer.answers += (0..<90).map { DNSRecord(name: target, ttl: 5, data: .a(IPv4(value: $0))) }
+    answer.answers += (0..<90).map { DNSRecord(name: target, ttl: 5, data: .address(IPAddress(.ipv4, UInt128($0)))) }
     let records = try #require(DNSServer.answers(in: answer.message(for: query, sizeMax: 512)))
     #expect(records.first?.data == .cname(target))
     #expect(records.count > 20)
@@ -179,7 +238,7 @@ import Testing
     let srv = DNSRecord(
       name: query.question.name, ttl: 5, data: .srv(priority: 0, weight: 1, port: 80, target: target))
     var answer = DNSAnswer(answers: [srv])
-    answer.additionals = (0..<90).map { DNSRecord(name: target, ttl: 5, data: .a(IPv4(value: $0))) }
+    answer.additionals = (0..<90).map { DNSRecord(name: target, ttl: 5, data: .address(IPAddress(.ipv4, UInt128($0)))) }
     let message = answer.message(for: query, sizeMax: 512)
     #expect(message.count <= 512 && message[2] & 0x02 == 0)
     #expect(message[7] == 1 && message[11] > 10)
@@ -190,7 +249,7 @@ import Testing
     let headless = service("{\"clusterIP\":\"None\",\"ports\":[{\"name\":\"http\",\"port\":80}]}", name: "db")
     let hostile = ["127.0.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "255.255.255.255", "10.244.0.2"]
     let records = ServiceRecords(headless, slices: [slice(hostile.map { ($0, "") })])
-    #expect(records.addresses == [IPv4("10.244.0.2")!])
+    #expect(records.addresses == [IPAddress("10.244.0.2")!])
     #expect(records.pointers.count == 1)
   }
 
@@ -236,7 +295,8 @@ import Testing
 
   @Test func resolvConf() throws {
     let text = "# x\nnameserver 10.96.0.10\nnameserver 192.0.2.1 \nsearch a\nnameserver bad\nnameserver ::1\n"
-    let servers = DNSForwarder.servers(text, excluding: "10.96.0.10", port: 53)
+    let servers = DNSForwarder.servers(
+      ResolverConfiguration(parsing: Array(text.utf8)), excluding: ["10.96.0.10"], port: 53)
     #expect(servers.map(\.ipAddress) == ["192.0.2.1", "::1"])
   }
 

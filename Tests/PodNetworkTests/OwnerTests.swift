@@ -3,6 +3,7 @@ import LinuxSystem
 import NIOCore
 import NIOPosix
 import Testing
+import Wire
 
 @testable import PodNetwork
 
@@ -49,7 +50,7 @@ import Testing
 }
 
 @Suite struct PortMappingTests {
-  private let pods = IPv4Range("10.244.0.0/24")!
+  private let pods = IPRange("10.244.0.0/24")!
 
   /// As `iptables-save` of a machine with two users of the plugin shows it.
   private func table(_ addresses: [String]) -> [String] {
@@ -70,6 +71,12 @@ import Testing
       ]
     }
     return rules + ["COMMIT"]
+  }
+
+  @Test func takesOurOwnOfIPv6() throws {
+    let commands = PortMappings.removal(
+      table(["[fd00:10:244::5]", "[fd00:10:88::5]"]), pods: try #require(IPRange("fd00:10:244::/64")))
+    #expect(commands.contains("-X CNI-DN-0") && !commands.contains("-X CNI-DN-1"))
   }
 
   @Test func takesOurOwnAndWhatOnlyWeNeed() {

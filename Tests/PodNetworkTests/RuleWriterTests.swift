@@ -1,4 +1,5 @@
 import KubeTypes
+import Routing
 import Synchronization
 import Testing
 import Wire
@@ -25,7 +26,7 @@ final class FakeKernel: RuleKernel {
   func apply(_ script: String) async throws {
     try state.withLock { state in
       state.scripts.append(script)
-      if script.contains("table ip apus {") { state.whole += 1 }
+      if script.contains("table inet apus {") { state.whole += 1 }
       state = try Self.result(state, script)
     }
   }
@@ -44,7 +45,7 @@ final class FakeKernel: RuleKernel {
     }
     for line in script.split(separator: "\n") {
       if line.hasPrefix("delete table") { (state.chains, state.elements, state.isThere) = ([], [], false) }
-      if line.hasPrefix("table ip") { state.isThere = true }
+      if line.hasPrefix("table inet") { state.isThere = true }
       let words = line.split(separator: " ").map(String.init)
       guard words.count > 4, ["add", "delete", "flush"].contains(words[0]),
         ["chain", "element", "rule"].contains(words[1])
@@ -57,7 +58,8 @@ final class FakeKernel: RuleKernel {
       case ("delete", "chain"):
         guard state.chains.remove(words[4]) != nil else { throw Failure(description: "no chain \(words[4])") }
       case (let verb, "element"):
-        let body = line[line.firstIndex(of: "{")!...].dropFirst().dropLast().split(separator: ":")[0]
+        // Addresses of IPv6 have colons, too, but no spaces beside them.
+        let body = line[line.firstIndex(of: "{")!...].dropFirst().dropLast().split(separator: " : ")[0]
         let element = "\(words[4]) \(body.split(separator: " ").joined())"
         if verb == "add" {
           guard state.elements.insert(element).inserted else { throw Failure(description: "File exists") }
@@ -81,14 +83,21 @@ final class FakeKernel: RuleKernel {
 
   private func compiled(
     _ name: String, address: String = "10.96.0.20", external: [String] = [], port: Int = 80, nodePort: Int? = nil,
-    endpoints: [String] = ["10.244.0.2"], more: String = ""
+    endpoints: [String] = ["10.244.0.2"], more: String = "", second: String? = nil, secondEndpoints: [String] = []
   ) -> RuleSet {
+    let both = second.map {
+      ",\"clusterIPs\":[\"\(address)\",\"\($0)\"],\"ipFamilies\":[\"IPv4\",\"IPv6\"]"
+    }
     let spec = """
       {"type":"\(nodePort == nil ? "ClusterIP" : "NodePort")","clusterIP":"\(address)",
-       "externalIPs":[\(external.map { "\"\($0)\"" }.joined(separator: ","))]\(more),
+       "externalIPs":[\(external.map { "\"\($0)\"" }.joined(separator: ","))]\(more)\(both ?? ""),
        "ports":[{"name":"http","port":\(port)\(nodePort.map { ",\"nodePort\":\($0)" } ?? "")}]}
       """
-    return rules.compile(service(spec, name: name), slices: [slice(endpoints.map { ($0, "") })])
+    return rules.compile(
+      service(spec, name: name),
+      slices: [
+        slice(endpoints.map { ($0, "") }), slice(secondEndpoints.map { ($0, "") }, addressType: "IPv6"),
+      ])
   }
 
   /// What a fresh table would hold.
@@ -146,7 +155,7 @@ final class FakeKernel: RuleKernel {
   @Test func anOwnAddressGoesBeforeExternalOnes() async throws {
     // In the store from before: an external address that is a cluster address of the range to come.
     var stranger = compiled("stranger", address: "10.96.0.30")
-    stranger.entrances[Entrance(address: IPv4("10.96.0.20"), transport: .tcp, port: 80)] = .refuse
+    stranger.entrances[Entrance(address: IPAddress("10.96.0.20")!, transport: .tcp, port: 80)] = .refuse
     var writer = try await started([("stranger", stranger)])
     let affected = writer.set([key("owner"): compiled("owner")])
     #expect(affected == [key("owner"), key("stranger")])
@@ -266,6 +275,21 @@ final class FakeKernel: RuleKernel {
     #expect(kernel.state.withLock { ($0.whole, $0.checked) } == (whole, 0))
   }
 
+  /// What flows are judged by: the change of the rules, once, and not the whole table.
+  @Test func whatWasReplacedIsToldOnce() async throws {
+    var writer = try await started([("a", compiled("a")), ("b", compiled("b", address: "10.96.0.21"))])
+    #expect(writer.takeReplaced() == [key("a"): RuleSet(), key("b"): RuleSet()])
+    let before = writer.table.applied[key("a")]
+    _ = try await writer.write(writer.set([key("a"): compiled("a", endpoints: ["10.244.0.9"])]))
+    _ = try await writer.write(writer.set([key("a"): compiled("a", endpoints: ["10.244.0.8"])]))
+    #expect(writer.takeReplaced() == [key("a"): before])
+    #expect(writer.takeReplaced().isEmpty)
+    _ = writer.set([key("b"): nil])
+    try await writer.writeAll()
+    #expect(writer.takeReplaced()[key("b")] == compiled("b", address: "10.96.0.21"))
+    #expect(writer.table.applied[key("b")] == nil)
+  }
+
   /// Random services that fight for few addresses, ports and endpoints: the kernel always takes the change, has what a
   /// table made anew would have, and each entrance belongs to one that asks for it.
   @Test(arguments: [1, 2, 3] as [UInt64])
@@ -284,9 +308,12 @@ final class FakeKernel: RuleKernel {
           changes[key(name)] = .some(nil)
         } else {
           changes[key(name)] = compiled(
-            name, address: "10.96.0.\(50 + number)", external: [pick(["10.9.9.1", "10.9.9.2"])], port: pick([80, 81]),
-            nodePort: pick([nil, 30001, 30002]), endpoints: pick([[], ["10.244.0.2"], ["10.244.0.2", "10.244.0.3"]]),
-            more: pick(["", ",\"sessionAffinity\":\"ClientIP\""]))
+            name, address: "10.96.0.\(50 + number)",
+            external: [pick(["10.9.9.1", "10.9.9.2"]), pick(["2001:db8::1", "2001:db8::2"])],
+            port: pick([80, 81]), nodePort: pick([nil, 30001, 30002]),
+            endpoints: pick([[], ["10.244.0.2"], ["10.244.0.2", "10.244.0.3"]]),
+            more: pick(["", ",\"sessionAffinity\":\"ClientIP\""]), second: pick([nil, "fd00:10:96::\(50 + number)"]),
+            secondEndpoints: pick([[], ["fd00:10:244::2"], ["fd00:10:244::2", "fd00:10:244::3"]]))
         }
       }
       let unexpected = try await writer.write(writer.set(changes))

@@ -79,10 +79,34 @@ import Wire
   /// A start cuts nobody off who is where he should be; who was led to a service that is gone is.
   @Test func aStart() {
     let flows = ServiceFlows(
-      before: [], after: [compiled(["10.244.0.2"])], range: base.serviceRange, isTaken: { _ in true })
+      before: [], after: [compiled(["10.244.0.2"])], ranges: base.ranges.services, isTaken: { _ in true })
     #expect(!isStale(flows, flow(to: "10.96.0.20", 53, answeredBy: "10.244.0.2", 5353)))
     #expect(isStale(flows, flow(to: "10.96.0.20", 53, answeredBy: "10.244.0.7", 5353)))
     #expect(isStale(flows, flow(to: "10.96.0.99", 53, answeredBy: "10.244.0.7", 5353)))
     #expect(!isStale(flows, flow(to: "10.96.0.10", 53, answeredBy: "10.96.0.10", 53)))
+  }
+
+  /// The same of IPv6, whose node ports are entrances of their own.
+  @Test(arguments: [("fd00:10:96::20", 53), ("fd00:10:244::1", 30053)] as [(String, UInt16)])
+  func flowsOfIPv6(address: String, port: UInt16) {
+    let spec = """
+      {"type":"NodePort","clusterIP":"10.96.0.20","clusterIPs":["10.96.0.20","fd00:10:96::20"],
+       "ipFamilies":["IPv4","IPv6"],"ports":[{"name":"dns","port":53,"protocol":"UDP","nodePort":30053}]}
+      """
+    func compiled(_ endpoint: String) -> RuleSet {
+      rules.compile(service(spec), slices: [slice([(endpoint, "")], addressType: "IPv6", ports: ports)])
+    }
+    func flow(_ source: String) -> TrackedFlow {
+      let client = IPAddress("fd00:10:244::9")!
+      return TrackedFlow(
+        protocol: 17,
+        original: .init(source: client, destination: IPAddress(address)!, sourcePort: 4000, destinationPort: port),
+        reply: .init(source: IPAddress(source)!, destination: client, sourcePort: 5353, destinationPort: 4000))
+    }
+    let flows = ServiceFlows(
+      before: [compiled("fd00:10:244::2")], after: [compiled("fd00:10:244::3")], isTaken: { _ in true })
+    let local = ["fd00:10:244::1"]
+    #expect(flows.isStale(flow("fd00:10:244::2")) { local.contains($0.description) })
+    #expect(!flows.isStale(flow("fd00:10:244::3")) { local.contains($0.description) })
   }
 }

@@ -1,5 +1,6 @@
 import ControllerKit
 import KubeTypes
+import Routing
 import Testing
 import Wire
 
@@ -11,7 +12,7 @@ import Wire
 
   @Test func messages() {
     let key = ObjectKey(namespace: "shop", name: "web")
-    let entrance = Entrance(address: IPv4("10.9.9.9"), transport: .udp, port: 53)
+    let entrance = Entrance(address: IPAddress("10.9.9.9")!, transport: .udp, port: 53)
     let list = ServiceProblem.list(
       of: key,
       conflicts: [

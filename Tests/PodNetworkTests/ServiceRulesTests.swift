@@ -1,28 +1,17 @@
 import KubeTypes
+import Routing
 import Testing
+import Wire
 
 @testable import PodNetwork
 
 @Suite struct ServiceRulesTests {
-  @Test func addresses() {
-    #expect(IPv4("10.0.0.1")?.description == "10.0.0.1")
-    for text in ["10.0.0", "10.0.0.256", "10.0.0.01", "1.2.3.4.5", "a.b.c.d", "1..2.3", "", "+1.2.3.4"] {
-      #expect(IPv4(text) == nil, "\(text)")
-    }
-    let range = IPv4Range("10.244.1.7/24")!
-    #expect(range.description == "10.244.1.0/24")
-    #expect(range.first.description == "10.244.1.1")
-    #expect(range.contains(IPv4("10.244.1.255")!))
-    #expect(!range.contains(IPv4("10.244.2.0")!))
-    #expect(IPv4Range("10.0.0.0/33") == nil)
-  }
-
   @Test func clusterIP() {
     let set = rules.compile(
       service(clusterIPSpec), slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "\"conditions\":{\"ready\":false}")])])
     #expect(set.serviceIPs.keys.sorted() == ["10.96.0.20 . tcp . 80"])
     #expect(set.nodePorts.isEmpty)
-    #expect(set.endpointAddresses == [IPv4("10.244.0.2")!])
+    #expect(set.endpointAddresses == [IPAddress("10.244.0.2")!])
     #expect(set.chains.values.first?.first?.hasSuffix("numgen random mod 1 map { 0 : 10.244.0.2 . 8080 }") == true)
   }
 
@@ -35,12 +24,24 @@ import Testing
     #expect(rules.compile(external, slices: []).isEmpty)
   }
 
+  /// Of another proxy, or of none (`service.kubernetes.io/…`).
+  @Test(arguments: ["service-proxy-name", "headless"]) func whatAnotherProxyServesIsLeftToIt(label: String) {
+    var mine = service(clusterIPSpec)
+    let endpoints = slice([("10.244.0.2", "")])
+    #expect(!rules.compile(mine, slices: [endpoints]).isEmpty)
+    mine.metadata.labels["service.kubernetes.io/\(label)"] = ""
+    #expect(rules.compile(mine, slices: [endpoints]).isEmpty)
+    var others = endpoints
+    others.metadata.labels["service.kubernetes.io/\(label)"] = ""
+    #expect(rules.compile(service(clusterIPSpec), slices: [others]).endpointAddresses.isEmpty)
+  }
+
   @Test func terminatingEndpointsAreTheLastResort() {
     let ending = ("10.244.0.3", "\"conditions\":{\"ready\":false,\"serving\":true,\"terminating\":true}")
     let both = rules.compile(service(clusterIPSpec), slices: [slice([("10.244.0.2", ""), ending])])
-    #expect(both.endpointAddresses == [IPv4("10.244.0.2")!])
+    #expect(both.endpointAddresses == [IPAddress("10.244.0.2")!])
     let alone = rules.compile(service(clusterIPSpec), slices: [slice([ending])])
-    #expect(alone.endpointAddresses == [IPv4("10.244.0.3")!])
+    #expect(alone.endpointAddresses == [IPAddress("10.244.0.3")!])
   }
 
   @Test func nodePortsAndPolicies() {
@@ -69,7 +70,7 @@ import Testing
        "ports":[{"name":"http","port":80}]}
       """
     let set = rules.compile(service(spec), slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "")])])
-    #expect(set.affinitySets.values.allSatisfy { $0 == 60 })
+    #expect(set.affinitySets.values.allSatisfy { $0.seconds == 60 })
     #expect(set.affinitySets.count == 2)
     #expect(set.chains.count == 3)
   }
@@ -105,12 +106,81 @@ import Testing
     change.replace(one, by: two)
     let lines = change.script.split(separator: "\n")
     #expect(lines.count == 2)
-    #expect(lines[0].hasPrefix("flush chain ip apus svc-"))
+    #expect(lines[0].hasPrefix("flush chain inet apus svc-"))
     #expect(lines[1].contains("mod 2 map"))
     var removal = NFTChange(table: "apus")
     removal.replace(two, by: RuleSet())
     #expect(
       removal.script.split(separator: "\n").map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
         == ["delete element", "flush chain", "delete chain"])
+  }
+
+  // MARK: Both families
+
+  private let dual = """
+    {"type":"NodePort","clusterIP":"10.96.0.20","clusterIPs":["10.96.0.20","fd00:10:96::20"],
+     "ipFamilies":["IPv4","IPv6"],"externalIPs":["2001:db8::9"],"ports":[{"name":"http","port":80,"nodePort":30080}]}
+    """
+
+  @Test func eachFamilyLeadsToItsOwnEndpoints() throws {
+    let set = rules.compile(
+      service(dual),
+      slices: [
+        slice([("10.244.0.2", "")]), slice([("fd00:10:244::2", ""), ("fd00:10:244::3", "")], addressType: "IPv6"),
+      ])
+    #expect(
+      set.serviceIPs.keys.sorted() == ["10.96.0.20 . tcp . 80", "2001:db8::9 . tcp . 80", "fd00:10:96::20 . tcp . 80"])
+    let four = try #require(set.serviceIPs["10.96.0.20 . tcp . 80"])
+    let six = try #require(set.serviceIPs["fd00:10:96::20 . tcp . 80"])
+    #expect(four.hasPrefix("svc-") && six.hasPrefix("svc6-") && set.serviceIPs["2001:db8::9 . tcp . 80"] == six)
+    #expect(
+      set.chains[four]?.first?.hasSuffix("dnat ip addr . port to numgen random mod 1 map { 0 : 10.244.0.2 . 8080 }")
+        == true)
+    #expect(
+      set.chains[six]?.first?.hasSuffix(
+        "dnat ip6 addr . port to numgen random mod 2 map { 0 : fd00:10:244::2 . 8080, 1 : fd00:10:244::3 . 8080 }")
+        == true)
+    #expect(
+      set.entrances.filter { $0.key.address == nil }.mapValues { $0 } == [
+        Entrance(nodePort: 30080, transport: .tcp, family: .ipv4): .chain(four),
+        Entrance(nodePort: 30080, transport: .tcp, family: .ipv6): .chain(six),
+      ])
+    #expect(set.own.count == 4)
+  }
+
+  /// The other family goes on.
+  @Test func aFamilyWithoutEndpointsRefuses() {
+    let set = rules.compile(service(dual), slices: [slice([("10.244.0.2", "")])])
+    #expect(set.refused == ["2001:db8::9 . tcp . 80", "fd00:10:96::20 . tcp . 80", "tcp . 30080"])
+    #expect(set.serviceIPs.count == 1 && set.nodePorts.count == 1)
+    let script = base.script([set])
+    for line in [
+      "add element inet apus no-endpoint-ips6 { fd00:10:96::20 . tcp . 80 : goto refuse }",
+      "add element inet apus no-endpoint-ports6 { tcp . 30080 : goto refuse }",
+      "add element inet apus hairpin { 10.244.0.2 . 10.244.0.2 }",
+    ] { #expect(script.contains(line), "\(line)") }
+  }
+
+  @Test func clientsOfIPv6StayWithTheirEndpoint() {
+    let spec = dual.replacing("\"ports\"", with: "\"sessionAffinity\":\"ClientIP\",\"ports\"")
+    let long = service(spec, name: String(repeating: "n", count: 63), namespace: String(repeating: "s", count: 63))
+    let address = "fd00:10:244:1111:2222:3333:4444:5555"
+    let set = rules.compile(long, slices: [slice([(address, "")], addressType: "IPv6")])
+    #expect(set.affinitySets.values.map(\.family) == [.ipv6])
+    #expect(set.chains.values.joined().contains("meta l4proto tcp dnat ip6 to [\(address)]:8080"))
+    // What nftables takes as a name.
+    for name in set.chains.keys { #expect(name.utf8.count < 128 && !name.contains(":"), "\(name)") }
+  }
+
+  @Test func aClusterOfOneFamilyHasNothingOfTheOther() throws {
+    for (pods, services, other) in [
+      ("10.244.0.0/24", "10.96.0.0/16", "@service-ips6"), ("fd00:10:244::/64", "fd00:10:96::/112", "@service-ips "),
+    ] {
+      let base = NFTBase(
+        bridge: "apus0", ranges: try ClusterRanges(pods: pods, services: services), filtersBridge: true)
+      let script = base.script([]).replacing("\n", with: " \n")
+      #expect(!script.contains(other) && script.contains("vmap @service-ips"), "\(script)")
+      #expect(script.contains("\(base.ranges.nameServers[0]) return"))
+    }
   }
 }

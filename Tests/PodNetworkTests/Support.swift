@@ -1,4 +1,5 @@
 import KubeTypes
+import Routing
 import Wire
 
 @testable import PodNetwork
@@ -16,11 +17,28 @@ func object<K: KubeKind>(_ kind: K, created: String = "2026-01-01T00:00:00Z") ->
   return Object(json)
 }
 
-let cluster = ClusterAddresses(
-  pods: Wire.IPv4Range("10.244.0.0/24")!, services: Wire.IPv4Range("10.96.0.0/16")!,
-  machine: [IPAddress("192.0.2.7")!])
+let ranges = try! ClusterRanges(
+  pods: "10.244.0.0/24,fd00:10:244::/64", services: "10.96.0.0/16,fd00:10:96::/112")
 
-let rules = ServiceRules(nodeName: "here", cluster: cluster)
+let cluster = ClusterAddresses(pods: ranges.pods, services: ranges.services, machine: [IPAddress("192.0.2.7")!])
+
+/// From objects to rules.
+struct Rules {
+  var nodeName = "here"
+  var cluster: ClusterAddresses
+
+  func compile(_ service: KubeTypes.Service, slices: [EndpointSlice]) -> RuleSet {
+    ServiceRules.compile(RouteCompiler(nodeName: nodeName, cluster: cluster).route(service, slices: slices))
+  }
+}
+
+let rules = Rules(cluster: cluster)
+
+extension ServiceRecords {
+  init(_ service: KubeTypes.Service, slices: [EndpointSlice]) {
+    self.init(RouteCompiler(nodeName: "", cluster: nil).route(service, slices: slices))
+  }
+}
 
 extension RuleSet {
   /// Element to chain.
@@ -39,21 +57,20 @@ extension RuleSet {
 }
 
 func slice(
-  _ endpoints: [(String, String)], ports: String = "[{\"name\":\"http\",\"port\":8080,\"protocol\":\"TCP\"}]"
+  _ endpoints: [(String, String)], addressType: String = "IPv4",
+  ports: String = "[{\"name\":\"http\",\"port\":8080,\"protocol\":\"TCP\"}]"
 ) -> EndpointSlice {
   let list = endpoints.map { address, more in "{\"addresses\":[\"\(address)\"]\(more.isEmpty ? "" : "," + more)}" }
   return EndpointSlice(
     json: try! JSON.parse(
-      "{\"addressType\":\"IPv4\",\"endpoints\":[\(list.joined(separator: ","))],\"ports\":\(ports)}"))
+      "{\"addressType\":\"\(addressType)\",\"endpoints\":[\(list.joined(separator: ","))],\"ports\":\(ports)}"))
 }
 
 let clusterIPSpec = """
   {"type":"ClusterIP","clusterIP":"10.96.0.20","ports":[{"name":"http","port":80,"protocol":"TCP"}]}
   """
 
-let base = NFTBase(
-  bridge: "apus0", podRange: IPv4Range("10.244.0.0/24")!, serviceRange: IPv4Range("10.96.0.0/16")!,
-  dnsAddress: IPv4("10.96.0.10")!, filtersBridge: true)
+let base = NFTBase(bridge: "apus0", ranges: ranges, filtersBridge: true)
 
 struct Seeded: RandomNumberGenerator {
   var state: UInt64

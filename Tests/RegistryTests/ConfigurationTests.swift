@@ -1,3 +1,4 @@
+import HTTP
 import OCI
 import Testing
 import Wire
@@ -111,16 +112,16 @@ import Wire
   }
 
   @Test func eventTargets() throws {
-    let target = try #require(EventTarget("http://127.0.0.1:9000/a?b=c#d"))
-    #expect((target.host, target.port, target.path, target.isTLS) == ("127.0.0.1", 9000, "/a?b=c", false))
-    #expect(EventTarget("https://example.com")?.port == 443)
-    #expect(EventTarget("https://example.com")?.path == "/")
-    #expect(EventTarget("http://[::1]:80/x")?.host == "::1")
-    #expect(EventTarget("http://[::1]/x")?.authority == "[::1]")
+    let target = try #require(HTTPURL("http://127.0.0.1:9000/a?b=c#d"))
+    #expect((target.host, target.port, target.target, target.scheme) == ("127.0.0.1", 9000, "/a?b=c", .http))
+    #expect(HTTPURL("https://example.com")?.port == 443)
+    #expect(HTTPURL("https://example.com")?.path == "/")
+    #expect(HTTPURL("http://[::1]:80/x")?.host == "::1")
+    #expect(HTTPURL("http://[::1]/x")?.authority == "[::1]")
     for url in [
       "", "http://", "http://a:0/", "http://a:x/", "http://u:p@a/", "http://a b/", "file:///x", "http://[::1",
     ] {
-      #expect(EventTarget(url) == nil, "\(url)")
+      #expect(HTTPURL(url) == nil, "\(url)")
     }
   }
 

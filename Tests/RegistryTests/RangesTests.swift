@@ -75,7 +75,6 @@ import Testing
       _ = Preconditions.accepts("a/b", accept: [text])
       _ = Preconditions.matches(ifNoneMatch: text, entityTag: "x")
       if let scope = Scope(text) { #expect(Scope(scope.description) == scope) }
-      _ = EventTarget("http://" + text)
       _ = Glob(text).matches("abc")
       if Names.isRepository(text) { #expect(!text.hasSuffix("/") && !text.contains("..")) }
     }

@@ -43,6 +43,29 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
     }
   }
 
+  /// A timer of the run before has ended with it: who took it for running slept for ever.
+  @Test func whatFailedRunsAgain() async throws {
+    let (client, time) = (MemoryClient(), ManualTime())
+    client.put(nodes, nodeJSON("n1"))
+    client.put(pods, podJSON("first"))
+    client.failBindings(1)
+    let informers = InformerSet(client: client, time: time)
+    let scheduler = Scheduler(client: client, informers: informers, time: time, seed: 1)
+    for name in ["first", "second"] {
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { try? await informers.run() }
+        group.addTask { try? await scheduler.run() }
+        if name == "first" {
+          await client.wait(for: events) { $0.contains { $0["reason"] == "FailedScheduling" } }
+        } else {
+          client.put(pods, podJSON("second"))
+          await client.wait(for: pods, advancing: time) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+        }
+        group.cancelAll()
+      }
+    }
+  }
+
   @Test func leavesOthersAlone() async throws {
     let client = MemoryClient()
     client.put(nodes, nodeJSON("n1"))

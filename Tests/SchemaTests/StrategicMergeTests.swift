@@ -18,6 +18,16 @@ import Wire
         == #"{"spec":{"nodeName":"n","affinity":{}}}"#)
   }
 
+  /// A node's addresses are merged by their type, and have two of one type on a cluster of both families.
+  @Test func aReplacedListIsAsItIs() throws {
+    let node = #"{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.9"}]}}"#
+    let wanted = #"{"type":"InternalIP","address":"192.0.2.1"},{"type":"InternalIP","address":"2001:db8::1"}"#
+    for patch in [wanted + #",{"$patch":"replace"}"#, #"{"$patch":"replace"},"# + wanted] {
+      #expect(
+        try merge(node, #"{"status":{"addresses":[\#(patch)]}}"#, "Node") == #"{"status":{"addresses":[\#(wanted)]}}"#)
+    }
+  }
+
   @Test func listsAreMergedByKey() throws {
     let pod = #"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"1"}]}}"#
     #expect(

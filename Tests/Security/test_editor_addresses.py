@@ -98,7 +98,7 @@ def test_the_api_and_the_registry_are_answered_by_themselves(server, editor):
     context = ssl._create_unverified_context()
     with urllib.request.urlopen("https://127.0.0.1:6443/livez", timeout=10, context=context) as answer:
         assert answer.read() == b"ok"
-    table = subprocess.check_output(["nft", "list", "table", "ip", "apus0"], text=True)
+    table = subprocess.check_output(["nft", "list", "table", "inet", "apus0"], text=True)
     assert "127.0.0.1 ." not in table
     editor("delete", "pod", "liar")
 
@@ -151,12 +151,12 @@ def test_an_address_that_another_has(server, editor):
 
 
 def table():
-    return subprocess.check_output(["nft", "list", "table", "ip", "apus0"], text=True)
+    return subprocess.check_output(["nft", "list", "table", "inet", "apus0"], text=True)
 
 
 def test_a_table_that_somebody_removed_is_said_and_put_back(server, editor):
     """H28: a transaction that fails is tried again, and the whole table comes back."""
-    subprocess.run(["nft", "delete", "table", "ip", "apus0"], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", "apus0"], check=True)
     assert create(editor, service("after", ports=[{"port": 82}])).returncode == 0
     address = server.json("get", "service", "after", "-n", "shop")["spec"]["clusterIP"]
     wait_for("the table is back", lambda: f"{address} . tcp . 82" in table())

@@ -56,29 +56,29 @@ def test_the_registry_by_an_address_of_the_host(inside, address):
 def test_an_element_that_slipped_into_the_table(server, inside):
     """H4: even an element for the loopback, or for the name server, in the table itself is not looked at."""
     subprocess.run(["nft", "-f", "-"], text=True, check=True, input="""
-        add chain ip apus0 slipped
-        add rule ip apus0 slipped counter
-        add rule ip apus0 slipped meta l4proto tcp dnat ip to 127.0.0.1:9
-        add element ip apus0 service-ips { 127.0.0.1 . tcp . 5000 : goto slipped }
-        add element ip apus0 service-ips { 10.244.0.1 . tcp . 6443 : goto slipped }
-        add element ip apus0 service-ips { 10.96.0.10 . tcp . 53 : goto slipped }
+        add chain inet apus0 slipped
+        add rule inet apus0 slipped counter
+        add rule inet apus0 slipped meta l4proto tcp dnat ip to 127.0.0.1:9
+        add element inet apus0 service-ips { 127.0.0.1 . tcp . 5000 : goto slipped }
+        add element inet apus0 service-ips { 10.244.0.1 . tcp . 6443 : goto slipped }
+        add element inet apus0 service-ips { 10.96.0.10 . tcp . 53 : goto slipped }
         """)
     try:
         assert subprocess.run(
             ["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:5000/v2/"], timeout=10).returncode == 0
         server.kubectl("exec", "inside", "--", "busybox", "nc", "-w", "3", "10.96.0.10", "53", "-e", "true", check=False)
-        chain = subprocess.check_output(["nft", "list", "chain", "ip", "apus0", "slipped"], text=True)
+        chain = subprocess.check_output(["nft", "list", "chain", "inet", "apus0", "slipped"], text=True)
         assert "packets 0" in chain
         # The API answers pods at the bridge's address all the same.
         server.kubectl("exec", "inside", "--", "busybox", "nc", "-w", "3", "10.244.0.1", "6443", "-e", "true", check=False)
-        chain = subprocess.check_output(["nft", "list", "chain", "ip", "apus0", "slipped"], text=True)
+        chain = subprocess.check_output(["nft", "list", "chain", "inet", "apus0", "slipped"], text=True)
         assert "packets 0" in chain
     finally:
         # Elements that the server does not know go with the next table.
         subprocess.run(["nft", "-f", "-"], text=True, check=True, input="""
-            delete element ip apus0 service-ips { 127.0.0.1 . tcp . 5000 }
-            delete element ip apus0 service-ips { 10.244.0.1 . tcp . 6443 }
-            delete element ip apus0 service-ips { 10.96.0.10 . tcp . 53 }
-            flush chain ip apus0 slipped
-            delete chain ip apus0 slipped
+            delete element inet apus0 service-ips { 127.0.0.1 . tcp . 5000 }
+            delete element inet apus0 service-ips { 10.244.0.1 . tcp . 6443 }
+            delete element inet apus0 service-ips { 10.96.0.10 . tcp . 53 }
+            flush chain inet apus0 slipped
+            delete chain inet apus0 slipped
             """)

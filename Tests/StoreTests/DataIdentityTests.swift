@@ -11,8 +11,9 @@ struct DataIdentityTests {
   private func folders(_ root: String = "data", _ runtime: String = "h1") -> DataIdentity.Folders {
     let path = "\(base.path)/\(root)"
     return DataIdentity.Folders(
-      root: path, state: path + "/state", keys: path + "/pki", containers: path + "/containers", node: path + "/node",
-      runtime: "\(base.path)/run/\(runtime)", runtimes: base.path + "/run")
+      root: path, state: path + "/state", keys: path + "/pki",
+      filled: [(path + "/containers", ["containers", "sandboxes"]), (path + "/node", ["pods"])],
+      runtime: "\(base.path)/run/\(runtime)", runtimes: base.path + "/run", running: ["ns"])
   }
 
   private let keys = ["ca.crt": "11", "sa.key": "22"]
@@ -29,7 +30,7 @@ struct DataIdentityTests {
     try Directory.create(folders.keys)
     for file in ["ca.crt", "ca.key", "sa.key"] { writeFile("\(folders.keys)/\(file)", Array("key".utf8)) }
     try identity.settle(cluster: cluster, keys: keys)
-    try Directory.create("\(folders.containers)/containers/abc")
+    try Directory.create("\(folders.filled[0].folder)/containers/abc")
     try Directory.create("\(folders.runtime)/ns/uid")
   }
 
@@ -119,12 +120,14 @@ struct DataIdentityTests {
       try Directory.removeTree(folders.state)
       symlink("/nowhere/at/all", folders.state)
     case "everything but the keys is gone":
-      for folder in [folders.state, folders.containers, folders.node, base.path + "/run"] {
+      for folder in [folders.state, folders.filled[0].folder, folders.filled[1].folder, base.path + "/run"] {
         try Directory.removeTree(folder)
       }
       unlink(marks[0])
     case "everything but the containers is gone":
-      for folder in [folders.state, folders.keys, folders.node, base.path + "/run"] { try Directory.removeTree(folder) }
+      for folder in [folders.state, folders.keys, folders.filled[1].folder, base.path + "/run"] {
+        try Directory.removeTree(folder)
+      }
       for mark in marks { unlink(mark) }
     case "everything is gone but what runs":
       // The disk is not mounted.

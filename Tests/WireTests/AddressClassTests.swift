@@ -45,15 +45,20 @@ import Wire
 
   @Test func theClustersOwnAddresses() throws {
     let cluster = ClusterAddresses(
-      pods: IPv4Range("10.244.0.0/24"), services: try #require(IPv4Range("10.96.0.0/16")),
+      pods: IPRanges("10.244.0.0/24,fd00:10:244::/64"),
+      services: try #require(IPRanges("10.96.0.0/16,fd00:10:96::/112")),
       machine: [try #require(IPAddress("192.0.2.7"))])
     func refusal(_ text: String, _ source: ClusterAddresses.Source = .user) throws -> String? {
       cluster.refusal(external: try #require(IPAddress(text)), from: source)
     }
-    for own in ["10.96.0.1", "10.96.0.10", "10.96.200.1", "10.244.0.1", "10.244.0.77", "192.0.2.7", "127.0.0.1"] {
+    for own in [
+      "10.96.0.1", "10.96.0.10", "10.96.200.1", "10.244.0.1", "10.244.0.77", "192.0.2.7", "127.0.0.1",
+      "fd00:10:96::1", "fd00:10:96::ffff", "fd00:10:244::1", "fd00:10:244:0:1::7", "::1", "::ffff:192.0.2.8",
+    ] {
       #expect(try refusal(own) != nil, "\(own)")
     }
     #expect(try refusal("192.0.2.8") == nil)
+    #expect(try refusal("fd00:10:96::1:0") == nil)
     #expect(try refusal("192.0.2.7", .loadBalancer) == nil)
     #expect(try refusal("127.0.0.1", .loadBalancer) != nil)
 
@@ -65,5 +70,9 @@ import Wire
     #expect(try clusterRefusal("10.96.0.1", "default/kubernetes") == nil)
     #expect(try clusterRefusal("10.96.0.10", "kube-system/other") != nil)
     #expect(try clusterRefusal("10.97.0.1", "default/kubernetes") != nil)
+    #expect(try clusterRefusal("fd00:10:96::77") == nil)
+    #expect(try clusterRefusal("fd00:10:96::1") != nil)
+    #expect(try clusterRefusal("fd00:10:96::a", "kube-system/other") != nil)
+    #expect(try clusterRefusal("fd00:10:97::77") != nil)
   }
 }

@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
@@ -20,15 +21,15 @@ final class ServiceAllocator: Sendable {
   }
 
   /// The holders of numbers of one sort.
-  private struct Table {
-    private var holders: [Int: Holder] = [:]
+  private struct Table<Number: Hashable> {
+    private var holders: [Number: Holder] = [:]
 
-    func isFree(_ number: Int) -> Bool { holders[number] == nil }
+    func isFree(_ number: Number) -> Bool { holders[number] == nil }
 
     /// The Service that is stored with a number.
-    func storedOwner(_ number: Int) -> String? { holders[number].flatMap { $0.isStored ? $0.owner : nil } }
+    func storedOwner(_ number: Number) -> String? { holders[number].flatMap { $0.isStored ? $0.owner : nil } }
 
-    mutating func reserve(_ number: Int, for owner: String) -> Bool {
+    mutating func reserve(_ number: Number, for owner: String) -> Bool {
       var holder = holders[number] ?? Holder(owner: owner)
       guard holder.owner == owner else { return false }
       holder.reservations += 1
@@ -36,19 +37,19 @@ final class ServiceAllocator: Sendable {
       return true
     }
 
-    mutating func endReservation(_ number: Int, of owner: String) {
+    mutating func endReservation(_ number: Number, of owner: String) {
       change(number, of: owner) { $0.reservations = max(0, $0.reservations - 1) }
     }
 
     /// What another Service has stays with it.
-    mutating func setStored(_ number: Int, by owner: String) {
+    mutating func setStored(_ number: Number, by owner: String) {
       if holders[number] == nil { holders[number] = Holder(owner: owner) }
       change(number, of: owner) { $0.isStored = true }
     }
 
-    mutating func removeStored(_ number: Int, by owner: String) { change(number, of: owner) { $0.isStored = false } }
+    mutating func removeStored(_ number: Number, by owner: String) { change(number, of: owner) { $0.isStored = false } }
 
-    private mutating func change(_ number: Int, of owner: String, _ body: (inout Holder) -> Void) {
+    private mutating func change(_ number: Number, of owner: String, _ body: (inout Holder) -> Void) {
       guard var holder = holders[number], holder.owner == owner else { return }
       body(&holder)
       holders[number] = holder.isStored || holder.reservations > 0 ? holder : nil
@@ -56,14 +57,13 @@ final class ServiceAllocator: Sendable {
   }
 
   private struct State {
-    /// By number in the range.
-    var addresses = Table()
-    var ports = Table()
+    var addresses = Table<IPAddress>()
+    var ports = Table<Int>()
     /// Addresses whose stored owner may have changed since they were last taken.
-    var changed: Set<Int> = []
+    var changed: Set<IPAddress> = []
   }
 
-  let range: IPv4Range
+  let ranges: IPRanges
   let nodePorts: ClosedRange<Int>
   private let identifiers: IdentifierSource
   private let store: Store
@@ -71,8 +71,8 @@ final class ServiceAllocator: Sendable {
   private let listener = Mutex<(@Sendable () -> Void)?>(nil)
   private let watch = Mutex<Store.Watch?>(nil)
 
-  init(range: IPv4Range, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource) throws {
-    self.range = range
+  init(ranges: IPRanges, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource) throws {
+    self.ranges = ranges
     self.nodePorts = nodePorts
     self.identifiers = identifiers
     self.store = store
@@ -85,16 +85,16 @@ final class ServiceAllocator: Sendable {
     self.watch.withLock { $0 = watch }
   }
 
-  private func used(_ entry: Entry) -> (addresses: [Int], ports: [Int]) {
+  private func used(_ entry: Entry) -> (addresses: [IPAddress], ports: [Int]) {
     guard let json = try? JSON.parse(entry.value) else { return ([], []) }
     return used(json)
   }
 
-  func used(_ service: JSON) -> (addresses: [Int], ports: [Int]) {
+  func used(_ service: JSON) -> (addresses: [IPAddress], ports: [Int]) {
     let spec = service["spec"]
     var texts = (spec?["clusterIPs"]?.array ?? []).compactMap(\.string)
     if let address = spec?["clusterIP"]?.string, !texts.contains(address) { texts.append(address) }
-    let addresses = texts.compactMap(IPAddress.init).compactMap(range.index(of:))
+    let addresses = texts.compactMap { IPAddress($0) }.filter(ranges.contains)
     var ports = (spec?["ports"]?.array ?? []).compactMap { $0["nodePort"]?.int }.map(Int.init)
     if let port = spec?["healthCheckNodePort"]?.int { ports.append(Int(port)) }
     return (addresses, ports.filter { $0 != 0 })
@@ -130,13 +130,13 @@ final class ServiceAllocator: Sendable {
   func onChange(_ listener: @escaping @Sendable () -> Void) { self.listener.withLock { $0 = listener } }
 
   /// Has the owners of addresses looked at.
-  func noteChanged(_ addresses: Set<Int>) {
+  func noteChanged(_ addresses: Set<IPAddress>) {
     state.withLock { $0.changed.formUnion(addresses) }
     listener.withLock { $0 }?()
   }
 
   /// Addresses to look at, each told once.
-  func takeChanged() -> [Int] {
+  func takeChanged() -> [IPAddress] {
     state.withLock { state in
       defer { state.changed = [] }
       return state.changed.sorted()
@@ -144,40 +144,40 @@ final class ServiceAllocator: Sendable {
   }
 
   /// The Service that is stored with an address, as `namespace/name`.
-  func owner(ofAddress index: Int) -> String? { state.withLock { $0.addresses.storedOwner(index) } }
+  func owner(of address: IPAddress) -> String? { state.withLock { $0.addresses.storedOwner(address) } }
 
   /// Whether somebody took the address for himself by an IPAddress of his own (KEP-1880).
-  private func isClaimed(_ index: Int, against owner: String) -> Bool {
-    guard let entry = store.get(ServiceAddressRecord.key(range[index])), !ServiceAddressRecord.isOurs(entry) else {
+  private func isClaimed(_ address: IPAddress, against owner: String) -> Bool {
+    guard let entry = store.get(ServiceAddressRecord.key(address)), !ServiceAddressRecord.isOurs(entry) else {
       return false
     }
     return ServiceAddressRecord.owner(entry) != owner
   }
 
   /// Reserves a chosen address; `false` when another Service has it.
-  func reserve(address index: Int, for owner: String) -> Bool {
-    !isClaimed(index, against: owner) && state.withLock { $0.addresses.reserve(index, for: owner) }
+  func reserve(address: IPAddress, for owner: String) -> Bool {
+    !isClaimed(address, against: owner) && state.withLock { $0.addresses.reserve(address, for: owner) }
   }
 
   func reserve(port: Int, for owner: String) -> Bool {
     state.withLock { $0.ports.reserve(port, for: owner) }
   }
 
-  /// Reserves a free address. The lower part of the range is left for addresses that people choose (KEP-3070).
-  func reserveAddress(for owner: String) -> Int? {
+  /// Reserves a free address of a range. The lower part is left for addresses that people choose (KEP-3070).
+  func reserveAddress(in range: IPRange, for owner: String) -> IPAddress? {
     let last = range.count - 2
     let boundary = min(max(16, range.count / 16), 256, max(1, range.count / 2))
     for part in [boundary...max(boundary, last), 1...max(1, boundary - 1)] {
       let start = identifiers.number(below: part.count)
       for step in 0..<part.count {
         let index = part.lowerBound + (start + step) % part.count
-        guard index <= last, index != ClusterAddresses.dnsIndex, index != ClusterAddresses.apiIndex,
-          !isClaimed(index, against: owner)
-        else { continue }
+        guard index <= last, index != ClusterAddresses.dnsIndex, index != ClusterAddresses.apiIndex else { continue }
+        let address = range[index]
+        if isClaimed(address, against: owner) { continue }
         let isReserved = state.withLock { state in
-          state.addresses.isFree(index) && state.addresses.reserve(index, for: owner)
+          state.addresses.isFree(address) && state.addresses.reserve(address, for: owner)
         }
-        if isReserved { return index }
+        if isReserved { return address }
       }
     }
     return nil
@@ -203,7 +203,7 @@ final class ServiceAllocator: Sendable {
   }
 
   /// Ends reservations: the numbers are free again unless the Service was stored with them.
-  func endReservations(addresses: [Int], ports: [Int], of owner: String) {
+  func endReservations(addresses: [IPAddress], ports: [Int], of owner: String) {
     state.withLock { state in
       for address in addresses { state.addresses.endReservation(address, of: owner) }
       for port in ports { state.ports.endReservation(port, of: owner) }
@@ -229,8 +229,8 @@ struct ServiceAdmission: AdmissionStep {
       ServiceTypeChange.dropOutdated(&spec, type: type, old: old)
       ServiceTypeChange.keepNodePorts(&spec, type: type, old: old)
     }
-    let held = request.old.map(allocator.used) ?? ([], [])
-    var addresses: [Int] = []
+    let held = request.old.map(allocator.used)?.ports ?? []
+    var addresses: [IPAddress] = []
     var ports: [Int] = []
     let allocator = allocator
     defer {
@@ -249,54 +249,92 @@ struct ServiceAdmission: AdmissionStep {
         spec["clusterIPs"] = old?["clusterIPs"]
       }
       var wanted = spec["clusterIP"]?.string ?? ""
+      if !wanted.isEmpty, let old, old["type"]?.string != "ExternalName", old["clusterIP"]?.string != wanted,
+        spec["clusterIPs"] == old["clusterIPs"]
+      {
+        // An update that knows only the older field: what it means for the other is judged there.
+        spec["clusterIPs"] = [.string(wanted)]
+      }
       if wanted.isEmpty, let first = spec["clusterIPs"]?.array?.first?.string { wanted = first }
       if !wanted.isEmpty {
         spec["clusterIP"] = .string(wanted)
         if spec["clusterIPs"]?.array?.isEmpty ?? true { spec["clusterIPs"] = [.string(wanted)] }
       }
-      let problems = ServiceFamilies.settle(&spec, old: old?["type"]?.string == "ExternalName" ? nil : old)
+      let problems = ServiceFamilies.settle(
+        &spec, old: old?["type"]?.string == "ExternalName" ? nil : old, served: allocator.ranges.families)
       guard problems.isEmpty else {
         throw .invalid(kind: request.kind.groupVersionKind, name: request.name, problems)
       }
       if wanted == "None" {
         spec["clusterIP"] = "None"
         spec["clusterIPs"] = ["None"]
-      } else if wanted.isEmpty {
-        guard let index = allocator.reserveAddress(for: owner) else {
-          throw .internalError("failed to allocate IP: the service range \(allocator.range) is full")
-        }
-        addresses.append(index)
-        spec["clusterIP"] = .string(allocator.range[index].description)
-        spec["clusterIPs"] = [.string(allocator.range[index].description)]
       } else {
-        guard let address = IPAddress(wanted) else {
-          throw request.invalid(
-            "spec.clusterIPs[0]", .invalid, .array([.string(wanted)]), "must be a valid IP address or 'None'")
-        }
-        guard let index = allocator.range.index(of: address), index > 0, index < allocator.range.count - 1 else {
-          throw request.invalid(
-            "spec.clusterIPs", .invalid, .array([.string(wanted)]),
-            "failed to allocate IP \(wanted): the provided IP (\(wanted)) is not in the valid range. The range of valid "
-              + "IPs is \(allocator.range)")
-        }
-        if !held.0.contains(index) {
-          if let refusal = cluster().refusal(cluster: address, for: owner) {
-            throw request.invalid(
-              "spec.clusterIPs", .invalid, .array([.string(wanted)]), "failed to allocate IP \(wanted): it \(refusal)")
-          }
-          guard allocator.reserve(address: index, for: owner) else {
-            throw request.invalid(
-              "spec.clusterIPs", .invalid, .array([.string(wanted)]),
-              "failed to allocate IP \(wanted): provided IP is already allocated")
-          }
-          addresses.append(index)
-        }
+        try assignAddresses(&spec, known: Self.addresses(old), owner: owner, request, reserved: &addresses)
       }
     }
 
-    try assignPorts(&spec, type: type, held: held.1, owner: owner, request, reserved: &ports)
+    try assignPorts(&spec, type: type, held: held, owner: owner, request, reserved: &ports)
     request.object["spec"] = spec
     if request.operation == .create { request.object["status"] = ["loadBalancer": [:]] }
+  }
+
+  /// Gives a Service an address of each of its families, and takes those that it asks for.
+  ///
+  /// - Parameter known: the addresses that it has.
+  private func assignAddresses(
+    _ spec: inout JSON, known: [IPAddress], owner: String, _ request: AdmissionRequest, reserved: inout [IPAddress]
+  ) throws(KubeError) {
+    let named = (spec["clusterIPs"]?.array ?? []).map { $0.string ?? "" }
+    let families = (spec["ipFamilies"]?.array ?? []).compactMap { $0.string.flatMap(IPAddress.Family.init) }
+    var result: [JSON] = []
+    // What is asked for goes first: nothing that is given freely may take it.
+    for (index, text) in named.enumerated() where !text.isEmpty {
+      guard let address = IPAddress(text) else {
+        throw request.invalid(
+          "spec.clusterIPs[\(index)]", .invalid, .array(named.map { .string($0) }),
+          "must be a valid IP address or 'None'")
+      }
+      // What it has stays, though the cluster may have other ranges now.
+      if !known.contains(address) { try take(address, owner: owner, request, reserved: &reserved) }
+    }
+    for (index, family) in families.enumerated() {
+      if index < named.count, !named[index].isEmpty {
+        result.append(.string(named[index]))
+        continue
+      }
+      guard let range = allocator.ranges[family], let address = allocator.reserveAddress(in: range, for: owner) else {
+        throw .internalError(
+          "failed to allocate IP: the service range \(allocator.ranges[family]?.description ?? "") is full")
+      }
+      reserved.append(address)
+      result.append(.string(address.description))
+    }
+    // One that was named and is another than the first is for the validation to refuse.
+    if spec["clusterIP"]?.string?.isEmpty ?? true { spec["clusterIP"] = result.first }
+    spec["clusterIPs"] = .array(result)
+  }
+
+  private static func addresses(_ spec: JSON?) -> [IPAddress] {
+    (spec?["clusterIPs"]?.array ?? [spec?["clusterIP"] ?? .null]).compactMap { $0.string.flatMap { IPAddress($0) } }
+  }
+
+  private func take(
+    _ address: IPAddress, owner: String, _ request: AdmissionRequest, reserved: inout [IPAddress]
+  ) throws(KubeError) {
+    func refuse(_ reason: String) -> KubeError {
+      request.invalid(
+        "spec.clusterIPs", .invalid, .array([.string(address.description)]),
+        "failed to allocate IP \(address): \(reason)")
+    }
+    guard let range = allocator.ranges[address.family], let index = range.index(of: address), index > 0,
+      index < range.count - 1
+    else {
+      let valid = allocator.ranges[address.family] ?? allocator.ranges.primary
+      throw refuse("the provided IP (\(address)) is not in the valid range. The range of valid IPs is \(valid)")
+    }
+    if let refusal = cluster().refusal(cluster: address, for: owner) { throw refuse("it \(refusal)") }
+    guard allocator.reserve(address: address, for: owner) else { throw refuse("provided IP is already allocated") }
+    reserved.append(address)
   }
 
   /// External addresses and those of load balancers. What the Service had before stays: it is not translated, and a

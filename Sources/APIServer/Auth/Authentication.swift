@@ -1,42 +1,17 @@
 import Crypto
+import HTTP
 import KubeClient
 import KubeTypes
-import LinuxSystem
 import Store
 import SwiftASN1
 import Wire
 import X509
 
-/// Who asks (`authentication/v1 UserInfo`).
-struct UserInfo: Sendable, Equatable {
-  var name: String
-  var uid = ""
-  var groups: [String] = []
-  var extra: [String: [String]] = [:]
-
-  /// Which certificate or token it was.
-  static let credentialID = "authentication.kubernetes.io/credential-id"
-
-  static let anonymous = UserInfo(name: "system:anonymous", groups: ["system:unauthenticated"])
-  /// The controllers and the node of this very process.
-  static let `internal` = UserInfo(name: "system:apus", groups: ["system:masters", "system:authenticated"])
-
-  var isMaster: Bool { groups.contains("system:masters") }
-
-  var json: JSON {
-    var object: JSONObject = ["username": .string(name)]
-    if !uid.isEmpty { object["uid"] = .string(uid) }
-    if !groups.isEmpty { object["groups"] = .array(groups.map(JSON.string)) }
-    if !extra.isEmpty {
-      object["extra"] = .object(
-        JSONObject(uniqueMembers: extra.sorted { $0.key < $1.key }.map { ($0.key, .array($0.value.map(JSON.string))) }))
-    }
-    return .object(object)
-  }
-}
+/// What Kubernetes calls a caller.
+typealias UserInfo = Caller
 
 extension ConnectionBudget.User {
-  /// Administrators, nodes and the name server are not shut out by all the others together.
+  /// Administrators, nodes and our own processes are not shut out by all the others together.
   ///
   /// The service accounts of a namespace are one: who may make one can make thousands.
   init(_ user: UserInfo) {
@@ -44,7 +19,7 @@ extension ConnectionBudget.User {
     let isAccount = parts.count == 4 && parts[0] == "system" && parts[1] == "serviceaccount"
     self.init(
       name: isAccount ? "service accounts of \(parts[2])" : user.name,
-      isPrivileged: user.isMaster || user.groups.contains("system:nodes") || user.name == BootstrapPolicy.nameServer)
+      isPrivileged: user.isMaster || user.groups.contains("system:nodes") || user.name.hasPrefix(UserInfo.ownPrefix))
   }
 }
 

@@ -1,3 +1,4 @@
+import ControllerKit
 import Schema
 import Wire
 
@@ -36,9 +37,6 @@ enum BootstrapPolicy {
       "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(name)],
     ]
   }
-
-  /// The user that the cluster's name server is, and the name of its role.
-  static let nameServer = "system:apus:name-server"
 
   private static let read = ["get", "list", "watch"]
   private static let write = ["create", "delete", "deletecollection", "patch", "update"]
@@ -106,10 +104,20 @@ enum BootstrapPolicy {
     ] + editRules
   }
 
+  private static let roles = GroupVersionResource(
+    group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterroles")
+  private static let bindings = GroupVersionResource(
+    group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterrolebindings")
+
+  /// A capability's identity: its role, and that it has it.
+  static func objects(for identity: CapabilityIdentity) -> [(GroupVersionResource, JSON)] {
+    let rules = identity.rules.map {
+      $0.paths.isEmpty ? rule($0.verbs, $0.group, $0.resources) : paths($0.verbs, $0.paths)
+    }
+    return [(roles, role(identity.user, rules)), (bindings, binding(identity.user, users: [identity.user]))]
+  }
+
   static var objects: [(GroupVersionResource, JSON)] {
-    let roles = GroupVersionResource(group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterroles")
-    let bindings = GroupVersionResource(
-      group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterrolebindings")
     let discovery = [
       "/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version",
       "/version/",
@@ -167,16 +175,6 @@ enum BootstrapPolicy {
           "system:monitoring",
           [paths(["get"], ["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/readyz", "/readyz/*"])])
       ),
-      (
-        roles,
-        role(
-          nameServer,
-          [
-            rule(["list", "watch"], "", ["namespaces", "services"]),
-            rule(["list", "watch"], "discovery.k8s.io", ["endpointslices"]),
-          ])
-      ),
-      (bindings, binding(nameServer, users: [nameServer])),
       (bindings, binding("cluster-admin", groups: ["system:masters"])),
       (bindings, binding("system:discovery", groups: ["system:authenticated"])),
       (bindings, binding("system:public-info-viewer", groups: everyone)),

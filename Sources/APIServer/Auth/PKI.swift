@@ -1,6 +1,7 @@
 import Crypto
 import FoundationEssentials
 import Glibc
+import KubeClient
 import LinuxSystem
 import SwiftASN1
 import Wire
@@ -16,7 +17,7 @@ import X509
 /// | `ca.crt`, `ca.key` | the authority that signs the others and client certificates |
 /// | `apiserver.crt`, `apiserver.key` | the serving certificate |
 /// | `admin.crt`, `admin.key` | `CN=kubernetes-admin, O=system:masters` |
-/// | `name-server.crt`, `name-server.key` | `CN=system:apus:name-server`, which may follow what has a name |
+/// | `NAME.crt`, `NAME.key` | `CN=system:apus:NAME`, for the identity of a capability |
 /// | `sa.key` | signs service account tokens (ES256) |
 public struct PKI: Sendable {
   /// A certificate and its private key in PEM.
@@ -28,7 +29,8 @@ public struct PKI: Sendable {
   public let authority: Identity
   public let serving: Identity
   public let admin: Identity
-  public let nameServer: Identity
+  /// Of the capabilities' identities, by their names.
+  public let identities: [String: Identity]
   /// What is unusual and was mended: for the log.
   public let notices: [String]
   let tokenKey: P256.Signing.PrivateKey
@@ -65,15 +67,17 @@ public struct PKI: Sendable {
   ///   - directory: created with mode 0700.
   ///   - dnsNames: the DNS names of the serving certificate.
   ///   - addresses: its IP addresses (dotted or colon form).
+  ///   - identities: names of the capabilities' identities.
   ///   - made: the fingerprints of keys that were made before, as far as they are known; `nil` when none were: only then
   ///     an authority and a token key are made.
   public static func load(
-    directory: String, dnsNames: [String], addresses: [String], now: Timestamp, made: [String: String]? = nil
+    directory: String, dnsNames: [String], addresses: [String], identities: [String] = [], now: Timestamp,
+    made: [String: String]? = nil
   ) throws(APIServerError) -> PKI {
     do {
       try Directory.create(directory, mode: 0o700)
       var loader = Loader(directory: directory, now: now, made: made)
-      return try loader.load(names: generalNames(dnsNames: dnsNames, addresses: addresses))
+      return try loader.load(names: generalNames(dnsNames: dnsNames, addresses: addresses), identities: identities)
     } catch let error as APIServerError {
       throw error
     } catch {
@@ -94,7 +98,7 @@ public struct PKI: Sendable {
       self.made = made
     }
 
-    mutating func load(names: [GeneralName]) throws -> PKI {
+    mutating func load(names: [GeneralName], identities: [String]) throws -> PKI {
       let authority = try made == nil ? readAuthority() ?? makeAuthority() : keptAuthority()
       let tokenKey = try made == nil ? readTokenKey() ?? makeTokenKey() : keptTokenKey()
       let serving = try leaf(
@@ -105,12 +109,15 @@ public struct PKI: Sendable {
           OrganizationName("system:masters")
           CommonName("kubernetes-admin")
         }, .client, names, authority)
-      let nameServer = try leaf(
-        "name-server", subject: try DistinguishedName { CommonName(BootstrapPolicy.nameServer) }, .client, names,
-        authority)
+      var signed: [String: Identity] = [:]
+      for name in identities {
+        precondition(!["ca", "apiserver", "admin", "sa"].contains(name), "an identity has the name of another file")
+        signed[name] = try leaf(
+          name, subject: try DistinguishedName { CommonName(UserInfo.ownPrefix + name) }, .client, names, authority)
+      }
       return PKI(
         authority: try identity(authority.certificate, authority.key), serving: serving, admin: admin,
-        nameServer: nameServer, notices: notices, tokenKey: tokenKey)
+        identities: signed, notices: notices, tokenKey: tokenKey)
     }
 
     private func path(_ file: String) -> String { "\(directory)/\(file)" }

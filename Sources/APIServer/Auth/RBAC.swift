@@ -1,3 +1,4 @@
+import KubeClient
 import KubeTypes
 import Store
 import Synchronization

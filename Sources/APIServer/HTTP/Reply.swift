@@ -1,19 +1,14 @@
+import HTTP
 import KubeClient
 import NIOCore
 import NIOHTTP1
 import Store
+import Synchronization
 import Wire
 
 /// An answer on its way out.
 struct Reply: Sendable {
-  typealias Produce =
-    @Sendable (_ write: @escaping @Sendable (ByteBuffer) async throws -> Void) async throws -> Void
-
-  /// Lets a stream that nobody reads any more clean up. It is cancelled, too: one that has nothing to write would otherwise
-  /// wait for ever.
-  static func abandon(_ produce: @escaping Produce) {
-    Task { try? await produce { _ in throw CancellationError() } }.cancel()
-  }
+  typealias Produce = HTTPServerResponse.Produce
 
   enum Body: Sendable {
     case bytes([UInt8])
@@ -67,6 +62,28 @@ struct Reply: Sendable {
     }
   }
 
+  /// As the server writes it.
+  var response: HTTPServerResponse {
+    var fields = HTTPHeaders()
+    fields.reserveCapacity(headers.count + 4)
+    if !contentType.isEmpty { fields.add(name: "Content-Type", value: contentType) }
+    if let cacheControl { fields.add(name: "Cache-Control", value: cacheControl) }
+    for (name, value) in headers { fields.add(name: name, value: value) }
+    let body: HTTPServerResponse.Body =
+      switch body {
+      case .bytes(let bytes): .buffer(ByteBuffer(bytes: bytes))
+      case .list(let prefix, let entries, let suffix): .pulled(ListBody(prefix, entries, suffix))
+      case .watch(let response): .pulled(response)
+      case .stream(let produce): .stream(length: nil, produce)
+      case .upgrade(let take): .upgrade(take)
+      }
+    var response = HTTPServerResponse(status: code, headers: HTTPHeaders(), body: body)
+    // Here, where the fields are nobody else's yet: adding one later copies all of them.
+    if let length = response.length { fields.add(name: "Content-Length", value: String(length)) }
+    response.headers = fields
+    return response
+  }
+
   /// Adds `Warning` headers (RFC 7234, section 5.5; code 299 as Kubernetes uses it).
   mutating func add(warnings: [String]) {
     guard !warnings.isEmpty else { return }
@@ -87,6 +104,50 @@ struct Reply: Sendable {
 
   private static let warningsLengthMax = 4096
   private static let warningLengthMax = 256
+}
+
+/// A list on its way out: entries with commas between, in pieces, while the client takes them.
+final class ListBody: HTTPPulledBody {
+  let length: Int?
+  let isOverrun = false
+  let waitingBytes = 0
+
+  private let prefix: [UInt8]
+  private let entries: [Entry]
+  private let suffix: [UInt8]
+  private let next = Mutex(0)
+
+  init(_ prefix: [UInt8], _ entries: [Entry], _ suffix: [UInt8]) {
+    self.prefix = prefix
+    self.entries = entries
+    self.suffix = suffix
+    length = entries.reduce(prefix.count + suffix.count + max(0, entries.count - 1)) { $0 + $1.value.count }
+  }
+
+  func begin(on loop: any EventLoop, wake: @escaping @Sendable () -> Void) {}
+
+  func next(bytes: Int, _ allocator: ByteBufferAllocator) -> HTTPBodyPiece {
+    next.withLock { next in
+      var end = next
+      var size = next == 0 ? prefix.count : 0
+      while end < entries.count, size < bytes {
+        size += entries[end].value.count + 1
+        end += 1
+      }
+      let isLast = end == entries.count
+      var buffer = allocator.buffer(capacity: size + (isLast ? suffix.count : 0))
+      if next == 0 { buffer.writeBytes(prefix) }
+      for index in next..<end {
+        if index > 0 { buffer.writeInteger(UInt8(ascii: ",")) }
+        buffer.writeBytes(entries[index].value)
+      }
+      next = end
+      if isLast { buffer.writeBytes(suffix) }
+      return isLast ? .end(buffer) : .bytes(buffer)
+    }
+  }
+
+  func cancel() {}
 }
 
 /// What the HTTP layer hands to the router.

@@ -1,3 +1,5 @@
+import ControllerKit
+import HTTP
 import KubeClient
 import KubeTypes
 import Logging
@@ -19,13 +21,16 @@ final class Router: Sendable {
   let time: any TimeSource
   let version: JSON
   let metrics: Metrics
+  /// Of capabilities, by their paths.
+  private let routes: [String: CapabilityRoute]
   private let requests: Counter
   private let durations: Histogram
 
   init(
     rest: RESTHandler, authenticator: Authenticator, rbac: RBAC, documents: DocumentCache, health: HealthChecks,
-    time: any TimeSource, version: JSON, metrics: Metrics
+    time: any TimeSource, version: JSON, metrics: Metrics, routes: [CapabilityRoute]
   ) {
+    self.routes = Dictionary(uniqueKeysWithValues: routes.map { ($0.path, $0) })
     self.rest = rest
     self.authenticator = authenticator
     self.rbac = rbac
@@ -56,7 +61,8 @@ final class Router: Sendable {
 
   /// Answers one request; `respond` is called once, from any thread.
   func handle(
-    _ request: APIRequest, _ info: RequestInfo, by caller: Result<UserInfo, KubeError>, respond: @escaping Respond
+    _ request: APIRequest, _ info: RequestInfo, by caller: Result<UserInfo, KubeError>,
+    respond: @escaping HTTPRequestHandler.Respond
   ) {
     let start = ContinuousClock.now
     let resource = label(info)
@@ -65,12 +71,16 @@ final class Router: Sendable {
       if info.verb != "watch" {
         durations.observe(info.verb, seconds: (ContinuousClock.now - start) / .seconds(1))
       }
-      respond(reply)
+      respond(reply.response)
     }
     do {
       let user = try caller.get()
       if info.isResourceRequest {
         rest.handle(request, info, user, respond: finish)
+      } else if let route = routes[info.path] {
+        let reply = try route.respond(
+          CapabilityRoute.Request(method: request.method, query: info.query, user: user, body: request.body))
+        finish(Reply(contentType: reply.contentType, body: .bytes(reply.body)))
       } else {
         finish(try document(request, info))
       }
@@ -182,7 +192,7 @@ final class Router: Sendable {
       return Reply(
         json: authenticator.issuer.keySet, contentType: "application/jwk-set+json",
         cacheControl: Self.keysCacheControl)
-    case "/": return Reply(json: ["paths": .array(documents.paths.map(JSON.string))])
+    case "/": return Reply(json: ["paths": .array((documents.paths + routes.keys.sorted()).map(JSON.string))])
     default: break
     }
     for probe in ["livez", "readyz", "healthz"] where info.path.hasPrefix("/\(probe)/") {

@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import KubeTypes
 import NIOCore
@@ -15,9 +16,22 @@ final class WatchResponse: Sendable {
   let source: WatchSource
   let contentType: String
   private let encode: @Sendable (WatchNotice) -> ByteBuffer?
+  private let timing = Mutex(Timing())
+
+  private struct Timing {
+    var isBookmarkDue = false
+    var hasExpired = false
+    var bookmarks: RepeatedTask?
+    var end: Scheduled<Void>?
+  }
+
+  private static let bookmarkInterval = TimeAmount.seconds(60)
+  /// Notices of one piece.
+  private static let noticesMax = 64
+
   /// How long the watch lasts; `nil` for as long as both sides live.
   let endsAfter: TimeAmount?
-  /// Told when notices wait; set by the connection.
+  /// Told when notices wait.
   private let wake: WakeBox
 
   /// Calls whoever listens at the moment.
@@ -43,25 +57,67 @@ final class WatchResponse: Sendable {
     try source.start()
   }
 
-  func onWake(_ listener: (@Sendable () -> Void)?) { wake.set(listener) }
-
   /// The next lines: up to `limit` notices, and no more than one beyond `bytes`.
   func next(_ limit: Int, bytes: Int) -> (lines: [ByteBuffer], isEnded: Bool) {
     let (notices, isEnded) = source.take(limit, bytes: bytes)
     return (notices.compactMap(encode), isEnded)
   }
 
-  /// Nothing follows what waits.
-  var isOver: Bool { source.isOver }
-
   /// About what the client is kept for.
   var waitingBytes: Int { source.waitingBytes }
-
-  func bookmark() -> ByteBuffer? { source.bookmark().flatMap(encode) }
 
   func cancel() {
     wake.set(nil)
     source.cancel()
+    let (bookmarks, end) = timing.withLock { timing in
+      defer { (timing.bookmarks, timing.end) = (nil, nil) }
+      return (timing.bookmarks, timing.end)
+    }
+    bookmarks?.cancel()
+    end?.cancel()
+  }
+}
+
+extension WatchResponse: HTTPPulledBody {
+  var length: Int? { nil }
+
+  /// Nothing follows what waits.
+  var isOverrun: Bool { source.isOver }
+
+  func begin(on loop: any EventLoop, wake: @escaping @Sendable () -> Void) {
+    self.wake.set(wake)
+    let bookmarks = loop.scheduleRepeatedTask(initialDelay: Self.bookmarkInterval, delay: Self.bookmarkInterval) {
+      [weak self] _ in
+      self?.timing.withLock { $0.isBookmarkDue = true }
+      wake()
+    }
+    let end = endsAfter.map { time in
+      loop.scheduleTask(in: time) { [weak self] in
+        self?.timing.withLock { $0.hasExpired = true }
+        wake()
+      }
+    }
+    timing.withLock { ($0.bookmarks, $0.end) = (bookmarks, end) }
+  }
+
+  func next(bytes: Int, _ allocator: ByteBufferAllocator) -> HTTPBodyPiece {
+    if timing.withLock({ $0.hasExpired }) { return .end(nil) }
+    let (lines, isEnded) = next(Self.noticesMax, bytes: bytes)
+    var piece = lines.first
+    if lines.count > 1 {
+      // One chunk, one TLS record, one write for what has come together.
+      var buffer = allocator.buffer(capacity: lines.reduce(0) { $0 + $1.readableBytes })
+      for line in lines { buffer.writeImmutableBuffer(line) }
+      piece = buffer
+    }
+    if isEnded { return .end(piece) }
+    if let piece { return .bytes(piece) }
+    let isBookmarkDue = timing.withLock { timing in
+      defer { timing.isBookmarkDue = false }
+      return timing.isBookmarkDue
+    }
+    guard isBookmarkDue, let line = source.bookmark().flatMap(encode) else { return .nothingYet }
+    return .bytes(line)
   }
 }
 

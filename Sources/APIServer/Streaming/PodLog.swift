@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 import Synchronization
@@ -95,7 +96,7 @@ extension PodStreaming {
   ) -> @Sendable ((any Channel)?) -> Void {
     { channel in
       guard let channel else {
-        Reply.abandon(produce)
+        HTTPServerResponse.abandon(produce)
         return
       }
       let switched = switchProtocols(channel, responseHead: agreement.responseHead, agreement.form)

@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 import NIOHTTP1
@@ -85,19 +86,7 @@ enum PodStreaming {
   static func switchProtocols(
     _ channel: any Channel, responseHead: String, _ form: WebSocketTransport.Form?
   ) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> {
-    channel.eventLoop.preconditionInEventLoop()
-    let pipeline = channel.pipeline.syncOperations
-    var removals: [EventLoopFuture<Void>] = []
-    func remove<Handler: RemovableChannelHandler>(_ type: Handler.Type) {
-      if let handler = try? pipeline.handler(type: type) { removals.append(pipeline.removeHandler(handler)) }
-    }
-    remove(HTTPResponseEncoder.self)
-    remove(ByteToMessageHandler<HTTPRequestDecoder>.self)
-    remove(HTTPServerPipelineHandler.self)
-    remove(HTTPServerProtocolErrorHandler.self)
-    remove(NIOHTTPResponseHeadersValidator.self)
-    remove(HTTPConnection.self)
-    return EventLoopFuture.andAllComplete(removals, on: channel.eventLoop).flatMapThrowing {
+    HTTPServer.removeHandlers(from: channel).flatMapThrowing {
       // A session may be silent for hours; a client whose machine has gone must be noticed nevertheless.
       _ = channel.setOption(.socketOption(.so_keepalive), value: 1)
       channel.writeAndFlush(ByteBuffer(string: responseHead), promise: nil)

@@ -1,9 +1,8 @@
+import HTTP
 import KubeClient
 import KubeTypes
 import NIOCore
 import NIOHTTP1
-import NIOPosix
-import NIOSSL
 import Schema
 import Store
 import Wire
@@ -181,7 +180,8 @@ struct ProxyRequest: Sendable {
     return PodStreaming.values("upgrade", headers).first
   }
 
-  var head: HTTPRequestHead {
+  /// As the other server gets it.
+  var outgoing: HTTPClientRequest {
     var headers: HTTPHeaders = ["Host": target.authority]
     let named = Set(request.headers[canonicalForm: "connection"].map { $0.lowercased() })
     for (name, value) in request.headers {
@@ -199,23 +199,30 @@ struct ProxyRequest: Sendable {
     } else {
       headers.add(name: "Connection", value: "close")
     }
-    if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
-      headers.add(name: "Content-Length", value: String(request.body.count))
-    }
-    return HTTPRequestHead(
-      version: .http1_1, method: HTTPMethod(rawValue: request.method), uri: path, headers: headers)
+    let mark = path.firstIndex(of: "?")
+    var outgoing = HTTPClientRequest(
+      method: HTTPMethod(rawValue: request.method),
+      url: HTTPURL(
+        scheme: target.isTLS ? .https : .http, host: target.host, port: target.port,
+        path: String(path[..<(mark ?? path.endIndex)]), query: mark.map { String(path[path.index(after: $0)...]) }),
+      headers: headers, body: request.body.isEmpty ? .none : .bytes(ByteBuffer(bytes: request.body)))
+    // The addresses of pods change hands: a certificate could name none of them.
+    outgoing.tls.isVerificationSkipped = true
+    outgoing.isAlone = true
+    outgoing.mayUpgrade = upgrade != nil
+    return outgoing
   }
 
   /// The other server's answer as this one's.
-  func reply(_ head: HTTPResponseHead, body: Reply.Body) -> Reply {
+  func reply(_ answer: HTTPClientResponse, body: Reply.Body) -> Reply {
     var headers: [(String, String)] = []
-    let named = Set(head.headers[canonicalForm: "connection"].map { $0.lowercased() })
-    for (name, value) in head.headers {
+    let named = Set(answer.headers[canonicalForm: "connection"].map { $0.lowercased() })
+    for (name, value) in answer.headers {
       let lower = name.lowercased()
       if Self.ofConnection.contains(lower) || named.contains(lower) { continue }
       headers.append((name, lower == "location" ? location(value) : value))
     }
-    return Reply(code: Int(head.status.code), contentType: "", headers: headers, cacheControl: nil, body: body)
+    return Reply(code: answer.status, contentType: "", headers: headers, cacheControl: nil, body: body)
   }
 
   /// A redirection to the other server leads through the proxy.
@@ -233,10 +240,17 @@ struct ProxyExchange: Sendable {
   private let forwarded: ProxyRequest
   private var request: APIRequest { forwarded.request }
 
-  private static let connectTimeout = TimeAmount.seconds(10)
-  /// For the answer's head.
-  private static let headTimeout = TimeAmount.seconds(60)
-  private static let upgradeHeadBytesMax = 64 << 10
+  private static let http = {
+    var configuration = HTTPClientConfiguration()
+    configuration.deadlines.connect = .seconds(10)
+    configuration.deadlines.tls = .seconds(60)
+    configuration.deadlines.head = .seconds(60)
+    // An answer may be a watch of the other server's; as long as kubelet lets a stream be silent.
+    configuration.deadlines.idle = .seconds(4 * 3600)
+    configuration.limits.streamBuffer = 256 << 10
+    configuration.userAgent = ""
+    return HTTPClient(configuration)
+  }()
 
   init(_ forwarded: ProxyRequest) { self.forwarded = forwarded }
 
@@ -252,164 +266,64 @@ struct ProxyExchange: Sendable {
     }
   }
 
-  private func connect<Inbound: Sendable, Outbound: Sendable>(
-    _ handlers: @escaping @Sendable (any Channel) throws -> Void
-  ) async throws -> NIOAsyncChannel<Inbound, Outbound> {
-    let target = forwarded.target
-    // The addresses of pods change hands: a certificate could name none of them.
-    var configuration = TLSConfiguration.makeClientConfiguration()
-    configuration.certificateVerification = .none
-    let tls = target.isTLS ? try NIOSSLContext(configuration: configuration) : nil
-    let address = try SocketAddress(ipAddress: target.host, port: target.port)
-    return try await ClientBootstrap(group: request.loop)
-      .connectTimeout(Self.connectTimeout)
-      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .connect(to: address) { channel in
-        channel.eventLoop.makeCompletedFuture {
-          if let tls {
-            try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: nil))
-          }
-          try handlers(channel)
-          return try NIOAsyncChannel<Inbound, Outbound>(
-            wrappingChannelSynchronously: channel,
-            configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8)))
-        }
-      }
-  }
-
   // MARK: Requests
 
   private func exchange(_ respond: @escaping Router.Respond) async throws {
-    let connection: NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart> = try await connect { channel in
-      let pipeline = channel.pipeline.syncOperations
-      try pipeline.addHandler(HTTPRequestEncoder())
-      try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder()))
-    }
-    let channel = connection.channel
-    let deadline = request.loop.scheduleTask(in: Self.headTimeout) { channel.close(promise: nil) }
-    let hasAnswered = FirstFlag()
-    do {
-      try await connection.executeThenClose { input, output in
-        var failure: (any Error)?
-        do {
-          try await output.write(.head(forwarded.head))
-          if !request.body.isEmpty { try await output.write(.body(.byteBuffer(ByteBuffer(bytes: request.body)))) }
-          try await output.write(.end(nil))
-        } catch {
-          // Whoever has read enough may answer and close: the answer counts.
-          failure = error
-        }
-        var parts = input.makeAsyncIterator()
-        guard case .head(let head)? = try await parts.next() else {
-          throw failure
-            ?? KubeError.unavailable("\(forwarded.target.authority) closed the connection without an answer")
-        }
-        deadline.cancel()
-        let pipe = BoundedPipe(capacity: 256 << 10)
-        let isComplete = FirstFlag()
-        _ = hasAnswered.take()
-        respond(answer(head, pipe, isComplete, channel))
-        defer { pipe.finish() }
-        while !pipe.isAbandoned, let part = try await parts.next() {
-          switch part {
-          case .body(let bytes): await pipe.write(bytes)
-          case .end: _ = isComplete.take()
-          case .head: break
-          }
-        }
-      }
-    } catch {
-      deadline.cancel()
-      // What is wrong from then on shows in the answer's end, or its absence.
-      if hasAnswered.take() { throw error }
-    }
-  }
-
-  private func answer(
-    _ head: HTTPResponseHead, _ pipe: BoundedPipe, _ isComplete: FirstFlag, _ channel: any Channel
-  ) -> Reply {
-    if [204, 304].contains(head.status.code) {
-      pipe.abandon()
-      return forwarded.reply(head, body: .bytes([]))
-    }
+    let answer = try await Self.http.execute(forwarded.outgoing)
+    if [204, 304].contains(answer.status) { return respond(forwarded.reply(answer, body: .bytes([]))) }
     let isPage =
-      head.headers.first(name: "content-type")?.lowercased().hasPrefix("text/html") == true
-      && !head.headers.contains(name: "content-encoding")
+      answer.headers.first(name: "content-type")?.lowercased().hasPrefix("text/html") == true
+      && !answer.headers.contains(name: "content-encoding")
     let prefix = forwarded.prefix
-    return forwarded.reply(
-      head,
-      body: .stream { write in
-        try await withTaskCancellationHandler {
-          do {
-            if isPage {
-              try await Self.copyPage(pipe, prefix: prefix, write)
-            } else {
-              while let bytes = await pipe.read() { try await write(bytes) }
-            }
-            // Nobody has taken the flag: the end has not come.
-            if isComplete.take() { throw ChannelError.eof }
-          } catch {
-            pipe.abandon()
-            channel.close(promise: nil)
-            throw error
+    respond(
+      forwarded.reply(
+        answer,
+        body: .stream { write in
+          // An answer that does not come to its end throws, and shows as one that has none.
+          if isPage {
+            try await Self.copyPage(answer, prefix: prefix, write)
+          } else {
+            while let bytes = try await answer.next() { try await write(bytes) }
           }
-        } onCancel: {
-          pipe.abandon()
-          channel.close(promise: nil)
-        }
-      })
+        }))
   }
 
   /// A page is rewritten as a whole; one that is too large goes on as it is.
   private static func copyPage(
-    _ pipe: BoundedPipe, prefix: String, _ write: @Sendable (ByteBuffer) async throws -> Void
+    _ answer: HTTPClientResponse, prefix: String, _ write: @Sendable (ByteBuffer) async throws -> Void
   ) async throws {
     var page: [UInt8] = []
     while page.count <= HTMLLinks.bytesMax {
-      guard let bytes = await pipe.read() else {
+      guard let bytes = try await answer.next() else {
         return try await write(ByteBuffer(bytes: HTMLLinks.rewrite(page, prefix: prefix)))
       }
       page += bytes.readableBytesView
     }
     try await write(ByteBuffer(bytes: page))
-    while let bytes = await pipe.read() { try await write(bytes) }
+    while let bytes = try await answer.next() { try await write(bytes) }
   }
 
   // MARK: Other protocols
 
   /// Hands on bytes in both directions once the other server has changed the protocol.
   private func upgrade(_ respond: @escaping Router.Respond) async throws {
-    let connection: NIOAsyncChannel<ByteBuffer, ByteBuffer> = try await connect { _ in }
-    let channel = connection.channel
-    let deadline = request.loop.scheduleTask(in: Self.headTimeout) { channel.close(promise: nil) }
-    try await connection.executeThenClose { input, output in
-      try await output.write(ByteBuffer(string: Self.text(forwarded.head)))
-      var chunks = input.makeAsyncIterator()
-      var bytes = ByteBuffer()
-      var end: Int?
-      while end == nil, bytes.readableBytes <= Self.upgradeHeadBytesMax, let more = try await chunks.next() {
-        bytes.writeImmutableBuffer(more)
-        end = Self.endOfHead(bytes)
-      }
-      deadline.cancel()
-      guard let end, let head = bytes.readString(length: end) else {
-        throw KubeError.unavailable("\(forwarded.target.authority) does not answer as an HTTP server")
-      }
-      let status = head.split(separator: " ", maxSplits: 2).dropFirst().first.flatMap { Int($0) } ?? 0
-      guard status == 101 else {
-        throw KubeError.badRequest("\(forwarded.target.authority) refuses the upgrade: it answered \(status)")
-      }
+    let answer = try await Self.http.execute(forwarded.outgoing)
+    guard answer.status == 101 else {
+      throw KubeError.badRequest("\(forwarded.target.authority) refuses the upgrade: it answered \(answer.status)")
+    }
+    let fields = answer.headers.map { "\($0.name): \($0.value)\r\n" }.joined()
+    let head = "HTTP/1.1 101 Switching Protocols\r\n\(fields)\r\n"
+    let server = try await answer.takeOver()
+    try await server.executeThenClose { fromServer, toServer in
       let client = try await takeOver(head, respond)
-      let rest = bytes
       try await client.executeThenClose { fromClient, toClient in
-        if rest.readableBytes > 0 { try await toClient.write(rest) }
         await withTaskGroup(of: Void.self) { group in
           group.addTask {
-            do { for try await bytes in fromClient { try await output.write(bytes) } } catch {}
+            do { for try await bytes in fromClient { try await toServer.write(bytes) } } catch {}
             // One side's end is the other's.
-            channel.close(promise: nil)
+            server.channel.close(promise: nil)
           }
-          do { while let bytes = try await chunks.next() { try await toClient.write(bytes) } } catch {}
+          do { for try await bytes in fromServer { try await toClient.write(bytes) } } catch {}
           group.cancelAll()
         }
       }
@@ -429,22 +343,5 @@ struct ProxyExchange: Sendable {
           promise.completeWith(PodStreaming.switchProtocols(channel, responseHead: head, nil))
         }))
     return try await promise.futureResult.get()
-  }
-
-  private static func text(_ head: HTTPRequestHead) -> String {
-    var text = "\(head.method.rawValue) \(head.uri) HTTP/1.1\r\n"
-    for (name, value) in head.headers { text += "\(name): \(value)\r\n" }
-    return text + "\r\n"
-  }
-
-  /// Where the empty line ends.
-  private static func endOfHead(_ bytes: ByteBuffer) -> Int? {
-    let view = bytes.readableBytesView
-    let mark = Array("\r\n\r\n".utf8)
-    guard view.count >= mark.count else { return nil }
-    for at in view.startIndex...(view.endIndex - mark.count) where view[at..<(at + mark.count)].elementsEqual(mark) {
-      return at + mark.count - view.startIndex
-    }
-    return nil
   }
 }

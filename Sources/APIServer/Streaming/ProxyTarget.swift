@@ -81,10 +81,10 @@ extension ProxyTarget {
     if own.contains(address) { return false }
     var ranges = (node.at("spec", "podCIDRs")?.array ?? []).compactMap(\.string)
     if ranges.isEmpty { ranges = [node.at("spec", "podCIDR")?.string].compactMap(\.self) }
-    let known = ranges.compactMap { IPv4Range($0) }
-    guard address.isIPv4, !known.isEmpty else { return true }
+    let known = ranges.compactMap { IPRange($0) }
+    if known.isEmpty { return true }
     // The first is the bridge's, which is the machine.
-    return known.contains { range in (range.index(of: address) ?? 0) > 1 }
+    return known.contains { $0.contains(address) && address != $0.base && address != $0[ClusterRanges.gatewayIndex] }
   }
 }
 

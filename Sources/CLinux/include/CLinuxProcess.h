@@ -69,4 +69,6 @@ int clinux_set_nonblocking(int fd);
 /// A pipe, both ends close-on-exec.
 int clinux_pipe(int ends[2]);
 
+/// Whether somebody keeps the clock right (adjtimex(2), `TIME_ERROR`); true where that cannot be asked.
+int clinux_clock_is_kept(void);
 #endif

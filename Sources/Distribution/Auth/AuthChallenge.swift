@@ -1,3 +1,5 @@
+import HTTP
+
 /// A challenge of a `WWW-Authenticate` field (RFC 9110, section 11.6.1).
 struct AuthChallenge: Sendable, Equatable {
   /// In lower case: `bearer`, `basic`.

@@ -1,3 +1,5 @@
+import HTTP
+
 /// A token that is wanted from a token service.
 struct TokenRequest: Sendable, Hashable {
   var realm: HTTPURL

@@ -38,9 +38,7 @@ final class BuildCache: Sendable {
   func record(_ key: CacheKey, isAvailable: (Image.Layer) -> Bool) throws(BuildError) -> CacheRecord? {
     if let (own, used) = try ownRecord(key) {
       var isHere = true
-      if let layer = own.layer, !isAvailable(layer) {
-        isHere = try stored { () throws(OCIError) in try content.blobSize(layer.digest) } == layer.size
-      }
+      if let layer = own.layer, !isAvailable(layer) { isHere = try isWhole(layer) }
       if isHere {
         // Once a day: it is what pruning goes by.
         if used != today { try put(key, own) }
@@ -51,8 +49,25 @@ final class BuildCache: Sendable {
     return nil
   }
 
+  /// Whether a layer's file is there with its length. What is damaged is done again: a cache only saves time.
+  private func isWhole(_ layer: Image.Layer) throws(BuildError) -> Bool {
+    let file = try stored { () throws(OCIError) in
+      try Self.unlessCorrupt { () throws(OCIError) in try content.openBlob(layer.digest) }
+    }
+    return file?.size == layer.size
+  }
+
+  private static func unlessCorrupt<Value>(_ body: () throws(OCIError) -> Value?) throws(OCIError) -> Value? {
+    do throws(OCIError) { return try body() } catch {
+      guard error.code == .corrupt else { throw error }
+      return nil
+    }
+  }
+
   private func ownRecord(_ key: CacheKey) throws(BuildError) -> (record: CacheRecord, used: String)? {
-    let found = try stored { () throws(OCIError) in try content.manifest(.tag(key.tag), in: Self.repository) }
+    let found = try stored { () throws(OCIError) in
+      try Self.unlessCorrupt { () throws(OCIError) in try content.manifest(.tag(key.tag), in: Self.repository) }
+    }
     guard let found, let manifest = try? Manifest(found.bytes, label: "cache record \(key)") else { return nil }
     return Self.record(layers: manifest.layers, annotations: manifest.annotations).map {
       ($0, manifest.annotations[Self.usedKey] ?? "")
@@ -61,7 +76,10 @@ final class BuildCache: Sendable {
 
   static func record(layers: [Descriptor], annotations: [String: String]) -> CacheRecord? {
     guard let created = annotations[createdKey].flatMap({ Timestamp(rfc3339: $0) }) else { return nil }
-    guard let text = annotations[diffIDKey] else { return CacheRecord(layer: nil, created: created) }
+    guard let text = annotations[diffIDKey] else {
+      // One that has a layer and does not say which is damaged: without the layer it would mean that nothing was changed.
+      return layers.isEmpty ? CacheRecord(layer: nil, created: created) : nil
+    }
     guard let layer = layers.first, let diffID = Digest(text) else { return nil }
     return CacheRecord(layer: Image.Layer(layer, diffID: diffID), created: created)
   }
@@ -113,26 +131,41 @@ final class BuildCache: Sendable {
   /// go with the store's next collection, unless an image has them. Blocks.
   func prune(bytesMax: Int64) throws(BuildError) {
     try stored { () throws(OCIError) in
-      var bytes = try content.usage(of: Self.repository)
-      guard bytes > bytesMax else { return }
-      var records: [(used: String, tag: String, bytes: Int64)] = []
+      // What was pruned counts in the repository until the store collects it.
+      guard try content.usage(of: Self.repository) > bytesMax else { return }
+      var records: [(used: String, tag: String, blobs: [Digest])] = []
+      // What the records have: a blob that several have is there once, and goes with the last of them.
+      var blobs: [Digest: (size: Int64, records: Int)] = [:]
       var after: String?
       while true {
         let tags = try content.tags(in: Self.repository, after: after, limit: 1000)
         for tag in tags {
-          guard let found = try content.manifest(.tag(tag), in: Self.repository),
-            let manifest = try? Manifest(found.bytes, label: tag)
-          else { continue }
-          records.append(
-            (manifest.annotations[Self.usedKey] ?? "", tag, manifest.layers.reduce(found.size) { $0 + $1.size }))
+          let found = try Self.unlessCorrupt { () throws(OCIError) in
+            try content.manifest(.tag(tag), in: Self.repository)
+          }
+          guard let found, let manifest = try? Manifest(found.bytes, label: tag) else {
+            // Nobody can read it any more.
+            records.append(("", tag, []))
+            continue
+          }
+          var own = [found.digest: found.size]
+          for layer in manifest.layers { own[layer.digest] = layer.size }
+          for (digest, size) in own { blobs[digest, default: (size, 0)].records += 1 }
+          records.append((manifest.annotations[Self.usedKey] ?? "", tag, Array(own.keys)))
         }
         guard tags.count == 1000, let last = tags.last else { break }
         after = last
       }
+      var bytes = blobs.values.reduce(0) { $0 + $1.size }
+      guard bytes > bytesMax else { return }
       // A tenth more than needed, so that not every build has to.
       for record in records.sorted(by: { $0.used < $1.used }) where bytes > bytesMax / 10 * 9 {
         _ = try content.deleteTag(record.tag, in: Self.repository)
-        bytes -= record.bytes
+        for digest in record.blobs {
+          guard let (size, count) = blobs[digest] else { continue }
+          blobs[digest] = (size, count - 1)
+          if count == 1 { bytes -= size }
+        }
       }
     }
   }

@@ -36,6 +36,8 @@ final class FileTree: Sendable {
   private let rootPath: String
 
   static let entriesMax = 2_000_000
+  /// Folders within one another: each is open while what is in it is read.
+  static let levelsMax = 512
 
   init(_ path: String, origin: Origin, label: String, ignore: DockerIgnore? = nil) throws(BuildError) {
     root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -157,13 +159,19 @@ final class FileTree: Sendable {
     let fd = openPath(folder, flags: UInt64(O_RDONLY | O_DIRECTORY))
     guard fd >= 0 else { throw BuildError(SystemError.last("open \(folder) in \(label)")) }
     let prefix = folder.isEmpty ? "" : folder + "/"
-    try walk(fd, prefix: prefix, into: &entries, excluding: isExcluded)
+    try walk(fd, prefix: prefix, level: 0, into: &entries, excluding: isExcluded)
   }
 
   private func walk(
-    _ fd: Int32, prefix: String, into entries: inout [FileEntry], excluding isExcluded: (FileEntry) -> Bool
+    _ fd: Int32, prefix: String, level: Int, into entries: inout [FileEntry], excluding isExcluded: (FileEntry) -> Bool
   ) throws(BuildError) {
     defer { close(fd) }
+    guard level < Self.levelsMax else {
+      throw BuildError(
+        .context,
+        "\"\(prefix.prefix(80))…\" in \(label) is too deep: there are more than \(Self.levelsMax) folders in one another; "
+          + "leave it out by .dockerignore")
+    }
     let copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)
     guard copy >= 0 else { throw BuildError(SystemError.last("dup")) }
     for name in try Self.names(consuming: copy, label: "\(prefix.isEmpty ? "/" : prefix) in \(label)") {
@@ -187,7 +195,7 @@ final class FileTree: Sendable {
       guard isDirectory else { continue }
       let child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
       guard child >= 0 else { throw BuildError(SystemError.last("open \(path) in \(label)")) }
-      try walk(child, prefix: path + "/", into: &entries, excluding: isExcluded)
+      try walk(child, prefix: path + "/", level: level + 1, into: &entries, excluding: isExcluded)
       // A folder that is left out is there all the same when something in it is kept.
       if !isKept, entries.count > position { entries.insert(entry, at: position) }
     }
@@ -209,10 +217,8 @@ final class FileTree: Sendable {
         // By bytes, as every machine sorts them.
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
       }
-      let name: String? = withUnsafePointer(to: &item.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
-      }
-      guard let name else {
+      // By its address: an entry ends with its name, and the structure's room for 256 bytes may not be there.
+      guard let start = clinux_entry_name(item), let name = String(validatingCString: start) else {
         throw BuildError(
           .context, "a file name in \(label) is not UTF-8; rename it, or leave it out by .dockerignore")
       }

@@ -83,7 +83,7 @@ struct Placement {
     guard !selection.items.isEmpty else { return }
     if !selection.isFolder, !selection.keepsPath {
       let isThere = try existing(target)
-      if path.hasSuffix("/") || isThere == .directory {
+      if FilePath.endsWithSlash(path) || isThere == .directory {
         try makeFolder(target)
         target = FilePath.join(target, selection.name)
       }

@@ -60,8 +60,7 @@ struct Selector {
     guard Wildcard.isPattern(pattern) else {
       return [try select(path: Self.unescape(pattern), written: source, pivot: pivot)]
     }
-    var matches: [String] = []
-    try match(Wildcard(pattern), source: source, into: &matches)
+    let matches = try matches(Wildcard(pattern), source: source)
     if keepsParents, matches.isEmpty { return [Selection(name: "", isFolder: false, keepsPath: true, items: [])] }
     var selections: [Selection] = []
     for path in matches { selections.append(try select(path: path, written: source, pivot: pivot)) }
@@ -85,15 +84,20 @@ struct Selector {
 
   /// How many leading parts `a/./b` drops. A dot at the end is no such place.
   private static func pivot(_ source: String) -> Int? {
-    let parts = source.split(separator: "/")
+    let parts = FilePath.parts(source)
     guard let at = parts.indices.dropFirst().dropLast().first(where: { parts[$0] == "." }) else { return nil }
     return parts[..<at].count { $0 != "." }
   }
 
-  private func match(_ pattern: Wildcard, source: String, into matches: inout [String]) throws(BuildError) {
+  /// What a pattern matches, each once.
+  private func matches(_ pattern: Wildcard, source: String) throws(BuildError) -> [String] {
     let prefix = pattern.literalPrefix
     let folder = prefix.joined(separator: "/")
-    guard let start = try tree.resolve(folder), try tree.entry(start)?.kind == .directory else { return }
+    guard let start = try tree.resolve(folder), try tree.entry(start)?.kind == .directory else { return [] }
+    var matches: [String] = []
+    // By bytes: to Swift two forms of one character are equal, and two files have them as their names.
+    var seen: Set<[UInt8]> = []
+    func add(_ path: String) { if seen.insert(Array(path.utf8)).inserted { matches.append(path) } }
     func descend(_ folder: String, _ index: Int) throws(BuildError) {
       let part = pattern.part(index)
       let isLast = index == pattern.count - 1
@@ -106,7 +110,7 @@ struct Selector {
           if isDirectory {
             try descend(path, index)
           } else if isLast {
-            matches.append(path)
+            add(path)
           }
         }
         return
@@ -119,20 +123,21 @@ struct Selector {
         guard isMatch else { continue }
         let path = FilePath.join(folder, name)
         if isLast {
-          if !matches.contains(path) { matches.append(path) }
+          add(path)
         } else if let next = try tree.resolve(path), try tree.entry(next)?.kind == .directory {
           try descend(path, index + 1)
         }
       }
     }
     try descend(start, prefix.count)
+    return matches
   }
 
   private func select(path written: String, written source: String, pivot: Int?) throws(BuildError) -> Selection {
     guard let path = try tree.resolve(written) else { throw try missing(written, source) }
     guard let entry = try tree.entry(path) else { throw try missing(written, source) }
     let name = FilePath.name(written)
-    let parts = keepsParents ? written.split(separator: "/").map(String.init) : []
+    let parts = keepsParents ? FilePath.parts(written).map(String.init) : []
     let dropped = min(pivot ?? 0, parts.count)
     // Where the source stands below the folder from which patterns count: that folder itself, or with `--parents` the
     // context's root or what is before `/./`.
@@ -167,7 +172,7 @@ struct Selector {
   }
 
   private func relative(_ path: String, to folder: String) -> String {
-    folder.isEmpty ? path : String(path.dropFirst(folder.utf8.count + 1))
+    folder.isEmpty ? path : String(Substring(path.utf8.dropFirst(folder.utf8.count + 1)))
   }
 
   private func item(_ entry: FileEntry, at path: String) throws(BuildError) -> Selection.Item {
@@ -194,7 +199,7 @@ struct Selector {
     }
     // The first part that is a symbolic link to nothing tells why.
     var walked = ""
-    for part in path.split(separator: "/") {
+    for part in FilePath.parts(path) {
       walked = FilePath.join(walked, String(part))
       guard let entry = try? tree.entry(walked) else { break }
       if entry.kind == .symbolicLink, try tree.resolve(walked) == nil {

@@ -5,7 +5,7 @@ import Glibc
 struct Wildcard: Sendable, Equatable {
   private let parts: [Substring]
 
-  init(_ pattern: String) { parts = pattern.split(separator: "/") }
+  init(_ pattern: String) { parts = FilePath.parts(pattern) }
 
   /// Whether a source is a pattern at all.
   static func isPattern(_ text: String) -> Bool { text.utf8.contains { $0 == 0x2A || $0 == 0x3F || $0 == 0x5B } }

@@ -268,6 +268,7 @@ struct BuildPlanner {
     switch evaluated.body {
     case .workdir:
       let path = state.configuration.config.workingDir
+      try Self.checkTexts([path])
       guard path != "/" else {
         state.history.append(HistoryEntry(createdBy: "WORKDIR \(path)"))
         return
@@ -280,6 +281,7 @@ struct BuildPlanner {
         run, scope: state.scope, configuration: state.configuration, stage: stage, allowsHost: allowsHost,
         sources: &step.sources)
       guard let plan else { return }
+      try Self.checkTexts(plan.arguments)
       step.kind = .run(plan)
       state.step = add(step)
       state.history.append(
@@ -287,11 +289,11 @@ struct BuildPlanner {
     case .copy(let copy):
       guard let origin = try origin(copy.from, stage: stage, platform: state.platform, range: range) else { return }
       if case .step(let id) = origin { step.sources.append(id) }
-      step.kind = .copy(try copyStep(copy, origin: origin, configuration: state.configuration))
+      step.kind = .copy(try Self.check(try copyStep(copy, origin: origin, configuration: state.configuration)))
       state.step = add(step)
       state.history.append(HistoryEntry(createdBy: instruction.text, step: state.step))
     case .add(let item):
-      step.kind = .copy(try addStep(item, configuration: state.configuration))
+      step.kind = .copy(try Self.check(try addStep(item, configuration: state.configuration)))
       step.title = RemoteSource.withoutCredentials(step.title)
       state.step = add(step)
       state.history.append(
@@ -373,6 +375,26 @@ struct BuildPlanner {
       chmod: try mode(item.chmod), chmodText: item.chmod, isLinked: item.link, keepsParents: false,
       excluded: item.exclude, isAdd: true, checksum: item.checksum, unpacks: item.unpack,
       keepsGitDirectory: item.keepGitDirectory, fromText: nil)
+  }
+
+  /// To the kernel a text ends at its first zero: it would be another path, or another argument, than is written.
+  private static func checkTexts(_ texts: [String]) throws(BuildError) {
+    guard texts.allSatisfy({ !$0.utf8.contains(0) }) else {
+      throw BuildError(.dockerfile, "a zero byte can stand neither in a path nor in an argument; remove it")
+    }
+  }
+
+  private static func check(_ step: CopyStep) throws(BuildError) -> CopyStep {
+    try checkTexts(
+      [step.destination]
+        + step.sources.compactMap { (source: CopyStep.Source) -> String? in
+          switch source {
+          case .path(let path): path
+          case .document(let name, _): name
+          case .http, .git: nil
+          }
+        })
+    return step
   }
 
   private func mode(_ text: String?) throws(BuildError) -> FileMode? {

@@ -97,20 +97,28 @@ struct ImageConfiguration: Sendable, Equatable {
   }
 }
 
-/// Paths of an image, as text.
+/// Paths of an image, as text, taken apart by bytes as the kernel does: to Swift a slash before a combining mark is
+/// another character.
 enum FilePath {
+  /// The names in a path.
+  static func parts(_ path: String) -> [Substring] { path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) }
+
+  static func isAbsolute(_ path: String) -> Bool { path.utf8.first == UInt8(ascii: "/") }
+
+  static func endsWithSlash(_ path: String) -> Bool { path.utf8.last == UInt8(ascii: "/") }
+
   /// Without `.`, `..` and double slashes; never above the root. Absolute.
   static func absolute(_ path: String, from directory: String) -> String {
-    let whole = path.hasPrefix("/") ? path : directory + "/" + path
+    let whole = isAbsolute(path) ? path : directory + "/" + path
     var parts: [Substring] = []
-    for part in whole.split(separator: "/") where part != "." {
+    for part in self.parts(whole) where part != "." {
       if part == ".." { _ = parts.popLast() } else { parts.append(part) }
     }
     return "/" + parts.joined(separator: "/")
   }
 
   /// Relative to the root, normalised: empty for the root itself.
-  static func relative(_ path: String) -> String { String(absolute(path, from: "/").dropFirst()) }
+  static func relative(_ path: String) -> String { String(Substring(absolute(path, from: "/").utf8.dropFirst())) }
 
   static func join(_ folder: String, _ name: String) -> String {
     folder.isEmpty ? name : name.isEmpty ? folder : folder + "/" + name
@@ -121,11 +129,11 @@ enum FilePath {
   }
 
   static func name(_ path: String) -> String {
-    path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.index(after: $0)...]) } ?? path
+    path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[path.utf8.index(after: $0)...]) } ?? path
   }
 
   /// Whether the text names a folder by its form: `a/`, `.`, `a/.`, `..`, nothing.
   static func namesDirectory(_ path: String) -> Bool {
-    path.isEmpty || path.hasSuffix("/") || path == "." || path.hasSuffix("/.") || path == ".." || path.hasSuffix("/..")
+    path.isEmpty || endsWithSlash(path) || [".", ".."].contains(name(path))
   }
 }

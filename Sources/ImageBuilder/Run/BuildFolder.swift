@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import LinuxSystem
 import OCI
@@ -101,11 +100,14 @@ final class BuildFolder: Sendable {
     }
   }
 
-  /// Ends what still runs in a step's cgroup. Blocks until it has ended.
-  func killStep(_ number: Int) {
+  /// Ends what still runs in a step's cgroup, and waits for its end.
+  func killStep(_ number: Int) async {
     guard let cgroups = try? CgroupLayout.current() else { return }
-    Self.killAll(cgroups, path: cgroupPath(number))
+    try? await Cgroup(cgroups, path: cgroupPath(number)).kill(deadline: .now + Self.killDeadline)
   }
+
+  /// What does not end by then hangs in the kernel, and is left to the next build.
+  private static let killDeadline = Duration.seconds(10)
 
   /// Takes everything of this build away: processes, mounts, files. Blocks.
   func remove() {
@@ -129,46 +131,12 @@ final class BuildFolder: Sendable {
     // What cannot be removed now is tried again by the next build.
     // A machine without cgroups can build what does not run. The layout is read anew: a step may have had one mounted.
     if let cgroups = try? CgroupLayout.current() {
-      let cgroup = "/\(cgroupRoot)/\(id)"
-      killAll(cgroups, path: cgroup)
-      try? Cgroup(cgroups, path: cgroup).remove()
+      let cgroup = Cgroup(cgroups, path: "/\(cgroupRoot)/\(id)")
+      try? cgroup.killBlocking(deadline: .now + killDeadline)
+      try? cgroup.remove()
       for root in cgroups.mountPoints { rmdir("\(root)/\(cgroupRoot)") }
     }
     try? Mount.unmountTree(path)
     try? Directory.removeTree(path)
-  }
-
-  /// Kills every process in a cgroup and those below it, and waits for their end by their pidfds.
-  private static func killAll(_ cgroups: CgroupLayout, path: String) {
-    // A process may start others until it is dead: again until none is left. More rounds than this nothing survives.
-    for _ in 0..<64 {
-      var pids = Set<Int32>()
-      for root in cgroups.mountPoints { collect("\(root)\(path)", into: &pids) }
-      pids.remove(getpid())
-      if pids.isEmpty { return }
-      for pid in pids {
-        let fd = clinux_pidfd_open(pid)
-        guard fd >= 0 else { continue }
-        defer { close(fd) }
-        guard clinux_pidfd_send_signal(fd, SIGKILL) == 0 else { continue }
-        var request = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
-        _ = poll(&request, 1, 2000)
-      }
-    }
-  }
-
-  private static func collect(_ folder: String, into pids: inout Set<Int32>) {
-    guard let names = try? Directory.list(folder) else { return }
-    if let bytes = try? DurableFile.read("\(folder)/cgroup.procs", limit: 1 << 20) {
-      for line in bytes.split(separator: 0x0a) {
-        if let pid = Int32(String(decoding: line, as: UTF8.self)), pid > 0 { pids.insert(pid) }
-      }
-    }
-    for name in names {
-      var status = stat()
-      if lstat("\(folder)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-        collect("\(folder)/\(name)", into: &pids)
-      }
-    }
   }
 }

@@ -26,30 +26,28 @@ struct ContainerConfiguration: Sendable {
   /// `NAME=VALUE`.
   var environment: [String]
   var workingDirectory: String
-  var user: ImageUsers.Identity
+  var user: ProcessUser
   var cgroupPath: String
   var isCgroupV2: Bool
   var network: Network
   var mounts: [BindMount]
   var openFilesMax: Int64
+  /// What this process has to give.
+  var availableCapabilities: CapabilitySet
 
   /// What a step's machine is called: the same everywhere, since programs write it into what they make.
   static let hostname = "apus-build"
 
-  /// What Docker gives to containers.
-  private static let allCapabilities = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
-  ]
-
   /// Where there is a way out a step makes no packets of its own (see `StepNetwork`), and in the machine's network it
   /// does not take the ports of services either.
   var capabilities: [String] {
-    switch network {
-    case .none: Self.allCapabilities
-    case .own: Self.allCapabilities.filter { $0 != "CAP_NET_RAW" }
-    case .machine: Self.allCapabilities.filter { $0 != "CAP_NET_RAW" && $0 != "CAP_NET_BIND_SERVICE" }
-    }
+    let dropped: Set<String> =
+      switch network {
+      case .none: []
+      case .own: ["NET_RAW"]
+      case .machine: ["NET_RAW", "NET_BIND_SERVICE"]
+      }
+    return Capabilities.standardNames(without: dropped, available: availableCapabilities)
   }
 
   /// The folders that every container mounts, which an image need not have.

@@ -1,16 +1,9 @@
 import LinuxSystem
 import OCI
 
-/// Users and groups of an image, with the rules of Docker's `USER` and `--chown`: names or numbers, `user:group`.
+/// Users and groups of an image, for `USER` (`UserDatabase.process`) and, with Docker's rules, for `--chown`: names or
+/// numbers, `user:group`.
 struct ImageUsers: Sendable {
-  struct Identity: Sendable, Equatable {
-    var uid: UInt32
-    var gid: UInt32
-    /// With the primary group, which comes first.
-    var groups: [UInt32]
-    var home: String?
-  }
-
   private let database: UserDatabase
 
   init(_ database: UserDatabase) { self.database = database }
@@ -25,29 +18,14 @@ struct ImageUsers: Sendable {
     text.split(separator: ":", omittingEmptySubsequences: false).allSatisfy { UserDatabase.number($0) != nil }
   }
 
-  /// What a process with this `USER` runs as. Empty is root.
-  func process(_ text: String) throws(BuildError) -> Identity {
-    let (userText, groupText) = Self.split(text)
-    var user: UserDatabase.User
-    // An image without /etc/passwd has root all the same.
-    if userText.isEmpty || (userText == "root" && database.user(named: "root") == nil) {
-      user = database.user(0) ?? UserDatabase.User(name: "root", uid: 0, gid: 0, home: "/root")
-    } else if let uid = UserDatabase.number(userText) {
-      user = database.user(uid) ?? UserDatabase.User(name: "", uid: uid, gid: 0)
-    } else if let found = database.user(named: userText) {
-      user = found
-    } else {
-      throw BuildError(.notFound, "unable to find user \(userText): no matching entries in passwd file")
+  /// What a process with this `USER` runs as. Empty is root. With a group the user has no other one, as Docker has it;
+  /// containers of pods keep theirs, as in Kubernetes.
+  func process(_ text: String) throws(BuildError) -> ProcessUser {
+    do throws(UserDatabase.UnknownName) {
+      return try database.process(text, mergesGroups: Self.split(text).group == nil)
+    } catch {
+      throw Self.failure(error)
     }
-    var members: [UInt32] = []
-    if let groupText {
-      user.gid = try gid(groupText)
-    } else {
-      members = database.memberships(of: user.name)
-    }
-    return Identity(
-      uid: user.uid, gid: user.gid, groups: UserDatabase.processGroups(primary: user.gid, additional: members),
-      home: user.home.isEmpty ? nil : user.home)
   }
 
   /// What files with this `--chown` belong to. Without a group, the group has the user's number for a number, and is the
@@ -83,10 +61,16 @@ struct ImageUsers: Sendable {
   }
 
   private func gid(_ text: String) throws(BuildError) -> UInt32 {
-    if let gid = UserDatabase.number(text) { return gid }
-    if let group = database.group(named: text) { return group.gid }
-    if text == "root" { return 0 }
-    throw BuildError(.notFound, "unable to find group \(text): no matching entries in group file")
+    do throws(UserDatabase.UnknownName) { return try database.number(ofGroup: text) } catch {
+      throw Self.failure(error)
+    }
+  }
+
+  private static func failure(_ error: UserDatabase.UnknownName) -> BuildError {
+    switch error {
+    case .user(let name): BuildError(.notFound, "unable to find user \(name): no matching entries in passwd file")
+    case .group(let name): BuildError(.notFound, "unable to find group \(name): no matching entries in group file")
+    }
   }
 
   private static func split(_ text: String) -> (user: String, group: String?) {

@@ -70,7 +70,7 @@ struct RunExecutor: Sendable {
     } catch {
       mounts.release()
       let cleanup = session.folder
-      try? await blocking { () throws(BuildError) in cleanup.killStep(number) }
+      await Self.uncancelled { await cleanup.killStep(number) }
       await opened?.end()
       try? await blocking { () throws(BuildError) in
         try? Mount.unmountTree(folder)
@@ -116,7 +116,7 @@ struct RunExecutor: Sendable {
   }
 
   private func configure(
-    _ paths: Paths, user: ImageUsers.Identity, number: Int, mounts: MountPreparer, network: String?
+    _ paths: Paths, user: ProcessUser, number: Int, mounts: MountPreparer, network: String?
   ) async throws(BuildError) -> ContainerConfiguration {
     var environment = (step.environment + step.proxies).map { "\($0.name)=\($0.value)" }
     func addMissing(_ name: String, _ value: String) {
@@ -134,7 +134,7 @@ struct RunExecutor: Sendable {
       workingDirectory: step.workingDirectory, user: user, cgroupPath: session.folder.cgroupPath(number),
       isCgroupV2: layout.mode == .v2, network: step.network == .host ? .machine : network.map { .own($0) } ?? .none,
       mounts: mounts.mounts.map(\.mount),
-      openFilesMax: Int64(clamping: min(files.rlim_max, 1_048_576)))
+      openFilesMax: Int64(clamping: min(files.rlim_max, 1_048_576)), availableCapabilities: .givable)
   }
 
   // MARK: The process
@@ -183,7 +183,7 @@ struct RunExecutor: Sendable {
       if ended == nil {
         // Cancelled: the container goes, and with it the engine that waits for it.
         let folder = session.folder
-        try? await blocking { () throws(BuildError) in folder.killStep(number) }
+        await Self.uncancelled { await folder.killStep(number) }
         ended = await Self.uncancelled { await process.wait(deadline: .now + .seconds(10)) }
         if ended == nil {
           process.signal(SIGKILL)

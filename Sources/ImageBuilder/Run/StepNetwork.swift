@@ -131,25 +131,18 @@ final class StepNetwork: Sendable {
   /// Those with an IPv6 address are out of reach. When there are no others, the step has none: the C library asks
   /// 127.0.0.1 then, which is the step's own and refuses at once, instead of waiting for an answer that never comes.
   static func resolverConfiguration(_ machine: [UInt8]) -> (text: [UInt8], hasServer: Bool) {
-    var lines: [String] = []
+    var configuration = ResolverConfiguration(parsing: machine)
     var servers: [String] = []
-    for line in String(decoding: machine, as: UTF8.self).split(separator: "\n") {
-      let words = line.split { $0 == " " || $0 == "\t" || $0 == "\r" }
-      guard let first = words.first, !first.hasPrefix("#"), !first.hasPrefix(";") else { continue }
-      guard first == "nameserver" else {
-        lines.append(words.joined(separator: " "))
-        continue
-      }
-      guard words.count > 1 else { continue }
+    for named in configuration.nameservers {
       var address = in_addr()
-      guard inet_pton(AF_INET, String(words[1]), &address) == 1 else { continue }
+      guard inet_pton(AF_INET, named, &address) == 1 else { continue }
       let highest = UInt32(bigEndian: address.s_addr) >> 24
       // The machine's own, whatever machine asks.
       let isInside = highest == 127 || highest == 0
-      let server = isInside ? resolver : String(words[1])
+      let server = isInside ? resolver : named
       if !servers.contains(server) { servers.append(server) }
     }
-    let text = (servers.map { "nameserver \($0)" } + lines).joined(separator: "\n")
-    return (Array(text.utf8) + [0x0a], !servers.isEmpty)
+    configuration.nameservers = servers
+    return (Array(configuration.text.utf8), !servers.isEmpty)
   }
 }

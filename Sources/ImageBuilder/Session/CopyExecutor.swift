@@ -85,7 +85,7 @@ struct CopyExecutor: Sendable {
           return found
         }
         if found.allSatisfy(\.items.isEmpty) { vertex.status("warning: no files match \(path)") }
-        if found.count > 1, !copy.destination.hasSuffix("/"), copy.destination != "/", !copy.keepsParents {
+        if found.count > 1, !FilePath.endsWithSlash(copy.destination), !copy.keepsParents {
           throw BuildError(
             .dockerfile,
             "\(path) matches \(found.count) files: the destination must be a directory and end with a /")
@@ -119,7 +119,7 @@ struct CopyExecutor: Sendable {
       url, into: folder, checksum: copy.checksum, client: session.client, vertex)
     session.note(fetched.material)
     let (path, name) = (fetched.path, fetched.name)
-    guard !name.isEmpty || !copy.destination.hasSuffix("/") else {
+    guard !name.isEmpty || !FilePath.endsWithSlash(copy.destination) else {
       throw BuildError(.dockerfile, "cannot tell a file name from \(url); name the file in the destination")
     }
     let index = gathered.sources.trees.count

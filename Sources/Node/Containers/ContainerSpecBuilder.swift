@@ -1,4 +1,5 @@
 import KubeTypes
+import LinuxSystem
 import OCI
 import Wire
 
@@ -8,8 +9,6 @@ struct ContainerSpecBuilder: Sendable {
   let configuration: NodeConfiguration
   /// Bytes; for the out-of-memory score.
   let nodeMemory: Int64
-  /// The machine's own resolver settings.
-  let hostDNS: DNSSettings
 
   /// The label that keeps a container's stop signal for a server that adopts it.
   static let stopSignalLabel = "io.kubernetes.container.stopSignal"
@@ -20,7 +19,8 @@ struct ContainerSpecBuilder: Sendable {
   /// A pod's annotation; `none` leaves the health checks of its images alone.
   static let healthAnnotation = "apus.dev/healthcheck"
 
-  func sandbox(for pod: Pod) -> SandboxSpec {
+  /// - Parameter hostDNS: the machine's own resolver settings, as they are now.
+  func sandbox(for pod: Pod, hostDNS: ResolverConfiguration) -> SandboxSpec {
     let uid = pod.metadata.uid ?? ""
     var spec = SandboxSpec(
       podUID: uid, name: pod.metadata.name ?? "", namespace: pod.metadata.namespace ?? "",

@@ -5,7 +5,7 @@ import Wire
 enum FieldReference {
   /// What is known of the pod's place, which its object does not say yet.
   struct Place: Sendable, Equatable {
-    var hostIP: String
+    var hostIPs: [String]
     var podIPs: [String]
   }
 
@@ -21,8 +21,8 @@ enum FieldReference {
     case "metadata.annotations": return formatMap(pod.metadata.annotations)
     case "spec.nodeName": return pod.spec.nodeName ?? ""
     case "spec.serviceAccountName": return pod.spec.serviceAccountName ?? ""
-    case "status.hostIP": return place.hostIP
-    case "status.hostIPs": return place.hostIP
+    case "status.hostIP": return place.hostIPs.first ?? ""
+    case "status.hostIPs": return place.hostIPs.joined(separator: ",")
     case "status.podIP": return place.podIPs.first ?? ""
     case "status.podIPs": return place.podIPs.joined(separator: ",")
     default: return nil

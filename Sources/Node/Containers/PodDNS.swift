@@ -1,4 +1,5 @@
 import KubeTypes
+import LinuxSystem
 
 /// A pod's `/etc/resolv.conf` by its `dnsPolicy` (kubelet's `network/dns`). Pure.
 enum PodDNS {
@@ -8,9 +9,9 @@ enum PodDNS {
 
   /// - Parameter host: the machine's own settings.
   static func settings(
-    for pod: Pod, clusterDNS: String, clusterDomain: String, host: DNSSettings
-  ) -> DNSSettings {
-    var settings = DNSSettings()
+    for pod: Pod, clusterDNS: String, clusterDomain: String, host: ResolverConfiguration
+  ) -> ResolverConfiguration {
+    var settings = ResolverConfiguration()
     let usesHostNetwork = pod.spec.hostNetwork == true
     switch pod.spec.dnsPolicy ?? "ClusterFirst" {
     case "None": break
@@ -32,9 +33,11 @@ enum PodDNS {
     return settings
   }
 
-  private static func cluster(_ pod: Pod, _ server: String, _ domain: String, _ host: DNSSettings) -> DNSSettings {
+  private static func cluster(_ pod: Pod, _ server: String, _ domain: String, _ host: ResolverConfiguration)
+    -> ResolverConfiguration
+  {
     let namespace = pod.metadata.namespace ?? ""
-    return DNSSettings(
+    return ResolverConfiguration(
       nameservers: [server],
       searches: unique(["\(namespace).svc.\(domain)", "svc.\(domain)", domain] + host.searches), options: ["ndots:5"])
   }
@@ -42,23 +45,6 @@ enum PodDNS {
   private static func unique(_ list: [String]) -> [String] {
     var seen: Set<String> = []
     return list.filter { seen.insert($0).inserted }
-  }
-
-  /// Parses `resolv.conf(5)`; lines that are not understood are passed over.
-  static func parse(_ text: String) -> DNSSettings {
-    var settings = DNSSettings()
-    for line in text.split(whereSeparator: \.isNewline) {
-      let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
-      guard let keyword = words.first, !keyword.hasPrefix("#"), !keyword.hasPrefix(";") else { continue }
-      let values = Array(words.dropFirst())
-      switch keyword {
-      case "nameserver": settings.nameservers += values.prefix(1)
-      case "search", "domain": settings.searches = values
-      case "options": settings.options = values
-      default: break
-      }
-    }
-    return settings
   }
 
   /// The name inside the pod: `spec.hostname` or the pod's name, at most 63 bytes.

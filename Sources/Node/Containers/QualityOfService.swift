@@ -1,4 +1,5 @@
 import KubeTypes
+import LinuxSystem
 import Wire
 
 /// A pod's quality of service and what follows from it (`pkg/apis/core/v1/helper/qos`). Pure.

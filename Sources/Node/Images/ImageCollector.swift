@@ -1,6 +1,6 @@
 import ControllerKit
+import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Wire
 
@@ -9,6 +9,7 @@ import Wire
 struct ImageCollector: ControllerKit.Service {
   let catalog: ImageCatalog
   let uses: ImageUses
+  let lanes: BlockingLanes
   let policy: ImageCollectionPolicy
   let time: any TimeSource
   let log: Logger
@@ -21,9 +22,9 @@ struct ImageCollector: ControllerKit.Service {
     while true {
       try await time.sleep(for: policy.interval)
       do {
-        _ = try await NIOThreadPool.singleton.runIfActive { collect() }
+        _ = try await lanes.run(nil, "remove images") { collect() }
       } catch {
-        return
+        log.warning("images are not looked through, will retry", metadata: ["error": "\(error)"])
       }
     }
   }

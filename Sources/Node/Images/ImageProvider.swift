@@ -1,6 +1,6 @@
 import Distribution
 import KubeTypes
-import NIOPosix
+import LinuxSystem
 import OCI
 import Wire
 
@@ -46,6 +46,7 @@ final class ImageProvider: Sendable {
   let catalog: ImageCatalog
   let uses: ImageUses
   let lazy: LazyImages
+  private let lanes: BlockingLanes
   private let pulls: Pulls
   private let credentialsPath: String?
 
@@ -53,12 +54,13 @@ final class ImageProvider: Sendable {
   ///   - puller: `nil` for a node without registries.
   ///   - credentialsPath: see `NodeConfiguration.imageCredentialsPath`.
   init(
-    catalog: ImageCatalog, puller: (any ImagePuller)?, uses: ImageUses, lazy: LazyImages, credentialsPath: String?,
-    parallelPullsMax: Int, time: any TimeSource
+    catalog: ImageCatalog, puller: (any ImagePuller)?, uses: ImageUses, lazy: LazyImages, lanes: BlockingLanes,
+    credentialsPath: String?, parallelPullsMax: Int, time: any TimeSource
   ) {
     self.catalog = catalog
     self.uses = uses
     self.lazy = lazy
+    self.lanes = lanes
     self.credentialsPath = credentialsPath
     pulls = PullCoordinator(parallelMax: parallelPullsMax, time: time) { request in
       guard let puller else {
@@ -67,19 +69,19 @@ final class ImageProvider: Sendable {
           "image \"\(request.reference)\" is not on this node, and the node has no registry client: import it with "
             + "`apus image import FILE`")
       }
-      if lazy.isOn, let found = try await Self.begin(request, puller, catalog, uses, lazy) { return found }
+      if lazy.isOn, let found = try await Self.begin(request, puller, catalog, uses, lazy, lanes) { return found }
       let (digest, _) = try await puller.pull(request)
-      let found = try await Self.pulled(request, digest, catalog)
+      let found = try await Self.pulled(request, digest, catalog, lanes)
       lazy.mended(found.image.digest)
-      try await NIOThreadPool.singleton.runIfActive { uses.pulled(found) }
+      try await lanes.run(nil, "note \(request.reference)") { uses.pulled(found) }
       return found
     }
   }
 
   private static func pulled(
-    _ request: PullRequest, _ digest: Digest, _ catalog: ImageCatalog
+    _ request: PullRequest, _ digest: Digest, _ catalog: ImageCatalog, _ lanes: BlockingLanes
   ) async throws -> FoundImage {
-    try await NIOThreadPool.singleton.runIfActive {
+    try await lanes.run(nil, "find \(request.reference)") {
       var exact = request.reference
       exact.tag = nil
       exact.digest = digest
@@ -94,15 +96,18 @@ final class ImageProvider: Sendable {
   /// Pulls all but the layers that can be fetched while they are used, and has those served. `nil`: that is not possible,
   /// and the image has to be pulled as a whole.
   private static func begin(
-    _ request: PullRequest, _ puller: any ImagePuller, _ catalog: ImageCatalog, _ uses: ImageUses, _ lazy: LazyImages
+    _ request: PullRequest, _ puller: any ImagePuller, _ catalog: ImageCatalog, _ uses: ImageUses, _ lazy: LazyImages,
+    _ lanes: BlockingLanes
   ) async throws -> FoundImage? {
     let (digest, credentials) = try await puller.pull(request) { lazy.isLazy($0) }
-    var found = try await pulled(request, digest, catalog)
+    var found = try await pulled(request, digest, catalog, lanes)
     let image = found.image
-    let missing = try await NIOThreadPool.singleton.runIfActive { try catalog.store.missingLayers(of: image) }
+    let missing = try await lanes.run(nil, "look for the layers of \(image.digest)") {
+      try catalog.store.missingLayers(of: image)
+    }
     if !missing.isEmpty {
       if lazy.isBroken(image.digest) { return nil }
-      found.hold = try await NIOThreadPool.singleton.runIfActive { try uses.hold(image.digest) }
+      found.hold = try await lanes.run(nil, "hold \(image.digest)") { try uses.hold(image.digest) }
       let served = lazy.folders(of: image.digest)
       if !missing.allSatisfy({ served[$0.digest] != nil }) {
         do {
@@ -116,7 +121,7 @@ final class ImageProvider: Sendable {
       found.bytesToCome = missing.reduce(0) { $0 + $1.size }
     }
     let result = found
-    try await NIOThreadPool.singleton.runIfActive { uses.pulled(result) }
+    try await lanes.run(nil, "note \(request.reference)") { uses.pulled(result) }
     return result
   }
 
@@ -134,7 +139,7 @@ final class ImageProvider: Sendable {
     let found: FoundImage?
     let isOwn: Bool
     do {
-      (found, isOwn) = try await NIOThreadPool.singleton.runIfActive { [catalog, lazy] in
+      (found, isOwn) = try await lanes.run(nil, "find \(name)") { [catalog, lazy] in
         // One that was begun and broke off is not here.
         var found = try catalog.find(name)
         if let image = found?.image, try !lazy.isComplete(image) { found = nil }
@@ -178,7 +183,7 @@ final class ImageProvider: Sendable {
   private func nodeCredentials() async throws(NodeError) -> DockerConfiguration {
     guard let path = credentialsPath else { return DockerConfiguration() }
     do {
-      return try await NIOThreadPool.singleton.runIfActive {
+      return try await lanes.run(nil, "read \(path)") {
         guard let bytes = Files.read(path, limit: PullSecrets.sizeMax) else { return DockerConfiguration() }
         return try DockerConfiguration(parsing: bytes)
       }
@@ -193,11 +198,11 @@ final class ImageProvider: Sendable {
   func prepare(_ found: FoundImage) async throws(NodeError) -> PreparedImage {
     let image = found.image
     do {
-      let hold = try await NIOThreadPool.singleton.runIfActive { [uses] in try uses.hold(image.digest) }
+      let hold = try await lanes.run(nil, "hold \(image.digest)") { [uses] in try uses.hold(image.digest) }
       guard let hold else {
         throw NodeError(.errImagePull, "image \(found.reference) was removed while it was being prepared")
       }
-      let missing = try await NIOThreadPool.singleton.runIfActive { [catalog] in
+      let missing = try await lanes.run(nil, "look for the layers of \(image.digest)") { [catalog] in
         Set(try catalog.store.missingLayers(of: image).map(\.digest))
       }
       let served = missing.isEmpty ? [:] : lazy.folders(of: image.digest)

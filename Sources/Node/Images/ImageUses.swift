@@ -1,6 +1,5 @@
 import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Synchronization
 import Wire
@@ -43,6 +42,7 @@ final class ImageUses: Sendable {
   }
 
   private let pins: any ImagePins
+  private let lanes: BlockingLanes
   private let path: String
   private let time: any TimeSource
   private let log: Logger
@@ -52,11 +52,12 @@ final class ImageUses: Sendable {
 
   /// - Parameter path: the file that remembers what was pulled.
   init(
-    pins: any ImagePins, path: String, time: any TimeSource, log: Logger,
+    pins: any ImagePins, lanes: BlockingLanes, path: String, time: any TimeSource, log: Logger,
     unused: @escaping @Sendable (Digest) -> Void = { _ in }
   ) {
     self.unused = unused
     self.pins = pins
+    self.lanes = lanes
     self.path = path
     self.time = time
     self.log = log
@@ -97,7 +98,11 @@ final class ImageUses: Sendable {
     }
     guard let name = try result.get() else { return nil }
     return ImageHold {
-      NIOThreadPool.singleton.submit { _ in self.ended(name) }
+      let what = "let go \(digest)"
+      // What cannot be let go now is at the next start of the node.
+      self.lanes.submit(nil, what, failed: { self.log.warning("image stays pinned", metadata: ["error": "\($0)"]) }) {
+        self.ended(name)
+      }
     }
   }
 

@@ -1,6 +1,5 @@
 import Glibc
 import LinuxSystem
-import NIOPosix
 import OCI
 import Synchronization
 import Wire
@@ -279,7 +278,9 @@ final class LazyBlob: Sendable {
       while true {
         do {
           let bytes = try await fetch(range)
-          try await NIOThreadPool.singleton.runIfActive { [self] in try write(bytes, at: range.lowerBound) }
+          try await BlockingLanes.lazyLayers.run(nil, "write a part of a layer") { [self] in
+            try write(bytes, at: range.lowerBound)
+          }
           noted(nil)
           return arrived(pieces, Int64(bytes.count))
         } catch {

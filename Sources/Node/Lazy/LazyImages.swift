@@ -2,7 +2,6 @@ import Distribution
 import Glibc
 import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Synchronization
 import Wire
@@ -40,6 +39,8 @@ final class LazyImages: Sendable {
     var entries: [String: Entry] = [:]
     /// Those that were begun and broke off. They are pulled as a whole.
     var broken: Set<Digest> = []
+    /// What ran of their images is not ended yet, as far as is known here: a few, one for each image at most.
+    var deaths: [Death] = []
   }
 
   /// `nil`: nothing new is started so.
@@ -47,6 +48,7 @@ final class LazyImages: Sendable {
   private let store: ImageStore
   private let folder: String
   private let mounts: String
+  private let lanes: BlockingLanes
   private let time: any TimeSource
   private let log: Logger
   private let state = Mutex(State())
@@ -58,8 +60,7 @@ final class LazyImages: Sendable {
     var name: String?
   }
 
-  let died: AsyncStream<Death>
-  private let dies: AsyncStream<Death>.Continuation
+  private let dies = Announcer<Death>()
   private let starts: PullCoordinator<LazyStart, Void>
 
   /// Parts of layers become blobs by a second name, which needs one file system.
@@ -67,15 +68,16 @@ final class LazyImages: Sendable {
   static func mounts(in runDirectory: String) -> String { "\(runDirectory)/lazy" }
 
   init(
-    policy: LazyPullPolicy?, store: ImageStore, runDirectory: String, time: any TimeSource = SystemClock(), log: Logger
+    policy: LazyPullPolicy?, store: ImageStore, runDirectory: String, lanes: BlockingLanes,
+    time: any TimeSource = SystemClock(), log: Logger
   ) {
     self.policy = policy
     self.store = store
     folder = Self.folder(in: store.root)
     mounts = Self.mounts(in: runDirectory)
+    self.lanes = lanes
     self.time = time
     self.log = log
-    (died, dies) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
     starts = PullCoordinator(parallelMax: .max, time: time) { try await $0.images.begin($0) }
   }
 
@@ -154,7 +156,7 @@ final class LazyImages: Sendable {
       deadline: policy.readDeadline, layers: wanted)
     var child: ProcessHandle?
     do {
-      try await NIOThreadPool.singleton.runIfActive { [mounts] in
+      try await lanes.run(nil, "make \(order.folder)") { [mounts] in
         try Directory.create(order.folder, mode: 0o700)
         // Who mounts the overlays is root: nobody else has to see the layers here.
         try Directory.create(mounts, mode: 0o700)
@@ -253,19 +255,29 @@ final class LazyImages: Sendable {
 
   private func broke(_ image: Digest, _ name: String?) {
     log.warning("the process that served an image's layers died", metadata: ["image": "\(image)"])
-    state.withLock { _ = $0.broken.insert(image) }
-    dies.yield(Death(image: image, name: name))
+    let death = Death(image: image, name: name)
+    state.withLock { state in
+      state.broken.insert(image)
+      if !state.deaths.contains(death) { state.deaths.append(death) }
+    }
+    dies.tell(death)
+  }
+
+  /// The deaths after which nobody has ended yet what ran of the image, and those to come.
+  func deaths() -> AsyncStream<Death> {
+    dies.listen { state.withLock { $0.deaths } }
   }
 
   /// What ran of the image was ended.
   func buried(_ death: Death) async {
+    state.withLock { state in state.deaths.removeAll { $0 == death } }
     if let name = death.name { await cleanUp(name) }
   }
 
   private func cleanUp(_ name: String) async {
     let (folder, mounts) = ("\(folder)/\(name)", "\(mounts)/\(name)")
     do {
-      try await NIOThreadPool.singleton.runIfActive {
+      try await lanes.run(nil, "remove \(folder)") {
         try Mount.unmountTree(mounts)
         try Directory.removeTree(mounts)
         try Directory.removeTree(folder)
@@ -285,7 +297,7 @@ final class LazyImages: Sendable {
     var dead: Set<Digest> = []
     let names: [String]
     do {
-      names = try await NIOThreadPool.singleton.runIfActive { [folder] in
+      names = try await lanes.run(nil, "list \(folder)") { [folder] in
         access(folder, F_OK) == 0 ? try Directory.list(folder) : []
       }
     } catch {
@@ -294,7 +306,7 @@ final class LazyImages: Sendable {
     }
     for name in names {
       let path = "\(folder)/\(name)"
-      let record = try? await NIOThreadPool.singleton.runIfActive { LazyRecord.read(path) }
+      let record = try? await lanes.run(nil, "read \(path)") { LazyRecord.read(path) }
       if let record, let process = ProcessWatch.open(pid: record.process.pid, startTime: record.process.startTime) {
         guard record.isReady else {
           // Its server is gone, and it was told to nobody else.

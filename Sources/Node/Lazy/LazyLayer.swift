@@ -1,6 +1,5 @@
 import Glibc
 import LinuxSystem
-import NIOPosix
 import OCI
 import Synchronization
 
@@ -99,10 +98,7 @@ final class LazyLayer: FuseFileSystem {
     let end = min(offset + Int64(count), tree.nodes[index].size)
     guard !wanted.isEmpty, offset < end else { return answer.send([]) }
     let part = Part(chunks: wanted, range: offset..<end, end: .now + deadline)
-    NIOThreadPool.singleton.submit { [self] state in
-      guard case .active = state else { return answer.fail(EIO) }
-      serve(part, answer)
-    }
+    serveSoon(part, answer)
   }
 
   private struct Part {
@@ -111,6 +107,12 @@ final class LazyLayer: FuseFileSystem {
     var range: Range<Int64>
     /// When the read fails.
     var end: ContinuousClock.Instant
+  }
+
+  private func serveSoon(_ part: Part, _ answer: FuseAnswer, isSecondTime: Bool = false) {
+    BlockingLanes.lazyLayers.submit(nil, "read a layer", failed: { _ in answer.fail(EIO) }) { [self] in
+      serve(part, answer, isSecondTime: isSecondTime)
+    }
   }
 
   /// Answers when everything is here; otherwise it is fetched first. Blocks for as long as decompression takes.
@@ -148,10 +150,7 @@ final class LazyLayer: FuseFileSystem {
         failed("what is read did not come within \(deadline)")
         return answer.fail(EIO)
       }
-      NIOThreadPool.singleton.submit { [self] state in
-        guard case .active = state else { return answer.fail(EIO) }
-        serve(part, answer, isSecondTime: isSecondTime)
-      }
+      serveSoon(part, answer, isSecondTime: isSecondTime)
     }
   }
 }

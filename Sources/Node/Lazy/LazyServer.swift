@@ -1,10 +1,16 @@
 import Distribution
 import Glibc
 import LinuxSystem
-import NIOPosix
 import OCI
 import Synchronization
 import Wire
+
+extension BlockingLanes {
+  /// The work of a process that serves layers, on its own files: decompressing, writing what came. As many reads may wait
+  /// as the kernel sends.
+  static let lazyLayers = BlockingLanes(
+    "lazy", Limits(deadline: .seconds(600), runningMax: 4, stuckMax: 4, waitingMax: 1 << 16))
+}
 
 /// A process of its own that serves layers of an image while they are fetched (`apus lazy-layer`).
 ///
@@ -242,7 +248,7 @@ public final class LazyServer: Sendable {
   ) async -> Keeping {
     guard blob.seal() else { return .later }
     do {
-      try await NIOThreadPool.singleton.runIfActive {
+      try await BlockingLanes.lazyLayers.run(nil, "keep \(digest)") {
         // Only for the moment: the image's manifest refers to it.
         let lease = try store.lease(for: .seconds(600))
         defer { lease.release() }
@@ -265,7 +271,9 @@ public final class LazyServer: Sendable {
         continue
       }
       do {
-        try await NIOThreadPool.singleton.runIfActive { _ = try chunk.content(of: BlobPart(blob, range)) }
+        try await BlockingLanes.lazyLayers.run(nil, "check \(digest)") {
+          _ = try chunk.content(of: BlobPart(blob, range))
+        }
       } catch {
         if Task.isCancelled { return .later }
         blob.forget(range)

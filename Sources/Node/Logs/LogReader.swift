@@ -1,7 +1,7 @@
 import Glibc
 import KubeClient
+import LinuxSystem
 import NIOCore
-import NIOPosix
 import Wire
 
 /// Reads one container's log for `kubectl logs`: the file and, before it, the older part that `LogRotation` moved away.
@@ -9,6 +9,9 @@ struct LogReader: Sendable {
   static let blockSize = 64 << 10
 
   let path: String
+  /// The pod that it is of.
+  let uid: String
+  let lanes: BlockingLanes
   let options: LogOptions
   let now: Timestamp
   /// Whether more may be written to the file.
@@ -37,7 +40,7 @@ struct LogReader: Sendable {
       for (index, file) in files.enumerated() {
         if index > 0 { offset = 0 }
         while true {
-          let block = try await file.read(at: offset, count: Self.blockSize)
+          let block = try await read(file, at: offset, count: Self.blockSize)
           if block.isEmpty { break }
           offset += Int64(block.count)
           let text = formatter.feed(block[...])
@@ -56,16 +59,22 @@ struct LogReader: Sendable {
     }
   }
 
+  private func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    do { return try await lanes.run(uid, "read \(path)", body) } catch let error as SystemError {
+      throw KubeError(code: 500, reason: .internalError, message: "failed to open log file: \(error)")
+    }
+  }
+
   /// Where the last lines begin. Seeks from the end, so that the tail of a large log costs as much as its length.
   private func tail(of files: [LogFile], lines: Int64) async throws -> (files: [LogFile], offset: Int64) {
     var sizes: [Int64] = []
-    for file in files { sizes.append(try await file.size()) }
+    for file in files { sizes.append(try await blocking { try file.size() }) }
     var finder = TailFinder(lines: lines, size: sizes.reduce(0, +))
     for (file, size) in zip(files, sizes).reversed() {
       var end = size
       while finder.result == nil, end > 0 {
         let start = max(0, end - Int64(Self.blockSize))
-        let block = try await file.read(at: start, count: Int(end - start))
+        let block = try await read(file, at: start, count: Int(end - start))
         finder.feedBackwards(block[...])
         end = start
       }
@@ -79,9 +88,13 @@ struct LogReader: Sendable {
     return (Array(files[first...]), offset)
   }
 
+  private func read(_ file: LogFile, at offset: Int64, count: Int) async throws -> [UInt8] {
+    try await blocking { try file.read(at: offset, count: count) }
+  }
+
   private func open() async throws -> [LogFile] {
     let path = path
-    return try await NIOThreadPool.singleton.runIfActive {
+    return try await blocking {
       let newest = try LogFile(path)
       let older = try LogFile(LogRotation.rotated(path))
       switch (older, newest) {
@@ -98,7 +111,7 @@ struct LogReader: Sendable {
   /// What was written after a file that was moved away; nothing while it is the newest.
   private func successors(of file: LogFile) async throws -> [LogFile] {
     let path = path
-    return try await NIOThreadPool.singleton.runIfActive {
+    return try await blocking {
       guard let newest = try LogFile(path), newest.inode != file.inode else { return [] }
       // A slow reader may be more than one file behind.
       guard let older = try LogFile(LogRotation.rotated(path)), older.inode != file.inode, older.inode != newest.inode
@@ -108,13 +121,13 @@ struct LogReader: Sendable {
   }
 }
 
-/// An open log; its calls run on the thread pool for blocking work.
+/// An open log. The calls block.
 private final class LogFile: Sendable {
   private let descriptor: Int32
   /// No other file has it while this one is open.
   let inode: UInt64
 
-  /// `nil` when there is no such file. Blocks.
+  /// `nil` when there is no such file.
   init?(_ path: String) throws(KubeError) {
     descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
@@ -139,21 +152,17 @@ private final class LogFile: Sendable {
     return (UInt64(status.st_ino), Int64(status.st_size))
   }
 
-  func size() async throws -> Int64 {
-    try await NIOThreadPool.singleton.runIfActive { [self] in try Self.status(descriptor).size }
-  }
+  func size() throws(KubeError) -> Int64 { try Self.status(descriptor).size }
 
   /// Fewer bytes than asked for at the end of the file, none after it.
-  func read(at offset: Int64, count: Int) async throws -> [UInt8] {
-    try await NIOThreadPool.singleton.runIfActive { [self] in
-      var number: Int32 = 0
-      let block = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-        let result = pread(descriptor, buffer.baseAddress, count, Int(offset))
-        if result < 0 { number = errno }
-        initialized = max(0, result)
-      }
-      guard number == 0 else { throw Self.failure("reading a log", number) }
-      return block
+  func read(at offset: Int64, count: Int) throws(KubeError) -> [UInt8] {
+    var number: Int32 = 0
+    let block = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      let result = pread(descriptor, buffer.baseAddress, count, Int(offset))
+      if result < 0 { number = errno }
+      initialized = max(0, result)
     }
+    guard number == 0 else { throw Self.failure("reading a log", number) }
+    return block
   }
 }

@@ -2,7 +2,6 @@ import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
-import NIOPosix
 import Wire
 
 /// Bounds the logs of running containers: one that grew past its limit becomes `<log>.1`, in place of the one before,
@@ -10,6 +9,7 @@ import Wire
 /// it writes meanwhile.
 struct LogRotation: ControllerKit.Service {
   let runtime: any ContainerRuntime
+  let lanes: BlockingLanes
   let time: any TimeSource
   let log: Logger
   /// Bytes (kubelet's `containerLogMaxSize`).
@@ -35,7 +35,9 @@ struct LogRotation: ControllerKit.Service {
       let path = container.logPath
       let limit = sizeMax
       do {
-        let isMoved = try await NIOThreadPool.singleton.runIfActive { try Self.moveAway(path, over: limit) }
+        let isMoved = try await lanes.run(container.podUID, "move \(path) away") {
+          try Self.moveAway(path, over: limit)
+        }
         if isMoved { try await runtime.reopenLog(container.id) }
       } catch {
         log.warning("log not rotated, will retry", metadata: ["path": "\(path)", "error": "\(describe(error))"])

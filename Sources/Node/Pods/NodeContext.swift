@@ -16,6 +16,7 @@ struct NodeContext: Sendable {
   let volumes: VolumeManager
   let references: ReferenceStore
   let files: FileWatcher
+  let lanes: NodeLanes
   let specs: ContainerSpecBuilder
   /// The services of a namespace that have an address.
   let services: @Sendable (String) -> [ServiceVariables.Entry]

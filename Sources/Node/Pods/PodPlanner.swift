@@ -174,15 +174,15 @@ enum PodPlanner {
     case .failed(let retryAt) where snapshot.now < retryAt: plan.wake(at: retryAt)
     case .absent, .failed, .lost: plan.actions.append(.createSandbox)
     }
-    guard isReady, sandboxCreatedAt != nil else { return }
-
+    // What is to run first has its image got meanwhile: neither waits for the other.
+    let mayStart = isReady && sandboxCreatedAt != nil
     let hasMainStarted = snapshot.containers.contains { container in
       container.role == .main && container.runs.contains { $0.isCurrent && $0.status != .created }
     }
     for container in snapshot.containers where container.role != .main {
       switch container.role {
       case .sidecar:
-        planStart(container, mayRestart: true, snapshot, &plan)
+        planStart(container, mayRestart: true, mayStart: mayStart, snapshot, &plan)
         guard let latest = container.latest, latest.isRunning, latest.isCurrent, latest.isStarted || hasMainStarted
         else {
           if !hasMainStarted { return }
@@ -191,7 +191,7 @@ enum PodPlanner {
       default:
         if hasMainStarted { continue }
         if let latest = container.latest, latest.isCurrent, case .exited(0, _) = latest.status { continue }
-        planStart(container, mayRestart: snapshot.restartPolicy != .never, snapshot, &plan)
+        planStart(container, mayRestart: snapshot.restartPolicy != .never, mayStart: mayStart, snapshot, &plan)
         return
       }
     }
@@ -200,7 +200,7 @@ enum PodPlanner {
       if snapshot.restartPolicy == .onFailure, case .exited(let code, _) = container.latest?.status {
         mayRestart = code != 0
       }
-      planStart(container, mayRestart: mayRestart, snapshot, &plan)
+      planStart(container, mayRestart: mayRestart, mayStart: mayStart, snapshot, &plan)
     }
   }
 
@@ -232,8 +232,10 @@ enum PodPlanner {
   }
 
   /// Starts a container that does not run, when its back-off is over.
+  ///
+  /// - Parameter mayStart: `false` while the sandbox or the volumes are not there: only its image is got then.
   private static func planStart(
-    _ container: PodSnapshot.Container, mayRestart: Bool, _ snapshot: PodSnapshot, _ plan: inout PodPlan
+    _ container: PodSnapshot.Container, mayRestart: Bool, mayStart: Bool, _ snapshot: PodSnapshot, _ plan: inout PodPlan
   ) {
     // A live or half-made earlier run goes first (`planUpkeep` has seen to it).
     if container.runs.contains(where: { $0.isRunning || $0.status == .created }) { return }
@@ -257,7 +259,7 @@ enum PodPlanner {
     switch container.image {
     case .absent: plan.actions.append(.prepareImage(container: container.name))
     case .underway: break
-    case .ready: plan.actions.append(.start(container: container.name, attempt: attempt))
+    case .ready: if mayStart { plan.actions.append(.start(container: container.name, attempt: attempt)) }
     }
   }
 }

@@ -1,7 +1,6 @@
 import KubeTypes
 import LinuxSystem
 import Logging
-import NIOPosix
 import Wire
 
 /// The copies of pods on disk.
@@ -10,10 +9,10 @@ enum PodRecord {
   static let sizeMax = 4 << 20
 
   /// A failure is logged: the pod runs, but would not come back while the API is away.
-  static func write(_ pod: JSON, to path: String, log: Logger) async {
+  static func write(_ pod: JSON, of uid: String, to path: String, on lanes: BlockingLanes, log: Logger) async {
     let bytes = pod.serialized()
     do {
-      try await NIOThreadPool.singleton.runIfActive {
+      try await lanes.run(uid, "write \(path)") {
         if let slash = path.lastIndex(of: "/") { try Files.makeDirectory(String(path[..<slash]), mode: 0o755) }
         try DurableFile.write(bytes, to: path, mode: 0o600)
       }

@@ -66,7 +66,7 @@ struct PodStatusInput: Sendable, Equatable {
 
   var now: Timestamp
   var restartPolicy: PodSnapshot.RestartPolicy
-  var hostIP: String
+  var hostIPs: [String]
   var podIPs: [String]
   var startTime: Timestamp
   var isSandboxReady: Bool
@@ -104,9 +104,9 @@ enum PodStatusBuilder {
       if !failure.message.isEmpty { status["message"] = .string(failure.message) }
       if !failure.reason.isEmpty { status["reason"] = .string(failure.reason) }
     }
-    if !input.hostIP.isEmpty {
-      status["hostIP"] = .string(input.hostIP)
-      status["hostIPs"] = [["ip": .string(input.hostIP)]]
+    if let first = input.hostIPs.first {
+      status["hostIP"] = .string(first)
+      status["hostIPs"] = .array(input.hostIPs.map { ["ip": .string($0)] })
     }
     if let first = input.podIPs.first {
       status["podIP"] = .string(first)

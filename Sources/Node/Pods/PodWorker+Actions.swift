@@ -3,7 +3,6 @@ import KubeClient
 import KubeTypes
 import LinuxSystem
 import Logging
-import NIOPosix
 import Wire
 
 extension PodWorker {
@@ -85,7 +84,8 @@ extension PodWorker {
   private func createSandbox() async {
     do {
       try await requireRuntimeHandler()
-      let made = try await context.runtime.createSandbox(context.specs.sandbox(for: pod))
+      let made = try await context.runtime.createSandbox(
+        context.specs.sandbox(for: pod, hostDNS: try await machineResolver()))
       sandbox = made
       sandboxRetry = nil
       if !made.unmappedPorts.isEmpty {
@@ -101,6 +101,16 @@ extension PodWorker {
       retry.failed(now: context.time.now(), using: &random)
       sandboxRetry = retry
       event(.warning, "FailedCreatePodSandBox", "Failed to create pod sandbox: \(error.message)")
+    }
+  }
+
+  /// What the machine's resolver is at this moment: a network that was joined since the server's start brought others.
+  private func machineResolver() async throws(RuntimeError) -> ResolverConfiguration {
+    let path = context.configuration.resolverPath
+    do {
+      return try await context.lanes.records.run(uid, "read \(path)") { ResolverConfiguration(file: path) }
+    } catch {
+      throw RuntimeError(.system, describe(error))
     }
   }
 
@@ -243,7 +253,7 @@ extension PodWorker {
 
   private func environment(of container: Container) async throws -> [(name: String, value: String)] {
     var builder = EnvironmentBuilder(
-      place: FieldReference.Place(hostIP: context.configuration.nodeIP, podIPs: podIPs))
+      place: FieldReference.Place(hostIPs: context.configuration.nodeIPs, podIPs: podIPs))
     builder.allocatable = context.allocatable()
     for key in ObjectReferenceKey.environment(of: container, namespace: key.namespace) {
       guard let object = try await configError({ try await self.context.references.get(key) }) else { continue }
@@ -323,7 +333,7 @@ extension PodWorker {
     let path = volume.path
     let type = volume.hostPathType
     do {
-      return try await NIOThreadPool.singleton.runIfActive {
+      return try await context.lanes.paths.run(uid, "open \(type == nil ? "" : "hostPath ")\(path)") {
         let root = try type.map { try HostPath.open(path, type: $0) } ?? ResolvedFile(path)
         return subPath.isEmpty ? root : try SubPath.open(subPath, in: root, isHostPath: type != nil)
       }
@@ -401,7 +411,7 @@ extension PodWorker {
       runs[name]?.removeAll { $0.id == id }
       if run.status == .exited {
         let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
-        try await NIOThreadPool.singleton.runIfActive {
+        try await context.lanes.logs.run(uid, "remove \(log)") {
           for path in [log, LogRotation.rotated(log)] { try Directory.removeTree(path) }
         }
       }
@@ -416,7 +426,7 @@ extension PodWorker {
     if intent == .delete { await flushStatus() }
     let folder = context.configuration.podDirectory(uid)
     do {
-      try await NIOThreadPool.singleton.runIfActive { try Directory.removeTree(folder) }
+      try await context.lanes.records.run(uid, "remove \(folder)") { try Directory.removeTree(folder) }
     } catch {
       return holdOn(error, during: "remove the pod's folder")
     }

@@ -1,8 +1,8 @@
 import ControllerKit
 import Distribution
 import KubeTypes
+import LinuxSystem
 import Logging
-import NIOPosix
 import OCI
 import Wire
 
@@ -157,7 +157,9 @@ extension PodWorker {
   func imageUsed(by id: String, _ prepared: PreparedImage) async {
     let digest = prepared.image.digest
     do {
-      try await NIOThreadPool.singleton.runIfActive { [context] in try context.images.uses.began(id, digest) }
+      try await context.lanes.images.run(nil, "pin \(digest)") { [context] in
+        try context.images.uses.began(id, digest)
+      }
     } catch {
       context.log.warning("image not pinned", metadata: ["container": "\(id)", "error": "\(describe(error))"])
     }
@@ -165,8 +167,13 @@ extension PodWorker {
 
   /// The runtime has removed the containers.
   func imageUnused(by ids: [String]) async {
-    try? await NIOThreadPool.singleton.runIfActive { [context] in
-      for id in ids { context.images.uses.ended(id) }
+    do {
+      try await context.lanes.images.run(nil, "unpin images of \(key)") { [context] in
+        for id in ids { context.images.uses.ended(id) }
+      }
+    } catch {
+      // The next start of the node sees to it.
+      context.log.warning("images stay pinned", metadata: ["pod": "\(key)", "error": "\(describe(error))"])
     }
   }
 

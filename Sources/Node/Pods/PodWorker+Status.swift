@@ -1,8 +1,8 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Logging
-import NIOPosix
 import Wire
 
 extension PodWorker {
@@ -88,7 +88,7 @@ extension PodWorker {
       containers.append(status(of: container, role, now: now, hasInit: hasInit))
     }
     return PodStatusInput(
-      now: now, restartPolicy: restartPolicy, hostIP: context.configuration.nodeIP,
+      now: now, restartPolicy: restartPolicy, hostIPs: context.configuration.nodeIPs,
       podIPs: podIPs.isEmpty && isFinished ? rememberedIPs : podIPs, startTime: startTime,
       isSandboxReady: sandbox?.isReady == true, containers: containers,
       readinessGates: pod.spec.readinessGates.compactMap(\.conditionType),
@@ -184,7 +184,7 @@ extension PodWorker {
     let usesLog = container(name)?.terminationMessagePolicy == "FallbackToLogsOnError" && exitCode != 0
     let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
     let stored = file
-    let bytes = try? await NIOThreadPool.singleton.runIfActive { () -> [UInt8] in
+    let bytes = try? await context.lanes.logs.run(uid, "read the last words of \(name)") { () -> [UInt8] in
       if let stored {
         let bytes = Files.tail(stored, limit: Self.messageMax)
         if !bytes.isEmpty { return bytes }

@@ -2,7 +2,6 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Logging
-import NIOPosix
 import Wire
 
 /// Brings one pod to what its object asks for, and reports how it is.
@@ -56,6 +55,8 @@ actor PodWorker {
   var lastWrittenRevision: Int64 = 0
   var statusTask: Task<Void, Never>?
 
+  /// Containers that have ended and whose last words are being read.
+  private var ending: Set<String> = []
   /// Probes and hooks by container id.
   var tasks: [String: [Task<Void, Never>]] = [:]
   /// Something unexpected went wrong: nothing is planned before.
@@ -229,16 +230,25 @@ actor PodWorker {
     wake()
   }
 
-  func containerExited(_ event: RuntimeEvent) async {
+  /// A container ended. It counts as ended with its last words, which are read in the background: whoever tells of ends
+  /// tells those of other pods next.
+  func containerExited(_ event: RuntimeEvent) {
     precondition(event.podUID == uid, "a pod is told of another one's container")
-    guard var run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited else {
-      return
-    }
+    guard let run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited,
+      ending.insert(run.id).inserted
+    else { return }
     stopTasks(of: run.id)
-    run.message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
+    Task {
+      let message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
+      ended(event, message)
+    }
+  }
+
+  private func ended(_ event: RuntimeEvent, _ message: String) {
+    ending.remove(event.containerID)
     // Other things may have happened to it while the message was read.
     guard var current = latestRuns(event.name).first(where: { $0.id == event.containerID }) else { return }
-    current.message = run.message
+    current.message = message
     current.exited(event)
     replace(current, of: event.name)
     wake()
@@ -444,7 +454,7 @@ actor PodWorker {
 
   /// Where the pod's containers are reached and what it is told of itself.
   var podIPs: [String] {
-    if pod.spec.hostNetwork == true { return [context.configuration.nodeIP] }
+    if pod.spec.hostNetwork == true { return context.configuration.nodeIPs }
     return sandbox?.isReady == true ? sandbox?.ips ?? [] : []
   }
 
@@ -467,6 +477,7 @@ actor PodWorker {
     isRecorded = true
     var copy = pod.json
     copy["status"] = wanted ?? knownStatus
-    await PodRecord.write(copy, to: context.configuration.recordPath(uid), log: context.log)
+    await PodRecord.write(
+      copy, of: uid, to: context.configuration.recordPath(uid), on: context.lanes.records, log: context.log)
   }
 }

@@ -35,9 +35,9 @@ public protocol ContainerRuntime: Sendable {
   /// Every container that is recorded on this machine, also those made before the server's last start.
   func containers() async throws(RuntimeError) -> [ContainerState]
 
-  /// What happened, in order, for one reader. An exit is told exactly once per server life; containers that ended
-  /// while the server was away are told too. Learnt from file descriptors, not by polling.
-  var events: AsyncStream<RuntimeEvent> { get }
+  /// Begins to listen for ends of containers: first those of the containers that are here and have ended, whenever that
+  /// was, then those to come. None is left out, and one may be told twice. Learnt from file descriptors, not by polling.
+  func events() -> AsyncStream<RuntimeEvent>
 
   /// Starts a process in a running container.
   func exec(_ id: String, command: [String], options: TerminalOptions) async throws(RuntimeError) -> any ProcessStream
@@ -116,7 +116,7 @@ public struct SandboxSpec: Sendable, Equatable {
   /// Refused with `unsupported`: there is no process that could own a pod-wide pid namespace.
   public var shareProcessNamespace = false
   /// The content of `/etc/resolv.conf`.
-  public var dns = DNSSettings()
+  public var dns = ResolverConfiguration()
   public var hostAliases: [HostAlias] = []
   public var portMappings: [PortMapping] = []
   /// Namespaced sysctls in dotted form.
@@ -134,19 +134,6 @@ public struct SandboxSpec: Sendable, Equatable {
     self.namespace = namespace
     self.hostname = hostname
     self.cgroupParent = cgroupParent
-  }
-}
-
-/// `resolv.conf(5)`.
-public struct DNSSettings: Sendable, Equatable {
-  public var nameservers: [String] = []
-  public var searches: [String] = []
-  public var options: [String] = []
-
-  public init(nameservers: [String] = [], searches: [String] = [], options: [String] = []) {
-    self.nameservers = nameservers
-    self.searches = searches
-    self.options = options
   }
 }
 

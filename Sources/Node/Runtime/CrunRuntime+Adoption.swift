@@ -7,8 +7,10 @@ import Wire
 extension CrunRuntime {
   /// Takes up what earlier servers left: finds every container by more than one witness, decides what became of each, and
   /// watches those that run. What lives and cannot be taken up is ended before anything is started.
-  func adopt() async {
-    let found = (try? await Self.blocking { [self] () throws(RuntimeError) in find() }) ?? Found()
+  ///
+  /// - Throws: when it cannot be seen what is here. Nothing may be started then.
+  func adopt() async throws(RuntimeError) {
+    let found = try await blocking(nil, "look for containers") { [self] () throws(RuntimeError) in find() }
     state.withLock { state in
       for record in found.sandboxes { state.sandboxes[record.podUID] = record }
       for (record, seen) in found.containers {
@@ -50,7 +52,7 @@ extension CrunRuntime {
     if taken != record {
       let changed = taken
       // Where its monitor is going to say how it ended.
-      _ = try? await Self.system { [self] () throws(SystemError) in
+      _ = try? await system(changed.podUID, "make the folder of exits") { [self] () throws(SystemError) in
         try Directory.create("\(containerFolder(changed.id))/exits", mode: 0o700)
       }
       do throws(RuntimeError) { try await change(record.id) { $0 = changed } } catch {

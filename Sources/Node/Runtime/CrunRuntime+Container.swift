@@ -24,12 +24,15 @@ extension CrunRuntime {
       cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
     state.withLock { [record] in $0.containers[id] = record }
     do throws(RuntimeError) {
-      record.user = try await Self.blocking { [self, record] () throws(RuntimeError) in
+      record.user = try await blocking(spec.podUID, "prepare container \(spec.name)") {
+        [self, record] () throws(RuntimeError) in
         try prepareBundle(spec, record, sandbox)
       }
       let created = try await startMonitor(record, spec)
       if spec.mounts.contains(where: { $0.held != nil }) {
-        try await Self.system { [handover] () throws(SystemError) in try handover.end(id) }
+        try await system(spec.podUID, "take back the mounts of container \(spec.name)") {
+          [handover] () throws(SystemError) in try handover.end(id)
+        }
       }
       try await change(id) { $0 = created }
       watch(created)
@@ -87,7 +90,7 @@ extension CrunRuntime {
     guard let record = state.withLock({ $0.containers[id] }) else { return }
     try await kill(record)
     await removeFromEngine(id)
-    try await Self.system { [self] () throws(SystemError) in
+    try await system(record.podUID, "remove container \(record.name)") { [self] () throws(SystemError) in
       if access(engineFolder(id), F_OK) == 0 { try Directory.removeTree(engineFolder(id)) }
       if !record.cgroupPath.isEmpty { try Cgroup(cgroups, path: record.cgroupPath).remove() }
       try handover.end(id)
@@ -136,20 +139,22 @@ extension CrunRuntime {
 
   /// Changes a record in memory and on disk.
   func change(_ id: String, _ body: @escaping @Sendable (inout ContainerRecord) -> Void) async throws(RuntimeError) {
-    let isThere = state.withLock { state -> Bool in
-      guard var record = state.containers[id] else { return false }
+    let changed = state.withLock { state -> ContainerRecord? in
+      guard var record = state.containers[id] else { return nil }
       body(&record)
       state.containers[id] = record
-      return true
+      return record
     }
-    guard isThere else { throw .notFound("container \(id) does not exist on this node") }
-    try await Self.system { [self] () throws(SystemError) in try persist(container: id) }
+    guard let changed else { throw .notFound("container \(id) does not exist on this node") }
+    try await system(changed.podUID, "write the record of container \(changed.name)") {
+      [self] () throws(SystemError) in try persist(container: id)
+    }
   }
 
   /// Writes a line to the monitor's control pipe.
   func control(_ record: ContainerRecord, _ line: String) async throws(RuntimeError) {
     let path = "\(containerFolder(record.id))/ctl"
-    try await Self.system { () throws(SystemError) in
+    try await system(record.podUID, "open \(path)") { () throws(SystemError) in
       // Without a reader (the monitor has ended) this fails instead of waiting.
       let fd = Glibc.open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
       guard fd >= 0 else { throw .last("open \(path)") }
@@ -208,11 +213,16 @@ extension CrunRuntime {
         throw RuntimeError(.invalid, "mount \(mount.destination): \(source) does not exist on the node")
       }
     }
-    let around = OCISpec.Surroundings(
-      rootPath: root, user: user,
-      capabilities: try Capabilities.resolve(
+    let capabilities: [String]
+    do throws(SystemError) {
+      capabilities = try Capabilities.resolve(
         add: spec.addCapabilities, drop: spec.dropCapabilities, privileged: spec.privileged,
-        available: availableCapabilities),
+        available: availableCapabilities)
+    } catch {
+      throw RuntimeError(.invalid, error.description)
+    }
+    let around = OCISpec.Surroundings(
+      rootPath: root, user: user, capabilities: capabilities,
       cgroupPath: record.cgroupPath, cgroupMode: cgroups.mode, limitsSwap: limitsSwap(sandbox.cgroupPath),
       hostname: sandbox.hostname, namespaces: namespaces, hostPID: sandbox.hostPID, files: files,
       sharedMemory: sandbox.hostIPC ? "/dev/shm" : sharedMemoryFolder(spec.podUID),

@@ -26,9 +26,28 @@ extension CrunRuntime {
     guard let before = state.withLock({ $0.containers[id] }), before.phase != .exited else { return }
     let folder = containerFolder(id)
     // A monitor notes the end after it: what an exit file says of a process that lives was not written by one.
-    let lives = (try? await Self.blocking { [self] () throws(RuntimeError) in livingProcess(before) != nil }) ?? false
+    let lives =
+      (try? await blocking(before.podUID, "look for container \(before.name)") { [self] () throws(RuntimeError) in
+        livingProcess(before) != nil
+      }) ?? false
     if lives { unlink(exitPath(id)) }
-    do throws(RuntimeError) { try await endProcesses(before) } catch {
+    let noted: ContainerRecord
+    do throws(RuntimeError) {
+      try await endProcesses(before)
+      noted = try await blocking(before.podUID, "see how container \(before.name) ended") {
+        [self] () throws(RuntimeError) in
+        var record = before
+        let code = Self.exitCode(folder, id)
+        record.phase = .exited
+        record.isLost = code == nil
+        record.exitCode = code ?? 137
+        record.finishedAt = RuntimeFiles.modified("\(folder)/exits/\(id)") ?? time.now()
+        // The kernel kills single processes for memory; the container was only ended by it when its first one was hit.
+        let killed = (try? Cgroup(cgroups, path: record.cgroupPath).oomKills()) ?? 0
+        record.oomKilled = record.exitCode == 137 && (killed > 0 || access("\(folder)/oom", F_OK) == 0)
+        return record
+      }
+    } catch {
       log.error(
         "a container without a monitor is not ended yet", metadata: ["container": "\(id)", "error": "\(error)"])
       Task { [weak self, time] in
@@ -37,19 +56,6 @@ extension CrunRuntime {
       }
       return
     }
-    let noted = try? await Self.blocking { [cgroups, time] () throws(RuntimeError) in
-      var record = before
-      let code = Self.exitCode(folder, id)
-      record.phase = .exited
-      record.isLost = code == nil
-      record.exitCode = code ?? 137
-      record.finishedAt = RuntimeFiles.modified("\(folder)/exits/\(id)") ?? time.now()
-      // The kernel kills single processes for memory; the container was only ended by it when its first one was hit.
-      let killed = (try? Cgroup(cgroups, path: record.cgroupPath).oomKills()) ?? 0
-      record.oomKilled = record.exitCode == 137 && (killed > 0 || access("\(folder)/oom", F_OK) == 0)
-      return record
-    }
-    guard let noted else { return }
     let isFirst = state.withLock { state -> Bool in
       guard let current = state.containers[id], current.phase != .exited else { return false }
       var record = noted
@@ -62,17 +68,23 @@ extension CrunRuntime {
     do throws(RuntimeError) { try await change(id) { _ in } } catch {
       log.warning("note a container's end", metadata: ["container": "\(id)", "error": "\(error)"])
     }
-    let code = noted.exitCode ?? 137
-    eventSink.yield(
-      RuntimeEvent(
-        containerID: id, podUID: noted.podUID, name: noted.name, attempt: noted.attempt, exitCode: code,
-        signal: code > 128 && code < 193 ? code - 128 : nil, finishedAt: noted.finishedAt ?? time.now(),
-        oomKilled: noted.oomKilled, isLost: noted.isLost))
+    ends.tell(event(noted))
+  }
+
+  /// The end of a container that has ended.
+  func event(_ record: ContainerRecord) -> RuntimeEvent {
+    let code = record.exitCode ?? 137
+    return RuntimeEvent(
+      containerID: record.id, podUID: record.podUID, name: record.name, attempt: record.attempt, exitCode: code,
+      signal: code > 128 && code < 193 ? code - 128 : nil, finishedAt: record.finishedAt ?? time.now(),
+      oomKilled: record.oomKilled, isLost: record.isLost)
   }
 
   /// Ends whatever lives of the container at once and waits until its monitor has ended as well.
   func kill(_ record: ContainerRecord) async throws(RuntimeError) {
-    let monitor = try await Self.blocking { [self] () throws(RuntimeError) in livingMonitor(record) }
+    let monitor = try await blocking(record.podUID, "look for the monitor of container \(record.name)") {
+      [self] () throws(RuntimeError) in livingMonitor(record)
+    }
     // The monitor of a half-made container waits for an engine that may never answer, and that could still make it: both
     // are of one group.
     if let monitor, record.phase == .creating { Glibc.kill(-monitor.pid, SIGKILL) }
@@ -91,7 +103,9 @@ extension CrunRuntime {
   /// Kills the container's first process and all others of its cgroup, and waits for their end.
   func endProcesses(_ record: ContainerRecord) async throws(RuntimeError) {
     let deadline = ContinuousClock.now + .seconds(10)
-    let process = try await Self.blocking { [self] () throws(RuntimeError) in livingProcess(record) }
+    let process = try await blocking(record.podUID, "look for container \(record.name)") {
+      [self] () throws(RuntimeError) in livingProcess(record)
+    }
     do throws(SystemError) {
       if let process, let descriptor = ProcessWatch.open(pid: process.pid, startTime: process.startTime) {
         try? ProcessWatch.signal(descriptor, SIGKILL)
@@ -112,7 +126,7 @@ extension CrunRuntime {
     let running = state.withLock { state in
       state.containers.values.filter { $0.podUID == podUID && $0.phase == .running }
     }
-    return try await Self.system { [cgroups] () throws(SystemError) in
+    return try await system(nil, "read the usage of pod \(podUID)") { [cgroups] () throws(SystemError) in
       var containers: [String: ResourceUsage] = [:]
       for record in running {
         // One that ends meanwhile is left out.

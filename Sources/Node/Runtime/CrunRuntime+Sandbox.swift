@@ -24,13 +24,13 @@ extension CrunRuntime {
     if !spec.hostNetwork {
       try HostPorts.check(spec.portMappings)
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
-      let configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+      let configuration = try await networkConfiguration(of: spec.podUID)
       record.network = CNI.list(configuration, for: spec.portMappings)
     }
     let first = record
     state.withLock { $0.sandboxes[spec.podUID] = first }
     do throws(RuntimeError) {
-      try await Self.system { [self] () throws(SystemError) in
+      try await system(spec.podUID, "make the sandbox's folder and cgroup") { [self] () throws(SystemError) in
         try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
@@ -42,9 +42,11 @@ extension CrunRuntime {
       }
       let kinds = Self.namespaces(hostNetwork: spec.hostNetwork, hostIPC: spec.hostIPC)
       if !kinds.isEmpty {
+        // What the pod asks for itself goes before ours.
+        let sysctls = Self.networkSysctls(kinds).merging(spec.sysctls) { _, asked in asked }
         do throws(SystemError) {
           try await Namespaces.create(
-            kinds, folder: namespaceFolder(spec.podUID), hostname: spec.hostname, sysctls: spec.sysctls)
+            kinds, folder: namespaceFolder(spec.podUID), hostname: spec.hostname, sysctls: sysctls)
         } catch {
           throw RuntimeError(.system, error.description)
         }
@@ -56,7 +58,7 @@ extension CrunRuntime {
       }
       record.isComplete = true
       let complete = record
-      try await Self.system { [self] () throws(SystemError) in
+      try await system(spec.podUID, "write the sandbox's files") { [self] () throws(SystemError) in
         try writePodFiles(spec, ips: complete.ips)
         try save(complete)
       }
@@ -88,7 +90,7 @@ extension CrunRuntime {
       var configuration = record.network
       if record.isTorn {
         do throws(RuntimeError) {
-          configuration = try await Self.blocking { [network] () throws(RuntimeError) in try network.configuration() }
+          configuration = try await networkConfiguration(of: podUID)
         } catch {
           // The configuration may be gone with the data directory.
           guard withNetwork else { throw error }
@@ -100,14 +102,14 @@ extension CrunRuntime {
         try await network.remove(attachment, configuration, result: record.networkResult)
       }
       let paths = record.isTorn ? possibleCgroups(podUID) : [record.cgroupPath]
-      try await Self.system { [cgroups] () throws(SystemError) in
+      try await system(podUID, "remove the sandbox's cgroup") { [cgroups] () throws(SystemError) in
         for path in paths { try Cgroup(cgroups, path: path).remove() }
       }
     }
     do throws(SystemError) { try await Namespaces.remove(folder: namespaceFolder(podUID)) } catch {
       throw RuntimeError(.system, error.description)
     }
-    try await Self.system { [self] () throws(SystemError) in
+    try await system(podUID, "remove the sandbox's files") { [self] () throws(SystemError) in
       let memory = sharedMemoryFolder(podUID)
       try Mount.unmount(memory, detach: true)
       if rmdir(memory) != 0, errno != ENOENT { throw .last("remove \(memory)") }
@@ -142,10 +144,16 @@ extension CrunRuntime {
     do throws(SystemError) { try await root.kill(deadline: .now + .seconds(10)) } catch {
       throw .timedOut(error.description)
     }
-    try await Self.system { [configuration] () throws(SystemError) in
+    try await system(nil, "remove the runtime's folder") { [configuration] () throws(SystemError) in
       try root.remove()
       try Mount.unmountTree(configuration.runDirectory)
       try Directory.removeTree(configuration.runDirectory)
+    }
+  }
+
+  private func networkConfiguration(of podUID: String) async throws(RuntimeError) -> JSON {
+    try await blocking(podUID, "read the network's configuration") { [network] () throws(RuntimeError) in
+      try network.configuration()
     }
   }
 
@@ -173,6 +181,13 @@ extension CrunRuntime {
       networkNamespace: "\(namespaceFolder(record.podUID))/net", portMappings: record.portMappings)
   }
 
+  /// For interfaces that are made in a pod's network: the node gives out its IPv6 addresses, each once. So nobody has to
+  /// wait whether another has one, which takes a second, and no pod can tell another where the world is.
+  private static func networkSysctls(_ kinds: [Namespaces.Kind]) -> [String: String] {
+    guard kinds.contains(.network), access("/proc/sys/net/ipv6", F_OK) == 0 else { return [:] }
+    return ["net.ipv6.conf.default.accept_dad": "0", "net.ipv6.conf.default.accept_ra": "0"]
+  }
+
   /// A pod on the host's network has the host's name too.
   static func namespaces(hostNetwork: Bool, hostIPC: Bool) -> [Namespaces.Kind] {
     (hostNetwork ? [] : [.network, .uts]) + (hostIPC ? [] : [.ipc])
@@ -189,7 +204,7 @@ extension CrunRuntime {
   private func writePodFiles(_ spec: SandboxSpec, ips: [String]) throws(SystemError) {
     let folder = sandboxFolder(spec.podUID)
     let files = [
-      ("resolv.conf", PodFiles.resolvConf(spec.dns)),
+      ("resolv.conf", spec.dns.text),
       (
         "hostname", (spec.hostNetwork ? RuntimeFiles.readText("/proc/sys/kernel/hostname") ?? "" : spec.hostname) + "\n"
       ),
@@ -206,14 +221,6 @@ extension CrunRuntime {
 
 /// The files that the kubelet manages in every container.
 enum PodFiles {
-  static func resolvConf(_ dns: DNSSettings) -> String {
-    var text = ""
-    for server in dns.nameservers { text += "nameserver \(server)\n" }
-    if !dns.searches.isEmpty { text += "search \(dns.searches.joined(separator: " "))\n" }
-    if !dns.options.isEmpty { text += "options \(dns.options.joined(separator: " "))\n" }
-    return text
-  }
-
   /// As the kubelet writes it for a pod of its own network.
   static func hosts(_ spec: SandboxSpec, ips: [String]) -> String {
     var text = """

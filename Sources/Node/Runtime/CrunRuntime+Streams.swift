@@ -136,7 +136,7 @@ extension CrunRuntime {
     }
     let base = "\(configuration.runDirectory)/exec/\(getpid())-\(number)"
     let folder = containerFolder(id)
-    return try await Self.blocking { () throws(RuntimeError) in
+    return try await blocking(record.podUID, "prepare exec in container \(record.name)") { () throws(RuntimeError) in
       guard let process = RuntimeFiles.readJSON("\(folder)/config.json")?["process"] else {
         throw RuntimeError(.system, "\(folder)/config.json cannot be read")
       }

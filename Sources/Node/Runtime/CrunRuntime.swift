@@ -1,7 +1,6 @@
 import Glibc
 import LinuxSystem
 import Logging
-import NIOPosix
 import Synchronization
 import Wire
 
@@ -46,7 +45,8 @@ public final class CrunRuntime: ContainerRuntime {
 
   let configuration: Configuration
   let time: any TimeSource
-  let log = Logger(label: "apus.node.runtime")
+  let log: Logger
+  let lanes: BlockingLanes
   let cgroups: CgroupLayout
   let bootID: String
   /// What this server has to give, and so the kernel knows.
@@ -59,22 +59,32 @@ public final class CrunRuntime: ContainerRuntime {
   let saving = Mutex(())
   let network: CNI
   let handover: MountHandover
-  let eventSink: AsyncStream<RuntimeEvent>.Continuation
-
-  public let events: AsyncStream<RuntimeEvent>
+  let ends = Announcer<RuntimeEvent>()
 
   /// Makes the folders, looks at the machine, and takes up the containers that are there.
   public static func open(
     _ configuration: Configuration, time: any TimeSource
   ) async throws(RuntimeError) -> CrunRuntime {
-    let runtime = try await blocking { () throws(RuntimeError) in try CrunRuntime(configuration, time) }
-    await runtime.adopt()
+    let log = Logger(label: "apus.node.runtime")
+    // A pod's calls come one after another. A pod with many containers does not hold up the others, and one whose calls
+    // hang keeps one thread: as many as pods that a node may have.
+    let lanes = BlockingLanes("runtime", .init(deadline: .seconds(120), runningMax: 32, stuckMax: 128)) {
+      NodeLanes.report($0, of: "runtime", to: log)
+    }
+    let runtime = try await blocking(lanes, nil, "take up the containers") { () throws(RuntimeError) in
+      try CrunRuntime(configuration, time, lanes, log)
+    }
+    try await runtime.adopt()
     return runtime
   }
 
-  private init(_ configuration: Configuration, _ time: any TimeSource) throws(RuntimeError) {
+  private init(
+    _ configuration: Configuration, _ time: any TimeSource, _ lanes: BlockingLanes, _ log: Logger
+  ) throws(RuntimeError) {
     self.configuration = configuration
     self.time = time
+    self.lanes = lanes
+    self.log = log
     network = CNI(
       configurationDirectory: configuration.networkConfigurationDirectory,
       pluginDirectories: configuration.networkPluginDirectories)
@@ -102,13 +112,10 @@ public final class CrunRuntime: ContainerRuntime {
       throw RuntimeError(.system, error.description)
     }
     bootID = RuntimeFiles.readText("/proc/sys/kernel/random/boot_id") ?? ""
-    // A program that root starts gets the whole bounding set.
-    availableCapabilities = CapabilitySet.ofThisProcess("CapBnd") ?? CapabilitySet(mask: .max)
+    availableCapabilities = .givable
     var files = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
     openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))
-    // One event per container; a reader that is gone must not keep them all.
-    (events, eventSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4096))
   }
 
   // MARK: - Paths
@@ -120,28 +127,39 @@ public final class CrunRuntime: ContainerRuntime {
 
   // MARK: - Calls
 
-  /// Runs blocking calls on NIO's pool of threads.
-  static func blocking<Value: Sendable>(
+  /// Runs blocking calls of a pod, one after another.
+  ///
+  /// - Parameters:
+  ///   - podUID: `nil` for what is no pod's.
+  ///   - what: for errors.
+  func blocking<Value: Sendable>(
+    _ podUID: String?, _ what: String, _ body: @escaping @Sendable () throws(RuntimeError) -> Value
+  ) async throws(RuntimeError) -> Value {
+    try await Self.blocking(lanes, podUID, what, body)
+  }
+
+  private static func blocking<Value: Sendable>(
+    _ lanes: BlockingLanes, _ podUID: String?, _ what: String,
     _ body: @escaping @Sendable () throws(RuntimeError) -> Value
   ) async throws(RuntimeError) -> Value {
     let result: Result<Value, RuntimeError>
     do {
-      result = try await NIOThreadPool.singleton.runIfActive {
+      result = try await lanes.run(podUID, what) {
         do throws(RuntimeError) { return Result<Value, RuntimeError>.success(try body()) } catch {
           return .failure(error)
         }
       }
     } catch {
-      throw RuntimeError(.system, "the server is stopping")
+      throw .timedOut("\(error)")
     }
     return try result.get()
   }
 
   /// As `blocking`, for bodies whose failures are system calls.
-  static func system<Value: Sendable>(
-    _ body: @escaping @Sendable () throws(SystemError) -> Value
+  func system<Value: Sendable>(
+    _ podUID: String?, _ what: String, _ body: @escaping @Sendable () throws(SystemError) -> Value
   ) async throws(RuntimeError) -> Value {
-    try await blocking { () throws(RuntimeError) in
+    try await blocking(podUID, what) { () throws(RuntimeError) in
       do throws(SystemError) { return try body() } catch { throw RuntimeError(.system, error.description) }
     }
   }
@@ -203,6 +221,10 @@ public final class CrunRuntime: ContainerRuntime {
   /// Blocks.
   func save(_ record: SandboxRecord) throws(SystemError) {
     try RuntimeFiles.write(record.json.serialized(), to: "\(sandboxFolder(record.podUID))/record.json")
+  }
+
+  public func events() -> AsyncStream<RuntimeEvent> {
+    ends.listen { state.withLock { $0.containers.values.filter { $0.phase == .exited }.map(event) } }
   }
 
   public func containers() async throws(RuntimeError) -> [ContainerState] {

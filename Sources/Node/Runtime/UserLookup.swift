@@ -30,8 +30,7 @@ extension ResolvedUser {
   }
 }
 
-/// Finds a container's user in an image's `/etc/passwd` and `/etc/group`, with the rules of Docker's `USER`: names or
-/// numbers, `user:group`; a user brings its groups.
+/// Finds a container's user in an image's `/etc/passwd` and `/etc/group` (`UserDatabase.process`).
 struct UserLookup {
   let database: UserDatabase
 
@@ -52,42 +51,21 @@ struct UserLookup {
   func resolve(
     imageUser: String, runAsUser: Int64?, runAsGroup: Int64?, supplementalGroups: [Int64], mergesGroups: Bool = true
   ) throws(RuntimeError) -> ResolvedUser {
-    let parts = imageUser.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    let userText = parts.first ?? ""
-    let groupText = parts.count > 1 ? parts[1] : ""
-
-    let user: UserDatabase.User
-    if let runAsUser {
-      let uid = try Self.number(runAsUser, "runAsUser")
-      user = database.user(uid) ?? UserDatabase.User(name: "", uid: uid, gid: 0)
-    } else if let uid = UserDatabase.number(userText) {
-      user = database.user(uid) ?? UserDatabase.User(name: "", uid: uid, gid: 0)
-    } else if !userText.isEmpty {
-      guard let found = database.user(named: userText) else {
-        throw RuntimeError(.invalid, "the image's user \"\(userText)\" is not in its /etc/passwd")
-      }
-      user = found
-    } else {
-      user = database.user(0) ?? UserDatabase.User(name: "root", uid: 0, gid: 0)
+    let uid = try runAsUser.map { value throws(RuntimeError) in try Self.number(value, "runAsUser") }
+    let gid = try runAsGroup.map { value throws(RuntimeError) in try Self.number(value, "runAsGroup") }
+    let groups = try supplementalGroups.map { value throws(RuntimeError) in
+      try Self.number(value, "supplementalGroups")
     }
-
-    var gid = user.gid
-    if let runAsGroup {
-      gid = try Self.number(runAsGroup, "runAsGroup")
-    } else if runAsUser == nil, !groupText.isEmpty {
-      if let number = UserDatabase.number(groupText) {
-        gid = number
-      } else if let group = database.group(named: groupText) {
-        gid = group.gid
-      } else {
-        throw RuntimeError(.invalid, "the image's group \"\(groupText)\" is not in its /etc/group")
+    do throws(UserDatabase.UnknownName) {
+      let user = try database.process(
+        imageUser, uid: uid, gid: gid, supplementalGroups: groups, mergesGroups: mergesGroups)
+      return ResolvedUser(uid: user.uid, gid: user.gid, additionalGroups: user.groups)
+    } catch {
+      switch error {
+      case .user(let name): throw RuntimeError(.invalid, "the image's user \"\(name)\" is not in its /etc/passwd")
+      case .group(let name): throw RuntimeError(.invalid, "the image's group \"\(name)\" is not in its /etc/group")
       }
     }
-    var additional = mergesGroups ? database.memberships(of: user.name) : []
-    for group in supplementalGroups { additional.append(try Self.number(group, "supplementalGroups")) }
-    return ResolvedUser(
-      uid: user.uid, gid: gid,
-      additionalGroups: UserDatabase.processGroups(primary: gid, additional: additional))
   }
 
   private static func number(_ value: Int64, _ field: String) throws(RuntimeError) -> UInt32 {

@@ -2,7 +2,6 @@ import Glibc
 import KubeClient
 import KubeTypes
 import LinuxSystem
-import NIOPosix
 import Schema
 import Synchronization
 import Wire
@@ -18,6 +17,7 @@ final class VolumeManager: Sendable {
   private let client: any KubeClient
   private let references: ReferenceStore
   private let time: any TimeSource
+  private let lanes: NodeLanes
   private let allocatable: @Sendable () -> [String: Quantity]
 
   /// Tokens of projected volumes, so that a refresh for another reason does not ask for a new one.
@@ -29,12 +29,13 @@ final class VolumeManager: Sendable {
 
   init(
     configuration: NodeConfiguration, client: any KubeClient, references: ReferenceStore, time: any TimeSource,
-    allocatable: @escaping @Sendable () -> [String: Quantity]
+    lanes: NodeLanes, allocatable: @escaping @Sendable () -> [String: Quantity]
   ) {
     self.configuration = configuration
     self.client = client
     self.references = references
     self.time = time
+    self.lanes = lanes
     self.allocatable = allocatable
   }
 
@@ -81,7 +82,7 @@ final class VolumeManager: Sendable {
     let folders = [oldSubPathDirectory(uid), "\(configuration.podDirectory(uid))/volumes", memoryDirectory(uid)]
     let root = memoryRoot
     do {
-      try await NIOThreadPool.singleton.runIfActive {
+      try await lanes.volumes.run(uid, "remove volumes") {
         for folder in folders where Files.exists(folder) {
           try Mount.unmountTree(folder)
           try Directory.removeTree(folder)
@@ -104,7 +105,7 @@ final class VolumeManager: Sendable {
 
   private func memoryFolder(_ uid: String, _ name: String) async throws -> String {
     let root = memoryRoot
-    try await NIOThreadPool.singleton.runIfActive { try Self.mountMemory(root) }
+    try await lanes.volumes.run(uid, "mount \(root)") { try Self.mountMemory(root) }
     return "\(memoryDirectory(uid))/\(name)"
   }
 
@@ -136,7 +137,7 @@ final class VolumeManager: Sendable {
     if let source = volume.emptyDir {
       let inMemory = source.medium == "Memory"
       let limit = source.sizeLimit
-      try await NIOThreadPool.singleton.runIfActive {
+      try await lanes.volumes.run(uid, "make \(folder)") {
         try Self.makeEmptyDirectory(folder, inMemory: inMemory, limit: limit?.value, group: group)
       }
       return Prepared.Volume(path: folder, isReadOnly: false)
@@ -144,14 +145,14 @@ final class VolumeManager: Sendable {
     if let source = volume.hostPath {
       let path = source.path ?? ""
       let type = source.`type` ?? ""
-      _ = try await NIOThreadPool.singleton.runIfActive { try HostPath.open(path, type: type) }
+      _ = try await lanes.paths.run(uid, "open hostPath \(path)") { try HostPath.open(path, type: type) }
       return Prepared.Volume(path: path, isReadOnly: false, hostPathType: type)
     }
     if let source = volume.configMap {
       let files = try await files(
         .configMap, namespace, source.name ?? "", items: source.items, mode: source.defaultMode,
         isOptional: source.`optional` == true)
-      try await write(files, to: folder, group: group)
+      try await write(files, of: uid, to: folder, group: group)
       return Prepared.Volume(path: folder, isReadOnly: true)
     }
     if let source = volume.secret {
@@ -159,14 +160,14 @@ final class VolumeManager: Sendable {
         .secret, namespace, source.secretName ?? "", items: source.items, mode: source.defaultMode,
         isOptional: source.`optional` == true)
       let folder = try await memoryFolder(uid, name)
-      try await write(files, to: folder, group: group)
+      try await write(files, of: uid, to: folder, group: group)
       return Prepared.Volume(path: folder, isReadOnly: true)
     }
     if let source = volume.downwardAPI {
       let files = try VolumeContent.files(
         from: source.items, defaultMode: source.defaultMode ?? 0o644, pod: pod, place: place, allocatable: allocatable()
       )
-      try await write(files, to: folder, group: group)
+      try await write(files, of: uid, to: folder, group: group)
       return Prepared.Volume(path: folder, isReadOnly: true)
     }
     if let source = volume.projected {
@@ -176,7 +177,7 @@ final class VolumeManager: Sendable {
         files.merge(more) { _, new in new }
       }
       let folder = try await memoryFolder(uid, name)
-      try await write(files, to: folder, group: group)
+      try await write(files, of: uid, to: folder, group: group)
       return Prepared.Volume(path: folder, isReadOnly: true)
     }
     if let claim = volume.persistentVolumeClaim {
@@ -189,11 +190,13 @@ final class VolumeManager: Sendable {
     throw NodeError(.failedMount, "volumes of type \(kind) are not supported by this node")
   }
 
-  private var place: FieldReference.Place { FieldReference.Place(hostIP: configuration.nodeIP, podIPs: []) }
+  private var place: FieldReference.Place { FieldReference.Place(hostIPs: configuration.nodeIPs, podIPs: []) }
 
-  private func write(_ files: [String: AtomicWriter.File], to folder: String, group: UInt32?) async throws {
+  private func write(
+    _ files: [String: AtomicWriter.File], of uid: String, to folder: String, group: UInt32?
+  ) async throws {
     let stamp = time.now()
-    try await NIOThreadPool.singleton.runIfActive {
+    try await lanes.volumes.run(uid, "write \(folder)") {
       try AtomicWriter.write(files, to: folder, group: group, stamp: stamp)
     }
   }

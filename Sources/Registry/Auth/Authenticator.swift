@@ -1,4 +1,5 @@
 import Crypto
+import HTTP
 import NIOHTTP1
 import NIOPosix
 import Synchronization
@@ -126,7 +127,7 @@ final class Authenticator: Sendable {
   private func check(_ name: String, _ password: String, _ request: Request) async throws(RegistryError) {
     let now = time.now()
     let code = Array(HMAC<SHA256>.authenticationCode(for: Array(password.utf8), using: memoryKey))
-    let keys = ["address \(request.remoteAddress)", "user \(name.prefix(256))"]
+    let keys = ["address \(request.peer.address)", "user \(name.prefix(256))"]
     enum Decision {
       case right
       case wait(Duration)
@@ -142,7 +143,7 @@ final class Authenticator: Sendable {
       // Guesses from elsewhere hold up who comes with the right password no more than those who have failed themselves.
       let waited = state.limiter.hasFailed(keys[0], now: now) ? keys : [keys[0]]
       if let wait = waited.compactMap({ state.limiter.wait($0, now: now) }).max() { return .wait(wait) }
-      let address = request.remoteAddress
+      let address = request.peer.address
       if state.hashing >= Self.hashingMax || state.hashingOfAddress[address, default: 0] >= Self.hashingOfAddressMax {
         return .busy
       }
@@ -159,8 +160,8 @@ final class Authenticator: Sendable {
       let isRight = matches && isReal
       state.withLock { state in
         state.hashing -= 1
-        let left = state.hashingOfAddress[request.remoteAddress, default: 1] - 1
-        state.hashingOfAddress[request.remoteAddress] = left > 0 ? left : nil
+        let left = state.hashingOfAddress[request.peer.address, default: 1] - 1
+        state.hashingOfAddress[request.peer.address] = left > 0 ? left : nil
         if isRight {
           for key in keys { state.limiter.succeeded(key) }
           if state.users.hashes[name] == hash { state.verified[name] = Verified(hash: hash, code: code) }
@@ -254,7 +255,7 @@ final class Authenticator: Sendable {
     switch tokens.challenge {
     case .basic: challenge = "Basic realm=\"\(Self.quoted(tokens.service))\", charset=\"UTF-8\""
     case .bearer:
-      let realm = tokens.realm ?? "\(request.isTLS ? "https" : "http")://\(Self.host(request))/v2/token"
+      let realm = tokens.realm ?? "\(request.peer.isTLS ? "https" : "http")://\(Self.host(request))/v2/token"
       challenge = "Bearer realm=\"\(Self.quoted(realm))\",service=\"\(Self.quoted(tokens.service))\""
       if let scope { challenge += ",scope=\"\(Self.quoted(scope.description))\"" }
       if let error { challenge += ",error=\"\(error)\"" }
@@ -328,6 +329,6 @@ final class Authenticator: Sendable {
   }
 
   private static func form(_ request: Request) async -> [UInt8]? {
-    try? await request.body.collect(length: request.contentLength, limit: 64 << 10)
+    try? await request.body.collect(length: request.contentLength, bytesMax: 64 << 10)
   }
 }

@@ -1,4 +1,5 @@
 import Distribution
+import HTTP
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -32,14 +33,14 @@ extension Registry {
     } catch {
       reply = Reply(failure(error, request))
     }
-    reply.headers.append(("Docker-Distribution-Api-Version", "registry/2.0"))
-    reply.headers.append(("X-Content-Type-Options", "nosniff"))
+    reply.headers.add(name: "Docker-Distribution-Api-Version", value: "registry/2.0")
+    reply.headers.add(name: "X-Content-Type-Options", value: "nosniff")
     let elapsed = (ContinuousClock.now - began).components
     let (label, method) = (route?.label ?? "other", Self.label(request.method))
     metrics.requests.increment(label, method, String(reply.status))
     metrics.latency.observe(
       label, method, seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
-    if request.method != .HEAD { metrics.sent.increment(by: Double(reply.length)) }
+    if request.method != .HEAD { metrics.sent.increment(by: Double(reply.length ?? 0)) }
     return reply
   }
 
@@ -63,10 +64,15 @@ extension Registry {
       }
       return error
     case let error as OCIError: return failure(RegistryError(error), request)
-    case let error as RequestBody.Failure:
+    case let error as HTTPRequestBody.Failure:
       switch error {
       case .stalled: return RegistryError(.blobUploadInvalid, "the body did not go on for too long", status: 408)
       case .disconnected, .malformed: return RegistryError(.blobUploadInvalid, "the body ended early")
+      case .bodiesAreMany:
+        return failure(
+          RegistryError(
+            .tooManyRequests, "the registry holds too many bodies of requests; try again",
+            headers: [RegistryError.Header("Retry-After", "1")]), request)
       }
     default:
       logger.error("request failed", metadata: ["path": "\(request.path.prefix(300))", "error": "\(error)"])
@@ -77,7 +83,9 @@ extension Registry {
   /// Who asks; from then on it is their connection.
   private func identify(_ request: Request) async throws(RegistryError) -> Identity {
     let identity = try await authenticator.identify(request)
-    guard let user = identity.user, !request.place.signedIn(user) else { return identity }
+    guard let user = identity.user,
+      !request.peer.signedIn(user, as: ConnectionBudget.User(name: user, isPrivileged: false))
+    else { return identity }
     throw RegistryError(
       .tooManyRequests, "too many connections of this user; try again",
       headers: [RegistryError.Header("Retry-After", "1")])

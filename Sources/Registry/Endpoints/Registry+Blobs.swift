@@ -1,3 +1,4 @@
+import HTTP
 import NIOCore
 import NIOHTTP1
 import OCI
@@ -34,12 +35,12 @@ extension Registry {
     switch ByteRange(range, size: file.size) {
     case .full:
       guard content.isVerified(file) else { return Reply(status: 200, headers: headers, body: verifying(file)) }
-      return Reply(status: 200, headers: headers, body: .file(file, 0..<file.size))
+      return Reply(status: 200, headers: headers, body: .file(ServedBlob(file: file, pool: pool), 0..<file.size))
     case .part(let part):
       // What one part is worth only the whole tells.
       try await verify(file)
       headers.append(("Content-Range", "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(file.size)"))
-      return Reply(status: 206, headers: headers, body: .file(file, part))
+      return Reply(status: 206, headers: headers, body: .file(ServedBlob(file: file, pool: pool), part))
     case .unsatisfiable:
       return Reply(
         RegistryError(

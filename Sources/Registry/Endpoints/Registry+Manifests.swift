@@ -1,4 +1,5 @@
 import Distribution
+import HTTP
 import NIOCore
 import NIOHTTP1
 import OCI
@@ -105,7 +106,7 @@ extension Registry {
           detail: ["limit": .int(Int64(Self.tagParametersMax))])
       }
     }
-    guard let bytes = try await call.request.body.collect(length: call.request.contentLength, limit: limit)
+    guard let bytes = try await call.request.body.collect(length: call.request.contentLength, bytesMax: limit)
     else { throw tooLarge }
     metrics.received.increment(by: Double(bytes.count))
     if let length = call.request.contentLength, length != Int64(bytes.count) {

@@ -1,3 +1,4 @@
+import HTTP
 import Logging
 import NIOCore
 import Synchronization
@@ -25,14 +26,14 @@ final class EventQueue: Sendable {
 
   private final class Lane: Sendable {
     let notification: RegistryConfiguration.Notification
-    let target: EventTarget
+    let target: HTTPURL
     let stream: AsyncStream<RegistryEvent>
     let continuation: AsyncStream<RegistryEvent>.Continuation
     /// Ends when the subscriber is not wanted any more.
     let life: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
 
     init?(_ notification: RegistryConfiguration.Notification) {
-      guard let target = EventTarget(notification.url) else { return nil }
+      guard let target = HTTPURL(notification.url) else { return nil }
       self.notification = notification
       self.target = target
       (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(EventQueue.waitingMax))

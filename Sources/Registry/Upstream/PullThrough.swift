@@ -1,4 +1,5 @@
 import Distribution
+import HTTP
 import Logging
 import NIOCore
 import NIOPosix
@@ -294,7 +295,7 @@ final class PullThrough: Sendable {
       try content.openBlob(digest, in: target.local)
     }
     guard let file else { throw RegistryError.blobUnknown(digest) }
-    try await file.send(sent..<size, pool: pool, write: write)
+    try await ServedBlob(file: file, pool: pool).send(sent..<size, write: write)
   }
 
   // MARK: The bound

@@ -1,3 +1,5 @@
+import Wire
+
 /// The rules for names, in the words of Kubernetes (`apimachinery/pkg/util/validation`). Each gives what is wrong, or
 /// nothing.
 public enum Names {
@@ -196,60 +198,19 @@ public enum Names {
   }
 
   /// An IPv4 address in dotted decimal, or an IPv6 address.
-  public static func isIPAddress(_ text: String) -> Bool { isIPv4(text) || isIPv6(text) }
+  public static func isIPAddress(_ text: String) -> Bool { IPAddress(text) != nil }
 
-  public static func isIPv4(_ text: String) -> Bool {
-    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4
-      && parts.allSatisfy { part in
-        // No leading zeros: some readers take them for octal.
-        guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy(isDigit), let value = Int(part) else {
-          return false
-        }
-        return value <= 255 && (part.utf8.count == 1 || part.utf8.first != UInt8(ascii: "0"))
-      }
-  }
+  public static func isIPv4(_ text: String) -> Bool { IPAddress(text)?.family == .ipv4 }
 
-  public static func isIPv6(_ text: String) -> Bool {
-    guard text.utf8.count <= 45, text.utf8.contains(UInt8(ascii: ":")) else { return false }
-    var groups = 0
-    let halves = split(text, at: "::")
-    guard halves.count <= 2 else { return false }
-    for (index, half) in halves.enumerated() where !half.isEmpty {
-      let parts = half.split(separator: ":", omittingEmptySubsequences: false)
-      for (position, part) in parts.enumerated() {
-        if part.contains(".") {
-          guard index == halves.count - 1, position == parts.count - 1, isIPv4(String(part)) else { return false }
-          groups += 2
-        } else {
-          guard (1...4).contains(part.utf8.count),
-            part.utf8.allSatisfy({ isDigit($0) || (0x61...0x66).contains($0 | 0x20) })
-          else { return false }
-          groups += 1
-        }
-      }
-    }
-    return halves.count == 2 ? groups <= 7 : groups == 8
-  }
-
-  private static func split(_ text: String, at separator: String) -> [String] {
-    var parts: [String] = []
-    var rest = Substring(text)
-    while let range = rest.firstRange(of: separator) {
-      parts.append(String(rest[..<range.lowerBound]))
-      rest = rest[range.upperBound...]
-    }
-    parts.append(String(rest))
-    return parts
-  }
+  public static func isIPv6(_ text: String) -> Bool { IPAddress(text)?.family == .ipv6 }
 
   /// An address range such as `10.0.0.0/16`.
   public static func isCIDR(_ text: String) -> Bool {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-    guard parts.count == 2, !parts[1].isEmpty, parts[1].utf8.allSatisfy(isDigit), let bits = Int(parts[1]) else {
-      return false
-    }
-    return isIPv4(parts[0]) ? bits <= 32 : isIPv6(parts[0]) && bits <= 128
+    guard parts.count == 2, !parts[1].isEmpty, parts[1].utf8.allSatisfy(isDigit), let bits = Int(parts[1]),
+      let address = IPAddress(parts[0])
+    else { return false }
+    return bits <= address.family.bits
   }
 
   private static func lengthProblem(_ text: String, _ bytesMax: Int) -> [String] {

@@ -86,12 +86,37 @@ extension Validator {
         path["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"], timeout, "must be between 1 and 86400, inclusive")
     }
     guard let before = old?["spec"] else { return }
-    let previous = before.text("clusterIP")
-    // The address belongs to the service for as long as it is one with an address.
-    if !previous.isEmpty, before.text("type") != "ExternalName", type != "ExternalName",
-      spec.text("clusterIP") != previous
-    {
-      invalid(path["clusterIPs"][0], .string(spec.text("clusterIP")), "may not change once set")
+    serviceFamilyChange(spec, before, path)
+  }
+
+  /// What an update may change of addresses and families (`validateUpgradeDowngradeClusterIPs`,
+  /// `validateUpgradeDowngradeIPFamilies`): the first of each stays for as long as the Service is one with an address; a
+  /// second one comes and goes.
+  private mutating func serviceFamilyChange(_ spec: JSON, _ before: JSON, _ path: FieldPath) {
+    guard before.text("type") != "ExternalName", spec.text("type") != "ExternalName" else { return }
+    let wasHeadless = before.text("clusterIP") == "None"
+    let isHeadless = spec.text("clusterIP") == "None"
+    if wasHeadless, isHeadless { return }
+    func list(_ spec: JSON, _ field: String, _ single: String = "") -> [JSON] {
+      let all = spec.elements(field)
+      return all.isEmpty && !spec.text(single).isEmpty ? [.string(spec.text(single))] : all
+    }
+    func check(_ field: String, _ old: [JSON], _ new: [JSON], _ single: String) {
+      if new.isEmpty, !old.isEmpty {
+        return invalid(path[field][0], .array(new), "primary \(single) can not be unset")
+      }
+      for index in old.indices where index < new.count && old[index] != new[index] {
+        invalid(path[field][index], new[index], "may not change once set")
+      }
+      if new.count == 1, old.count > 1, spec.text("ipFamilyPolicy") != "SingleStack" {
+        invalid(
+          path["ipFamilyPolicy"], .string(spec.text("ipFamilyPolicy")),
+          "must be set to 'SingleStack' when releasing the secondary \(single)")
+      }
+    }
+    check("clusterIPs", list(before, "clusterIPs", "clusterIP"), list(spec, "clusterIPs", "clusterIP"), "clusterIP")
+    if !wasHeadless, !isHeadless {
+      check("ipFamilies", list(before, "ipFamilies"), list(spec, "ipFamilies"), "ipFamily")
     }
   }
 

@@ -26,6 +26,25 @@ import Wire
     ]
   }
 
+  @Test func podsOfBothFamiliesAreInTheirNodesRanges() {
+    let dual: JSON = [
+      "spec": ["podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24", "fd00:10:244::/64"]],
+      "status": ["addresses": [["type": "InternalIP", "address": "fd00:10:244::1"]]],
+    ]
+    for (address, isAccepted) in [
+      ("10.244.0.7", true), ("fd00:10:244::7", true), ("fd00:10:244::", false), ("fd00:10:244::1", false),
+      ("10.244.0.1", false), ("fd00:10:245::7", false), ("::1", false), ("::ffff:10.244.0.7", false),
+    ] {
+      let target = try? ProxyTarget(pod: pod(address), node: dual, isTLS: false, port: "80")
+      #expect((target != nil) == isAccepted, "\(address)")
+      // Of a node with one family, the other is nobody's.
+      if address.contains(":") { #expect(self.target(pod(address)) == nil, "\(address)") }
+    }
+    #expect(
+      (try? ProxyTarget(pod: pod("fd00:10:244::7"), node: dual, isTLS: false, port: "80"))?.authority
+        == "[fd00:10:244::7]:80")
+  }
+
   private func target(_ pod: JSON, port: String = "80", tls: Bool = false) -> ProxyTarget? {
     try? ProxyTarget(pod: pod, node: node, isTLS: tls, port: port)
   }

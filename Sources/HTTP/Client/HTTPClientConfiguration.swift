@@ -1,0 +1,51 @@
+/// How a client behaves. Everything has a bound.
+package struct HTTPClientConfiguration: Sendable {
+  package var deadlines = Deadlines()
+  package var limits = Limits()
+  package var proxy = ProxyConfiguration()
+  /// The value of `User-Agent` where the request has none; empty for none.
+  package var userAgent = "apus"
+
+  /// How long each phase may take.
+  package struct Deadlines: Sendable, Equatable {
+    /// From looking the name up to the established connection, the proxy's consent included.
+    package var connect: Duration = .seconds(15)
+    package var tls: Duration = .seconds(15)
+    /// From the end of the request to the answer's head.
+    package var head: Duration = .seconds(60)
+    /// Without a byte in either direction while one is waited for.
+    package var idle: Duration = .seconds(60)
+    /// For one of the host's connections to become free.
+    package var queue: Duration = .seconds(60)
+    /// How long an unused connection is kept.
+    package var keepAlive: Duration = .seconds(30)
+
+    package init() {}
+  }
+
+  package struct Limits: Sendable, Equatable {
+    package var connectionsPerHost = 16
+    /// Requests that may wait for a connection of one host.
+    package var queuePerHost = 1024
+    /// Over all hosts.
+    package var idleConnections = 32
+    /// What is kept of an answer's body before the connection is not read any more, and of a request's body before
+    /// whoever sends it waits. In bytes.
+    package var streamBuffer = 512 << 10
+    /// Bytes per second that an answer's body has to bring while it is waited for, taken over `Deadlines.idle`: a peer
+    /// that sends a byte now and then is one that hangs. Zero for answers that may be silent.
+    package var rateMin = 0
+    /// Of one field of an answer's head or trailers, name and value. In bytes.
+    package var headerField = 80 << 10
+    /// Of all fields of an answer's head together. In bytes.
+    package var headerList = 256 << 10
+    /// Fields of an answer's head.
+    package var headerFields = 256
+    /// Answers of the class 1xx before the one that counts (RFC 9110, section 15.2).
+    package var informationalAnswers = 16
+
+    package init() {}
+  }
+
+  package init() {}
+}

@@ -1,0 +1,131 @@
+import ControllerKit
+import Distribution
+import Glibc
+import LinuxSystem
+import Node
+import OCI
+import Wire
+
+extension Capability {
+  /// Runs pods on this machine.
+  static let node = Capability(
+    name: "node", roles: [.node], settings: ["nodeName", "podCIDR", "serviceCIDR", "runtime", "lazyPull"],
+    commands: [LazyLayerCommand.self],
+    footprint: { place, settings in
+      Footprint(
+        entries: [
+          .init("containers", signs: ["containers", "sandboxes"], filled: ["containers", "sandboxes"]),
+          .init("node", signs: ["pods"], filled: ["pods"]),
+          // A docker `config.json` for the pulls of all pods.
+          .init("config.json", .configuration),
+        ], mounts: ["containers/containers", "node/pods"], running: ["ns"],
+        checks: [
+          .program(settings["runtime"] ?? "crun", package: "crun"), .program("conmon", package: "conmon"),
+          .networkPlugins(CrunRuntime.Configuration(place, settings).networkPluginDirectories), .overlay, .cgroups,
+        ],
+        release: { note in try await release(place, settings, note) })
+    },
+    start: { context in
+      let engine = try await engine(context.setting("runtime"))
+      let runtime = try await CrunRuntime.open(
+        CrunRuntime.Configuration(context.place, context.settings), time: context.time)
+      let ranges = try ClusterRanges(pods: context.setting("podCIDR"), services: context.setting("serviceCIDR"))
+      let name = context.setting("nodeName")
+      var configuration = NodeConfiguration(
+        name: name, dataDirectory: context.place.path("node"), runDirectory: context.place.run)
+      configuration.nodeIPs = ranges.gateways.map(\.description)
+      configuration.podCIDRs = ranges.pods.all.map(\.description)
+      configuration.serviceCIDR = ranges.services.description
+      configuration.clusterDNS = ranges.nameServers[0].description
+      configuration.apiServerHost = ranges.services.primary[ClusterAddresses.apiIndex].description
+      configuration.version = context.kubernetesVersion
+      configuration.imageCredentialsPath = context.place.path("config.json")
+      if context.setting("lazyPull") == "true" {
+        configuration.lazyPull = LazyPullPolicy(
+          command: [context.executable, LazyLayerCommand.name], cgroup: "/\(context.place.cgroup)/lazy")
+      }
+      (configuration.runtimeName, configuration.runtimeVersion) = engine
+      let node = NodeAgent(
+        configuration: configuration, client: context.client, runtime: runtime,
+        images: ImageStore(context.shared.require(ContentStore.self)),
+        registry: context.shared.require(RegistryClient.self), time: context.time, seed: context.seed)
+      return CapabilityParts(services: [node], nodes: [name: node])
+    })
+
+  /// Name and version of the OCI runtime, as the first line of its `--version` gives them.
+  private static func engine(_ path: String) async throws -> (name: String, version: String) {
+    let output: ProcessResult
+    do {
+      output = try await Subprocess.run(path, ["--version"], timeout: .seconds(10))
+    } catch {
+      throw Failure("the OCI runtime \(path) does not run (\(error)). Install the package crun, or give --runtime")
+    }
+    let words = String(decoding: output.stdout, as: UTF8.self).split(separator: "\n").first?.split(separator: " ") ?? []
+    return (words.first.map(String.init) ?? "oci", words.last.map(String.init) ?? "unknown")
+  }
+
+  /// Ends all pods. Where no node has run there is nothing to look at, and no runtime is needed.
+  private static func release(
+    _ place: FootprintPlace, _ settings: CapabilitySettings, _ note: @Sendable (String) -> Void
+  ) async throws {
+    let configuration = CrunRuntime.Configuration(place, settings)
+    guard access("\(configuration.stateDirectory)/containers", F_OK) == 0 || access("\(place.run)/ns", F_OK) == 0
+    else { return }
+    let runtime = try await CrunRuntime.open(configuration, time: SystemClock())
+    let pods = Set(try await runtime.sandboxes().map(\.podUID) + runtime.containers().map(\.podUID))
+    if !pods.isEmpty { note("removing \(pods.count) pods") }
+    try await NodeAgent.removeLazyImages(store: place.path("images"), runDirectory: place.run)
+    try await runtime.removeEverything()
+  }
+}
+
+extension CrunRuntime.Configuration {
+  init(_ place: FootprintPlace, _ settings: CapabilitySettings) {
+    self.init(
+      stateDirectory: place.path("containers"), runDirectory: place.run,
+      networkConfigurationDirectory: place.path("cni"))
+    runtimePath = settings["runtime"] ?? "crun"
+    cgroupRoot = place.cgroup
+  }
+}
+
+extension MachineCheck {
+  /// CNI plugins, each in the first folder that has it.
+  fileprivate static func networkPlugins(_ folders: [String]) -> MachineCheck {
+    MachineCheck("CNI plugins") {
+      let missing = ["bridge", "host-local", "loopback"].filter { name in
+        !folders.contains { access("\($0)/\(name)", X_OK) == 0 }
+      }
+      if missing.isEmpty { return .ok("bridge, host-local and loopback are there") }
+      return .problem(
+        "\(missing.joined(separator: ", ")) not in \(folders.joined(separator: " or "))",
+        remedy: "apt-get install containernetworking-plugins")
+    }
+  }
+
+  fileprivate static var overlay: MachineCheck {
+    MachineCheck("overlay file system") {
+      let known = (try? DurableFile.read("/proc/filesystems", limit: 1 << 16)) ?? []
+      let names = String(decoding: known, as: UTF8.self).split { $0 == "\n" || $0 == "\t" }
+      if names.contains("overlay") { return .ok("known to the kernel") }
+      return .problem("the kernel knows no overlay file system", remedy: "modprobe overlay")
+    }
+  }
+
+  fileprivate static var cgroups: MachineCheck {
+    MachineCheck("cgroups") {
+      do {
+        let layout = try CgroupLayout.current()
+        let left = try layout.leftoverControllers()
+        if left.isEmpty { return .ok("version \(layout.mode.rawValue)") }
+        return .warning(
+          "\(layout.mode.rawValue): the controllers \(left.joined(separator: ", ")) have no version 1 hierarchy, which crun needs",
+          remedy:
+            "none is needed: `apus up` mounts them; to do without, start the kernel with systemd.unified_cgroup_hierarchy=1"
+        )
+      } catch {
+        return .problem("\(error)", remedy: "mount -t cgroup2 none /sys/fs/cgroup")
+      }
+    }
+  }
+}
