@@ -34,7 +34,6 @@ public enum UnservedKinds {
     "DaemonSet": Entry("apps", noPods),
     "Job": Entry("batch", noPods),
     "CronJob": Entry("batch", "it makes no jobs"),
-    "ReplicationController": Entry("", noPods + "; use a Deployment"),
     "HorizontalPodAutoscaler": Entry("autoscaling", "it scales nothing"),
     "PodDisruptionBudget": Entry(
       "policy", "its status stays empty, and evictions of the pods that it selects are refused"),

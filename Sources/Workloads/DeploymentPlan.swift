@@ -77,12 +77,11 @@ struct PlannedReplicaSet: Sendable {
   }
 
   /// Its number in the history; zero when it has none.
-  /// What cannot have been counted up to is somebody's text, and no revision.
+  /// One that has no next is somebody's text, and no revision.
   var revision: Int64 {
     let number = annotation(DeploymentAnnotation.revision).flatMap(Int64.init) ?? 0
-    return (0...Self.revisionMax).contains(number) ? number : 0
+    return (0..<Int64.max).contains(number) ? number : 0
   }
-  private static let revisionMax: Int64 = 1 << 53
 }
 
 /// Annotations that `kubectl rollout` reads (`pkg/controller/deployment/util`).

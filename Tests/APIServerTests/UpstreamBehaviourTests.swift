@@ -678,4 +678,82 @@ import Wire
     let cut = full.headers.map(\.1.count)
     #expect(cut.count == 16 && cut.allSatisfy { $0 == 256 + 8 })
   }
+
+  // MARK: What upstream's own suite found
+
+  @Test func aWriteOfTheStatusKeepsTheLabelsOfADeployment() async throws {
+    try await Fixture.run { fixture in
+      _ = try await fixture.create("deployments", Fixture.deployment("d"))
+      _ = try await fixture.patch("deployments", "d", .merge, ["metadata": ["labels": ["l": "1"]]])
+      let changed = try await fixture.patch(
+        "deployments", "d", .merge,
+        ["metadata": ["labels": ["l": "2"], "annotations": ["a": "2"]], "status": ["replicas": 3]],
+        subresource: "status")
+      #expect(changed.at("metadata", "labels", "l")?.string == "1")
+      #expect(changed.at("metadata", "annotations", "a")?.string == "2")
+      #expect(changed.at("status", "replicas")?.int == 3)
+    }
+  }
+
+  /// Nobody has said what becomes of the pods of one: they stay. Whoever says something gets it.
+  @Test(
+    arguments: [(nil, ["orphan"]), (.background, nil), (.foreground, ["foregroundDeletion"])]
+      as [(
+        PropagationPolicy?, [String]?
+      )])
+  func deletedReplicationControllersOrphanTheirPods(policy: PropagationPolicy?, finalizers: [String]?) async throws {
+    try await Fixture.run { fixture in
+      let template: JSON = [
+        "metadata": ["labels": ["a": "b"]], "spec": ["containers": [["name": "c", "image": "i:1"]]],
+      ]
+      _ = try await fixture.create(
+        "replicationcontrollers",
+        ["metadata": ["name": "r"], "spec": ["replicas": 1, "selector": ["a": "b"], "template": template]])
+      try await fixture.delete("replicationcontrollers", "r", DeleteOptions(propagationPolicy: policy))
+      guard let finalizers else {
+        let gone = await refusal { _ = try await fixture.get("replicationcontrollers", "r") }
+        #expect(gone?.code == 404)
+        return
+      }
+      let left = try await fixture.get("replicationcontrollers", "r")
+      #expect(left.at("metadata", "finalizers")?.array?.compactMap(\.string) == finalizers)
+      _ = try await fixture.patch("replicationcontrollers", "r", .merge, ["metadata": ["finalizers": .null]])
+    }
+  }
+
+  @Test(
+    arguments: [
+      (["hostUsers": false, "hostNetwork": true], "spec.hostNetwork: Forbidden: when `hostUsers` is false"),
+      (
+        ["ephemeralContainers": [["name": "e", "image": "i"]]],
+        "spec.ephemeralContainers: Forbidden: cannot be set on create"
+      ),
+      (
+        [
+          "terminationGracePeriodSeconds": 5,
+          "containers": [["name": "c", "image": "i", "lifecycle": ["preStop": ["sleep": ["seconds": 6]]]]],
+        ],
+        "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 6: must be non-negative and less than "
+          + "terminationGracePeriodSeconds (5)"
+      ),
+    ] as [(JSON, String)])
+  func podsThatContradictThemselves(spec: JSON, problem: String) async throws {
+    try await Fixture.run { fixture in
+      var body = Fixture.pod("p")
+      for (key, value) in spec.object?.members ?? [] { body["spec"]?[key] = value }
+      let pod = body
+      let failure = await refusal { _ = try await fixture.create("pods", pod) }
+      #expect(failure?.message.contains(problem) == true, "\(failure?.message ?? "")")
+    }
+  }
+
+  @Test func unknownTrafficDistributionsAreRefused() async throws {
+    try await Fixture.run { fixture in
+      let body = service("s", ["ports": [["port": 80]], "trafficDistribution": "Foo"])
+      let failure = await refusal { _ = try await fixture.create("services", body) }
+      #expect(failure?.message.contains("spec.trafficDistribution: Unsupported value: \"Foo\"") == true)
+      _ = try await fixture.create(
+        "services", service("t", ["ports": [["port": 80]], "trafficDistribution": "PreferClose"]))
+    }
+  }
 }

@@ -1,5 +1,6 @@
 """kubectl on a wide choice of manifests, and on what users of Kubernetes rely on without its being written down."""
 
+import http.client
 import json
 import pathlib
 import re
@@ -7,6 +8,7 @@ import re
 import pytest
 
 from conftest import wait_for
+from test_bad_input import Raw
 
 yaml = pytest.importorskip("yaml")
 MANIFESTS = pathlib.Path(__file__).parent / "manifests"
@@ -234,3 +236,21 @@ def test_everything_goes_away_again(server):
     for name in sorted(path.name for path in MANIFESTS.glob("*.yaml")):
         server.kubectl("delete", "-f", str(MANIFESTS / name), "--ignore-not-found", "--wait=false")
     wait_for("the namespaces are gone", lambda: "m-" not in server.kubectl("get", "namespaces", "-o", "name"))
+
+
+def test_bookmarks_have_the_form_that_was_asked_for(server):
+    """A client of metadata alone cannot read another kind, and ends its watch there."""
+    form = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    raw = Raw(server)
+    connection = http.client.HTTPSConnection("127.0.0.1", raw.port, context=raw.context, timeout=30)
+    try:
+        connection.request(
+            "GET", "/api/v1/namespaces/kube-system/configmaps?watch=1&allowWatchBookmarks=true&sendInitialEvents=true"
+            "&resourceVersionMatch=NotOlderThan&timeoutSeconds=1", headers={"Accept": form})
+        events = [json.loads(line) for line in connection.getresponse()]
+    finally:
+        connection.close()
+    assert "BOOKMARK" in [event["type"] for event in events]
+    for event in events:
+        assert event["object"]["kind"] == "PartialObjectMetadata", event
+        assert event["object"]["apiVersion"] == "meta.k8s.io/v1", event

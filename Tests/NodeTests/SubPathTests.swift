@@ -61,7 +61,7 @@ import Wire
     #expect(made.status.mode == 0o2770 && made.status.group == getgid())
     #expect(try open("new").status.mode == 0o2770)
     chmod(folder.path, 0o1777)
-    #expect(try open("open").status.mode == 0o777)
+    #expect(try open("open").status.mode == 0o1777)
     chmod(folder.path, 0o750)
     #expect(try open("new/later").status.mode == 0o750)
   }

@@ -37,7 +37,9 @@ import Wire
     var model = DeploymentModel(makeDeployment(replicas: 3, surge: "9223372036854775807%", unavailable: 0))
     expectSettles(&model)
 
-    for (text, revision) in [("9223372036854775807", 0), ("-1", 0), ("x", 0), ("7", 7)] as [(String, Int64)] {
+    for (text, revision) in [
+      ("9223372036854775807", 0), ("-1", 0), ("x", 0), ("7", 7), ("3546343826724305832", 3_546_343_826_724_305_832),
+    ] as [(String, Int64)] {
       var replicaSet = ReplicaSet(json: ["metadata": ["name": "a"], "spec": ["replicas": 2_147_483_647], "status": [:]])
       replicaSet.metadata.annotations = [
         DeploymentAnnotation.revision: text, DeploymentAnnotation.maxReplicas: "1",

@@ -218,6 +218,9 @@ final class RESTHandler: Sendable {
       case (.partialMetadata, .added(let entry)), (.partialMetadata, .modified(let entry)),
         (.partialMetadata, .deleted(let entry)):
         return WatchEncoder.line(notice.name, TableForm.partialMetadata(entry.value).serialized())
+      case (.partialMetadata, .bookmark(let revision, let ends)):
+        let object = TableForm.partialMetadata(WatchEncoder.bookmark(kind, revision, ends))
+        return WatchEncoder.line("BOOKMARK", object.serialized())
       default: return encoder.line(notice, kind: kind)
       }
     }

@@ -41,7 +41,7 @@ enum TableForm {
     partialMetadata((try? JSON.parse(bytes)) ?? .object(JSONObject()))
   }
 
-  private static func partialMetadata(_ object: JSON) -> JSON {
+  static func partialMetadata(_ object: JSON) -> JSON {
     [
       "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
       "metadata": object["metadata"] ?? .object(JSONObject()),

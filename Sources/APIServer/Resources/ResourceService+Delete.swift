@@ -96,6 +96,12 @@ extension ResourceService {
     return written
   }
 
+  /// Whether the dependents of a deleted object stay when nobody says otherwise: so it was before there was garbage
+  /// collection (`DefaultGarbageCollectionPolicy`).
+  private static func orphansByDefault(_ kind: KindSchema) -> Bool {
+    (kind.group.isEmpty && kind.kind == "ReplicationController") || (kind.group == "batch" && kind.kind == "Job")
+  }
+
   /// The object with what its deletion leaves on it: finalizers for the propagation policy, the deletion time, the
   /// grace period (`registry/rest.BeforeDelete`).
   private func mark(_ current: JSON, _ kind: KindSchema, _ options: DeleteOptions) -> JSON {
@@ -114,7 +120,11 @@ extension ResourceService {
       if !finalizers.contains("orphan") { finalizers.append("orphan") }
     case .background:
       finalizers.removeAll { $0 == "foregroundDeletion" || $0 == "orphan" }
-    case nil: break
+    case nil:
+      // What is said on the object itself goes first (`registry/generic/registry`, `shouldOrphanDependents`).
+      if Self.orphansByDefault(kind), !finalizers.contains("orphan"), !finalizers.contains("foregroundDeletion") {
+        finalizers.append("orphan")
+      }
     }
     if finalizers != before {
       object["metadata"]?["finalizers"] = finalizers.isEmpty ? nil : .array(finalizers.map(JSON.string))

@@ -7,6 +7,16 @@ import Store
 import Wire
 
 extension ResourceService {
+  /// What of the metadata a write of the status leaves as it was, beside the owners, by the kinds' `strategy.go`.
+  private static func metadataKeptByStatus(of kind: KindSchema) -> [String] {
+    switch (kind.group, kind.kind) {
+    case ("apps", "Deployment"), ("apiregistration.k8s.io", "APIService"): ["labels"]
+    case ("apiextensions.k8s.io", "CustomResourceDefinition"): ["labels", "annotations"]
+    case ("storage.k8s.io", "VolumeAttachment"): ["labels", "annotations", "finalizers"]
+    default: []
+    }
+  }
+
   /// The new state of an object, made from its present one.
   typealias Change = @Sendable (_ current: JSON) throws(KubeError) -> JSON
 
@@ -226,7 +236,7 @@ extension ResourceService {
     switch request.subresource {
     case "status":
       let status = object["status"]
-      meta["ownerReferences"] = old["ownerReferences"]
+      for key in ["ownerReferences"] + Self.metadataKeptByStatus(of: request.kind) { meta[key] = old[key] }
       object = current
       object["status"] = status
     case "ephemeralcontainers":

@@ -31,6 +31,7 @@ struct ContainerSpecBuilder: Sendable {
     spec.hostPID = pod.spec.hostPID == true
     spec.hostIPC = pod.spec.hostIPC == true
     spec.shareProcessNamespace = pod.spec.shareProcessNamespace == true
+    spec.userNamespace = pod.spec.hostUsers == false
     spec.dns = PodDNS.settings(
       for: pod, clusterDNS: configuration.clusterDNS, clusterDomain: configuration.clusterDomain, host: hostDNS)
     spec.hostAliases = pod.spec.hostAliases.map { HostAlias(ip: $0.ip ?? "", hostnames: $0.hostnames) }

@@ -33,6 +33,14 @@ struct SecuritySettings: Sendable, Equatable {
     isProcUnmasked = context?.procMount == "Unmasked"
     hasReadOnlyRoot = context?.readOnlyRootFilesystem == true
 
+    // A profile that somebody wrote for this program is not left away.
+    if let profile = context?.appArmorProfile ?? podContext?.appArmorProfile, profile.`type` == "Localhost" {
+      throw NodeError(
+        .createContainerConfigError,
+        "the AppArmor profile \"\(profile.localhostProfile ?? "")\" cannot be used: AppArmor is not supported by this node"
+      )
+    }
+
     let profile = context?.seccompProfile ?? podContext?.seccompProfile
     switch profile?.`type` {
     case "Unconfined": seccomp = .unconfined

@@ -115,6 +115,8 @@ public struct SandboxSpec: Sendable, Equatable {
   public var hostIPC = false
   /// Refused with `unsupported`: there is no process that could own a pod-wide pid namespace.
   public var shareProcessNamespace = false
+  /// A user namespace of the pod's own (`hostUsers: false`).
+  public var userNamespace = false
   /// The content of `/etc/resolv.conf`.
   public var dns = ResolverConfiguration()
   public var hostAliases: [HostAlias] = []

@@ -10,6 +10,10 @@ extension CrunRuntime {
     guard !spec.shareProcessNamespace else {
       throw RuntimeError(.unsupported, "shareProcessNamespace is not supported by this node")
     }
+    // Without it the pod's root would be the machine's, which is what was not wanted.
+    guard !spec.userNamespace else {
+      throw RuntimeError(.unsupported, "a user namespace (hostUsers: false) is not supported by this node")
+    }
     try Sysctls.check(spec)
     if let existing = state.withLock({ $0.sandboxes[spec.podUID] }) {
       if await isReady(existing) { return sandbox(existing, isReady: true) }

@@ -24,7 +24,7 @@ enum SubPath {
       do throws(SystemError) { found = try ResolvedFile(path, in: volume, scope: scope) } catch {
         guard error.errno == ENOENT else { throw error }
         try volume.createFolders(
-          path, scope: scope, mode: volume.status.mode & 0o2777, group: volume.status.group)
+          path, scope: scope, mode: volume.status.mode & 0o3777, group: volume.status.group)
         found = try ResolvedFile(path, in: volume, scope: scope)
       }
     } catch {

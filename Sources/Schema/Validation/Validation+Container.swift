@@ -1,9 +1,12 @@
 import Wire
 
 extension Validator {
-  /// - Parameter volumes: the pod's volumes by name, with the kind of their source.
+  /// - Parameters:
+  ///   - volumes: the pod's volumes by name, with the kind of their source.
+  ///   - gracePeriod: the pod's, in seconds.
   mutating func container(
-    _ container: JSON, _ path: FieldPath, _ volumes: [String: String], list: String, isHostNetwork: Bool
+    _ container: JSON, _ path: FieldPath, _ volumes: [String: String], list: String, isHostNetwork: Bool,
+    gracePeriod: Int64
   ) {
     let image = container.text("image")
     if image.isEmpty {
@@ -19,7 +22,13 @@ extension Validator {
     probes(container, path, list: list)
     if let lifecycle = container["lifecycle"] {
       for hook in ["postStart", "preStop"] {
-        if let handler = lifecycle[hook] { self.handler(handler, path["lifecycle"][hook]) }
+        guard let handler = lifecycle[hook] else { continue }
+        self.handler(handler, path["lifecycle"][hook])
+        if let sleep = handler.at("sleep", "seconds")?.int, !(0...max(gracePeriod, 0)).contains(sleep) {
+          invalid(
+            path["lifecycle"][hook]["sleep"], .int(sleep),
+            "must be non-negative and less than terminationGracePeriodSeconds (\(gracePeriod))")
+        }
       }
     }
     if let context = container["securityContext"] { securityContext(context, path["securityContext"]) }

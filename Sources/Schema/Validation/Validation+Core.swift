@@ -1,6 +1,9 @@
 import Wire
 
 extension Validator {
+  /// KEP-2433 and KEP-3015.
+  private static let trafficDistributions = ["PreferClose", "PreferSameNode", "PreferSameZone"]
+
   /// What Kubernetes allows a ConfigMap or a Secret to hold.
   private static let dataBytesMax = 1 << 20
 
@@ -84,6 +87,9 @@ extension Validator {
     {
       invalid(
         path["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"], timeout, "must be between 1 and 86400, inclusive")
+    }
+    if let distribution = spec["trafficDistribution"]?.string, !Self.trafficDistributions.contains(distribution) {
+      notSupported(path["trafficDistribution"], .string(distribution), Self.trafficDistributions)
     }
     guard let before = old?["spec"] else { return }
     serviceFamilyChange(spec, before, path)

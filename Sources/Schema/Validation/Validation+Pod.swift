@@ -7,6 +7,9 @@ extension Validator {
     guard let spec = pod["spec"] else { return required(path) }
     podSpec(spec, path)
     if let old, subresource.isEmpty { podUpdate(pod, old, path) }
+    if old == nil, !pod.isAbsentOrEmptyBelow("spec", "ephemeralContainers") {
+      forbidden(path["ephemeralContainers"], "cannot be set on create")
+    }
     if subresource == "status" { podAddresses(pod["status"], old: old) }
   }
 
@@ -44,10 +47,17 @@ extension Validator {
           // The declarations check each list; here the same name stands in two lists.
           if !names.insert(name).inserted { duplicate(here["name"], .string(name)) }
         }
-        self.container(container, here, volumes, list: list, isHostNetwork: isHostNetwork)
+        self.container(
+          container, here, volumes, list: list, isHostNetwork: isHostNetwork,
+          gracePeriod: spec["terminationGracePeriodSeconds"]?.int ?? 30)
       }
     }
     hostPorts(containers, path["containers"])
+    if spec["hostUsers"]?.bool == false {
+      for shared in ["hostNetwork", "hostPID", "hostIPC"] where spec[shared]?.bool == true {
+        forbidden(path[shared], "when `hostUsers` is false")
+      }
+    }
     podScheduling(spec, path)
     podIdentity(spec, path)
     podSecurity(spec["securityContext"] ?? [:], path["securityContext"], spec)
