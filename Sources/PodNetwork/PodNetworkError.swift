@@ -27,11 +27,12 @@ public struct PodNetworkError: Error, Sendable, Equatable, CustomStringConvertib
 enum Program {
   /// Runs a program that must succeed.
   @discardableResult
-  static func run(_ name: String, _ arguments: [String], stdin: [UInt8]? = nil) async throws(PodNetworkError) -> [UInt8]
-  {
+  static func run(
+    _ name: String, _ arguments: [String], stdin: [UInt8]? = nil, outputLimit: Int = 1 << 20
+  ) async throws(PodNetworkError) -> [UInt8] {
     let result: ProcessResult
     do {
-      result = try await Subprocess.run(name, arguments, stdin: stdin)
+      result = try await Subprocess.run(name, arguments, stdin: stdin, outputLimit: outputLimit)
     } catch {
       let package = ["nft": "nftables", "ip": "iproute2"][name] ?? "iptables"
       guard error.errno == ENOENT else { throw PodNetworkError(.program, "\(name): \(error)") }

@@ -98,11 +98,15 @@ struct RuleSet: Sendable, Equatable {
   }
 }
 
-/// A change of the table, collected in phases, because in a transaction a thing must be made before it is referred to,
-/// and be referred to no more before it is deleted.
+/// A change of the table, collected in phases, because a thing must be made before it is referred to, and be referred to no
+/// more before it is deleted.
+///
+/// A packet that is among the rules while a transaction is carried out takes some steps with the table as it was and some
+/// with the table as it is: it would find a chain that was made in the same transaction still empty, and a deleted one empty
+/// already, and be led nowhere. So chains that lead somewhere never change, and what replaces an element that packets
+/// may be following is made in a transaction before, and what it replaces is deleted in one after.
 struct NFTChange: Sendable {
   private var creations: [String] = []
-  private var fills: [String] = []
   private var elementDeletions: [String] = []
   private var elementAdditions: [String] = []
   private var flushes: [String] = []
@@ -112,14 +116,13 @@ struct NFTChange: Sendable {
 
   init(table: String) { self.table = table }
 
-  var isEmpty: Bool {
-    creations.isEmpty && fills.isEmpty && elementDeletions.isEmpty && elementAdditions.isEmpty && flushes.isEmpty
-      && deletions.isEmpty
-  }
+  var isEmpty: Bool { transactions.isEmpty }
 
-  /// The transaction.
-  var script: String {
-    (creations + fills + elementDeletions + elementAdditions + flushes + deletions).joined(separator: "\n") + "\n"
+  /// What is to be carried out, one after the other. Each leaves a table behind that is right.
+  var transactions: [String] {
+    let additions =
+      elementDeletions.isEmpty ? [creations + elementAdditions] : [creations, elementDeletions + elementAdditions]
+    return (additions + [flushes + deletions]).filter { !$0.isEmpty }.map { $0.joined(separator: "\n") + "\n" }
   }
 
   /// Adds what leads from one service's rules to its new ones.
@@ -129,17 +132,15 @@ struct NFTChange: Sendable {
         "add set inet \(table) \(name) { type \(set.family.addressType); size 65536; flags dynamic,timeout; "
           + "timeout \(set.seconds)s; }")
     }
-    for (name, rules) in new.chains.sorted(by: { $0.key < $1.key }) where old.chains[name] != rules {
-      if old.chains[name] == nil {
-        creations.append("add chain inet \(table) \(name)")
-      } else {
-        fills.append("flush chain inet \(table) \(name)")
-      }
-      for rule in rules { fills.append("add rule inet \(table) \(name) \(rule)") }
+    let made = new.chains.filter { old.chains[$0.key] != $0.value }.sorted { $0.key < $1.key }
+    // Chains go to one another: first all are there. A transaction that failed may have left one.
+    for (name, _) in made { creations.append("add chain inet \(table) \(name)") }
+    for (name, rules) in made {
+      creations.append("flush chain inet \(table) \(name)")
+      for rule in rules { creations.append("add rule inet \(table) \(name) \(rule)") }
     }
     replaceElements(old.entrances, new.entrances)
     let removed = old.chains.keys.filter { new.chains[$0] == nil }.sorted()
-    // Chains go to one another: first none has rules any more, then none is left.
     for name in removed { flushes.append("flush chain inet \(table) \(name)") }
     for name in removed { deletions.append("delete chain inet \(table) \(name)") }
     for name in old.affinitySets.keys.filter({ new.affinitySets[$0] == nil }).sorted() {
@@ -163,7 +164,8 @@ struct NFTChange: Sendable {
     }
   }
 
-  private static func map(_ entrance: Entrance, _ verdict: RuleSet.Verdict) -> String {
+  /// The map that an element is in.
+  static func map(_ entrance: Entrance, _ verdict: RuleSet.Verdict) -> String {
     let name =
       switch (verdict, entrance.address) {
       case (.chain, .some): "service-ips"
@@ -174,8 +176,8 @@ struct NFTChange: Sendable {
     return name + entrance.family.suffix
   }
 
-  mutating func addHairpin(_ address: IPAddress) { elementAdditions.append(hairpin("add", address)) }
-  mutating func removeHairpin(_ address: IPAddress) { elementDeletions.append(hairpin("delete", address)) }
+  mutating func addHairpin(_ address: IPAddress) { creations.append(hairpin("add", address)) }
+  mutating func removeHairpin(_ address: IPAddress) { deletions.append(hairpin("delete", address)) }
 
   private func hairpin(_ verb: String, _ address: IPAddress) -> String {
     "\(verb) element inet \(table) hairpin\(address.family.suffix) { \(address) . \(address) }"
@@ -198,81 +200,17 @@ struct NFTBase: Sendable, Equatable {
     ClusterAddresses(pods: ranges.pods, services: ranges.services, machine: machine)
   }
 
-  /// A transaction that puts the whole table in the place of whatever has its name, without a moment in between.
+  /// A transaction that puts the whole table in the place of whatever has its name.
   func script(_ services: [RuleSet]) -> String {
-    func lines(_ families: [IPAddress.Family], _ line: (IPAddress.Family) -> [String]) -> String {
-      families.flatMap(line).map { "    \($0)\n" }.joined()
+    let frame = self.frame
+    var text = "\(Self.removal(table))table inet \(table) {\n"
+    for set in frame.sets { text += "  \(set.keyword) \(set.name) { type \(set.type); }\n" }
+    for chain in frame.chains {
+      text += "  chain \(chain.name) {\n"
+      for line in [chain.hook].compactMap({ $0 }) + chain.rules { text += "    \(line)\n" }
+      text += "  }\n"
     }
-    let pods = ranges.pods.families
-    let served = ranges.services.families
-    var text = """
-      \(Self.removal(table))table inet \(table) {
-
-      """
-    for family in served {
-      let (suffix, type) = (family.suffix, family.addressType)
-      text += """
-          map service-ips\(suffix) { type \(type) . inet_proto . inet_service : verdict; }
-          map node-ports\(suffix) { type inet_proto . inet_service : verdict; }
-          map no-endpoint-ips\(suffix) { type \(type) . inet_proto . inet_service : verdict; }
-          map no-endpoint-ports\(suffix) { type inet_proto . inet_service : verdict; }
-          set hairpin\(suffix) { type \(type) . \(type); }
-
-        """
-    }
-    text += """
-        chain raw-prerouting {
-          type filter hook prerouting priority raw; policy accept;
-          iifname "\(bridge)" ip daddr 127.0.0.0/8 drop
-          iifname "\(bridge)" ip6 daddr ::1 drop
-        }
-        chain nat-prerouting { type nat hook prerouting priority dstnat; policy accept; goto services; }
-        chain nat-output { type nat hook output priority -100; policy accept; goto services; }
-        chain services {
-
-      """
-    text += lines(served) { family in
-      [
-        "\(nameServer(family)) return",
-        "\(others(family)) \(family.keyword) daddr . meta l4proto . th dport vmap @service-ips\(family.suffix)",
-        "\(local(family)) meta l4proto . th dport vmap @node-ports\(family.suffix)",
-      ]
-    }
-    text += """
-        }
-        chain filter-input { type filter hook input priority filter; policy accept; jump pod-policy; goto no-endpoints; }
-        chain filter-forward { type filter hook forward priority filter; policy accept; goto no-endpoints; }
-        chain filter-output { type filter hook output priority filter; policy accept; goto no-endpoints; }
-        chain pod-policy {
-          iifname "\(bridge)" ip daddr 127.0.0.0/8 ct direction original drop
-          iifname "\(bridge)" ip6 daddr ::1 ct direction original drop
-        }
-        chain no-endpoints {
-
-      """
-    text += lines(served) { family in
-      guard let range = ranges.services[family] else { return [] }
-      let (keyword, suffix) = (family.keyword, family.suffix)
-      return [
-        "\(nameServer(family)) return",
-        "ct state new \(others(family)) \(keyword) daddr . meta l4proto . th dport vmap @no-endpoint-ips\(suffix)",
-        "ct state new \(local(family)) meta l4proto . th dport vmap @no-endpoint-ports\(suffix)",
-        "\(keyword) daddr \(range) goto refuse",
-      ]
-    }
-    text += """
-        }
-        chain refuse { meta l4proto tcp reject with tcp reset; reject with icmpx type port-unreachable; }
-        chain nat-postrouting { type nat hook postrouting priority srcnat; policy accept; goto pod-masquerade; }
-        chain pod-masquerade {
-
-      """
-    text += lines(pods) { family in masquerade(family, isServed: served.contains(family)) }
-    text += """
-        }
-      }
-
-      """
+    text += "}\n"
     var change = NFTChange(table: table)
     var endpoints: Set<IPAddress> = []
     for rules in services {
@@ -280,7 +218,106 @@ struct NFTBase: Sendable, Equatable {
       endpoints.formUnion(rules.endpointAddresses)
     }
     for endpoint in endpoints.sorted() { change.addHairpin(endpoint) }
-    return change.isEmpty ? text : text + change.script
+    return text + change.transactions.joined()
+  }
+
+  /// What makes the table that the kernel has one with these services; `nil` when its frame is another, so that it has to be
+  /// replaced as a whole. What is as it should be is not touched: connections are being made meanwhile.
+  func change(from present: NFTContents, to services: [RuleSet]) -> NFTChange? {
+    let frame = self.frame
+    let frameChains = Set(frame.chains.map(\.name))
+    guard frame.chains.allSatisfy({ present.chains[$0.name] == $0.rules.count }),
+      frame.sets.allSatisfy({ present.sets.contains($0.name) })
+    else { return nil }
+    var new = RuleSet()
+    for rules in services {
+      new.chains.merge(rules.chains) { $1 }
+      new.entrances.merge(rules.entrances) { $1 }
+      new.affinitySets.merge(rules.affinitySets) { $1 }
+      new.endpoints.merge(rules.endpoints) { $1 }
+    }
+    var old = RuleSet()
+    for (name, count) in present.chains where !frameChains.contains(name) {
+      // Its name tells a chain's rules; a number that is not theirs tells that somebody was at it.
+      old.chains[name] = new.chains[name].flatMap { $0.count == count ? $0 : nil } ?? []
+    }
+    old.entrances = present.entrances
+    for name in present.sets.subtracting(frame.sets.map(\.name)) {
+      old.affinitySets[name] = new.affinitySets[name] ?? RuleSet.AffinitySet(family: .ipv4, seconds: 0)
+    }
+    var change = NFTChange(table: table)
+    change.replace(old, by: new)
+    for address in new.endpointAddresses.subtracting(present.hairpins).sorted() { change.addHairpin(address) }
+    for address in present.hairpins.subtracting(new.endpointAddresses).sorted() { change.removeHairpin(address) }
+    return change
+  }
+
+  private struct Frame {
+    var sets: [(keyword: String, name: String, type: String)] = []
+    var chains: [(name: String, hook: String?, rules: [String])] = []
+  }
+
+  private var frame: Frame {
+    var frame = Frame()
+    let pods = ranges.pods.families
+    let served = ranges.services.families
+    for family in served {
+      let (suffix, type) = (family.suffix, family.addressType)
+      frame.sets += [
+        ("map", "service-ips\(suffix)", "\(type) . inet_proto . inet_service : verdict"),
+        ("map", "node-ports\(suffix)", "inet_proto . inet_service : verdict"),
+        ("map", "no-endpoint-ips\(suffix)", "\(type) . inet_proto . inet_service : verdict"),
+        ("map", "no-endpoint-ports\(suffix)", "inet_proto . inet_service : verdict"),
+        ("set", "hairpin\(suffix)", "\(type) . \(type)"),
+      ]
+    }
+    func add(_ name: String, hook: String? = nil, _ rules: [String]) {
+      frame.chains.append((name, hook.map { "type \($0); policy accept;" }, rules))
+    }
+    add(
+      "raw-prerouting", hook: "filter hook prerouting priority raw",
+      ["iifname \"\(bridge)\" ip daddr 127.0.0.0/8 drop", "iifname \"\(bridge)\" ip6 daddr ::1 drop"])
+    add(
+      "services",
+      served.flatMap { family in
+        [
+          "\(nameServer(family)) return",
+          "\(others(family)) \(family.keyword) daddr . meta l4proto . th dport vmap @service-ips\(family.suffix)",
+          "\(local(family)) meta l4proto . th dport vmap @node-ports\(family.suffix)",
+        ]
+      })
+    add("nat-prerouting", hook: "nat hook prerouting priority dstnat", ["goto services"])
+    add("nat-output", hook: "nat hook output priority -100", ["goto services"])
+    add(
+      "pod-policy",
+      [
+        "iifname \"\(bridge)\" ip daddr 127.0.0.0/8 ct direction original drop",
+        "iifname \"\(bridge)\" ip6 daddr ::1 ct direction original drop",
+      ])
+    add(
+      "refuse",
+      ["meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"])
+    add(
+      "no-endpoints",
+      served.flatMap { family -> [String] in
+        guard let range = ranges.services[family] else { return [] }
+        let (keyword, suffix) = (family.keyword, family.suffix)
+        return [
+          "\(nameServer(family)) return",
+          "ct state new \(others(family)) \(keyword) daddr . meta l4proto . th dport vmap @no-endpoint-ips\(suffix)",
+          "ct state new \(local(family)) meta l4proto . th dport vmap @no-endpoint-ports\(suffix)",
+          "\(keyword) daddr \(range) goto refuse",
+        ]
+      })
+    add("filter-input", hook: "filter hook input priority filter", ["jump pod-policy", "goto no-endpoints"])
+    add("filter-forward", hook: "filter hook forward priority filter", ["goto no-endpoints"])
+    add("filter-output", hook: "filter hook output priority filter", ["goto no-endpoints"])
+    add("pod-masquerade", pods.flatMap { masquerade($0, isServed: served.contains($0)) })
+    add("nat-postrouting", hook: "nat hook postrouting priority srcnat", ["goto pod-masquerade"])
+    // By its name the next process knows whether the frame is its own.
+    let text = "\(frame.sets) \(frame.chains)"
+    add("frame-\(ServiceRules.hash(text))", [])
+    return frame
   }
 
   /// Removes the table, and the one of IPv4 alone that earlier versions made under the same name. Deleting needs a table to

@@ -1,10 +1,13 @@
 import KubeTypes
+import Wire
 
 /// Takes transactions for nftables: the kernel does all of one or nothing.
 protocol RuleKernel: Sendable {
   func apply(_ script: String) async throws
   /// Lets the kernel try a transaction and undo it.
   func check(_ script: String) async throws
+  /// What a table of the family `inet` holds; `nil` when it is not there or holds what is not ours.
+  func contents(of table: String) async throws -> NFTContents?
 }
 
 /// The program `nft`.
@@ -12,6 +15,15 @@ struct NFTProgram: RuleKernel {
   func apply(_ script: String) async throws { try await Program.run("nft", ["-f", "-"], stdin: Array(script.utf8)) }
   func check(_ script: String) async throws {
     try await Program.run("nft", ["-c", "-f", "-"], stdin: Array(script.utf8))
+  }
+
+  /// 10,000 services take about 15 MB.
+  private static let listingLengthMax = 64 << 20
+
+  func contents(of table: String) async throws -> NFTContents? {
+    let listing = try await Program.run(
+      "nft", ["-j", "list", "table", "inet", table], outputLimit: Self.listingLengthMax)
+    return (try? JSON.parse(listing)).flatMap { NFTContents($0) }
   }
 }
 
@@ -37,22 +49,39 @@ struct RuleWriter: Sendable {
     changes.sorted { $0.key < $1.key }.reduce(into: []) { $0.formUnion(table.set($1.key, $1.value)) }
   }
 
-  /// Puts the whole table in the place of whatever is there.
+  /// Makes the table what it should be, whatever is there.
   ///
   /// - Throws: when not even an empty table can be written. Nothing has changed then.
   mutating func writeAll() async throws {
     var keys = table.services
     failures = [:]
     do {
-      try await kernel.apply(script(keys))
+      try await applyAll(keys)
     } catch {
       try Task.checkCancellation()
       // Not the services' fault when this fails, too.
       try await kernel.check(base.script([]))
       keys = try await accepted(keys[...], whole: error)
-      try await kernel.apply(script(keys))
+      try await applyAll(keys)
     }
     table.commitAll(keys)
+  }
+
+  private func applyAll(_ keys: [ObjectKey]) async throws {
+    do {
+      let present = try await kernel.contents(of: base.table)
+      if let change = present.flatMap({ base.change(from: $0, to: keys.map(table.wanted)) }) {
+        return try await apply(change)
+      }
+    } catch {
+      // No table, or one that is not as it was read: it is replaced.
+      try Task.checkCancellation()
+    }
+    try await kernel.apply(script(keys))
+  }
+
+  private func apply(_ change: NFTChange) async throws {
+    for transaction in change.transactions { try await kernel.apply(transaction) }
   }
 
   private func script(_ keys: [ObjectKey]) -> String { base.script(keys.map(table.wanted)) }
@@ -97,7 +126,9 @@ struct RuleWriter: Sendable {
     let list = Array(keys)
     let change = table.change(of: list, table: base.table)
     do {
-      if !change.isEmpty { try await kernel.apply(change.script) }
+      // One that failed before must leave nothing behind at each new attempt.
+      if list.count == 1, failures[list[0]] != nil { try await kernel.check(change.transactions.joined()) }
+      try await apply(change)
       table.commit(list)
       for key in list { failures[key] = nil }
     } catch {

@@ -4,7 +4,8 @@ import Wire
 
 /// Compiles a Service's route to rules. Pure.
 ///
-/// Verdict maps lead from address and port to a chain per service port and family, which chooses an endpoint at random.
+/// Verdict maps lead from address and port to a chain per service port and family, which chooses an endpoint at random. A
+/// chain's name tells its rules: other rules are another chain (see `NFTChange`).
 /// Behaviour follows kube-proxy (KEP-3866, nftables mode): internalTrafficPolicy and externalTrafficPolicy, session
 /// affinity by client address.
 enum ServiceRules {
@@ -12,18 +13,16 @@ enum ServiceRules {
     var rules = RuleSet()
     rules.refusals = route.refusals
     for port in route.ports {
-      let name = chainName(route.key, port)
+      let label = label(route.key, port)
 
       func verdict(_ family: IPAddress.Family, isLocal: Bool) -> RuleSet.Verdict {
         let endpoints = port.usable(family, onlyLocal: isLocal)
         guard !endpoints.isEmpty else {
           return port.usable(family, onlyLocal: false).isEmpty ? .refuse : .drop
         }
-        let chain = "\(isLocal ? "local" : "svc")\(family.suffix)-\(name)"
-        if rules.chains[chain] == nil {
-          add(chain, port.transport, family, endpoints, affinity: route.affinitySeconds, to: &rules)
-        }
-        return .chain(chain)
+        let kind = "\(isLocal ? "local" : "svc")\(family.suffix)"
+        return .chain(
+          add(kind, label, port.transport, family, endpoints, affinity: route.affinitySeconds, to: &rules))
       }
 
       func enter(_ entrance: Entrance, isOwn: Bool, _ verdict: RuleSet.Verdict) {
@@ -54,48 +53,62 @@ enum ServiceRules {
     return rules
   }
 
+  /// - Returns: the name of the chain that leads to the endpoints.
   private static func add(
-    _ chain: String, _ transport: Transport, _ family: IPAddress.Family, _ endpoints: [ServiceRoute.Endpoint],
-    affinity: Int64?, to rules: inout RuleSet
-  ) {
-    assert(endpoints.allSatisfy { AddressClass($0.address) == .ordinary }, "\(chain) leads astray")
-    rules.endpoints[chain] = endpoints.map { RuleSet.Target(address: $0.address, port: $0.port) }
-    guard let affinity else {
-      let choices = endpoints.enumerated().map { "\($0) : \($1.address) . \($1.port)" }.joined(separator: ", ")
-      rules.chains[chain] = [
-        "meta l4proto \(transport.rawValue) dnat \(family.keyword) addr . port to numgen random mod "
-          + "\(endpoints.count) map { \(choices) }"
-      ]
-      return
-    }
+    _ kind: String, _ label: Label, _ transport: Transport, _ family: IPAddress.Family,
+    _ endpoints: [ServiceRoute.Endpoint], affinity: Int64?, to rules: inout RuleSet
+  ) -> String {
+    assert(endpoints.allSatisfy { AddressClass($0.address) == .ordinary }, "\(label.full) leads astray")
     var lines: [String] = []
-    var choices: [String] = []
-    for (index, endpoint) in endpoints.enumerated() {
-      let address = endpoint.address
-      // A colon ends a name of nftables.
-      let label = String(address.description.map { $0 == ":" ? "-" : $0 })
-      let name = "\(chain)/\(label)/\(endpoint.port)"
-      // A set's timeout cannot change: another one is another set.
-      let set = "aff-\(hash("\(name)/\(affinity)"))"
-      rules.affinitySets[set] = RuleSet.AffinitySet(family: family, seconds: affinity)
-      let target = address.isIPv4 ? "\(address)" : "[\(address)]"
-      rules.chains["ep-\(name)"] = [
-        "update @\(set) { \(family.keyword) saddr }",
-        "meta l4proto \(transport.rawValue) dnat \(family.keyword) to \(target):\(endpoint.port)",
-      ]
-      lines.append("\(family.keyword) saddr @\(set) goto ep-\(name)")
-      choices.append("\(index) : goto ep-\(name)")
+    if let affinity {
+      var choices: [String] = []
+      for (index, endpoint) in endpoints.enumerated() {
+        let address = endpoint.address
+        let target = address.isIPv4 ? "\(address)" : "[\(address)]"
+        // A set's timeout cannot change: another one is another set.
+        let set = "aff-\(hash("\(kind)-\(label.full)/\(address)/\(endpoint.port)/\(affinity)"))"
+        rules.affinitySets[set] = RuleSet.AffinitySet(family: family, seconds: affinity)
+        let name = label.chain(
+          "ep",
+          [
+            "update @\(set) { \(family.keyword) saddr }",
+            "meta l4proto \(transport.rawValue) dnat \(family.keyword) to \(target):\(endpoint.port)",
+          ], to: &rules)
+        lines.append("\(family.keyword) saddr @\(set) goto \(name)")
+        choices.append("\(index) : goto \(name)")
+      }
+      lines.append("numgen random mod \(endpoints.count) vmap { \(choices.joined(separator: ", ")) }")
+    } else {
+      let choices = endpoints.enumerated().map { "\($0) : \($1.address) . \($1.port)" }.joined(separator: ", ")
+      lines.append(
+        "meta l4proto \(transport.rawValue) dnat \(family.keyword) addr . port to numgen random mod "
+          + "\(endpoints.count) map { \(choices) }")
     }
-    lines.append("numgen random mod \(endpoints.count) vmap { \(choices.joined(separator: ", ")) }")
-    rules.chains[chain] = lines
+    let name = label.chain(kind, lines, to: &rules)
+    rules.endpoints[name] = endpoints.map { RuleSet.Target(address: $0.address, port: $0.port) }
+    return name
   }
 
-  /// `HASH-namespace/name/tcp/80`: the hash makes it unique, the rest is for people and cut off when it is long.
-  static func chainName(_ key: ObjectKey, _ port: ServiceRoute.Port) -> String {
+  /// What the names of a service port's chains end with.
+  private struct Label {
+    var full: String
+    var forPeople: Substring
+
+    /// Adds a chain.
+    ///
+    /// - Returns: its name, such as `svc-HASH-namespace/name/tcp/80`: the hash makes it unique among ports and rules.
+    func chain(_ kind: String, _ lines: [String], to rules: inout RuleSet) -> String {
+      let name = "\(kind)-\(ServiceRules.hash("\(full) \(lines)"))-\(forPeople)"
+      rules.chains[name] = lines
+      return name
+    }
+  }
+
+  private static func label(_ key: ObjectKey, _ port: ServiceRoute.Port) -> Label {
     let full = "\(key.namespace)/\(key.name)/\(port.transport.rawValue)/\(port.number)"
     let clean = full.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "/" || $0 == ".") }
-    // nftables' names have at most 127 bytes; an endpoint's chain appends an address of up to 39.
-    return "\(hash(full))-\(clean.prefix(40))"
+    // nftables' names have at most 127 bytes.
+    return Label(full: full, forPeople: clean.prefix(40))
   }
 
   /// FNV-1a, 64 bits: the same in every run, so that chains keep their names.

@@ -10,10 +10,20 @@ import Wire
 final class FakeKernel: RuleKernel {
   struct Failure: Error, CustomStringConvertible { var description: String }
 
+  struct Element: Hashable {
+    var map: String
+    /// Such as `10.96.0.20 . tcp . 80`.
+    var key: String
+    var description: String { "\(map) \(key.filter { $0 != " " })" }
+  }
+
   struct State {
     var isThere = false
-    var chains: Set<String> = []
-    var elements: Set<String> = []
+    /// With the number of their rules.
+    var chains: [String: Int] = [:]
+    var sets: Set<String> = []
+    /// With the verdict; empty in sets.
+    var values: [Element: String] = [:]
     /// Scripts that hold one of these words fail.
     var poison: Set<String> = []
     var scripts: [String] = []
@@ -43,28 +53,58 @@ final class FakeKernel: RuleKernel {
     if let word = state.poison.first(where: { script.contains($0) }) {
       throw Failure(description: "poisoned by \(word)")
     }
+    /// The chain of the frame whose rules are being read.
+    var open: String?
     for line in script.split(separator: "\n") {
-      if line.hasPrefix("delete table") { (state.chains, state.elements, state.isThere) = ([], [], false) }
+      if line.hasPrefix("delete table") {
+        (state.chains, state.sets, state.values, state.isThere) = ([:], [], [:], false)
+      }
       if line.hasPrefix("table inet") { state.isThere = true }
       let words = line.split(separator: " ").map(String.init)
+      if line.hasPrefix("  ") {
+        switch words[0] {
+        case "map", "set": state.sets.insert(words[1])
+        case "chain": (open, state.chains[words[1]]) = (words[1], 0)
+        case "}": open = nil
+        case "type": break
+        default: open.map { state.chains[$0, default: 0] += 1 }
+        }
+        continue
+      }
       guard words.count > 4, ["add", "delete", "flush"].contains(words[0]),
-        ["chain", "element", "rule"].contains(words[1])
+        ["chain", "element", "rule", "set"].contains(words[1])
       else {
         continue
       }
       guard state.isThere else { throw Failure(description: "No such file or directory") }
+      let name = words[4]
       switch (words[0], words[1]) {
-      case ("add", "chain"): state.chains.insert(words[4])
+      case ("add", "set"): state.sets.insert(name)
+      case ("delete", "set"):
+        guard state.sets.remove(name) != nil else { throw Failure(description: "no set \(name)") }
+      case ("add", "chain"): state.chains[name, default: 0] += 0
       case ("delete", "chain"):
-        guard state.chains.remove(words[4]) != nil else { throw Failure(description: "no chain \(words[4])") }
+        guard state.chains.removeValue(forKey: name) == 0 else { throw Failure(description: "no empty chain \(name)") }
+        guard !state.values.values.contains("goto \(name)") else { throw Failure(description: "\(name) is in use") }
+      case ("flush", "chain"), ("add", "rule"):
+        guard let rules = state.chains[name] else { throw Failure(description: "no chain \(name)") }
+        state.chains[name] = words[0] == "flush" ? 0 : rules + 1
       case (let verb, "element"):
         // Addresses of IPv6 have colons, too, but no spaces beside them.
-        let body = line[line.firstIndex(of: "{")!...].dropFirst().dropLast().split(separator: " : ")[0]
-        let element = "\(words[4]) \(body.split(separator: " ").joined())"
-        if verb == "add" {
-          guard state.elements.insert(element).inserted else { throw Failure(description: "File exists") }
-        } else {
-          guard state.elements.remove(element) != nil else { throw Failure(description: "No such element") }
+        let body = line[line.firstIndex(of: "{")!...].dropFirst().dropLast().split(separator: " : ")
+        let element = Element(map: name, key: trimmed(body[0]))
+        let value = body.count > 1 ? trimmed(body[1]) : ""
+        guard state.sets.contains(name) else { throw Failure(description: "no map \(name)") }
+        if verb == "delete" {
+          guard state.values.removeValue(forKey: element) != nil else { throw Failure(description: "No such element") }
+          continue
+        }
+        // Adding to a set what it has is no fault.
+        guard state.values.updateValue(value, forKey: element) ?? "" == "" else {
+          throw Failure(description: "File exists")
+        }
+        if value.hasPrefix("goto "), state.chains[String(value.dropFirst(5))] == nil {
+          throw Failure(description: "no chain for \(value)")
         }
       default: break
       }
@@ -72,12 +112,38 @@ final class FakeKernel: RuleKernel {
     return state
   }
 
-  var elements: [String] { state.withLock { $0.elements.sorted() } }
+  private static func trimmed(_ text: some StringProtocol) -> String {
+    text.split(separator: " ").joined(separator: " ")
+  }
+
+  /// As `nft -j` says it.
+  func contents(of table: String) async throws -> NFTContents? {
+    let state = self.state.withLock { $0 }
+    guard state.isThere else { throw Failure(description: "No such file or directory") }
+    var listing: [JSON] = []
+    for (chain, rules) in state.chains {
+      listing.append(["chain": ["name": .string(chain)]])
+      for _ in 0..<rules { listing.append(["rule": ["chain": .string(chain)]]) }
+    }
+    for set in state.sets {
+      let isMap = set.contains("-ips") || set.contains("-ports")
+      let elements: [JSON] = state.values.filter { $0.key.map == set }.map { element, value in
+        let parts = element.key.split(separator: " . ").map(String.init)
+        let key: JSON = ["concat": .array(parts.map { Int64($0).map { .int($0) } ?? .string($0) })]
+        guard isMap else { return key }
+        return [key, value == "drop" ? ["drop": nil] : ["goto": ["target": .string(String(value.dropFirst(5)))]]]
+      }
+      listing.append([isMap ? "map" : "set": ["name": .string(set), "elem": .array(elements)]])
+    }
+    return NFTContents(["nftables": .array(listing)])
+  }
+
+  var elements: [String] { state.withLock { $0.values.keys.map(\.description).sorted() } }
 }
 
 /// H28. The assumption that failed: what one Service asks for, no other asks for as well.
 @Suite struct RuleWriterTests {
-  let kernel = FakeKernel()
+  var kernel = FakeKernel()
 
   private func key(_ name: String) -> ObjectKey { ObjectKey(namespace: "default", name: name) }
 
@@ -104,7 +170,8 @@ final class FakeKernel: RuleKernel {
   private func expectSame(_ writer: RuleWriter, _ comment: Comment? = nil) async throws {
     let fresh = FakeKernel()
     try await fresh.apply(writer.base.script(writer.table.services.map(writer.table.wanted)))
-    #expect(kernel.elements == fresh.elements, comment)
+    let (here, there) = (kernel.state.withLock { $0 }, fresh.state.withLock { $0 })
+    #expect(here.values == there.values && here.chains == there.chains && here.sets == there.sets, comment)
   }
 
   private func started(_ services: [(String, RuleSet)]) async throws -> RuleWriter {
@@ -237,20 +304,86 @@ final class FakeKernel: RuleKernel {
   /// Somebody has deleted an element, or the table, by hand.
   @Test func anotherTableThanKnownIsPutRight() async throws {
     var writer = try await started([("a", compiled("a")), ("b", compiled("b", address: "10.96.0.21"))])
-    kernel.state.withLock { _ = $0.elements.remove("service-ips 10.96.0.20.tcp.80") }
+    kernel.state.withLock { $0.values = $0.values.filter { $0.key.description != "service-ips 10.96.0.20.tcp.80" } }
     let unexpected = try await writer.write(writer.set([key("a"): nil]))
     #expect(unexpected == [key("a")])
     try await writer.writeAll()
     #expect(writer.failures.isEmpty)
     try await expectSame(writer)
 
-    kernel.state.withLock { ($0.chains, $0.elements, $0.isThere) = ([], [], false) }
+    kernel.state.withLock { ($0.chains, $0.sets, $0.values, $0.isThere) = ([:], [], [:], false) }
     await #expect(throws: FakeKernel.Failure.self) {
       try await writer.write(
         writer.set([key("c"): compiled("c"), key("d"): compiled("d", address: "10.96.0.24")]))
     }
     try await writer.writeAll()
     try await expectSame(writer)
+  }
+
+  /// A start replaced the table as a whole: connections that were being made in that instant were lost. The assumption that
+  /// failed: a transaction is one instant for the packets, too.
+  @Test func aStartTouchesNothingThatIsAsItShouldBe() async throws {
+    let sticky = ",\"sessionAffinity\":\"ClientIP\""
+    let services = [
+      ("a", compiled("a", nodePort: 30080, second: "fd00:10:96::20", secondEndpoints: ["fd00:10:244::2"])),
+      ("b", compiled("b", address: "10.96.0.21", external: ["10.9.9.9"], more: sticky)),
+      ("c", compiled("c", address: "10.96.0.22", nodePort: 30081, endpoints: [])),
+    ]
+    _ = try await started(services)
+    let before = kernel.state.withLock { $0.scripts.count }
+    var writer = try await started(services)
+    #expect(kernel.state.withLock { $0.scripts.count } == before)
+    #expect(writer.takeReplaced().count == 3)
+    // One has other endpoints, one is gone, one is new; the fourth is not named in what is written.
+    writer = try await started([
+      services[0], ("b", compiled("b", address: "10.96.0.21", endpoints: ["10.244.0.7"])),
+      ("d", compiled("d", address: "10.96.0.24")),
+    ])
+    try await expectSame(writer)
+    let written = kernel.state.withLock { $0.scripts[before...].joined() }
+    #expect(!written.contains("default/a/") && !written.contains("table inet apus {"))
+    #expect(written.contains("default/b/") && written.contains("default/c/") == false)
+    // Another frame is another table.
+    var other = base
+    other.filtersBridge = false
+    writer = RuleWriter(base: other, kernel: kernel)
+    _ = writer.set([key("a"): services[0].1])
+    try await writer.writeAll()
+    #expect(kernel.state.withLock { $0.scripts.last?.contains("table inet apus {") } == true)
+    try await expectSame(writer)
+  }
+
+  /// Somebody was at the table while nobody looked.
+  @Test(arguments: 0..<7) func aStartMendsWhatSomebodyDid(_ damage: Int) async throws {
+    let services = [
+      ("a", compiled("a", nodePort: 30080)),
+      ("b", compiled("b", address: "10.96.0.21", more: ",\"sessionAffinity\":\"ClientIP\"")),
+    ]
+    _ = try await started(services)
+    kernel.state.withLock { state in
+      let chain = state.chains.keys.sorted().first { $0.hasPrefix("svc-") }!
+      let element = FakeKernel.Element(map: "node-ports", key: "tcp . 30080")
+      switch damage {
+      case 0: state.chains[chain] = 0
+      case 1: state.chains["stranger"] = 3
+      case 2: state.values[element] = nil
+      case 3: state.values[element] = "goto stranger"
+      case 4: state.values[FakeKernel.Element(map: "node-ports6", key: "udp . 53")] = "drop"
+      case 5: state.chains["services"] = 0
+      default: state.sets.remove("service-ips")
+      }
+    }
+    try await expectSame(try await started(services), "damage \(damage)")
+  }
+
+  @Test(arguments: [
+    "{}", "{\"nftables\":[{\"chain\":{}}]}", "{\"nftables\":[{\"rule\":{\"expr\":[]}}]}",
+    "{\"nftables\":[{\"map\":{\"name\":\"node-ports\",\"elem\":[[{\"concat\":[\"tcp\",70000]},{\"drop\":null}]]}}]}",
+    "{\"nftables\":[{\"map\":{\"name\":\"node-ports\",\"elem\":[[{\"concat\":[\"tcp\",80]},{\"drop\":null}]]}}]}",
+    "{\"nftables\":[{\"map\":{\"name\":\"service-ips\",\"elem\":[[{\"concat\":[\"x\",\"tcp\",80]},{\"accept\":null}]]}}]}",
+    "{\"nftables\":[{\"set\":{\"name\":\"hairpin\",\"elem\":[{\"concat\":[\"10.0.0.1\",\"10.0.0.2\"]}]}}]}",
+  ]) func whatIsNotOursIsNotTakenForOurs(_ listing: String) throws {
+    #expect(NFTContents(try JSON.parse(listing)) == nil)
   }
 
   @Test func aKernelThatTakesNothingIsSaidAndChangesNothing() async throws {
@@ -269,8 +402,10 @@ final class FakeKernel: RuleKernel {
     let changed = writer.set([
       key("s7"): compiled("s7", address: "10.96.1.7", endpoints: ["10.244.0.2", "10.244.0.3"])
     ])
-    let lines = writer.table.change(of: changed.sorted(), table: "apus").script.split(separator: "\n")
-    #expect(lines.count == 3)
+    let lines = writer.table.change(of: changed.sorted(), table: "apus").transactions.map {
+      $0.split(separator: "\n").count
+    }
+    #expect(lines == [4, 2, 2])
     #expect(try await writer.write(changed).isEmpty)
     #expect(kernel.state.withLock { ($0.whole, $0.checked) } == (whole, 0))
   }

@@ -432,6 +432,9 @@ def main():
             purge = run.server.run("down", "--purge", "--yes", check=False)
             if purge.returncode:
                 run.fail(purge.stdout + purge.stderr)
+            if run.server.process:
+                # Ours, and a zombie until it is waited for.
+                run.server.process.wait(30)
             if leftovers():
                 run.fail(f"left over: {leftovers()}")
         if run.failures:

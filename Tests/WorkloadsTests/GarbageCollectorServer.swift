@@ -34,7 +34,7 @@ final class MemoryServer: KubeClient {
   /// How many writes changed something.
   var writes: Int { state.withLock { $0.writes } }
 
-  /// Stores an object as a test needs it.
+  /// Stores an object as a test needs it. Without a uid it is a change of the one that is there.
   @discardableResult
   func put(_ resource: GroupVersionResource, _ json: JSON) -> Object {
     defer { wakeWaiters() }
@@ -78,16 +78,16 @@ final class MemoryServer: KubeClient {
     state.revision += 1
     state.writes += 1
     var json = json
-    if json["metadata"]?["uid"] == nil {
-      state.uid += 1
-      json["metadata"]?["uid"] = .string("uid-\(state.uid)")
-    }
     if json["metadata"]?["name"] == nil, let prefix = json["metadata"]?["generateName"]?.string {
       json["metadata"]?["name"] = .string("\(prefix)\(state.revision)")
     }
+    let before = state.objects[resource]?[ObjectHeader(json).key]
+    if json["metadata"]?["uid"] == nil {
+      if before == nil { state.uid += 1 }
+      json["metadata"]?["uid"] = .string(before?.header.uid ?? "uid-\(state.uid)")
+    }
     json["metadata"]?["resourceVersion"] = .string("\(state.revision)")
     let object = Object(json)
-    let before = state.objects[resource]?[object.header.key]
     if object.header.deletionTimestamp != nil, object.header.finalizers.isEmpty,
       (json.at("spec", "finalizers")?.array ?? []).isEmpty || resource != NamespaceReconciler.resource
     {
