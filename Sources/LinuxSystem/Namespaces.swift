@@ -51,6 +51,13 @@ public enum Namespaces {
     }
   }
 
+  /// Gives a pinned UTS namespace another host name.
+  public static func setHostname(_ hostname: String, of path: String) async throws(SystemError) {
+    try await inside(path, .uts) { () throws(SystemError) in
+      guard sethostname(hostname, hostname.utf8.count) == 0 else { throw .last("sethostname \(hostname)") }
+    }
+  }
+
   /// Releases what `create` pinned. Idempotent.
   public static func remove(folder: String) async throws(SystemError) {
     try await DedicatedThread.run("apus-namespace") { () throws(SystemError) in
@@ -72,12 +79,18 @@ public enum Namespaces {
   public static func inNetwork<Value: Sendable>(
     _ path: String, _ body: @escaping @Sendable () throws(SystemError) -> Value
   ) async throws(SystemError) -> Value {
-    try await DedicatedThread.run("apus-netns") { () throws(SystemError) in
+    try await inside(path, .network, body)
+  }
+
+  private static func inside<Value: Sendable>(
+    _ path: String, _ kind: Kind, _ body: @escaping @Sendable () throws(SystemError) -> Value
+  ) async throws(SystemError) -> Value {
+    try await DedicatedThread.run("apus-namespace") { () throws(SystemError) in
       let fd = open(path, O_RDONLY | O_CLOEXEC)
       guard fd >= 0 else { throw .last("open \(path)") }
       defer { close(fd) }
       // The thread ends after `body`, so it need not come back.
-      guard clinux_setns(fd, Kind.network.flag) == 0 else { throw .last("setns \(path)") }
+      guard clinux_setns(fd, kind.flag) == 0 else { throw .last("setns \(path)") }
       return try body()
     }
   }

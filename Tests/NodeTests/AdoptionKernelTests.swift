@@ -87,8 +87,9 @@ extension KernelTests.AdoptionKernelTests {
 
   /// Whatever was done: after the start the container is either taken up, alone and watched, or it has ended, before
   /// anything else is started; and the purge leaves nothing.
-  private func check(_ damages: [Damage]) async throws {
-    try await RuntimeHarness.run { harness in
+  private func check(_ damages: [Damage], spares: Int = 0) async throws {
+    try await RuntimeHarness.run(spares: spares) { harness in
+      while try await harness.runtime.makeSpare() {}
       // Found by its command line: no other process of the machine has this one.
       let command = ["sleep", "\(100_000 + getpid())"]
       _ = try await harness.sandbox("z1")
@@ -127,6 +128,13 @@ extension KernelTests.AdoptionKernelTests {
   @Test(arguments: Damage.allCases) func oneWitnessIsDamaged(_ damage: Damage) async throws {
     try await check([damage])
   }
+
+  /// Of a pod whose sandbox was made before it.
+  @Test(arguments: [
+    [Damage.cutSandboxRecord], [.noSandboxFolder], [.noFolder, .noSandboxFolder], [.noRecord, .cutSandboxRecord],
+    [.noFolder, .cutSandboxRecord, .killedMonitor],
+  ])
+  func witnessesOfASpareAreDamaged(_ damages: [Damage]) async throws { try await check(damages, spares: 2) }
 
   /// Combinations that leave few witnesses.
   @Test(arguments: [

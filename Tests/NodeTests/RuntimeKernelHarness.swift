@@ -24,13 +24,16 @@ final class RuntimeHarness {
   private var number = 0
 
   /// Runs a test with a machine of its own, removes everything also when the test fails, and expects nothing left.
-  static func run(hangingEngine: Bool = false, _ test: (RuntimeHarness) async throws -> Void) async throws {
-    let harness = try await RuntimeHarness(hangingEngine: hangingEngine)
+  static func run(
+    hangingEngine: Bool = false, spares: Int = 0, range: String = "10.213.7.0/24",
+    _ test: (RuntimeHarness) async throws -> Void
+  ) async throws {
+    let harness = try await RuntimeHarness(hangingEngine: hangingEngine, spares: spares, range: range)
     do { try await test(harness) } catch { Issue.record(error) }
     #expect(try await harness.close() == [])
   }
 
-  private init(hangingEngine: Bool) async throws {
+  private init(hangingEngine: Bool, spares: Int, range: String) async throws {
     var template = Array("/tmp/apus-kernel-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
     base = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -40,6 +43,7 @@ final class RuntimeHarness {
       stateDirectory: "\(base)/state", runDirectory: "/run/apus-test/\(name)",
       networkConfigurationDirectory: "\(base)/cni")
     configuration.cgroupRoot = "apus-test-\(name)"
+    configuration.spareSandboxesMax = spares
     if let engine = getenv("APUS_TEST_ENGINE") { configuration.runtimePath = String(cString: engine) }
     if hangingEngine {
       // An engine that waits for ever in `create` while a file is there.
@@ -71,7 +75,7 @@ final class RuntimeHarness {
       Array("root:x:0:\nweb:x:1001:\nstaff:x:50:web\n".utf8), to: "\(base)/layer/etc/group")
     let network = """
       {"cniVersion":"1.0.0","name":"apus-\(name)","plugins":[{"type":"bridge","bridge":"\(bridge)","isGateway":true,
-      "ipam":{"type":"host-local","dataDir":"\(base)/ipam","ranges":[[{"subnet":"10.213.7.0/24"}]]}}]}
+      "ipam":{"type":"host-local","dataDir":"\(base)/ipam","ranges":[[{"subnet":"\(range)"}]]}}]}
       """
     try DurableFile.write(Array(network.utf8), to: "\(base)/cni/10-test.conflist")
     runtime = try await CrunRuntime.open(configuration, time: SystemClock())
@@ -99,7 +103,7 @@ final class RuntimeHarness {
         try RuntimeFiles.write(old.json.serialized(), to: "\(runtime.containerFolder(record.id))/record.json")
       }
     }
-    for record in runtime.state.withLock({ Array($0.sandboxes.values) }) {
+    for record in runtime.state.withLock({ Array($0.sandboxes.values) + $0.spares.records }) {
       var old = record
       old.bootID = "another"
       try runtime.save(old)
@@ -163,6 +167,11 @@ final class RuntimeHarness {
   func exit(of id: String) async -> RuntimeEvent? {
     for await event in runtime.events() where event.containerID == id { return event }
     return nil
+  }
+
+  /// The addresses that the network plugin has given out.
+  func reservations() throws -> [String] {
+    try Directory.list("\(base)/ipam/apus-\(base.suffix(6))").filter { $0.hasPrefix("10.") }.sorted()
   }
 
   /// Removes everything and says what is still there.

@@ -193,7 +193,7 @@ import Wire
 
   @Test func tellsPluginsWhatTheyNeed() {
     let attachment = CNI.Attachment(
-      podUID: "u", podName: "p", podNamespace: "n", networkNamespace: "/ns",
+      id: "u", podUID: "u", podName: "p", podNamespace: "n", networkNamespace: "/ns",
       portMappings: [PortMapping(hostPort: 80, containerPort: 8080, transport: "TCP", hostIP: "127.0.0.1")])
     let list: JSON = ["cniVersion": "1.0.0", "name": "net", "plugins": []]
     let bridge = CNI.input(attachment, list, ["type": "bridge", "mtu": 1400], previous: nil)
@@ -216,6 +216,15 @@ import Wire
     #expect(CNI.list(["name": "net", "plugins": [portmap]], for: []) == ["name": "net", "plugins": [portmap]])
   }
 
+  /// Plugins that may act by the pod's name are asked when it is known.
+  @Test func knowsWhichPluginsIgnoreNames() {
+    let bridge: JSON = ["type": "bridge", "ipam": ["type": "host-local"]]
+    #expect(CNI.ignoresNames(["plugins": [bridge]]))
+    #expect(!CNI.ignoresNames(["plugins": [bridge, ["type": "tuning"]]]))
+    #expect(!CNI.ignoresNames(["plugins": [["type": "bridge", "ipam": ["type": "dhcp"]]]]))
+    #expect(!CNI.ignoresNames(["plugins": [["type": "calico"]]]))
+  }
+
   @Test func keepsRecords() throws {
     var record = ContainerRecord(
       id: "i", podUID: "u", podName: "p", podNamespace: "n", name: "c", attempt: 3, image: "im", imageID: "sha",
@@ -227,11 +236,13 @@ import Wire
     record.isLost = true
     #expect(ContainerRecord(json: record.json) == record)
     #expect(ContainerRecord(json: ["id": "x"]) == nil)
-    let sandbox = SandboxRecord(
+    var sandbox = SandboxRecord(
       podUID: "u", name: "p", namespace: "n", hostname: "h", hostNetwork: false, hostPID: true, hostIPC: false,
       cgroupPath: "/c", bootID: "b", isComplete: true, ips: ["10.0.0.1"], createdAt: Timestamp(seconds: 1),
       portMappings: [PortMapping(hostPort: 1, containerPort: 2, transport: "udp")], network: ["name": "x"],
-      networkResult: nil)
+      networkResult: nil, networkID: "u")
+    #expect(SandboxRecord(json: sandbox.json) == sandbox)
+    sandbox.networkID = "spare-1"
     #expect(SandboxRecord(json: sandbox.json) == sandbox)
   }
 

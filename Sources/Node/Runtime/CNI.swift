@@ -13,6 +13,8 @@ struct CNI: Sendable {
   static let interfaceName = "eth0"
 
   struct Attachment: Sendable {
+    /// `CNI_CONTAINERID`.
+    var id: String
     var podUID: String
     var podName: String
     var podNamespace: String
@@ -112,6 +114,13 @@ struct CNI: Sendable {
     return list
   }
 
+  /// Whether the plugins do the same for every pod without ports of the host, whatever it is called.
+  static func ignoresNames(_ list: JSON) -> Bool {
+    (list["plugins"]?.array ?? []).allSatisfy {
+      type($0) == "bridge" && $0.at("ipam", "type")?.string == "host-local"
+    }
+  }
+
   /// What goes to a plugin's standard input.
   static func input(_ attachment: Attachment, _ configuration: JSON, _ plugin: JSON, previous: JSON?) -> JSON {
     var input = plugin
@@ -153,13 +162,13 @@ struct CNI: Sendable {
     }
     var environment = Subprocess.defaultEnvironment
     environment["CNI_COMMAND"] = command
-    environment["CNI_CONTAINERID"] = attachment.podUID
+    environment["CNI_CONTAINERID"] = attachment.id
     environment["CNI_NETNS"] = attachment.networkNamespace
     environment["CNI_IFNAME"] = Self.interfaceName
     environment["CNI_PATH"] = pluginDirectories.joined(separator: ":")
     environment["CNI_ARGS"] =
       "IgnoreUnknown=1;K8S_POD_NAMESPACE=\(attachment.podNamespace);K8S_POD_NAME=\(attachment.podName);"
-      + "K8S_POD_INFRA_CONTAINER_ID=\(attachment.podUID);K8S_POD_UID=\(attachment.podUID)"
+      + "K8S_POD_INFRA_CONTAINER_ID=\(attachment.id);K8S_POD_UID=\(attachment.podUID)"
     let input = Self.input(attachment, configuration, plugin, previous: previous)
     let result: ProcessResult
     do throws(SystemError) {

@@ -12,7 +12,7 @@ extension CrunRuntime {
   func adopt() async throws(RuntimeError) {
     let found = try await blocking(nil, "look for containers") { [self] () throws(RuntimeError) in find() }
     state.withLock { state in
-      for record in found.sandboxes { state.sandboxes[record.podUID] = record }
+      for record in found.sandboxes where !SparePool.isSpare(record.podUID) { state.sandboxes[record.podUID] = record }
       for (record, seen) in found.containers {
         var known = record
         // Numbers that nothing bears out may be another process's, this one's even.
@@ -35,6 +35,15 @@ extension CrunRuntime {
       case .known:
         if seen.isPopulated { await endLeftovers(record) }
       }
+    }
+    for record in found.sandboxes where SparePool.isSpare(record.podUID) { await takeUp(spare: record) }
+  }
+
+  /// One that is not whole is taken apart.
+  private func takeUp(spare record: SandboxRecord) async {
+    if isReady(record) { return state.withLock { $0.spares.add(record) } }
+    do throws(RuntimeError) { try await remove(spare: record) } catch {
+      log.warning("remove a spare sandbox", metadata: ["sandbox": "\(record.podUID)", "error": "\(error)"])
     }
   }
 
@@ -145,18 +154,23 @@ extension CrunRuntime {
   /// A sandbox without a record that can be read has to be taken apart, since the network may know of it.
   private func readSandboxes(of podUIDs: [String]) -> [SandboxRecord] {
     let folder = "\(configuration.stateDirectory)/sandboxes"
-    let listed =
-      ((try? Directory.list(folder)) ?? []) + ((try? Directory.list("\(configuration.runDirectory)/ns")) ?? [])
-    let uids = Set(listed + podUIDs).filter { (try? Self.checkName($0, "pod uid")) != nil }
-    return uids.sorted().map { uid in
-      if let record = RuntimeFiles.readJSON("\(folder)/\(uid)/record.json").flatMap(SandboxRecord.init(json:)),
-        record.podUID == uid
-      {
-        return record
+    func read(_ uids: some Sequence<String>) -> [SandboxRecord] {
+      Set(uids).filter { (try? Self.checkName($0, "pod uid")) != nil }.sorted().map { uid in
+        if let record = RuntimeFiles.readJSON("\(folder)/\(uid)/record.json").flatMap(SandboxRecord.init(json:)),
+          record.podUID == uid
+        {
+          return record
+        }
+        log.warning("a sandbox's record cannot be read: it is made anew", metadata: ["pod": "\(uid)"])
+        let network = (try? Directory.list("\(folder)/\(uid)"))?.first { $0.hasPrefix(SandboxRecord.networkFilePrefix) }
+        return .torn(
+          uid, networkID: network.map { String($0.dropFirst(SandboxRecord.networkFilePrefix.count)) }, at: time.now())
       }
-      log.warning("a sandbox's record cannot be read: it is made anew", metadata: ["pod": "\(uid)"])
-      return .torn(uid, at: time.now())
     }
+    let known = read(((try? Directory.list(folder)) ?? []) + podUIDs)
+    let networks = Set(known.map(\.networkID))
+    return known
+      + read(((try? Directory.list("\(configuration.runDirectory)/ns")) ?? []).filter { !networks.contains($0) })
   }
 
   // MARK: - Witnesses

@@ -198,7 +198,7 @@ extension CrunRuntime {
     }
     var namespaces: [Namespaces.Kind: String] = [:]
     for kind in Self.namespaces(hostNetwork: sandbox.hostNetwork, hostIPC: sandbox.hostIPC) {
-      namespaces[kind] = "\(namespaceFolder(spec.podUID))/\(kind.rawValue)"
+      namespaces[kind] = "\(namespaceFolder(sandbox.networkID))/\(kind.rawValue)"
     }
     var spec = spec
     for (index, mount) in spec.mounts.enumerated() {

@@ -1,3 +1,4 @@
+import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
@@ -16,26 +17,41 @@ extension CrunRuntime {
     }
     try Sysctls.check(spec)
     if let existing = state.withLock({ $0.sandboxes[spec.podUID] }) {
-      if await isReady(existing) { return sandbox(existing, isReady: true) }
+      if isReady(existing) { return sandbox(existing, isReady: true) }
       try await removeSandbox(spec.podUID)
+    }
+    state.withLock { $0.spares.pods += 1 }
+    defer {
+      state.withLock { $0.spares.pods -= 1 }
+      sparesChanged.fire()
     }
 
     var record = SandboxRecord(
       podUID: spec.podUID, name: spec.name, namespace: spec.namespace, hostname: spec.hostname,
       hostNetwork: spec.hostNetwork, hostPID: spec.hostPID, hostIPC: spec.hostIPC,
       cgroupPath: "/\(configuration.cgroupRoot)/\(spec.cgroupParent)", bootID: bootID, isComplete: false, ips: [],
-      createdAt: time.now(), portMappings: spec.portMappings)
+      createdAt: time.now(), portMappings: spec.portMappings, networkID: spec.podUID)
+    var spare: SandboxRecord?
     if !spec.hostNetwork {
       try HostPorts.check(spec.portMappings)
       // With the attachment's configuration noted first, it can be undone wherever its making is interrupted.
       let configuration = try await networkConfiguration(of: spec.podUID)
       record.network = CNI.list(configuration, for: spec.portMappings)
+      spare = await takeSpare(for: spec, record.network)
+      if let spare {
+        (record.networkID, record.networkResult, record.ips) = (spare.networkID, spare.networkResult, spare.ips)
+      }
     }
     let first = record
     state.withLock { $0.sandboxes[spec.podUID] = first }
     do throws(RuntimeError) {
-      try await system(spec.podUID, "make the sandbox's folder and cgroup") { [self] () throws(SystemError) in
-        try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
+      try await system(spec.podUID, "make the sandbox's folder and cgroup") { [self, spare] () throws(SystemError) in
+        if let spare {
+          // It is the pod's with this step: there are never two who have its network.
+          try Self.move(sandboxFolder(spare.podUID), to: sandboxFolder(spec.podUID))
+        } else {
+          try Directory.create(sandboxFolder(spec.podUID), mode: 0o700)
+        }
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
         if !spec.hostIPC {
@@ -44,21 +60,14 @@ extension CrunRuntime {
           try Mount.tmpfs(target: folder, mode: 0o1777, sizeMax: spec.sharedMemoryLimit)
         }
       }
-      let kinds = Self.namespaces(hostNetwork: spec.hostNetwork, hostIPC: spec.hostIPC)
-      if !kinds.isEmpty {
-        // What the pod asks for itself goes before ours.
-        let sysctls = Self.networkSysctls(kinds).merging(spec.sysctls) { _, asked in asked }
-        do throws(SystemError) {
-          try await Namespaces.create(
-            kinds, folder: namespaceFolder(spec.podUID), hostname: spec.hostname, sysctls: sysctls)
-        } catch {
+      if spare == nil {
+        let kinds = Self.namespaces(hostNetwork: spec.hostNetwork, hostIPC: spec.hostIPC)
+        record = try await makeNamespaces(record, kinds, sysctls: spec.sysctls)
+      } else {
+        let path = "\(namespaceFolder(record.networkID))/\(Namespaces.Kind.uts.rawValue)"
+        do throws(SystemError) { try await Namespaces.setHostname(spec.hostname, of: path) } catch {
           throw RuntimeError(.system, error.description)
         }
-      }
-      if let configuration = record.network {
-        let result = try await network.add(attachment(record), configuration)
-        record.networkResult = result
-        record.ips = CNI.addresses(result)
       }
       record.isComplete = true
       let complete = record
@@ -80,6 +89,39 @@ extension CrunRuntime {
     }
   }
 
+  /// Makes the namespaces of a sandbox and attaches them to its network.
+  ///
+  /// - Returns: the record with what the network says.
+  func makeNamespaces(
+    _ record: SandboxRecord, _ kinds: [Namespaces.Kind], sysctls: [String: String] = [:]
+  ) async throws(RuntimeError) -> SandboxRecord {
+    var record = record
+    if !kinds.isEmpty {
+      do throws(SystemError) {
+        try await Namespaces.create(
+          kinds, folder: namespaceFolder(record.networkID), hostname: record.hostname,
+          // What the pod asks for itself goes before ours.
+          sysctls: Self.networkSysctls(kinds).merging(sysctls) { _, asked in asked })
+      } catch {
+        throw RuntimeError(.system, error.description)
+      }
+    }
+    if let configuration = record.network {
+      let result = try await attach(record, configuration)
+      record.networkResult = result
+      record.ips = CNI.addresses(result)
+    }
+    return record
+  }
+
+  private func attach(_ record: SandboxRecord, _ configuration: JSON) async throws(RuntimeError) -> JSON {
+    do throws(RuntimeError) { return try await network.add(attachment(record), configuration) } catch {
+      // Their addresses may be what is missing: a pod needs one, and what only waits does not.
+      guard !SparePool.isSpare(record.podUID), (try? await removeSpares()) == true else { throw error }
+      return try await network.add(attachment(record), configuration)
+    }
+  }
+
   public func removeSandbox(_ podUID: String) async throws(RuntimeError) {
     try await removeSandbox(podUID, withNetwork: false)
   }
@@ -90,43 +132,59 @@ extension CrunRuntime {
     let remaining = state.withLock { state in state.containers.values.filter { $0.podUID == podUID }.map(\.id) }
     for id in remaining { try await removeContainer(id) }
 
-    if let record = state.withLock({ $0.sandboxes[podUID] }) {
-      var configuration = record.network
-      if record.isTorn {
-        do throws(RuntimeError) {
-          configuration = try await networkConfiguration(of: podUID)
-        } catch {
-          // The configuration may be gone with the data directory.
-          guard withNetwork else { throw error }
-        }
-      }
-      if let configuration {
-        var attachment = attachment(record)
-        if !Namespaces.isPinned(attachment.networkNamespace) { attachment.networkNamespace = "" }
-        try await network.remove(attachment, configuration, result: record.networkResult)
-      }
+    let record = state.withLock { $0.sandboxes[podUID] }
+    if let record {
+      try await detach(record, withNetwork: withNetwork)
       let paths = record.isTorn ? possibleCgroups(podUID) : [record.cgroupPath]
       try await system(podUID, "remove the sandbox's cgroup") { [cgroups] () throws(SystemError) in
         for path in paths { try Cgroup(cgroups, path: path).remove() }
       }
     }
-    do throws(SystemError) { try await Namespaces.remove(folder: namespaceFolder(podUID)) } catch {
-      throw RuntimeError(.system, error.description)
-    }
+    try await removeNamespaces(record?.networkID ?? podUID)
     try await system(podUID, "remove the sandbox's files") { [self] () throws(SystemError) in
       let memory = sharedMemoryFolder(podUID)
       try Mount.unmount(memory, detach: true)
       if rmdir(memory) != 0, errno != ENOENT { throw .last("remove \(memory)") }
+      if let record, record.networkID != podUID, access(sandboxFolder(record.networkID), F_OK) == 0 {
+        try Directory.removeTree(sandboxFolder(record.networkID))
+      }
       // Last, so that an interrupted removal is found and finished.
       if access(sandboxFolder(podUID), F_OK) == 0 { try Directory.removeTree(sandboxFolder(podUID)) }
     }
     state.withLock { _ = $0.sandboxes.removeValue(forKey: podUID) }
   }
 
+  /// Gives back what a sandbox has of the network.
+  func detach(_ record: SandboxRecord, withNetwork: Bool = false) async throws(RuntimeError) {
+    var configuration = record.network
+    if record.isTorn {
+      do throws(RuntimeError) {
+        configuration = try await networkConfiguration(of: record.podUID)
+      } catch {
+        // The configuration may be gone with the data directory.
+        guard withNetwork else { throw error }
+      }
+    }
+    guard let configuration else { return }
+    var attachment = attachment(record)
+    if !Namespaces.isPinned(attachment.networkNamespace) { attachment.networkNamespace = "" }
+    try await network.remove(attachment, configuration, result: record.networkResult)
+  }
+
+  func removeNamespaces(_ networkID: String) async throws(RuntimeError) {
+    do throws(SystemError) { try await Namespaces.remove(folder: namespaceFolder(networkID)) } catch {
+      throw RuntimeError(.system, error.description)
+    }
+  }
+
+  private static func move(_ folder: String, to target: String) throws(SystemError) {
+    guard rename(folder, target) == 0 else { throw .last("rename \(folder) to \(target)") }
+  }
+
   public func sandboxes() async throws(RuntimeError) -> [Sandbox] {
     var result: [Sandbox] = []
     for record in state.withLock({ $0.sandboxes.values.sorted { $0.podUID < $1.podUID } }) {
-      result.append(sandbox(record, isReady: await isReady(record)))
+      result.append(sandbox(record, isReady: isReady(record)))
     }
     return result
   }
@@ -144,6 +202,7 @@ extension CrunRuntime {
     for podUID in state.withLock({ Array($0.sandboxes.keys) }) {
       try await removeSandbox(podUID, withNetwork: true)
     }
+    _ = try await removeSpares(withNetwork: true)
     let root = Cgroup(cgroups, path: "/\(configuration.cgroupRoot)")
     do throws(SystemError) { try await root.kill(deadline: .now + .seconds(10)) } catch {
       throw .timedOut(error.description)
@@ -155,7 +214,7 @@ extension CrunRuntime {
     }
   }
 
-  private func networkConfiguration(of podUID: String) async throws(RuntimeError) -> JSON {
+  func networkConfiguration(of podUID: String?) async throws(RuntimeError) -> JSON {
     try await blocking(podUID, "read the network's configuration") { [network] () throws(RuntimeError) in
       try network.configuration()
     }
@@ -164,14 +223,14 @@ extension CrunRuntime {
   private func sandbox(_ record: SandboxRecord, isReady: Bool) -> Sandbox {
     Sandbox(
       podUID: record.podUID, name: record.name, namespace: record.namespace, ips: record.ips,
-      networkNamespacePath: record.hostNetwork ? nil : "\(namespaceFolder(record.podUID))/net",
+      networkNamespacePath: record.hostNetwork ? nil : "\(namespaceFolder(record.networkID))/net",
       createdAt: record.createdAt, isReady: isReady)
   }
 
-  private func isReady(_ record: SandboxRecord) async -> Bool {
+  func isReady(_ record: SandboxRecord) -> Bool {
     guard record.isComplete, record.bootID == bootID else { return false }
     return Self.namespaces(hostNetwork: record.hostNetwork, hostIPC: record.hostIPC).allSatisfy {
-      Namespaces.isPinned("\(namespaceFolder(record.podUID))/\($0.rawValue)")
+      Namespaces.isPinned("\(namespaceFolder(record.networkID))/\($0.rawValue)")
     }
   }
 
@@ -181,8 +240,8 @@ extension CrunRuntime {
 
   private func attachment(_ record: SandboxRecord) -> CNI.Attachment {
     CNI.Attachment(
-      podUID: record.podUID, podName: record.name, podNamespace: record.namespace,
-      networkNamespace: "\(namespaceFolder(record.podUID))/net", portMappings: record.portMappings)
+      id: record.networkID, podUID: record.podUID, podName: record.name, podNamespace: record.namespace,
+      networkNamespace: "\(namespaceFolder(record.networkID))/net", portMappings: record.portMappings)
   }
 
   /// For interfaces that are made in a pod's network: the node gives out its IPv6 addresses, each once. So nobody has to

@@ -89,7 +89,7 @@ extension CrunRuntime {
     do throws(SystemError) {
       let sockets =
         sandbox.hostNetwork
-        ? try make() : try await Namespaces.inNetwork("\(namespaceFolder(podUID))/net", make)
+        ? try make() : try await Namespaces.inNetwork("\(namespaceFolder(sandbox.networkID))/net", make)
       var failure = SystemError("connect to port \(port)", errno: ECONNREFUSED)
       var connected: AsyncDescriptor?
       for (index, fd) in sockets.enumerated() where fd >= 0 {

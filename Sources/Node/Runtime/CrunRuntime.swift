@@ -1,3 +1,4 @@
+import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
@@ -9,7 +10,8 @@ import Wire
 ///
 /// On disk, below `stateDirectory`: `containers/<id>/` (record, OCI bundle, overlay's upper folder, exit file, attach
 /// socket) and `sandboxes/<pod uid>/` (record, `/etc/hosts` and the like). Below `runDirectory`, gone after a reboot:
-/// `oci/` (the engine's own state), `ns/<pod uid>/` (pinned namespaces), `shm/<pod uid>`.
+/// `oci/` (the engine's own state), `ns/<network id>/` (pinned namespaces), `shm/<pod uid>`. A sandbox that waits for a
+/// pod has a name of its own in the pod's place.
 public final class CrunRuntime: ContainerRuntime {
   public struct Configuration: Sendable {
     /// `crun` or `runc`: a path, or a name in PATH.
@@ -25,6 +27,8 @@ public final class CrunRuntime: ContainerRuntime {
     public var cgroupRoot = "apus"
     /// For one call of the engine.
     public var engineTimeout: Duration = .seconds(30)
+    /// How many sandboxes are made before pods ask for them (`SpareSandboxes`).
+    public var spareSandboxesMax = 0
 
     public init(stateDirectory: String, runDirectory: String, networkConfigurationDirectory: String) {
       self.stateDirectory = stateDirectory
@@ -36,6 +40,7 @@ public final class CrunRuntime: ContainerRuntime {
   struct State {
     var containers: [String: ContainerRecord] = [:]
     var sandboxes: [String: SandboxRecord] = [:]
+    var spares = SparePool()
     /// The pidfd of each running container's monitor, on which its end is awaited.
     var monitors: [String: AsyncDescriptor] = [:]
     /// Containers that were to be ended and removed, and could not be.
@@ -60,6 +65,8 @@ public final class CrunRuntime: ContainerRuntime {
   let network: CNI
   let handover: MountHandover
   let ends = Announcer<RuntimeEvent>()
+  /// A spare sandbox was taken, or nobody waits for one any more.
+  let sparesChanged = Signal()
 
   /// Makes the folders, looks at the machine, and takes up the containers that are there.
   public static func open(
@@ -122,7 +129,7 @@ public final class CrunRuntime: ContainerRuntime {
 
   func containerFolder(_ id: String) -> String { "\(configuration.stateDirectory)/containers/\(id)" }
   func sandboxFolder(_ podUID: String) -> String { "\(configuration.stateDirectory)/sandboxes/\(podUID)" }
-  func namespaceFolder(_ podUID: String) -> String { "\(configuration.runDirectory)/ns/\(podUID)" }
+  func namespaceFolder(_ networkID: String) -> String { "\(configuration.runDirectory)/ns/\(networkID)" }
   func sharedMemoryFolder(_ podUID: String) -> String { "\(configuration.runDirectory)/shm/\(podUID)" }
 
   // MARK: - Calls

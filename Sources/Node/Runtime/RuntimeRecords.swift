@@ -140,6 +140,9 @@ struct SandboxRecord: Sendable, Equatable {
   /// The network configuration that the pod was attached with; `nil` before that, and with `hostNetwork`.
   var network: JSON?
   var networkResult: JSON?
+  /// What its namespaces and its attachment to the network are called: the pod's uid, unless they were made before the pod
+  /// (`SpareSandboxes`).
+  var networkID: String
   /// The folder is there and its record cannot be read, as after a power failure: not written. What the pod holds
   /// beyond the folder, such as its address, is given back all the same.
   var isTorn = false
@@ -160,16 +163,22 @@ struct SandboxRecord: Sendable, Equatable {
     ]
     if let network { json["network"] = network }
     if let networkResult { json["networkResult"] = networkResult }
+    if networkID != podUID { json["networkID"] = .string(networkID) }
     return json
   }
 }
 
 extension SandboxRecord {
-  /// What the folder's name alone tells.
-  static func torn(_ podUID: String, at time: Timestamp) -> SandboxRecord {
+  /// In the folder of a sandbox that was made before its pod: an empty file of this name and the network's id, which is
+  /// there also when the record cannot be read.
+  static let networkFilePrefix = "network."
+
+  /// What the folder's name, and those of the files in it, tell.
+  static func torn(_ podUID: String, networkID: String? = nil, at time: Timestamp) -> SandboxRecord {
     SandboxRecord(
       podUID: podUID, name: "", namespace: "", hostname: "", hostNetwork: false, hostPID: false, hostIPC: false,
-      cgroupPath: "", bootID: "", isComplete: false, ips: [], createdAt: time, portMappings: [], isTorn: true)
+      cgroupPath: "", bootID: "", isComplete: false, ips: [], createdAt: time, portMappings: [],
+      networkID: networkID ?? podUID, isTorn: true)
   }
 
   init?(json: JSON) {
@@ -187,7 +196,8 @@ extension SandboxRecord {
         PortMapping(
           hostPort: Int($0["hostPort"]?.int ?? 0), containerPort: Int($0["containerPort"]?.int ?? 0),
           transport: $0["transport"]?.string ?? "tcp", hostIP: $0["hostIP"]?.string ?? "")
-      }, network: json["network"], networkResult: json["networkResult"])
+      }, network: json["network"], networkResult: json["networkResult"],
+      networkID: json["networkID"]?.string ?? podUID)
   }
 }
 

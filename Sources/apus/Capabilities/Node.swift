@@ -49,7 +49,7 @@ extension Capability {
         configuration: configuration, client: context.client, runtime: runtime,
         images: ImageStore(context.shared.require(ContentStore.self)),
         registry: context.shared.require(RegistryClient.self), time: context.time, seed: context.seed)
-      return CapabilityParts(services: [node], nodes: [name: node])
+      return CapabilityParts(services: [node, SpareSandboxes(runtime)], nodes: [name: node])
     })
 
   /// Name and version of the OCI runtime, as the first line of its `--version` gives them.
@@ -86,6 +86,7 @@ extension CrunRuntime.Configuration {
       networkConfigurationDirectory: place.path("cni"))
     runtimePath = settings["runtime"] ?? "crun"
     cgroupRoot = place.cgroup
+    spareSandboxesMax = 8
   }
 }
 
