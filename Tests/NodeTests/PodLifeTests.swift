@@ -299,8 +299,12 @@ struct PodLifeTests {
           ]
         ]
       }
-      // There is a reader: the node knows of the end.
-      let writer = open(words, O_WRONLY | O_CLOEXEC)
+      // Once there is a reader, the node knows of the end.
+      var writer: Int32 = -1
+      while writer < 0 {
+        writer = open(words, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+        await Task.yield()
+      }
       harness.fake.releaseStarts()
       await harness.client.waitForPod("a") { $0.containerStatus("web")?.at("state", "running") != nil }
       close(writer)
