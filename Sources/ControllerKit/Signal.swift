@@ -22,8 +22,11 @@ package final class Signal: Sendable {
     waiter?.resume()
   }
 
+  /// Forgets a fire that nobody waited for: what it told of is seen.
+  package func clear() { state.withLock { $0.isFired = false } }
+
   /// Waits for the next fire; only one task may wait at a time. Throws `CancellationError`.
-  package func wait() async throws {
+  package nonisolated(nonsending) func wait() async throws {
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
         let result: Result<Void, any Error>? = state.withLock { state in

@@ -124,15 +124,16 @@ extension PodWorker {
 
   /// The attempt whose log is asked for.
   func logAttempt(_ name: String, previous: Bool) throws(KubeError) -> Int {
-    guard let run = latestRun(name), run.status != .created else {
+    guard let run = containers[name]?.shown else {
       if previous {
         throw KubeError(
           code: 400, reason: .badRequest,
           message: "previous terminated container \"\(name)\" in pod \"\(key.name)\" not found")
       }
+      let failure = containers[name]?.failure
       let reason =
-        failures[name]?.reason.rawValue ?? (pod.spec.initContainers.isEmpty ? "ContainerCreating" : "PodInitializing")
-      let isImage = failures[name]?.isAboutImage == true
+        failure?.reason.rawValue ?? (pod.spec.initContainers.isEmpty ? "ContainerCreating" : "PodInitializing")
+      let isImage = failure?.isAboutImage == true
       throw KubeError(
         code: 400, reason: .badRequest,
         message: "container \"\(name)\" in pod \"\(key.name)\" is waiting to start: "
@@ -149,10 +150,10 @@ extension PodWorker {
   }
 
   func isRunning(_ name: String, attempt: Int) -> Bool {
-    latestRuns(name).contains { $0.attempt == attempt && $0.status != .exited }
+    containers[name]?.runs.contains { $0.attempt == attempt && $0.status != .exited } == true
   }
 
   func runningID(_ name: String) -> String? {
-    latestRuns(name).last { $0.status == .running }?.id
+    containers[name]?.runs.last { $0.status == .running }?.id
   }
 }

@@ -169,4 +169,16 @@ import Wire
     timers.cancel()
     await #expect(throws: CancellationError.self) { try await timers.value }
   }
+
+  @Test func aSignalKeepsAFireUntilItIsWaitedForOrForgotten() async throws {
+    let signal = Signal()
+    signal.fire()
+    try await signal.wait()
+    signal.fire()
+    signal.clear()
+    // It has begun to wait when this returns.
+    let waiter = Task.immediate { try await signal.wait() }
+    waiter.cancel()
+    await #expect(throws: CancellationError.self) { try await waiter.value }
+  }
 }

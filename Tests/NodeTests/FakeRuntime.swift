@@ -18,6 +18,11 @@ final class FakeRuntime: ContainerRuntime {
     var stubborn: Set<String> = []
     /// Programs of these names cannot be started.
     var broken: Set<String> = []
+    /// Programs of these names end at once, and their start returns when it is released.
+    var hasty: Set<String> = []
+    var heldStarts: [CheckedContinuation<Void, Never>] = []
+    /// How often the next containers cannot be removed.
+    var removalFailures = 0
     /// No network plugin opens ports of the host.
     var lacksPortMapping = false
     /// Sandboxes are not made before `releaseSandboxes`.
@@ -180,6 +185,22 @@ final class FakeRuntime: ContainerRuntime {
       return false
     }
     if isBroken { throw RuntimeError(.engine, "executable file not found in $PATH") }
+    await withCheckedContinuation { continuation in
+      let isHasty = model.withLock { model in
+        guard model.hasty.contains(model.containers[id]?.name ?? "") else { return false }
+        model.heldStarts.append(continuation)
+        return true
+      }
+      if isHasty { end(id, code: 0, signal: nil) } else { continuation.resume() }
+    }
+  }
+
+  func releaseStarts() {
+    let held = model.withLock { model in
+      defer { model.heldStarts = [] }
+      return model.heldStarts
+    }
+    for continuation in held { continuation.resume() }
   }
 
   func signal(_ id: String, _ signal: Int32) async throws(RuntimeError) {
@@ -191,6 +212,11 @@ final class FakeRuntime: ContainerRuntime {
   }
 
   func removeContainer(_ id: String) async throws(RuntimeError) {
+    let fails = model.withLock { model in
+      defer { model.removalFailures = max(0, model.removalFailures - 1) }
+      return model.removalFailures > 0
+    }
+    if fails { throw RuntimeError(.engine, "device or resource busy") }
     end(id, code: 137, signal: 9)
     model.withLock { $0.containers[id] = nil }
   }

@@ -156,6 +156,28 @@ struct NodeImageTests {
     }
   }
 
+  @Test("the failures of an image that no container names any more are forgotten")
+  func forgottenFailures() async throws {
+    let (one, two) = ("registry.test/one:1", "registry.test/two:1")
+    try await withHarness { harness in
+      try await harness.withNode { node in
+        createPod(harness, "a", one)
+        await harness.client.waitForPod("a") { $0.waitingReason() == "ErrImagePull" }
+        var json = try #require(harness.pod("a")).json
+        json["spec"]?["containers"] = [container(two)]
+        harness.client.put(Pod.resource, "default", json)
+        await harness.client.waitForPod("a") { pod in
+          pod.containerStatus("web")?.at("state", "waiting", "message")?.string?.contains("two") == true
+        }
+        let worker = try #require(node.worker(namespace: "default", pod: "a"))
+        // Naming it again soon shall not pull it at once.
+        #expect(await worker.pullBackoffs.keys.sorted() == [one, two])
+        await clock.running { while await worker.pullBackoffs[one] != nil { await Task.yield() } }
+        #expect(await worker.pullBackoffs.keys.sorted() == [two])
+      }
+    }
+  }
+
   @Test("pods that want the same share one pull; one without its credentials gets none")
   func sharing() async throws {
     let name = "registry.test/app:1"

@@ -1,5 +1,7 @@
+import Glibc
 import KubeClient
 import KubeTypes
+import LinuxSystem
 import Synchronization
 import Testing
 import Wire
@@ -211,6 +213,103 @@ struct PodLifeTests {
       harness.fake.model.withLock { $0.broken = [] }
       await harness.client.waitForPod("a") { $0.isPodReady }
       #expect(harness.pod("a")?.restarts() == 1)
+    }
+  }
+
+  @Test("after a reboot, a start that does not come about forgets no restart")
+  func brokenStartAfterReboot() async throws {
+    let harness = try await NodeHarness()
+    defer { harness.close() }
+    try await harness.withNode { _ in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      exited(harness, 1)
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+    }
+    harness.fake.reboot()
+    harness.fake.model.withLock { $0.broken = ["web"] }
+    try await harness.withNode { _ in
+      await harness.client.waitForPod("a") { $0.waitingReason() == "RunContainerError" }
+      #expect(harness.pod("a")?.restarts() == 1)
+      harness.fake.model.withLock { $0.broken = [] }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      #expect(harness.pod("a")?.restarts() == 2)
+    }
+  }
+
+  @Test("a container that could not be started is removed, also when that fails at first")
+  func failedRemoval() async throws {
+    try await withNode { harness in
+      harness.fake.model.withLock {
+        $0.broken = ["web"]
+        $0.removalFailures = 1
+      }
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.waitingReason() == "RunContainerError" }
+      harness.fake.model.withLock { $0.broken = [] }
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      #expect(harness.fake.model.withLock { $0.containers.count == 1 && $0.removalFailures == 0 })
+      #expect(harness.pod("a")?.restarts() == 0)
+    }
+  }
+
+  @Test("last words are read although no server was there, and kept by the next ones")
+  func lastWords() async throws {
+    let harness = try await NodeHarness()
+    defer { harness.close() }
+    @Sendable func words(_ pod: Pod?) -> String? {
+      pod?.containerStatus("web")?.at("lastState", "terminated", "message")?.string
+    }
+    try await harness.withNode { _ in
+      harness.createPod("a")
+      await harness.client.waitForPod("a") { $0.isPodReady }
+      exited(harness, 1)
+      await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+    }
+    try DurableFile.write(Array("why".utf8), to: harness.fake.terminationMessageFile("c2"))
+    harness.fake.model.withLock {
+      $0.containers["c2"]?.terminationMessageFile = harness.fake.terminationMessageFile("c2")
+    }
+    exited(harness, 3)
+    try await harness.withNode { _ in
+      await harness.client.waitForPod("a") { $0.waitingReason() == "CrashLoopBackOff" }
+      #expect(words(harness.pod("a")) == "why")
+    }
+    // They are in the status: the file is not asked again.
+    unlink(harness.fake.terminationMessageFile("c2"))
+    try await harness.withNode { _ in
+      harness.createPod("b")
+      await harness.client.waitForPod("b") { $0.isPodReady }
+      #expect(words(harness.pod("a")) == "why")
+    }
+  }
+
+  @Test("a container that ends while it is still being started is asked nothing")
+  func hastyEnd() async throws {
+    try await withNode { harness in
+      harness.fake.model.withLock { $0.hasty = ["web"] }
+      let words = harness.fake.terminationMessageFile("c1")
+      #expect(mkfifo(words, 0o600) == 0)
+      harness.createPod("a") { pod in
+        pod["spec"]?["restartPolicy"] = "Never"
+        pod["spec"]?["containers"] = [
+          [
+            "name": "web", "image": "localhost/web:1",
+            "readinessProbe": ["exec": ["command": ["ready"]], "periodSeconds": 1],
+          ]
+        ]
+      }
+      // Once there is a reader, the node knows of the end.
+      var writer: Int32 = -1
+      while writer < 0 {
+        writer = open(words, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+        await Task.yield()
+      }
+      harness.fake.releaseStarts()
+      await harness.client.waitForPod("a") { $0.containerStatus("web")?.at("state", "running") != nil }
+      close(writer)
+      await harness.client.waitForPod("a") { $0.phase == "Succeeded" }
+      #expect(harness.fake.model.withLock { $0.execs.isEmpty })
     }
   }
 

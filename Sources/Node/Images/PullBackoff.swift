@@ -22,9 +22,11 @@ struct PullBackoff: Sendable, Equatable {
     self.message = message
   }
 
+  func isForgotten(at now: Timestamp) -> Bool { now.since(failedAt) > Self.maximum * 2 }
+
   /// One more failure.
   mutating func failed(now: Timestamp, message: String) {
-    delay = now.since(failedAt) > Self.maximum * 2 ? Self.initial : min(delay * 2, Self.maximum)
+    delay = isForgotten(at: now) ? Self.initial : min(delay * 2, Self.maximum)
     failedAt = now
     self.message = message
   }

@@ -1,3 +1,4 @@
+import ControllerKit
 import Wire
 
 /// The delay between restarts of one container (kubelet's `flowcontrol.Backoff`): the first restart is immediate, then
@@ -42,5 +43,18 @@ struct CrashLoopBackoff: Sendable, Equatable {
   mutating func restarted(now: Timestamp) {
     delay = isForgotten(at: now) ? Self.initial : min(delay * 2, Self.maximum)
     updatedAt = now
+  }
+}
+
+/// When something that failed is tried again.
+struct Retry: Sendable, Equatable {
+  var failures = 0
+  var at: Timestamp
+
+  static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(60))
+
+  mutating func failed(now: Timestamp, backoff: Backoff = Retry.backoff, using random: inout SeededRandom) {
+    failures += 1
+    at = now.adding(backoff.delay(failures: failures, using: &random))
   }
 }

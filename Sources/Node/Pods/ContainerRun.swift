@@ -1,27 +1,21 @@
 import Wire
 
-/// What the worker knows of one attempt of one container.
+/// What the worker knows of one attempt of one container, and how that changes. Apart from IO, but for the work in the
+/// background that it has: that is cancelled when it ends.
 struct ContainerRun: Sendable, Equatable {
-  enum Status: Sendable, Equatable {
-    case created
-    case running
-    case exited
-  }
-
-  var id: String
-  var attempt: Int
-  var status: Status
+  let id: String
+  let attempt: Int
+  private(set) var status: ContainerState.Status
   var image: String
   var imageID: String
   var createdAt: Timestamp
   var startedAt: Timestamp?
   var finishedAt: Timestamp?
   var exitCode: Int32 = 0
-  var signal: Int32?
   var isOOMKilled = false
   var isLost = false
-  /// What the container left behind when it ended.
-  var message = ""
+  /// What the container left behind when it ended; `nil` as long as nobody has looked.
+  var message: String?
   var terminationMessageFile: String?
   var stopSignal: Int32 = Signals.terminate
   /// Whom its first process runs as.
@@ -35,15 +29,24 @@ struct ContainerRun: Sendable, Equatable {
   var isReady = false
   /// The health check of its image that stands in for a readiness probe.
   var health: HealthCheck?
-  var condemned: PodSnapshot.Condemnation?
-  var stop: PodSnapshot.Stop?
+  private(set) var condemned: PodSnapshot.Condemnation?
+  private(set) var stop: PodSnapshot.Stop?
+  /// It has ended, and its last words are being read.
+  private(set) var isEnding = false
+  /// It was made and will not be started: only to be removed, and never counted as a run.
+  private(set) var isAbandoned = false
+  /// An event told of the wait after its end.
+  var isBackoffTold = false
+  /// Probes and hooks.
+  var tasks: [Task<Void, Never>] = []
 
   var isReplaced: Bool { condemned?.isReplacement == true }
 
-  init(id: String, attempt: Int, status: Status, image: String, imageID: String, createdAt: Timestamp) {
+  /// One that was just made.
+  init(id: String, attempt: Int, image: String, imageID: String, createdAt: Timestamp) {
     self.id = id
     self.attempt = attempt
-    self.status = status
+    status = .created
     self.image = image
     self.imageID = imageID
     self.createdAt = createdAt
@@ -53,11 +56,8 @@ struct ContainerRun: Sendable, Equatable {
   init(_ state: ContainerState) {
     id = state.id
     attempt = state.attempt
-    switch state.status {
-    case .created: status = .created
-    case .running: status = .running
-    case .exited: status = .exited
-    }
+    status = state.status
+    isAbandoned = state.status == .created
     image = state.image
     imageID = state.imageID
     createdAt = state.createdAt
@@ -88,7 +88,6 @@ struct ContainerRun: Sendable, Equatable {
     let ended = json.at("state", "terminated") ?? json.at("lastState", "terminated")
     if let ended, json.at("state", "running") == nil {
       exitCode = Int32(clamping: ended["exitCode"]?.int ?? 0)
-      signal = ended["signal"]?.int.map { Int32(clamping: $0) }
       isOOMKilled = ended["reason"]?.string == "OOMKilled"
       isLost = ended["reason"]?.string == "ContainerStatusUnknown"
       message = ended["message"]?.string ?? ""
@@ -102,16 +101,121 @@ struct ContainerRun: Sendable, Equatable {
     }
   }
 
-  mutating func exited(_ event: RuntimeEvent) {
-    guard status != .exited else { return }
+  // MARK: - What happens to it (what answers says whether that changed something)
+
+  /// It is found in the status of before the server's start. What was reported stays: ready until a probe says otherwise,
+  /// so that traffic goes on, and what it left behind.
+  mutating func recall(_ json: JSON, scheme: String) {
+    if json["containerID"]?.string == scheme + id {
+      isStarted = json["started"]?.bool ?? false
+      isReady = json["ready"]?.bool ?? false
+      startedAt = json.at("state", "running", "startedAt")?.string.flatMap { Timestamp(rfc3339: $0) } ?? startedAt
+    }
+    guard status == .exited else { return }
+    for state in ["state", "lastState"] {
+      guard let end = json.at(state, "terminated"), end["containerID"]?.string == scheme + id else { continue }
+      message = end["message"]?.string ?? ""
+    }
+  }
+
+  /// It was started, and may have ended since.
+  mutating func started(at now: Timestamp, isStarted: Bool, isReady: Bool) {
+    startedAt = now
+    guard status == .created else { return }
+    status = .running
+    self.isStarted = isStarted
+    self.isReady = isReady
+  }
+
+  /// It could not be started, whatever it did meanwhile.
+  mutating func abandoned() {
+    isAbandoned = true
+    status = .created
+  }
+
+  mutating func passedStartup() -> Bool {
+    defer { isStarted = true }
+    return !isStarted
+  }
+
+  mutating func probed(isReady: Bool) -> Bool {
+    guard status == .running, self.isReady != isReady else { return false }
+    self.isReady = isReady
+    return true
+  }
+
+  /// Something asks for its end. It stays ready until it has ended, or its readiness probe fails: conditions follow
+  /// containers, not intentions.
+  @discardableResult
+  mutating func condemn(_ condemnation: PodSnapshot.Condemnation) -> Bool {
+    guard status == .running, condemned == nil else { return false }
+    condemned = condemnation
+    return true
+  }
+
+  /// Its end begins, with its hook if it can still run one.
+  mutating func stops(at now: Timestamp, gracePeriodSeconds: Int64, hasHook: Bool) -> Bool {
+    guard status == .running, stop == nil else { return false }
+    stop = PodSnapshot.Stop(since: now, gracePeriodSeconds: gracePeriodSeconds, isHookDone: !hasHook || isEnding)
+    return true
+  }
+
+  mutating func hookEnded() { stop?.isHookDone = true }
+
+  /// The polite signal is about to be sent: this one.
+  mutating func terminates(at now: Timestamp) -> Int32? {
+    guard status == .running else { return nil }
+    precondition(stop != nil, "a container is terminated whose end has not begun")
+    stop?.terminatedAt = now
+    return stopSignal
+  }
+
+  /// The deadly signal is about to be sent.
+  mutating func kills(at now: Timestamp) -> Bool {
+    guard status == .running else { return false }
+    if stop == nil { stop = PodSnapshot.Stop(since: now, gracePeriodSeconds: 0) }
+    stop?.killedAt = now
+    return true
+  }
+
+  /// Its end was told. It counts as ended with its last words; nothing is asked of it meanwhile.
+  mutating func ends() -> Bool {
+    guard status != .exited, !isEnding, !isAbandoned else { return false }
+    isEnding = true
+    stopTasks()
+    return true
+  }
+
+  mutating func ended(_ event: RuntimeEvent, message: String) {
+    isEnding = false
+    self.message = message
+    // Other things may have happened to it while the message was read.
+    guard status != .exited, !isAbandoned else { return }
     status = .exited
     finishedAt = event.finishedAt
     exitCode = event.exitCode
-    signal = event.signal
     isOOMKilled = event.oomKilled
     isLost = event.isLost
     isReady = false
   }
+
+  /// The runtime has forgotten it; what it was stays in the status.
+  mutating func forgotten(at now: Timestamp) {
+    stopTasks()
+    isRemembered = true
+    guard status != .exited else { return }
+    status = .exited
+    isLost = true
+    exitCode = 137
+    finishedAt = now
+  }
+
+  mutating func stopTasks() {
+    for task in tasks { task.cancel() }
+    tasks = []
+  }
+
+  // MARK: - Views of it
 
   func terminated(scheme: String) -> PodStatusInput.Terminated {
     let reason: String
@@ -122,8 +226,9 @@ struct ContainerRun: Sendable, Equatable {
     } else {
       reason = exitCode == 0 ? "Completed" : "Error"
     }
+    let message = message ?? ""
     return PodStatusInput.Terminated(
-      exitCode: exitCode, signal: nil, reason: reason,
+      exitCode: exitCode, reason: reason,
       message: isLost && message.isEmpty ? "The container could not be located when the pod was terminated" : message,
       startedAt: startedAt, finishedAt: finishedAt, containerID: scheme + id)
   }

@@ -1,10 +1,9 @@
 import Wire
 
 /// What a pod's status is made of. Made by `PodWorker`.
-struct PodStatusInput: Sendable, Equatable {
+struct PodStatusInput: Sendable {
   struct Terminated: Sendable, Equatable {
     var exitCode: Int32
-    var signal: Int32?
     /// `Completed`, `Error`, `OOMKilled`, `ContainerStatusUnknown`.
     var reason: String
     var message: String
@@ -15,7 +14,6 @@ struct PodStatusInput: Sendable, Equatable {
 
     var json: JSON {
       var json: JSON = ["exitCode": .int(Int64(exitCode))]
-      if let signal { json["signal"] = .int(Int64(signal)) }
       if !reason.isEmpty { json["reason"] = .string(reason) }
       if !message.isEmpty { json["message"] = .string(message) }
       json["startedAt"] = startedAt.map { .string($0.rfc3339) } ?? .null
@@ -58,6 +56,8 @@ struct PodStatusInput: Sendable, Equatable {
     var isReady = false
     /// It ended because its specification changed, and starts anew whatever the restart policy says.
     var isBeingReplaced = false
+    /// It ended too often, and waits.
+    var isBackingOff = false
     /// Whom its first process runs as; `nil` before the first run.
     var user: ResolvedUser?
     /// Needed for the phase: the last way it ended, if it is waiting to be started again.
@@ -83,9 +83,18 @@ struct PodStatusInput: Sendable, Equatable {
   var generation: Int64?
   /// The status that the API or the record on disk has: transition times and foreign conditions come from there.
   var previous: JSON
+}
 
-  static func == (a: PodStatusInput, b: PodStatusInput) -> Bool {
-    a.now == b.now && a.containers == b.containers && a.podIPs == b.podIPs && a.previous == b.previous
+extension PodStatusInput.Terminated {
+  /// As a container's status has it; `nil` without an exit code.
+  init?(status json: JSON?) {
+    guard let json, let exitCode = json["exitCode"]?.int else { return nil }
+    self.init(
+      exitCode: Int32(clamping: exitCode), reason: json["reason"]?.string ?? "",
+      message: json["message"]?.string ?? "",
+      startedAt: json["startedAt"]?.string.flatMap { Timestamp(rfc3339: $0) },
+      finishedAt: json["finishedAt"]?.string.flatMap { Timestamp(rfc3339: $0) },
+      containerID: json["containerID"]?.string ?? "")
   }
 }
 

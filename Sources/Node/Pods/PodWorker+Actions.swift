@@ -119,23 +119,8 @@ extension PodWorker {
       try await context.runtime.removeSandbox(uid)
       sandbox = nil
       sandboxRetry = nil
-      await imageUnused(by: runs.values.flatMap { $0.map(\.id) })
-      for name in runs.keys {
-        // The runtime has forgotten them; what they were stays in the status.
-        for index in runs[name]?.indices ?? 0..<0 {
-          guard var run = runs[name]?[index] else { continue }
-          stopTasks(of: run.id)
-          if run.status != .exited {
-            run.status = .exited
-            run.isLost = true
-            run.exitCode = 137
-            run.finishedAt = context.time.now()
-          }
-          run.isRemembered = true
-          runs[name]?[index] = run
-        }
-        if let last = runs[name]?.last { runs[name] = [last] }
-      }
+      await imageUnused(by: containers.values.flatMap { $0.runs.filter { !$0.isRemembered }.map(\.id) })
+      for name in containers.keys { containers[name]?.sandboxRemoved(at: context.time.now()) }
       release()
     } catch {
       holdOn(error, during: "remove sandbox")
@@ -145,30 +130,16 @@ extension PodWorker {
   // MARK: - Start
 
   private func start(_ name: String, attempt: Int) async {
-    guard let container = container(name), intent == .run, case .ready(_, let prepared) = preparations[name] else {
-      return
-    }
-    precondition(
-      latestRuns(name).allSatisfy { $0.status == .exited }, "a container starts while an older run of it lives")
-    precondition(latestRuns(name).allSatisfy { $0.attempt < attempt }, "a container's restarts do not count up")
-    // The next run, also the next try of this one, asks for its image anew.
-    preparations[name] = nil
-    let now = context.time.now()
-    var backoff = backoffs[name]
-    if attempt > 0 {
-      // What crashed was the old definition: the new one begins anew.
-      if latestRun(name)?.condemned?.isReplacement == true { backoff = nil }
-      if backoff == nil { backoff = CrashLoopBackoff(now: now) } else { backoff?.restarted(now: now) }
-    }
+    guard let container = container(name), intent == .run,
+      let (prepared, backoff) = containers[name]?.starts(attempt: attempt, now: context.time.now())
+    else { return }
     do {
       let variables = try await environment(of: container)
       let mounts = try await mounts(of: container, variables: variables)
       var spec = try context.specs.container(
         container, of: pod, attempt: attempt, image: prepared, variables: variables, mounts: mounts)
       spec.labels[CrashLoopBackoff.label] = backoff?.labelText
-      try await run(spec, container, prepared, attempt: attempt)
-      failures[name] = nil
-      backoffs[name] = backoff
+      try await run(spec, container, prepared, backoff)
       release()
     } catch let error as NodeError {
       startFailed(name, error)
@@ -179,28 +150,24 @@ extension PodWorker {
 
   /// Creates and starts; the run is known before its program can end.
   private func run(
-    _ spec: ContainerSpec, _ container: Container, _ prepared: PreparedImage, attempt: Int
+    _ spec: ContainerSpec, _ container: Container, _ prepared: PreparedImage, _ backoff: CrashLoopBackoff?
   ) async throws {
     let name = spec.name
-    assert(runs[name]?.contains { $0.status != .exited } != true, "two runs of container \(name) would live together")
     let handle: ContainerHandle
     do {
       handle = try await context.runtime.createContainer(spec)
     } catch {
       throw NodeError(error.code == .invalid ? .createContainerConfigError : .createContainerError, error.message)
     }
-    if let last = latestRun(name), last.status == .exited { lastEnds[name] = last.terminated(scheme: context.scheme) }
     var run = ContainerRun(
-      id: handle.id, attempt: attempt, status: .created, image: container.image ?? "", imageID: prepared.imageID,
+      id: handle.id, attempt: spec.attempt, image: container.image ?? "", imageID: prepared.imageID,
       createdAt: context.time.now())
     run.health = HealthCheck(label: spec.labels[HealthCheck.label])
     run.user = handle.user
     await imageUsed(by: handle.id, prepared)
     run.terminationMessageFile = handle.terminationMessageFile
     run.stopSignal = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
-    // Remembered runs are only known from the status: the new one takes their place.
-    runs[name, default: []].removeAll { $0.isRemembered }
-    runs[name, default: []].append(run)
+    containers[name]?.created(run)
     event(.normal, "Created", "Created container: \(name)", container: name)
     do throws(NodeError) {
       // Who ends the containers of an image whose files went did not see one that was still being made. From here on
@@ -214,39 +181,24 @@ extension PodWorker {
         throw NodeError(.runContainerError, error.message)
       }
     } catch {
-      try? await context.runtime.removeContainer(handle.id)
-      await imageUnused(by: [handle.id])
-      runs[name]?.removeAll { $0.id == handle.id }
+      // The plan removes it.
+      containers[name]?[handle.id]?.abandoned()
       throw error
     }
     let startedAt = context.time.now()
-    if var started = self.run(id: handle.id)?.run {
-      if started.status == .created { started.status = .running }
-      started.startedAt = startedAt
-      started.isStarted = container.startupProbe == nil && container.lifecycle?.postStart == nil
-      started.isReady = container.readinessProbe == nil && started.health == nil
-      replace(started, of: name)
-      if started.status == .running {
-        event(.normal, "Started", "Started container \(name)", container: name)
-        publishStatus(now: startedAt)
-        startProbes(started, of: container, isAdopted: false)
-      }
-    }
+    containers[name]?.started(
+      handle.id, at: startedAt, isStarted: container.startupProbe == nil && container.lifecycle?.postStart == nil,
+      isReady: container.readinessProbe == nil && run.health == nil, backoff: backoff)
+    event(.normal, "Started", "Started container \(name)", container: name)
+    publishStatus(now: startedAt)
+    if let started = containers[name]?[handle.id] { startProbes(started, of: container, isAdopted: false) }
   }
 
   func startFailed(_ name: String, _ error: NodeError) {
-    let now = context.time.now()
     let image = container(name)?.image ?? ""
-    let known = failures[name].flatMap { $0.isAboutImage == error.isAboutImage ? $0.retry : nil }
-    var retry = known ?? Retry(at: now)
-    if error.isAboutImage {
-      retry = imageRetry(after: error, image: image, known: known, now: now)
-      announceImageFailure(error, container: name)
-    } else {
-      retry.failed(now: now, using: &random)
-    }
-    failures[name] = StartFailure(
-      reason: error.reason, message: error.message, retry: retry, isAboutImage: error.isAboutImage, image: image)
+    containers[name]?.startFailed(
+      error, image: image, pullBackoff: pullBackoffs[image], now: context.time.now(), using: &random)
+    announceImageFailure(error, container: name)
     event(
       .warning, "Failed", "Error: \(error.isAboutImage ? error.reason.rawValue : error.message)", container: name)
   }
@@ -348,50 +300,40 @@ extension PodWorker {
 
   /// Begins the end of a container with its `preStop` hook. The plan sees to the stop signal and to the deadline.
   private func stop(_ id: String, of name: String, gracePeriodSeconds: Int64, message: String) {
-    guard var run = run(id: id)?.run, run.stop == nil, run.status == .running else { return }
     let hook = container(name)?.lifecycle?.preStop
-    run.stop = PodSnapshot.Stop(
-      since: context.time.now(), gracePeriodSeconds: gracePeriodSeconds, isHookDone: hook == nil)
-    replace(run, of: name)
+    let begins = containers[name]?[id]?.stops(
+      at: context.time.now(), gracePeriodSeconds: gracePeriodSeconds, hasHook: hook != nil)
+    guard begins == true else { return }
     event(.normal, "Killing", message, container: name)
-    guard let hook else { return }
-    addTask(of: id) { [self] in
+    guard let hook, containers[name]?[id]?.stop?.isHookDone == false else { return }
+    addTask(of: id, name) { [self] in
       do {
         try await runHook(hook, of: name, id: id, timeout: .seconds(gracePeriodSeconds))
       } catch {
         await event(.warning, "FailedPreStopHook", "PreStopHook failed: \(describe(error))", container: name)
       }
-      await preStopHookEnded(id)
+      await preStopHookEnded(id, of: name)
     }
   }
 
-  private func preStopHookEnded(_ id: String) {
-    guard let (name, found) = run(id: id) else { return }
-    var run = found
-    run.stop?.isHookDone = true
-    replace(run, of: name)
+  private func preStopHookEnded(_ id: String, of name: String) {
+    containers[name]?[id]?.hookEnded()
     wake()
   }
 
   private func terminate(_ id: String) async {
-    guard let (name, found) = run(id: id), found.status == .running else { return }
-    var run = found
-    precondition(run.stop != nil, "a container is terminated whose end has not begun")
-    run.stop?.terminatedAt = context.time.now()
-    replace(run, of: name)
+    guard let name = name(ofRun: id), let signal = containers[name]?[id]?.terminates(at: context.time.now()) else {
+      return
+    }
     do {
-      try await context.runtime.signal(id, run.stopSignal)
+      try await context.runtime.signal(id, signal)
     } catch {
       context.log.warning("stop signal not sent", metadata: ["container": "\(id)", "error": "\(error)"])
     }
   }
 
   private func kill(_ id: String) async {
-    guard let (name, found) = run(id: id) else { return }
-    var run = found
-    if run.stop == nil { run.stop = PodSnapshot.Stop(since: context.time.now(), gracePeriodSeconds: 0) }
-    run.stop?.killedAt = context.time.now()
-    replace(run, of: name)
+    guard let name = name(ofRun: id), containers[name]?[id]?.kills(at: context.time.now()) == true else { return }
     do {
       try await context.runtime.signal(id, Signals.kill)
     } catch {
@@ -401,14 +343,13 @@ extension PodWorker {
   }
 
   private func remove(_ id: String) async {
-    guard let (name, run) = run(id: id) else { return }
+    guard let name = name(ofRun: id), let run = containers[name]?[id] else { return }
     do {
       if !run.isRemembered {
         try await context.runtime.removeContainer(id)
         await imageUnused(by: [id])
       }
-      stopTasks(of: id)
-      runs[name]?.removeAll { $0.id == id }
+      containers[name]?.removed(id)
       if run.status == .exited {
         let log = context.configuration.logPath(uid, container: name, attempt: run.attempt)
         try await context.lanes.logs.run(uid, "remove \(log)") {
@@ -446,11 +387,7 @@ extension PodWorker {
 
   // MARK: - Background work of a container
 
-  func addTask(of id: String, _ body: @escaping @Sendable () async -> Void) {
-    tasks[id, default: []].append(Task { await body() })
-  }
-
-  func stopTasks(of id: String) {
-    for task in tasks.removeValue(forKey: id) ?? [] { task.cancel() }
+  func addTask(of id: String, _ name: String, _ body: @escaping @Sendable () async -> Void) {
+    containers[name]?[id]?.tasks.append(Task { await body() })
   }
 }

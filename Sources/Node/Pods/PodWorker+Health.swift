@@ -3,9 +3,9 @@ import Wire
 
 extension PodWorker {
   /// Checks a container's health until it ends: it is ready while it is healthy.
-  nonisolated func healthLoop(_ check: HealthCheck, of name: String, _ id: String, isAdopted: Bool) async {
+  nonisolated func healthLoop(_ check: HealthCheck, of name: String, _ run: ContainerRun, isAdopted: Bool) async {
     let time = context.time
-    guard let run = await run(id: id)?.run else { return }
+    let id = run.id
     let startedAt = run.startedAt ?? run.createdAt
     var state = HealthState(check, wasHealthy: isAdopted && run.isReady)
     while !Task.isCancelled {
@@ -14,7 +14,7 @@ extension PodWorker {
       // A check that was broken off says nothing.
       if Task.isCancelled { return }
       let counts = state.checked(isSuccess: result == .success, age: age)
-      if counts, case .failure(let message) = result, await !isStopping(id) {
+      if counts, case .failure(let message) = result, await !isStopping(id, of: name) {
         await event(.warning, "Unhealthy", "Health check failed: \(message)", container: name)
       }
       await setReady(state.status == .healthy, id, of: name)

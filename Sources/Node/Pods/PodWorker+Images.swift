@@ -7,59 +7,17 @@ import OCI
 import Wire
 
 extension PodWorker {
-  /// How far the image of a container's next run is. It is got in the background, so that neither the other containers
-  /// nor the pod's end wait for it.
-  enum Preparation: Sendable {
-    case underway(id: Int, image: String, task: Task<Void, Never>)
-    case ready(image: String, PreparedImage)
-
-    var image: String {
-      switch self {
-      case .underway(_, let image, _), .ready(let image, _): image
-      }
-    }
-  }
-
-  func imageStep(_ name: String) -> PodSnapshot.ImageStep {
-    switch preparations[name] {
-    case nil: .absent
-    case .underway: .underway
-    case .ready: .ready
-    }
-  }
-
-  /// Begins to get the container's image.
+  /// Begins to get the image of the container's next run.
   func prepareImage(_ name: String) {
-    guard let container = container(name), intent == .run, preparations[name] == nil else { return }
-    lastPreparation += 1
-    let id = lastPreparation
-    let task = Task {
-      let began = context.time.now()
-      let result: Result<PreparedImage, NodeError>
-      do throws(NodeError) { result = .success(try await preparedImage(for: container)) } catch {
-        result = .failure(error)
-      }
-      preparationEnded(name, id, began: began, result)
-    }
-    preparations[name] = .underway(id: id, image: container.image ?? "", task: task)
-  }
-
-  /// Breaks off what is under way and lets go what is ready.
-  func dropPreparations() {
-    for name in preparations.keys { dropPreparation(name) }
-  }
-
-  func dropPreparation(_ name: String) {
-    if case .underway(_, _, let task) = preparations.removeValue(forKey: name) { task.cancel() }
-  }
-
-  /// The specification names other images now: what was got or failed for the old ones counts no longer.
-  func dropOutdatedImages() {
-    for (container, _) in allContainers {
-      let name = container.name ?? ""
-      if let preparation = preparations[name], preparation.image != container.image ?? "" { dropPreparation(name) }
-      if let failure = failures[name], failure.isAboutImage, failure.image != container.image ?? "" {
-        failures[name] = nil
+    guard let container = container(name), intent == .run else { return }
+    containers[name, default: PodContainer()].prepares(container.image ?? "") { id in
+      Task {
+        let began = context.time.now()
+        let result: Result<PreparedImage, NodeError>
+        do throws(NodeError) { result = .success(try await preparedImage(for: container)) } catch {
+          result = .failure(error)
+        }
+        preparationEnded(name, id, began: began, result)
       }
     }
   }
@@ -67,12 +25,8 @@ extension PodWorker {
   private func preparationEnded(
     _ name: String, _ id: Int, began: Timestamp, _ result: Result<PreparedImage, NodeError>
   ) {
-    // Another one may have taken the place of a preparation that was broken off.
-    guard case .underway(id, let image, _) = preparations[name] else { return }
-    switch result {
-    case .success(let prepared): preparations[name] = .ready(image: image, prepared)
-    case .failure(let error):
-      preparations[name] = nil
+    guard let image = containers[name]?.prepared(id, try? result.get()) else { return }
+    if case .failure(let error) = result {
       if error.reason == .errImagePull { pullFailed(image, error.message, began: began) }
       startFailed(name, error)
     }
@@ -181,6 +135,7 @@ extension PodWorker {
 
   private func pullFailed(_ image: String, _ message: String, began: Timestamp) {
     let now = context.time.now()
+    pullBackoffs = pullBackoffs.filter { !$0.value.isForgotten(at: now) }
     guard var backoff = pullBackoffs[image] else {
       pullBackoffs[image] = PullBackoff(now: now, message: message)
       return
@@ -189,22 +144,6 @@ extension PodWorker {
     if backoff.failedAt >= began { return }
     backoff.failed(now: now, message: message)
     pullBackoffs[image] = backoff
-  }
-
-  /// When a container whose image could not be had tries again.
-  func imageRetry(after error: NodeError, image: String, known: Retry?, now: Timestamp) -> Retry {
-    var retry = known ?? Retry(at: now)
-    switch error.reason {
-    case .errImagePull:
-      // Soon, to find the back-off and say so.
-      retry.failures += 1
-      retry.at = now.adding(PullBackoff.reportTime)
-    case .imagePullBackOff: retry.at = pullBackoffs[image]?.retryAt(now: now) ?? now
-    default:
-      // Only an import or another name helps; both end the wait at once.
-      retry.failed(now: now, backoff: Backoff(first: .seconds(10), longest: .seconds(300)), using: &random)
-    }
-    return retry
   }
 
   func announceImageFailure(_ error: NodeError, container name: String) {
@@ -222,9 +161,9 @@ extension PodWorker {
   /// The names of the store changed: what waits for an image that is there now tries again at once. What only a registry
   /// has is left to its back-off.
   func imagesChanged() async {
-    for name in failures.keys where failures[name]?.isAboutImage == true {
+    for name in containers.keys where containers[name]?.failure?.isAboutImage == true {
       guard let container = container(name), await context.images.isHere(container) else { continue }
-      if failures[name]?.isAboutImage == true { failures[name]?.retry.at = context.time.now() }
+      if containers[name]?.failure?.isAboutImage == true { containers[name]?.retries(at: context.time.now()) }
       wake()
     }
   }

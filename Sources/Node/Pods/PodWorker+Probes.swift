@@ -9,9 +9,11 @@ extension PodWorker {
 
   /// Begins the probes of a running container, after its `postStart` hook. Liveness and readiness wait for startup.
   func startProbes(_ run: ContainerRun, of container: Container, isAdopted: Bool) {
+    // It may have ended before it was known to run.
+    guard run.status == .running, !run.isEnding else { return }
     let id = run.id
     let name = container.name ?? ""
-    addTask(of: id) { [self] in
+    addTask(of: id, name) { [self] in
       if !isAdopted, let hook = container.lifecycle?.postStart {
         do {
           try await runHook(hook, of: name, id: id, timeout: .seconds(3600))
@@ -21,82 +23,71 @@ extension PodWorker {
           return
         }
       }
-      if let probe = container.startupProbe, await !isStarted(id) {
-        guard await probeLoop(.startup, probe, container, id, isAdopted: isAdopted) else { return }
+      if let probe = container.startupProbe, !run.isStarted {
+        guard await probeLoop(.startup, probe, container, run, isAdopted: isAdopted) else { return }
       }
       await started(id, of: name)
       await withDiscardingTaskGroup { group in
         if let probe = container.livenessProbe {
-          group.addTask { _ = await self.probeLoop(.liveness, probe, container, id, isAdopted: isAdopted) }
+          group.addTask { _ = await self.probeLoop(.liveness, probe, container, run, isAdopted: isAdopted) }
         }
         if let probe = container.readinessProbe {
-          group.addTask { _ = await self.probeLoop(.readiness, probe, container, id, isAdopted: isAdopted) }
+          group.addTask { _ = await self.probeLoop(.readiness, probe, container, run, isAdopted: isAdopted) }
         } else if let check = run.health {
-          group.addTask { await self.healthLoop(check, of: name, id, isAdopted: isAdopted) }
+          group.addTask { await self.healthLoop(check, of: name, run, isAdopted: isAdopted) }
         }
       }
     }
   }
 
-  private func isStarted(_ id: String) -> Bool { run(id: id)?.run.isStarted ?? false }
-
   private func started(_ id: String, of name: String) {
-    guard var run = run(id: id)?.run, !run.isStarted else { return }
-    run.isStarted = true
-    replace(run, of: name)
-    wake()
+    if containers[name]?[id]?.passedStartup() == true { wake() }
   }
 
   /// Whether its end is under way.
-  func isStopping(_ id: String) -> Bool { run(id: id)?.run.stop != nil }
+  func isStopping(_ id: String, of name: String) -> Bool { containers[name]?[id]?.stop != nil }
 
   private func hookFailed(_ id: String, of name: String, _ message: String) {
-    if isStopping(id) { return }
+    if isStopping(id, of: name) { return }
     event(.warning, "FailedPostStartHook", "PostStartHook failed: \(message)", container: name)
     condemn(id, of: name, message: "FailedPostStartHook", grace: nil)
   }
 
   private func condemn(_ id: String, of name: String, message: String, grace: Int64?) {
-    guard var run = run(id: id)?.run, run.status == .running, run.condemned == nil else { return }
-    // It stays ready until it has ended, or its readiness probe fails: conditions follow containers, not intentions.
-    run.condemned = PodSnapshot.Condemnation(message: message, gracePeriodSeconds: grace)
-    replace(run, of: name)
-    wake()
+    let condemnation = PodSnapshot.Condemnation(message: message, gracePeriodSeconds: grace)
+    if containers[name]?[id]?.condemn(condemnation) == true { wake() }
   }
 
   func setReady(_ isReady: Bool, _ id: String, of name: String) {
-    guard var run = run(id: id)?.run, run.isReady != isReady else { return }
-    run.isReady = isReady
-    replace(run, of: name)
-    wake()
+    if containers[name]?[id]?.probed(isReady: isReady) == true { wake() }
   }
 
   /// Probes until the container ends, or, for startup, until it has started.
   ///
   /// - Returns: for startup: whether it has started.
   nonisolated private func probeLoop(
-    _ kind: ProbeKind, _ probe: Probe, _ container: Container, _ id: String, isAdopted: Bool
+    _ kind: ProbeKind, _ probe: Probe, _ container: Container, _ run: ContainerRun, isAdopted: Bool
   ) async -> Bool {
+    let id = run.id
     let name = container.name ?? ""
     let time = context.time
     let period: Duration = .seconds(max(1, probe.periodSeconds ?? 10))
     let timeout: Duration = .seconds(max(1, probe.timeoutSeconds ?? 1))
-    let wasReady = await run(id: id)?.run.isReady ?? false
     var state = ProbeState(
       kind: kind, successThreshold: Int(probe.successThreshold ?? 1),
       failureThreshold: Int(probe.failureThreshold ?? 3),
-      wasHealthy: kind == .readiness && isAdopted && wasReady)
+      wasHealthy: kind == .readiness && isAdopted && run.isReady)
     var schedule = ProbeSchedule(
       kind: kind, period: period, asksNetwork: probe.httpGet != nil || probe.tcpSocket != nil)
     do {
-      let startedAt = await run(id: id)?.run.startedAt ?? time.now()
+      let startedAt = run.startedAt ?? time.now()
       let delay = startedAt.adding(.seconds(probe.initialDelaySeconds ?? 0)).since(time.now())
       if delay > .zero { try await time.sleep(for: delay) }
       while !Task.isCancelled {
         let begin = time.now()
         let result = await once(probe, container, id, timeout: timeout)
         if Task.isCancelled { return false }
-        let isStopping = await isStopping(id)
+        let isStopping = await isStopping(id, of: name)
         // A container that is being ended need not be ended once more. Its readiness is still asked: it may refuse new
         // work in its last seconds.
         if isStopping, kind != .readiness { return false }

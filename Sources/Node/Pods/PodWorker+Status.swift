@@ -20,7 +20,9 @@ extension PodWorker {
   /// make one more write.
   func publishStatus(now: Timestamp) {
     guard intent != .gone else { return }
-    let status = PodStatusBuilder.build(statusInput(now: now))
+    let input = statusInput(now: now)
+    for container in input.containers where container.isBackingOff { tellBackoff(container.name) }
+    let status = PodStatusBuilder.build(input)
     if endedPhase == nil { endedPhase = PodStatusBuilder.endedPhase(of: status) }
     precondition(
       endedPhase == nil || PodStatusBuilder.endedPhase(of: status) == endedPhase, "a pod that has ended goes on")
@@ -80,97 +82,30 @@ extension PodWorker {
   }
 
   func statusInput(now: Timestamp) -> PodStatusInput {
-    let isRunning = runs.values.contains { $0.contains { $0.status == .running } }
-    let hasInit = !pod.spec.initContainers.isEmpty
-    var containers: [PodStatusInput.Container] = []
+    let isRunning = containers.values.contains(where: \.isRunning)
     // Of a pod that ended before anything of it ran (it was rejected) no container waits any more.
-    for (container, role) in allContainers where !isFinished || !runs.isEmpty {
-      containers.append(status(of: container, role, now: now, hasInit: hasInit))
+    let isShown = !isFinished || containers.values.contains { !$0.runs.isEmpty }
+    let statuses = (isShown ? allContainers : []).map { container, role in
+      (containers[container.name ?? ""] ?? PodContainer()).status(
+        of: container, role, restartPolicy: intent == .run && !isFinished ? restartPolicy : nil,
+        isInitializing: !pod.spec.initContainers.isEmpty, pod: describeIdentity(), scheme: context.scheme, now: now)
     }
     return PodStatusInput(
       now: now, restartPolicy: restartPolicy, hostIPs: context.configuration.nodeIPs,
       podIPs: podIPs.isEmpty && isFinished ? rememberedIPs : podIPs, startTime: startTime,
-      isSandboxReady: sandbox?.isReady == true, containers: containers,
+      isSandboxReady: sandbox?.isReady == true, containers: statuses,
       readinessGates: pod.spec.readinessGates.compactMap(\.conditionType),
       isTerminating: intent != .run && !isRunning, failure: isRunning ? nil : failure,
       endedPhase: endedPhase, generation: pod.metadata.generation, previous: knownStatus)
   }
 
+  private func tellBackoff(_ name: String) {
+    guard containers[name]?.backoffShown() == true else { return }
+    event(
+      .warning, "BackOff", "Back-off restarting failed container \(name) in pod \(describeIdentity())", container: name)
+  }
+
   private var rememberedIPs: [String] { (knownStatus["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string } }
-
-  private func status(
-    of container: Container, _ role: PodSnapshot.Container.Role, now: Timestamp, hasInit: Bool
-  ) -> PodStatusInput.Container {
-    let name = container.name ?? ""
-    var status = PodStatusInput.Container(
-      name: name, role: role, state: .waiting(reason: hasInit ? "PodInitializing" : "ContainerCreating", message: ""),
-      last: lastEnds[name], restartCount: 0, image: container.image ?? "")
-    // One that is only made may not come to run: then it was no restart.
-    if let run = latestRuns(name).last(where: { $0.status != .created }) {
-      status.restartCount = run.attempt
-      // What runs, not what is asked for by now.
-      if !run.image.isEmpty { status.image = run.image }
-      status.imageID = run.imageID
-      status.user = run.user
-      status.containerID = context.scheme + run.id
-      switch run.status {
-      case .created: break
-      case .running:
-        status.state = .running(startedAt: run.startedAt ?? run.createdAt)
-        status.isStarted = run.isStarted
-        status.isReady = run.isReady
-      case .exited: status.state = .terminated(run.terminated(scheme: context.scheme))
-      }
-      // A crash loop shows the wait, and the end as the last state.
-      if run.status == .exited, intent == .run, !isFinished, let waiting = waiting(container, role, run, now: now) {
-        status.state = waiting
-        status.last = run.terminated(scheme: context.scheme)
-        status.isBeingReplaced = run.isReplaced
-      }
-    } else if let waiting = failureState(name, now: now) {
-      status.state = waiting
-    }
-    return status
-  }
-
-  /// Why a container that ended does not run again yet; `nil` when it stays ended or is about to be started.
-  private func waiting(
-    _ container: Container, _ role: PodSnapshot.Container.Role, _ run: ContainerRun, now: Timestamp
-  ) -> PodStatusInput.State? {
-    let name = container.name ?? ""
-    if run.isReplaced {
-      return failureState(name, now: now) ?? .waiting(reason: "ContainerCreating", message: "")
-    }
-    switch (role, restartPolicy) {
-    case (.sidecar, _), (.main, .always): break
-    case (.initialization, .never): return nil
-    case (.initialization, _), (_, .onFailure): if run.exitCode == 0 { return nil }
-    default: return nil
-    }
-    if let state = failureState(name, now: now) { return state }
-    guard let finishedAt = run.finishedAt, let backoff = backoffs[name],
-      backoff.restartAt(finishedAt: finishedAt, now: now) != nil
-    else { return nil }
-    let message =
-      "back-off \(Self.goDuration(backoff.delay)) restarting failed container=\(name) pod=\(describeIdentity())"
-    if announcedBackoffs.insert(run.id).inserted {
-      event(
-        .warning, "BackOff", "Back-off restarting failed container \(name) in pod \(describeIdentity())",
-        container: name)
-    }
-    return .waiting(reason: NodeError.Reason.crashLoopBackOff.rawValue, message: message)
-  }
-
-  private func failureState(_ name: String, now: Timestamp) -> PodStatusInput.State? {
-    guard let failure = failures[name] else { return nil }
-    return .waiting(reason: failure.reason.rawValue, message: failure.message)
-  }
-
-  /// `1m20s`, as Go prints it.
-  static func goDuration(_ duration: Duration) -> String {
-    let seconds = duration.components.seconds
-    return seconds < 60 ? "\(seconds)s" : "\(seconds / 60)m\(seconds % 60)s"
-  }
 
   // MARK: - Termination message
 

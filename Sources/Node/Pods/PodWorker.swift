@@ -17,19 +17,10 @@ actor PodWorker {
   private var predecessor: PodWorker?
   private let rejection: PodAdmission.Rejection?
 
-  /// By container name, by rising attempt.
-  var runs: [String: [ContainerRun]] = [:]
-  var backoffs: [String: CrashLoopBackoff] = [:]
-  var failures: [String: StartFailure] = [:]
-  /// The image of each container's next run (PodWorker+Images).
-  var preparations: [String: Preparation] = [:]
-  var lastPreparation = 0
-  /// By the image's name, as the pod has it.
+  /// By name.
+  var containers: [String: PodContainer]
+  /// By the image's name, as the pod has it: containers with the same image share its pulls.
   var pullBackoffs: [String: PullBackoff] = [:]
-  /// Runs whose back-off was told in an event.
-  var announcedBackoffs: Set<String> = []
-  /// Ends of the runs before the present ones.
-  var lastEnds: [String: PodStatusInput.Terminated] = [:]
 
   var sandbox: Sandbox?
   var sandboxRetry: Retry?
@@ -55,43 +46,17 @@ actor PodWorker {
   var lastWrittenRevision: Int64 = 0
   var statusTask: Task<Void, Never>?
 
-  /// Containers that have ended and whose last words are being read.
-  private var ending: Set<String> = []
-  /// Probes and hooks by container id.
-  var tasks: [String: [Task<Void, Never>]] = [:]
   /// Something unexpected went wrong: nothing is planned before.
   private var hold: Retry?
   var random: SeededRandom
 
-  private var isDirty = false
-  private var waiter: CheckedContinuation<Void, Never>?
+  /// Fired by whatever the plan may depend on.
+  private let changed = Signal()
   private(set) var isOver = false
   private var finishWaiters: [CheckedContinuation<Void, Never>] = []
   /// Called on every change of a container, for those who follow its log.
   private var listeners: [Int: @Sendable () -> Void] = [:]
   private var nextListener = 0
-
-  /// A container that could not be started.
-  struct StartFailure: Sendable {
-    var reason: NodeError.Reason
-    var message: String
-    var retry: Retry
-    var isAboutImage = false
-    /// The image that the container asked for.
-    var image = ""
-  }
-
-  struct Retry: Sendable {
-    var failures = 0
-    var at: Timestamp
-
-    static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(60))
-
-    mutating func failed(now: Timestamp, backoff: Backoff = Retry.backoff, using random: inout SeededRandom) {
-      failures += 1
-      at = now.adding(backoff.delay(failures: failures, using: &random))
-    }
-  }
 
   /// - Parameters:
   ///   - containers: what the runtime has of this pod from before.
@@ -127,59 +92,7 @@ actor PodWorker {
       isFinished = true
       failure = ("Failed", rejection.reason, "Pod was rejected: \(rejection.message)")
     }
-    (runs, lastEnds) = Self.adopted(containers, pod: pod, status: status, scheme: context.scheme, now: now)
-    for container in containers.sorted(by: { $0.attempt < $1.attempt }) {
-      backoffs[container.name] = CrashLoopBackoff(label: container.labels[CrashLoopBackoff.label])
-    }
-  }
-
-  /// What the runtime and the status know of the pod's containers from before.
-  private static func adopted(
-    _ containers: [ContainerState], pod: Pod, status: JSON, scheme: String, now: Timestamp
-  ) -> (runs: [String: [ContainerRun]], lastEnds: [String: PodStatusInput.Terminated]) {
-    var runs: [String: [ContainerRun]] = [:]
-    var lastEnds: [String: PodStatusInput.Terminated] = [:]
-    let statuses = (status["initContainerStatuses"]?.array ?? []) + (status["containerStatuses"]?.array ?? [])
-    let specs = pod.spec.initContainers + pod.spec.containers
-    for state in containers.sorted(by: { $0.attempt < $1.attempt }) {
-      var run = ContainerRun(state)
-      if let known = statuses.first(where: { $0["containerID"]?.string == scheme + run.id }) {
-        // What was reported stays: ready until a probe says otherwise, so that traffic goes on.
-        run.isStarted = known["started"]?.bool ?? false
-        run.isReady = known["ready"]?.bool ?? false
-        if let time = known.at("state", "running", "startedAt")?.string.flatMap({ Timestamp(rfc3339: $0) }) {
-          run.startedAt = time
-        }
-      }
-      if run.status == .running, let spec = specs.first(where: { $0.name == state.name }) {
-        if spec.startupProbe == nil { run.isStarted = true }
-        if spec.readinessProbe == nil, run.health == nil { run.isReady = true }
-      }
-      runs[state.name, default: []].append(run)
-    }
-    for json in statuses {
-      guard let name = json["name"]?.string else { continue }
-      // What was only made counts for nothing: the restarts before it must not be forgotten.
-      let found = runs[name] ?? []
-      if found.allSatisfy({ $0.status == .created }), let run = ContainerRun(status: json, scheme: scheme, now: now),
-        !found.contains(where: { $0.id == run.id })
-      {
-        runs[name] = [run] + found
-      }
-      if let last = json.at("lastState", "terminated"), let code = last["exitCode"]?.int {
-        lastEnds[name] = PodStatusInput.Terminated(
-          exitCode: Int32(clamping: code), signal: nil, reason: last["reason"]?.string ?? "",
-          message: last["message"]?.string ?? "",
-          startedAt: last["startedAt"]?.string.flatMap { Timestamp(rfc3339: $0) },
-          finishedAt: last["finishedAt"]?.string.flatMap { Timestamp(rfc3339: $0) },
-          containerID: last["containerID"]?.string ?? "")
-      }
-    }
-    for (name, list) in runs where list.count > 1 {
-      let previous = list[list.count - 2]
-      if previous.status == .exited { lastEnds[name] = previous.terminated(scheme: scheme) }
-    }
-    return (runs, lastEnds)
+    self.containers = PodContainer.adopted(containers, pod: pod, scheme: context.scheme, now: now)
   }
 
   // MARK: - What happens
@@ -196,22 +109,14 @@ actor PodWorker {
     pod = new
     noteStatus(new.json["status"] ?? [:], revision: revision)
     if new.metadata.deletionTimestamp != nil, intent == .run { intent = .delete }
-    condemnOutdatedRuns()
-    dropOutdatedImages()
+    followImages()
     wake()
   }
 
-  /// Asks for the end of containers whose image is not the one that the specification names now.
-  private func condemnOutdatedRuns() {
+  private func followImages() {
     for (container, _) in allContainers {
       let name = container.name ?? ""
-      guard var run = latestRun(name), run.status == .running, run.condemned == nil, let image = container.image,
-        !run.image.isEmpty, run.image != image
-      else { continue }
-      run.condemned = PodSnapshot.Condemnation(
-        message: "Container \(name) definition changed, will be restarted", gracePeriodSeconds: nil,
-        isReplacement: true)
-      replace(run, of: name)
+      containers[name]?.specified(name, image: container.image)
     }
   }
 
@@ -223,8 +128,8 @@ actor PodWorker {
 
   func referencesChanged() {
     mustRefreshVolumes = true
-    for name in failures.keys where failures[name]?.reason == .createContainerConfigError {
-      failures[name]?.retry.at = context.time.now()
+    for (name, container) in containers where container.failure?.reason == .createContainerConfigError {
+      containers[name]?.retries(at: context.time.now())
     }
     volumeRetry?.at = context.time.now()
     wake()
@@ -234,30 +139,18 @@ actor PodWorker {
   /// tells those of other pods next.
   func containerExited(_ event: RuntimeEvent) {
     precondition(event.podUID == uid, "a pod is told of another one's container")
-    guard let run = latestRuns(event.name).first(where: { $0.id == event.containerID }), run.status != .exited,
-      ending.insert(run.id).inserted
+    guard containers[event.name]?[event.containerID]?.ends() == true,
+      let run = containers[event.name]?[event.containerID]
     else { return }
-    stopTasks(of: run.id)
     Task {
       let message = await terminationMessage(of: run, container: event.name, exitCode: event.exitCode)
-      ended(event, message)
+      containers[event.name]?[event.containerID]?.ended(event, message: message)
+      wake()
     }
   }
 
-  private func ended(_ event: RuntimeEvent, _ message: String) {
-    ending.remove(event.containerID)
-    // Other things may have happened to it while the message was read.
-    guard var current = latestRuns(event.name).first(where: { $0.id == event.containerID }) else { return }
-    current.message = message
-    current.exited(event)
-    replace(current, of: event.name)
-    wake()
-  }
-
   func wake() {
-    isDirty = true
-    waiter?.resume()
-    waiter = nil
+    changed.fire()
     for listener in listeners.values { listener() }
   }
 
@@ -282,21 +175,15 @@ actor PodWorker {
       await predecessor.waitUntilOver()
       self.predecessor = nil
     }
-    for container in pod.spec.initContainers + pod.spec.containers {
-      if let run = latestRun(container.name ?? ""), run.status == .running {
-        startProbes(run, of: container, isAdopted: true)
-      }
+    for (container, _) in allContainers {
+      if let run = containers[container.name ?? ""]?.latest { startProbes(run, of: container, isAdopted: true) }
     }
     // The object may have changed while no server was there.
-    condemnOutdatedRuns()
+    followImages()
     if let rejection { event(.warning, rejection.reason, rejection.message) }
-    await withTaskCancellationHandler {
-      while !isOver, !Task.isCancelled { await step() }
-    } onCancel: {
-      Task { await self.wake() }
-    }
-    for id in tasks.keys { stopTasks(of: id) }
-    dropPreparations()
+    await readLastWords()
+    while !isOver, !Task.isCancelled { await step() }
+    for name in containers.keys { containers[name]?.stopWork() }
     statusTask?.cancel()
     context.references.release(uid)
     isOver = true
@@ -304,10 +191,23 @@ actor PodWorker {
     finishWaiters = []
   }
 
+  /// Those of containers that ended while no server was there: the plan may remove them.
+  private func readLastWords() async {
+    for (name, container) in containers {
+      for run in container.runs where run.status == .exited && run.message == nil && !run.isRemembered {
+        let message = await terminationMessage(of: run, container: name, exitCode: run.exitCode)
+        containers[name]?[run.id]?.message = message
+      }
+    }
+  }
+
   private func step() async {
-    isDirty = false
+    // What has happened by now is seen.
+    changed.clear()
     let now = context.time.now()
-    if intent != .run || isFinished { dropPreparations() }
+    if intent != .run || isFinished {
+      for name in containers.keys { containers[name]?.dropPreparation() }
+    }
     if let hold, now < hold.at {
       publishStatus(now: now)
       await pause(until: hold.at)
@@ -335,16 +235,15 @@ actor PodWorker {
   }
 
   private func pause(until time: Timestamp?) async {
-    if isDirty || Task.isCancelled { return }
-    var timer: Task<Void, Never>?
-    if let time {
+    let timer = time.map { time in
       let duration = max(.zero, time.since(context.time.now()))
-      timer = Task { [context] in
+      return Task { [context, changed] in
         try? await context.time.sleep(for: duration)
-        if !Task.isCancelled { self.wake() }
+        if !Task.isCancelled { changed.fire() }
       }
     }
-    await withCheckedContinuation { waiter = $0 }
+    // Throws when the worker is cancelled, which the loop sees.
+    try? await changed.wait()
     timer?.cancel()
   }
 
@@ -394,21 +293,7 @@ actor PodWorker {
 
   func container(_ name: String) -> Container? { allContainers.first { $0.container.name == name }?.container }
 
-  func latestRuns(_ name: String) -> [ContainerRun] { runs[name] ?? [] }
-
-  func latestRun(_ name: String) -> ContainerRun? { runs[name]?.last }
-
-  func run(id: String) -> (name: String, run: ContainerRun)? {
-    for (name, list) in runs {
-      if let run = list.first(where: { $0.id == id }) { return (name, run) }
-    }
-    return nil
-  }
-
-  func replace(_ run: ContainerRun, of name: String) {
-    guard let index = runs[name]?.firstIndex(where: { $0.id == run.id }) else { return }
-    runs[name]?[index] = run
-  }
+  func name(ofRun id: String) -> String? { containers.first { $0.value[id] != nil }?.key }
 
   var restartPolicy: PodSnapshot.RestartPolicy {
     pod.spec.restartPolicy.flatMap(PodSnapshot.RestartPolicy.init(rawValue:)) ?? .always
@@ -444,10 +329,7 @@ actor PodWorker {
     for (container, role) in allContainers {
       let name = container.name ?? ""
       snapshot.containers.append(
-        PodSnapshot.Container(
-          name: name, role: role,
-          runs: (runs[name] ?? []).map { $0.snapshot(sandboxCreatedAt: sandboxCreatedAt) }, backoff: backoffs[name],
-          retryAt: failures[name]?.retry.at, image: imageStep(name)))
+        (containers[name] ?? PodContainer()).snapshot(name, role, sandboxCreatedAt: sandboxCreatedAt))
     }
     return snapshot
   }
