@@ -26,24 +26,33 @@ extension ImageBuilder {
       try? await blocking { () throws(BuildError) in folder.remove() }
       throw error
     }
+    let start = time.now()
+    let (session, loaded): (BuildSession, SourceLoader.Loaded)
+    do throws(BuildError) {
+      (session, loaded) = try await open(request, reporter: reporter, folder: folder, lease: lease)
+    } catch {
+      try? await blocking { () throws(BuildError) in
+        folder.remove()
+        lease.release()
+      }
+      throw Task.isCancelled ? BuildError.cancelled : error
+    }
     let result: Result<BuildResult, BuildError>
     do throws(BuildError) {
-      result = .success(try await build(request, reporter: reporter, folder: folder, lease: lease))
+      result = .success(try await build(loaded, session: session, start: start))
     } catch {
       result = .failure(Task.isCancelled ? .cancelled : error)
     }
-    try? await blocking { () throws(BuildError) in
-      folder.remove()
-      lease.release()
-    }
+    await session.release()
+    reporter.close()
     return try result.get()
   }
 
-  private func build(
+  /// Reads the Dockerfile and opens the context.
+  private func open(
     _ request: BuildRequest, reporter: ProgressReporter, folder: BuildFolder, lease: Lease
-  ) async throws(BuildError) -> BuildResult {
-    let start = time.now()
-    let tags = try request.tags.map { tag throws(BuildError) in try Self.name(tag) }
+  ) async throws(BuildError) -> (BuildSession, SourceLoader.Loaded) {
+    for tag in request.tags { _ = try Self.name(tag) }
     let targets = try Self.platforms(request)
     for case .dockerArchive in request.outputs where targets.count > 1 {
       throw BuildError(.unsupported, "a docker archive holds one platform, and there are several: use type=oci")
@@ -63,6 +72,15 @@ extension ImageBuilder {
       self, request: request, folder: folder, lease: lease, reporter: reporter, epoch: epoch)
     if let context = loaded.context { session.setContext(context) }
     if let material = loaded.material { session.noteContext(material) }
+    return (session, loaded)
+  }
+
+  private func build(
+    _ loaded: SourceLoader.Loaded, session: BuildSession, start: Timestamp
+  ) async throws(BuildError) -> BuildResult {
+    let (request, reporter, epoch) = (session.request, session.reporter, session.epoch)
+    let tags = try request.tags.map { tag throws(BuildError) in try Self.name(tag) }
+    let targets = try Self.platforms(request)
     for location in request.cacheSources { try await RemoteCache.load(location, session: session) }
     if Task.isCancelled { throw .cancelled }
 
@@ -75,17 +93,12 @@ extension ImageBuilder {
     if let failure = DockerfileLint.failure(findings, in: loaded.dockerfile) { throw BuildError(failure) }
 
     var built: [Exporter.Built] = []
-    do throws(BuildError) {
-      for platform in targets {
-        let plan = try await plan(loaded.dockerfile, platform: platform, isSingle: targets.count == 1, session: session)
-        session.begin(plan)
-        let results = try await StepScheduler(session: session, plan: plan, dockerfile: loaded.dockerfile).run()
-        built.append(
-          Exporter.Built(plan: plan, results: results, platform: platform, materials: session.materials))
-      }
-    } catch {
-      await keepWhatWasMade(session)
-      throw error
+    for platform in targets {
+      let plan = try await plan(loaded.dockerfile, platform: platform, isSingle: targets.count == 1, session: session)
+      session.begin(plan)
+      let results = try await StepScheduler(session: session, plan: plan, dockerfile: loaded.dockerfile).run()
+      built.append(
+        Exporter.Built(plan: plan, results: results, platform: platform, materials: session.materials))
     }
     let provenance = request.provenance.map { wanted in
       // With an epoch the same input gives the same statement.
@@ -102,8 +115,8 @@ extension ImageBuilder {
       let layers = built.flatMap { $0.results[$0.plan.result].layers }
       try await RemoteCache.save(export, resultLayers: layers, session: session)
     }
-    await keepWhatWasMade(session)
     try await blocking { [configuration] () throws(BuildError) in
+      session.keepWhatWasMade()
       try session.cache.keepImported()
       try session.cache.prune(bytesMax: configuration.cacheBytesMax)
     }
@@ -114,14 +127,6 @@ extension ImageBuilder {
       }
     }
     return result
-  }
-
-  private func keepWhatWasMade(_ session: BuildSession) async {
-    session.closeTrees()
-    try? await blocking { () throws(BuildError) in
-      try? Mount.unmountTree(session.folder.path)
-      session.adoptLayers()
-    }
   }
 
   private static func variables(_ request: BuildRequest, _ platform: Platform) -> BuildVariables {

@@ -9,7 +9,8 @@ import Wire
 /// Everything goes through one content store, so a base image that is here is not pulled, a step that was done is not
 /// done again, and what is built can run at once. Several builds, also of several processes, may use one work folder:
 /// each has a folder of its own in it, with a lock that tells whether its process lives. What a killed build left is
-/// removed when the next one starts.
+/// removed when the next one starts. A step that several of them need at the same time is carried out once
+/// (``SharedSteps``, ``StepRendezvous``).
 public final class ImageBuilder: Sendable {
   public struct Configuration: Sendable {
     /// For steps that run, on the store's file system: overlay's upper folders become the store's unpacked layers.
@@ -37,6 +38,9 @@ public final class ImageBuilder: Sendable {
   let credentials: @Sendable (Reference) -> Credentials?
   let configuration: Configuration
   let time: any TimeSource
+  /// The steps that its builds carry out at the moment.
+  let steps: SharedSteps<StepIdentity, MadeStep>
+  let means: BuilderMeans
 
   /// - Parameters:
   ///   - credentials: what a registry is to be told, by the reference that is asked for.
@@ -52,5 +56,8 @@ public final class ImageBuilder: Sendable {
     self.credentials = credentials
     self.configuration = configuration
     self.time = time
+    // All that a step may print, and what else is said about it.
+    steps = SharedSteps(logMax: configuration.outputMax + (1 << 20))
+    means = BuilderMeans(configuration, store: content.root)
   }
 }

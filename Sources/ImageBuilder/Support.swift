@@ -14,6 +14,14 @@ final class Counter: Sendable {
   }
 }
 
+/// Set once.
+final class Flag: Sendable {
+  private let value = Atomic(false)
+
+  var isSet: Bool { value.load(ordering: .acquiring) }
+  func set() { value.store(true, ordering: .releasing) }
+}
+
 /// Runs blocking code on a thread of its own.
 func blocking<T: Sendable>(_ body: @escaping @Sendable () throws(BuildError) -> T) async throws(BuildError) -> T {
   let result: Result<T, BuildError> = await withCheckedContinuation { continuation in

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -1040,6 +1041,92 @@ FROM scratch
 COPY --from=a /etc/passwd /a
 COPY --from=b /etc/passwd /b
 """, None, "--no-cache")
+
+
+# Each run of the step counts, prints a mark of its own and waits until it may go on.
+SHARED = """
+FROM localhost/base:1
+RUN --mount=type=cache,id=@ID@,target=/m echo run >> /m/runs; \\
+  touch /m/@ID@; echo "mark $(cat /proc/sys/kernel/random/uuid)"; \\
+  for i in $(seq 600); do test -e /m/go && break; sleep 0.1; done; echo after; exit @CODE@
+"""
+
+
+@contextlib.contextmanager
+def shared_builds(builder, name, code=0):
+    """Two builds that are at one step, the one that began it first; its mark; the folder of the step's cache mount."""
+    processes = []
+
+    def start(context):
+        process = subprocess.Popen(
+            [APUS, "build", "--data", str(builder.data), "--progress", "plain", str(context)],
+            stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        return process
+
+    dockerfile = SHARED.replace("@ID@", name).replace("@CODE@", str(code))
+    try:
+        first = start(builder.context(dockerfile, name="one"))
+        begun = mark(first)
+        second = start(builder.context(dockerfile, name="two"))
+        # What was printed before it came.
+        assert mark(second) == begun
+        folder, = glob.glob(str(builder.data / "build/caches/*/files" / name))
+        yield first, second, begun, pathlib.Path(folder).parent
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+
+
+def mark(process):
+    """What a run of the step has printed, as soon as the build shows it."""
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        found = re.search(r" mark ([0-9a-f-]{36})$", line.rstrip())
+        if found:
+            return found.group(1)
+    raise AssertionError("the step has not begun: " + "".join(seen))
+
+
+def test_equal_steps_of_builds_at_once(builder):
+    with shared_builds(builder, "made") as (first, second, _, mount):
+        (mount / "go").touch()
+        for process in (first, second):
+            text = process.stderr.read()
+            assert process.wait(60) == 0, text
+            assert re.search(r"^#\d+ \S+ after$", text, re.MULTILINE), text
+        assert (mount / "runs").read_text() == "run\n"
+    builder.assert_clean()
+
+
+def test_a_failure_of_a_shared_step(builder):
+    with shared_builds(builder, "failed", code=7) as (first, second, _, mount):
+        (mount / "go").touch()
+        for process in (first, second):
+            text = process.stderr.read()
+            assert process.wait(60) == 1, text
+            assert "exit code: 7" in text and "> [2/2] RUN" in text and ">>> RUN" in text, text
+        assert (mount / "runs").read_text() == "run\n"
+        # It is not kept.
+        assert "exit code: 7" in builder.run(context=builder.path / "two", check=False).text
+        assert (mount / "runs").read_text() == "run\n" * 2
+    builder.assert_clean()
+
+
+def test_who_began_a_shared_step_is_interrupted(builder):
+    """Another process begins it anew."""
+    with shared_builds(builder, "left") as (first, second, begun, mount):
+        first.send_signal(signal.SIGINT)
+        assert first.wait(60) == 130
+        assert mark(second) != begun
+        (mount / "go").touch()
+        text = second.stderr.read()
+        assert second.wait(60) == 0, text
+        assert (mount / "runs").read_text() == "run\n" * 2
+    builder.assert_clean()
 
 
 # Failures.

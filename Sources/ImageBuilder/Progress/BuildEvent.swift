@@ -25,8 +25,17 @@ public typealias BuildEventHandler = @Sendable (BuildEvent) -> Void
 final class ProgressReporter: Sendable {
   private let handler: BuildEventHandler
   private let next = Counter()
+  private let isClosed: Flag
 
-  init(_ handler: @escaping BuildEventHandler) { self.handler = handler }
+  init(_ handler: @escaping BuildEventHandler) {
+    let isClosed = Flag()
+    self.isClosed = isClosed
+    // A step that others wait for may go on when its build has ended: nobody listens any more.
+    self.handler = { event in if !isClosed.isSet { handler(event) } }
+  }
+
+  /// Tells nothing more.
+  func close() { isClosed.set() }
 
   func start(_ title: String) -> ProgressVertex {
     let vertex = ProgressVertex(id: next.increment(), handler: handler)
@@ -56,10 +65,32 @@ struct ProgressVertex: Sendable {
   let id: Int
   fileprivate let handler: BuildEventHandler
 
+  fileprivate init(id: Int, handler: @escaping BuildEventHandler) {
+    self.id = id
+    self.handler = handler
+  }
+
+  /// One that only hands on what is said; whoever listens has vertices of his own.
+  init(relaying report: @escaping @Sendable (StepNote) -> Void) {
+    self.init(id: 0) { event in
+      switch event {
+      case .status(_, let text): report(.status(text))
+      case .output(_, let stream, let bytes): report(.output(stream, bytes))
+      case .started, .cached, .finished, .canceled, .failed, .warning: break
+      }
+    }
+  }
+
   func cached() { handler(.cached(vertex: id)) }
   func status(_ text: String) { handler(.status(vertex: id, text: text)) }
   func output(_ stream: BuildEvent.Stream, _ bytes: [UInt8]) {
     handler(.output(vertex: id, stream: stream, bytes: bytes))
+  }
+  func show(_ note: StepNote) {
+    switch note {
+    case .status(let text): status(text)
+    case .output(let stream, let bytes): output(stream, bytes)
+    }
   }
   func finish() { handler(.finished(vertex: id)) }
   func fail(_ error: BuildError) {

@@ -10,11 +10,13 @@ import Synchronization
 /// WORK/builds/ID/lock
 /// WORK/builds/ID/N/        one step that runs, or one mounted image
 /// WORK/caches/HEX/         a cache mount's files, kept
+/// WORK/steps/              where builds meet (``StepRendezvous``)
 /// ```
 final class BuildFolder: Sendable {
   let path: String
   let id: String
-  private let work: String
+  /// Without symbolic links.
+  let work: String
   private let lock: Int32
   private let numbers = Counter()
   private let cgroupRoot: String
@@ -117,6 +119,7 @@ final class BuildFolder: Sendable {
   // MARK: Sweeping
 
   private static func sweep(work: String, cgroupRoot: String) {
+    StepRendezvous(work: work).sweep()
     for id in (try? Directory.list("\(work)/builds")) ?? [] {
       let path = "\(work)/builds/\(id)"
       let fd = open("\(path)/lock", O_RDWR | O_CLOEXEC)

@@ -15,6 +15,8 @@ struct MountPreparer: Sendable {
   private(set) var environment: [(name: String, value: String)] = []
   /// `false` for a step that has a network, and nobody in it to ask for names.
   private(set) var hasNameServer = true
+  /// Where the files of cache mounts are, by name.
+  private(set) var cacheMounts: [String: String] = [:]
   private var locks: [Int32] = []
 
   init(session: BuildSession, folder: String, bundle: String) {
@@ -201,7 +203,7 @@ struct MountPreparer: Sendable {
       return (path, lock)
     }
     locks.append(lock)
-    session.noteCacheMount(id: name, path: path)
+    cacheMounts[name] = path
     add(planned.target, .bind(source: "\(path)/files", isReadOnly: mount.isReadOnly), isFolder: true)
   }
 

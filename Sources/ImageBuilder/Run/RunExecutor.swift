@@ -17,6 +17,7 @@ struct RunExecutor: Sendable {
     var layer: Image.Layer?
     /// The overlay's upper folder: the layer, unpacked.
     var folder: String?
+    var cacheMounts: [String: String] = [:]
   }
 
   private struct Paths: Sendable {
@@ -64,7 +65,8 @@ struct RunExecutor: Sendable {
       try await start(configuration, paths, number: number, vertex: vertex)
       mounts.release()
       async let closed: Void = Self.end(network)
-      let outcome = try await finish(paths, lowerTree: lowerTree, stubs: stubs)
+      var outcome = try await finish(paths, lowerTree: lowerTree, stubs: stubs)
+      outcome.cacheMounts = prepared.cacheMounts
       await closed
       return outcome
     } catch {

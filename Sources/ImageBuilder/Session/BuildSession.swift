@@ -20,8 +20,13 @@ final class BuildSession: Sendable {
   let cache: BuildCache
   let reporter: ProgressReporter
   let epoch: Int64?
+  let shared: SharedSteps<StepIdentity, MadeStep>
+  let means: BuilderMeans
+  let rendezvous: StepRendezvous
 
   private struct State {
+    /// The build itself, and those of its steps that are carried out: others may wait for them when it has ended.
+    var users = 1
     var trees: [String: FileTree] = [:]
     /// Steps' files, set by the scheduler before anything that needs them runs.
     var layers: [Int: [Image.Layer]] = [:]
@@ -58,6 +63,33 @@ final class BuildSession: Sendable {
     self.reporter = reporter
     self.epoch = epoch
     cache = BuildCache(builder.content, time: builder.time)
+    shared = builder.steps
+    means = builder.means
+    rendezvous = StepRendezvous(work: folder.work)
+  }
+
+  /// Keeps folder, mounts and lease until `release`.
+  func retain() { state.withLock { $0.users += 1 } }
+
+  /// Gives back what `retain` or the making of the session has taken. The last one takes everything away.
+  func release() async {
+    let isLast = state.withLock { state in
+      state.users -= 1
+      return state.users == 0
+    }
+    guard isLast else { return }
+    try? await blocking { [self] () throws(BuildError) in
+      keepWhatWasMade()
+      folder.remove()
+      lease.release()
+    }
+  }
+
+  /// Lets mounts go, and hands what was unpacked over to the store. No step runs. Blocks.
+  func keepWhatWasMade() {
+    closeTrees()
+    try? Mount.unmountTree(folder.path)
+    adoptLayers()
   }
 
   var scope: KeyScope { KeyScope(platform: "", compression: request.compression, sourceDateEpoch: epoch) }
@@ -141,11 +173,27 @@ final class BuildSession: Sendable {
   }
 
   /// Hands what was unpacked by running over to the store. All mounts are gone. Blocks.
-  func adoptLayers() {
-    let made = state.withLock { $0.made }
+  private func adoptLayers() {
+    let made = state.withLock { state in
+      defer { state.made = [] }
+      return state.made
+    }
     guard !made.isEmpty, let tree = try? DirectoryTree(folder.path), (try? tree.sync()) != nil else { return }
     // Not adopted is unpacked again where it is needed.
     for (layer, folder) in made { try? images.adopt(folder, as: layer) }
+  }
+
+  /// Takes up what a step of another build has made. Blocks.
+  ///
+  /// - Returns: `false` when its layer is not here.
+  func takeUp(_ made: MadeStep, keys: [CacheKey]) throws(BuildError) -> Bool {
+    if let layer = made.record.layer, !isRemote(layer),
+      try !stored({ () throws(OCIError) in try lease.pin(layer.digest) })
+    {
+      return false
+    }
+    for key in Set(made.keys + keys) { try cache.put(key, made.record) }
+    return true
   }
 
   func addImported(_ contents: RemoteCache.Contents, from location: RemoteCache.Location) {
@@ -271,7 +319,7 @@ final class BuildSession: Sendable {
   }
 
   /// Lets go of the mounted trees.
-  func closeTrees() { state.withLock { $0.trees = [:] } }
+  private func closeTrees() { state.withLock { $0.trees = [:] } }
 
   func setContext(_ tree: FileTree) { state.withLock { $0.trees["context"] = tree } }
 

@@ -29,22 +29,93 @@ struct CopyExecutor: Sendable {
     } else if let known = knownContent {
       keys.append(CacheKey.copy(copy, base: chain, content: known, scope: scope))
     }
-    if let hit = try await executor.lookUp(keys, vertex: vertex) { return executor.result(hit, on: parent) }
+    let early = keys
+    if let hit = try await executor.find(early) {
+      return executor.finish(executor.known(hit, early), on: parent, vertex: vertex)
+    }
+    if let identity = fetchIdentity(chain, executor) {
+      // What the address does not give, it gives nobody. What comes later may be for want of this build's own means.
+      let isHere = Flag()
+      let made = try await executor.once(
+        identity, sharing: { $0.code == .network && !isHere.isSet }, keys: early, vertex: vertex
+      ) { relay throws(BuildError) in
+        if let hit = try await executor.find(early) { return executor.known(hit, early) }
+        let gathered = try await gather(relay)
+        isHere.set()
+        var made = try await make(gathered, on: base, chain: chain, early: early, executor)
+        made.materials = gathered.materials
+        return made
+      }
+      return executor.finish(made, on: parent, vertex: vertex)
+    }
+    let gathered = try await gather(vertex)
+    let key = contentKey(gathered, chain: chain)
+    let made = try await executor.once(
+      executor.identity(key), sharing: { _ in false }, keys: early + [key], vertex: vertex
+    ) { _ throws(BuildError) in
+      try await make(gathered, on: base, chain: chain, early: early, executor)
+    }
+    // What this build has fetched, whoever has written the layer.
+    for material in gathered.materials { session.note(material) }
+    return executor.finish(made, on: parent, vertex: vertex)
+  }
 
-    var gathered = try await gather(vertex)
-    try await Selection.hash(&gathered.selections, gathered.sources)
-    let content = CacheKey.content(gathered.selections, sources: gathered.sources)
-    keys.append(CacheKey.copy(copy, base: chain, content: content, scope: scope))
-    if let last = keys.last, let hit = try await executor.lookUp([last], vertex: vertex) {
-      let early = keys.dropLast()
+  private func contentKey(_ gathered: Gathered, chain: String) -> CacheKey {
+    CacheKey.copy(
+      copy, base: chain, content: CacheKey.content(gathered.selections, sources: gathered.sources), scope: scope)
+  }
+
+  /// Makes the layer of what was found, unless the content is known.
+  private func make(
+    _ gathered: Gathered, on base: [Image.Layer], chain: String, early: [CacheKey], _ executor: StepExecutor
+  ) async throws(BuildError) -> MadeStep {
+    let key = contentKey(gathered, chain: chain)
+    if let hit = try await executor.find([key]) {
       try await blocking { [session] () throws(BuildError) in
         for key in early { try session.cache.put(key, hit) }
       }
-      return executor.result(hit, on: parent)
+      return executor.known(hit, early + [key])
     }
     if Task.isCancelled { throw .cancelled }
-    let layer = try await write(gathered, on: base)
-    return executor.result(try await executor.note(layer, under: keys, vertex: vertex), on: parent)
+    return try await executor.note(try await write(gathered, on: base), under: early + [key])
+  }
+
+  /// What others must have the same of to fetch together with this build: the addresses, and all that is done with what
+  /// comes. `nil` when files of the build take part, or its agent.
+  private func fetchIdentity(_ chain: String, _ executor: StepExecutor) -> StepIdentity? {
+    var hasher = KeyHasher("fetch/1")
+    var confidential: [String] = []
+    func add(_ name: String, _ address: String) {
+      let shown = RemoteSource.withoutCredentials(address)
+      hasher.add(name, shown)
+      if shown != address { confidential.append(address) }
+    }
+    var fetches = false
+    for source in copy.sources {
+      switch source {
+      case .path: return nil
+      case .document(let name, let content): hasher.add("document", [name, content])
+      case .http(let url):
+        fetches = true
+        add("http", url)
+      case .git(let reference):
+        if session.request.agents["default"] != nil { return nil }
+        fetches = true
+        add("git", reference.remote)
+        hasher.add("ref", [reference.ref, reference.subdirectory, reference.checksum].map { $0 ?? "" })
+        hasher.add("has", [reference.ref, reference.subdirectory, reference.checksum].map { $0 == nil ? "" : "yes" })
+        hasher.add(
+          "flags", [reference.submodules, reference.keepGitDirectory].map { $0.map { $0 ? "yes" : "no" } ?? "" })
+      }
+    }
+    guard fetches else { return nil }
+    hasher.add("checksum", copy.checksum ?? "")
+    hasher.add("git directory", copy.keepsGitDirectory)
+    hasher.add("excluded", copy.excluded)
+    // The builder's own client fetches, with its proxy and its trust: in no other process.
+    return executor.identity(
+      CacheKey.copy(copy, base: chain, content: hasher.finish().hex, scope: scope), confidential: confidential,
+      isForAllProcesses: false)
   }
 
   // MARK: Finding
@@ -52,6 +123,7 @@ struct CopyExecutor: Sendable {
   private struct Gathered: Sendable {
     var selections: [Selection] = []
     var sources = CopySources(trees: [])
+    var materials: [Material] = []
   }
 
   /// Stands for content that need not be fetched to know it.
@@ -98,6 +170,7 @@ struct CopyExecutor: Sendable {
       case .git(let reference): try await gatherRepository(reference, into: &gathered, excluded: excluded, vertex)
       }
     }
+    try await Selection.hash(&gathered.selections, gathered.sources)
     return gathered
   }
 
@@ -117,7 +190,7 @@ struct CopyExecutor: Sendable {
     let folder = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder().path }
     let fetched = try await Download.fetch(
       url, into: folder, checksum: copy.checksum, client: session.client, vertex)
-    session.note(fetched.material)
+    gathered.materials.append(fetched.material)
     let (path, name) = (fetched.path, fetched.name)
     guard !name.isEmpty || !FilePath.endsWithSlash(copy.destination) else {
       throw BuildError(.dockerfile, "cannot tell a file name from \(url); name the file in the destination")
@@ -151,7 +224,7 @@ struct CopyExecutor: Sendable {
     ).fetch(
       into: "\(folder)/tree", keepsGitDirectory: copy.keepsGitDirectory || reference.keepGitDirectory == true,
       checksum: copy.checksum ?? reference.checksum, vertex)
-    session.note(material)
+    gathered.materials.append(material)
     let index = gathered.sources.trees.count
     let found = try await blocking { () throws(BuildError) -> (FileTree, [Selection]) in
       let tree = try FileTree("\(folder)/tree", origin: .context, label: "the repository \(reference.shown)")

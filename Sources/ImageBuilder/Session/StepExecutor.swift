@@ -5,7 +5,7 @@ import LinuxSystem
 import OCI
 import Wire
 
-/// Does one step: looks it up, and when it is not known, does it and notes it.
+/// Does one step: looks it up, and when it is not known, does it and notes it, together with whoever else needs it now.
 struct StepExecutor: Sendable {
   let session: BuildSession
   let step: Step
@@ -28,8 +28,9 @@ struct StepExecutor: Sendable {
     case .workdir(let path, let user):
       let base = parent?.layers ?? []
       let key = CacheKey.workdir(path: path, user: user, base: CacheKey.chain(base), scope: scope)
-      return try await perform([key], parent: parent, vertex: vertex) { () throws(BuildError) in
-        try await makeWorkingDirectory(path, user: user, on: base)
+      return try await perform(key, identity(key), sharing: { _ in false }, parent: parent, vertex: vertex) {
+        _ throws(BuildError) in
+        (try await makeWorkingDirectory(path, user: user, on: base), [:])
       }
     case .run(let run):
       let base = parent?.layers ?? []
@@ -39,11 +40,14 @@ struct StepExecutor: Sendable {
       let key = CacheKey.run(
         run, base: CacheKey.chain(base), mountContents: contents, extraHosts: hosts, scope: scope)
       let platform = try stored { () throws(OCIError) in try Platform(parsing: step.platform) }
-      return try await perform([key], parent: parent, vertex: vertex) { () throws(BuildError) in
+      // Only the command's own failure is that of all: others may come from this build's files, caches or sign-ins.
+      return try await perform(
+        key, sharedIdentity(of: run, key), sharing: { $0.code == .execution }, parent: parent, vertex: vertex
+      ) { relay throws(BuildError) in
         let outcome = try await RunExecutor(session: session, step: run, title: step.title, platform: platform)
-          .run(on: base, vertex: vertex)
+          .run(on: base, vertex: relay)
         if let layer = outcome.layer, let folder = outcome.folder { session.noteMade(layer, folder: folder) }
-        return outcome.layer
+        return (outcome.layer, outcome.cacheMounts)
       }
     case .copy(let copy):
       return try await CopyExecutor(session: session, copy: copy, scope: scope, step: step).perform(
@@ -51,16 +55,121 @@ struct StepExecutor: Sendable {
     }
   }
 
-  /// Looks keys up in their order; without a hit does the work and notes it under all of them.
-  func perform(
-    _ keys: [CacheKey], parent: StepResult?, vertex: ProgressVertex, work: () async throws(BuildError) -> Image.Layer?
-  ) async throws(BuildError) -> StepResult {
-    if let hit = try await lookUp(keys, vertex: vertex) { return result(hit, on: parent) }
-    let layer = try await work()
-    return result(try await note(layer, under: keys, vertex: vertex), on: parent)
+  // MARK: Sharing
+
+  /// What others must have the same of to share a run of this step.
+  func identity(_ key: CacheKey, confidential: [String] = [], isForAllProcesses: Bool = true) -> StepIdentity {
+    StepIdentity(
+      key, ignoresCache: step.ignoresCache, means: session.means, confidential: confidential,
+      isForAllProcesses: isForAllProcesses)
   }
 
-  func lookUp(_ keys: [CacheKey], vertex: ProgressVertex) async throws(BuildError) -> CacheRecord? {
+  /// `nil` for a command that gets a secret or an agent: its result may come from the cache, as everywhere, but what it
+  /// prints and how it fails is only for who gave them.
+  func sharedIdentity(of run: RunStep, _ key: CacheKey) -> StepIdentity? {
+    for mount in run.mounts where mount.mount.kind == .secret || mount.mount.kind == .ssh { return nil }
+    return identity(key, confidential: run.proxies.map { "\($0.name)=\($0.value)" })
+  }
+
+  private func perform(
+    _ key: CacheKey, _ identity: StepIdentity?, sharing isShared: @escaping @Sendable (BuildError) -> Bool,
+    parent: StepResult?, vertex: ProgressVertex,
+    work: @escaping @Sendable (ProgressVertex) async throws(BuildError) -> (Image.Layer?, [String: String])
+  ) async throws(BuildError) -> StepResult {
+    if let hit = try await find([key]) { return finish(known(hit, [key]), on: parent, vertex: vertex) }
+    let made = try await once(identity, sharing: isShared, keys: [key], vertex: vertex) { relay throws(BuildError) in
+      // Another run may have ended since.
+      if identity != nil, let hit = try await find([key]) { return known(hit, [key]) }
+      let (layer, mounts) = try await work(relay)
+      var made = try await note(layer, under: [key])
+      made.cacheMounts = mounts
+      return made
+    }
+    return finish(made, on: parent, vertex: vertex)
+  }
+
+  /// Carries a step out, or takes part in what another build carries out.
+  ///
+  /// - Parameters:
+  ///   - identity: `nil` when nobody is to take part.
+  ///   - isShared: whether a failure is everybody's.
+  ///   - keys: under which its result is noted.
+  func once(
+    _ identity: StepIdentity?, sharing isShared: @escaping @Sendable (BuildError) -> Bool, keys: [CacheKey],
+    vertex: ProgressVertex, work: @escaping @Sendable (ProgressVertex) async throws(BuildError) -> MadeStep
+  ) async throws(BuildError) -> MadeStep {
+    guard let identity else { return try await work(vertex) }
+    while true {
+      if Task.isCancelled { throw .cancelled }
+      // Before it begins: it gives it back when it ends, which may be at once.
+      session.retain()
+      let ticket = session.shared.join(identity, sharing: isShared) { [session] report in
+        let result = await Self.carryOut(
+          identity, sharing: isShared, rendezvous: session.rendezvous, report: report, work)
+        await session.release()
+        return result
+      }
+      if !ticket.isLeading { await session.release() }
+      let shared: MadeStep?
+      do throws(BuildError) {
+        shared = try await session.shared.result(of: ticket) { vertex.show($0) }
+      } catch {
+        // As this build calls it.
+        var error = error
+        error.step = step.title
+        throw error
+      }
+      guard let made = shared else { continue }
+      if made.build == session.folder.id { return made }
+      // What has gone from the store meanwhile is made again.
+      if try await blocking({ [session] () throws(BuildError) in try session.takeUp(made, keys: keys) }) { return made }
+    }
+  }
+
+  /// Does the work, unless another process does.
+  private static func carryOut(
+    _ identity: StepIdentity, sharing isShared: @escaping @Sendable (BuildError) -> Bool, rendezvous: StepRendezvous,
+    report: @escaping @Sendable (StepNote) -> Void,
+    _ work: @escaping @Sendable (ProgressVertex) async throws(BuildError) -> MadeStep
+  ) async -> Result<MadeStep, BuildError> {
+    func alone() async -> Result<MadeStep, BuildError> { await outcome(work, ProgressVertex(relaying: report)) }
+    guard let name = identity.name else { return await alone() }
+    while !Task.isCancelled {
+      let claim = try? await blocking { () throws(BuildError) in rendezvous.claim(name) }
+      switch claim {
+      case .alone, nil: return await alone()
+      case .own(let host):
+        async let served: Void = host.serve()
+        let relay = ProgressVertex { note in
+          report(note)
+          host.note(note)
+        }
+        let result = await outcome(work, relay)
+        host.end(StepFrame(result, sharing: isShared))
+        await served
+        return result
+      case .other(let connection):
+        switch await StepRendezvous.follow(connection, report: report) {
+        case .made(let made): return .success(made)
+        case .failed(let error): return .failure(error)
+        case .lost: continue
+        case .busy: return await alone()
+        }
+      }
+    }
+    return .failure(.cancelled)
+  }
+
+  private static func outcome(
+    _ work: (ProgressVertex) async throws(BuildError) -> MadeStep, _ vertex: ProgressVertex
+  ) async -> Result<MadeStep, BuildError> {
+    do throws(BuildError) { return .success(try await work(vertex)) } catch { return .failure(error) }
+  }
+
+  // MARK: The cache
+
+  /// Looks keys up in their order.
+  func find(_ keys: [CacheKey]) async throws(BuildError) -> CacheRecord? {
     guard !step.ignoresCache else { return nil }
     for (index, key) in keys.enumerated() {
       let record = try await blocking { [session] () throws(BuildError) -> CacheRecord? in
@@ -75,28 +184,34 @@ struct StepExecutor: Sendable {
         for earlier in keys[..<index] { try session.cache.put(earlier, record) }
         return record
       }
-      if let record {
-        vertex.cached()
-        session.count(cached: true)
-        return record
-      }
+      if let record { return record }
     }
     return nil
   }
 
-  func note(
-    _ layer: Image.Layer?, under keys: [CacheKey], vertex: ProgressVertex
-  ) async throws(BuildError) -> CacheRecord {
+  func known(_ record: CacheRecord, _ keys: [CacheKey]) -> MadeStep {
+    MadeStep(record: record, isCached: true, keys: keys, build: session.folder.id)
+  }
+
+  /// Keeps what the step made.
+  func note(_ layer: Image.Layer?, under keys: [CacheKey]) async throws(BuildError) -> MadeStep {
     let record = CacheRecord(layer: layer, created: session.now)
     try await blocking { [session] () throws(BuildError) in
       for key in keys { try session.cache.put(key, record) }
     }
-    vertex.finish()
-    session.count(cached: false)
-    return record
+    return MadeStep(record: record, isCached: false, keys: keys, build: session.folder.id)
   }
 
-  func result(_ record: CacheRecord, on parent: StepResult?) -> StepResult {
+  /// Tells how the step ended, and takes up what the build has to know of it.
+  func finish(_ made: MadeStep, on parent: StepResult?, vertex: ProgressVertex) -> StepResult {
+    for material in made.materials { session.note(material) }
+    for (name, path) in made.cacheMounts { session.noteCacheMount(id: name, path: path) }
+    if made.isCached { vertex.cached() } else { vertex.finish() }
+    session.count(cached: made.isCached)
+    return result(made.record, on: parent)
+  }
+
+  private func result(_ record: CacheRecord, on parent: StepResult?) -> StepResult {
     StepResult(
       layers: (parent?.layers ?? []) + (record.layer.map { [$0] } ?? []), hasLayer: record.layer != nil,
       created: record.created)
