@@ -1,5 +1,6 @@
 import Cryptography
 import Glibc
+import KubeClient
 import LinuxSystem
 import Testing
 import Wire

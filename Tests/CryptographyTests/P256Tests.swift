@@ -1,3 +1,4 @@
+import COpenSSL
 import Testing
 import Wire
 
@@ -106,6 +107,21 @@ import Wire
     #expect {
       try P256PublicKey(point: point)
     } throws: { "\($0)".hasPrefix("the key is no point of P-256: ") }
+  }
+
+  /// The queue belongs to the thread: what one call leaves there, another one's failure would be told by.
+  @Test func noErrorIsLeftToTheNextCall() throws {
+    let key = try P256PrivateKey()
+    let signature = try key.signature(for: message)
+    var point = key.publicKey.point
+    point[64] ^= 1
+    #expect(throws: CryptographyError.self) { try P256PublicKey(point: point) }
+    #expect(ERR_peek_error() == 0)
+    #expect(!key.publicKey.isValid(der: [0x30, 0], for: message, digest: "SHA2-256") && ERR_peek_error() == 0)
+    #expect(!key.publicKey.isValid(der: signature.der, for: message, digest: "none") && ERR_peek_error() == 0)
+    #expect(throws: CryptographyError.self) { try P256PrivateKey(pem: Self.sec1([UInt8](repeating: 0xFF, count: 32))) }
+    #expect(ERR_peek_error() == 0)
+    #expect(key.publicKey.isValid(signature, for: message) && ERR_peek_error() == 0)
   }
 
   // MARK: Text
