@@ -33,9 +33,6 @@ let http2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-ht
 let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let handshake: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
-let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
-let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
-let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -47,17 +44,19 @@ var targets: [Target] = [
   .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
   .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
   .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+  .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 ]
 // Layer 1
 targets += room("Wire", ["CYAML"])
 // Layer 2
+targets += room("Cryptography", ["COpenSSL", "Wire"])
 targets += room("LinuxSystem", ["CLinux", "Wire"])
 targets += room("Telemetry", ["Wire", logging])
 targets += room("SQLite", ["CSQLite"])
 // Layer 3
 targets += room("Schema", ["Wire"])
 targets += room("HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, tls, handshake], tests: [embedded])
-targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypto])
+targets += room("OCI", ["CZlib", "CZstd", "Cryptography", "LinuxSystem", "SQLite", "Wire"])
 targets += room("Dockerfile", ["Wire"])
 // Layer 4
 targets += room("KubeTypes", ["Schema", "Wire"])
@@ -73,8 +72,8 @@ targets += room(
 targets += room(
   "APIServer",
   [
-    "CZlib", "ControllerKit", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store", "Telemetry", "Wire",
-    nio, posix, http1, webSocket, tls, x509, asn1, crypto, logging,
+    "CZlib", "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store",
+    "Telemetry", "Wire", nio, posix, http1, webSocket, tls, logging,
   ], tests: [embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire"])
 targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire", logging])
@@ -92,7 +91,7 @@ targets += room(
 targets += room(
   "Registry",
   [
-    "CCrypt", "Distribution", "HTTP", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls, crypto,
+    "CCrypt", "Cryptography", "Distribution", "HTTP", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls,
     logging,
   ])
 targets += room(
@@ -140,9 +139,6 @@ let package = Package(
   name: "apus",
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
-    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),

@@ -1,4 +1,4 @@
-import Crypto
+import Cryptography
 
 /// A content digest (OCI image specification, "Digests"): `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal
 /// digits.
@@ -7,7 +7,9 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
     case sha256, sha512
 
     /// How many digits it has.
-    public var hexCount: Int { self == .sha256 ? 64 : 128 }
+    public var hexCount: Int { function.byteCount * 2 }
+
+    fileprivate var function: MessageDigest.Algorithm { self == .sha256 ? .sha256 : .sha512 }
   }
 
   public let algorithm: Algorithm
@@ -24,16 +26,15 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
     self.hex = String(hex)
   }
 
-  init(algorithm: Algorithm, hex: String) {
+  /// - Parameter bytes: what the algorithm computed.
+  fileprivate init(_ algorithm: Algorithm, _ bytes: [UInt8]) {
     self.algorithm = algorithm
-    self.hex = hex
+    hex = MessageDigest.hexadecimal(bytes)
   }
 
   /// The digest of the bytes.
   public init(of bytes: [UInt8], _ algorithm: Algorithm = .sha256) {
-    var hasher = DigestHasher(algorithm)
-    bytes.withUnsafeBytes { hasher.update($0) }
-    self = hasher.finish()
+    self.init(algorithm, MessageDigest.hash(bytes, algorithm.function))
   }
 
   public var description: String { "\(algorithm.rawValue):\(hex)" }
@@ -47,46 +48,16 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
 
 /// A digest that is computed while bytes pass by. A copy goes its own way from there, so that a state can be kept.
 public struct DigestHasher: Sendable {
-  private enum State {
-    case sha256(SHA256)
-    case sha512(SHA512)
-  }
-
-  private var state: State
+  private let algorithm: Digest.Algorithm
+  private var state: MessageDigest
 
   public init(_ algorithm: Digest.Algorithm) {
-    switch algorithm {
-    case .sha256: state = .sha256(SHA256())
-    case .sha512: state = .sha512(SHA512())
-    }
+    self.algorithm = algorithm
+    state = MessageDigest(algorithm.function)
   }
 
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
-    switch state {
-    case .sha256(var hasher):
-      hasher.update(bufferPointer: bytes)
-      state = .sha256(hasher)
-    case .sha512(var hasher):
-      hasher.update(bufferPointer: bytes)
-      state = .sha512(hasher)
-    }
-  }
+  public mutating func update(_ bytes: UnsafeRawBufferPointer) { state.update(bytes) }
 
   /// The digest of everything so far.
-  public func finish() -> Digest {
-    switch state {
-    case .sha256(let hasher): Digest(algorithm: .sha256, hex: DigestHasher.hex(hasher.finalize()))
-    case .sha512(let hasher): Digest(algorithm: .sha512, hex: DigestHasher.hex(hasher.finalize()))
-    }
-  }
-
-  private static func hex(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for byte in bytes {
-      text.append(digits[Int(byte >> 4)])
-      text.append(digits[Int(byte & 15)])
-    }
-    return String(decoding: text, as: UTF8.self)
-  }
+  public func finish() -> Digest { Digest(algorithm, state.finish()) }
 }

@@ -1,4 +1,6 @@
+import Cryptography
 import Glibc
+import KubeClient
 import LinuxSystem
 import Testing
 import Wire
@@ -104,7 +106,7 @@ struct KeyTests {
       let first = try load(made: nil)
       let late = try load(at: now.adding(.seconds(days * 86_400)), made: first.fingerprints)
       #expect(late.authority.certificate != first.authority.certificate)
-      #expect(try late.fingerprints == first.fingerprints)
+      #expect(late.fingerprints == first.fingerprints)
       #expect(late.notices.contains { $0.contains("renewed with the same key") })
       // Also when it was the clock that was ahead.
       let back = try load(made: first.fingerprints)
@@ -148,6 +150,32 @@ struct KeyTests {
       let again = try load(made: nil)
       #expect(again.notices.isEmpty)
       #expect(try load(made: again.fingerprints).notices.isEmpty)
+    }
+  }
+
+  /// A folder that swift-certificates and swift-crypto have filled, which earlier versions used, is kept as it is: kubeconfigs
+  /// and tokens of before are good.
+  @Test func whatEarlierVersionsMadeIsKept() throws {
+    try cleaned {
+      try Directory.create(directory, mode: 0o700)
+      for (file, text) in EarlierKeys.files {
+        try DurableFile.write(Array(text.utf8), to: "\(directory)/\(file)", mode: file.hasSuffix("key") ? 0o600 : 0o644)
+      }
+      let pki = try PKI.load(
+        directory: directory, dnsNames: ["localhost", "kubernetes.default.svc"], addresses: ["127.0.0.1", "::1"],
+        now: now, made: EarlierKeys.fingerprints)
+      #expect(pki.notices.isEmpty && pki.fingerprints == EarlierKeys.fingerprints)
+      #expect(pki.authority.certificate == EarlierKeys.files["ca.crt"])
+      #expect(pki.serving.privateKey == EarlierKeys.files["apiserver.key"])
+      #expect(pki.admin.certificate == EarlierKeys.files["admin.crt"])
+      for (file, text) in EarlierKeys.files { #expect(try read("\(directory)/\(file)") == Array(text.utf8), "\(file)") }
+      let issuer = TokenIssuer(key: pki.tokenKey, issuer: "https://k")
+      #expect(
+        issuer.keySet["keys"]?.array?.first?["kid"]?.string == "ZRmB4RvmgrEEOvQTg1Ffq-2iTOMe3lxA9SGzzGgBL6c")
+      #expect(
+        Authenticator.user(certificateDER: try Certificate(pem: pki.admin.certificate).der)?.groups
+          == ["system:masters", "system:authenticated"])
+      #expect(Authenticator.user(certificateDER: try Certificate(pem: pki.serving.certificate).der) == nil)
     }
   }
 }

@@ -1,4 +1,4 @@
-import Crypto
+import Cryptography
 import KubeClient
 import KubeTypes
 import Schema
@@ -11,7 +11,9 @@ import Wire
 /// this server has just made.
 @Suite struct TokenTests {
   private let now = Timestamp(seconds: 1_700_000_000)
-  private let issuer = TokenIssuer(key: P256.Signing.PrivateKey(), issuer: "https://k")
+  private let issuer: TokenIssuer
+
+  init() throws { issuer = TokenIssuer(key: try P256PrivateKey(), issuer: "https://k") }
 
   private func token(_ change: (inout JSON) -> Void, header: JSON = ["alg": "ES256", "typ": "JWT"]) -> String {
     var payload: JSON = [
@@ -141,10 +143,9 @@ import Wire
       #expect(header["kid"] == key["kid"] && key["kty"] == "EC" && key["crv"] == "P-256")
       let x = try #require(Base64.decode(key["x"]?.string ?? "", urlSafe: true))
       let y = try #require(Base64.decode(key["y"]?.string ?? "", urlSafe: true))
-      let publicKey = try P256.Signing.PublicKey(x963Representation: [4] + x + y)
-      let signature = try P256.Signing.ECDSASignature(
-        rawRepresentation: try #require(Base64.decode(parts[2], urlSafe: true)))
-      #expect(publicKey.isValidSignature(signature, for: Array("\(parts[0]).\(parts[1])".utf8)))
+      let publicKey = try P256PublicKey(point: [4] + x + y)
+      let signature = try #require(Base64.decode(parts[2], urlSafe: true).flatMap(P256Signature.init(raw:)))
+      #expect(publicKey.isValid(signature, for: Array("\(parts[0]).\(parts[1])".utf8)))
       account.close()
       // Strangers have no right to them.
       let stranger = try HTTPSClient(

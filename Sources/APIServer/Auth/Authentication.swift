@@ -1,11 +1,9 @@
-import Crypto
+import Cryptography
 import HTTP
 import KubeClient
 import KubeTypes
 import Store
-import SwiftASN1
 import Wire
-import X509
 
 /// What Kubernetes calls a caller.
 typealias UserInfo = Caller
@@ -52,26 +50,13 @@ final class Authenticator: Sendable {
 
   /// The user that a verified client certificate names: CN is the user, each O a group.
   static func user(certificateDER bytes: [UInt8]) -> UserInfo? {
-    guard let certificate = try? Certificate(derEncoded: bytes) else { return nil }
+    guard let certificate = try? Certificate(der: bytes) else { return nil }
     // A serving certificate of the same authority must not pass as a client.
-    guard let usage = try? certificate.extensions.extendedKeyUsage, usage.contains(.clientAuth) else { return nil }
-    var name = ""
-    var groups: [String] = []
-    for part in certificate.subject {
-      for attribute in part {
-        guard let value = String(attribute.value) else { continue }
-        if attribute.type == .RDNAttributeType.commonName { name = value }
-        if attribute.type == .RDNAttributeType.organizationName { groups.append(value) }
-      }
-    }
-    guard !name.isEmpty else { return nil }
-    let digits = Array("0123456789abcdef")
-    let fingerprint = SHA256.hash(data: bytes).reduce(into: "") { text, byte in
-      text.append(digits[Int(byte >> 4)])
-      text.append(digits[Int(byte & 15)])
-    }
+    guard certificate.extendedKeyUsage?.contains(.clientAuthentication) == true else { return nil }
+    guard let name = certificate.subject.values(of: .commonName).last, !name.isEmpty else { return nil }
+    let fingerprint = MessageDigest.hexadecimal(MessageDigest.hash(bytes, .sha256))
     return UserInfo(
-      name: name, groups: groups + ["system:authenticated"],
+      name: name, groups: certificate.subject.values(of: .organization) + ["system:authenticated"],
       extra: [UserInfo.credentialID: ["X509SHA256=\(fingerprint)"]])
   }
 

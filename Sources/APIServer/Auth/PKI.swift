@@ -1,11 +1,8 @@
-import Crypto
-import FoundationEssentials
+import Cryptography
 import Glibc
 import KubeClient
 import LinuxSystem
-import SwiftASN1
 import Wire
-import X509
 
 /// The keys and certificates of one server, in `DATA/pki`: made at the first start, renewed when they near their end.
 ///
@@ -33,21 +30,14 @@ public struct PKI: Sendable {
   public let identities: [String: Identity]
   /// What is unusual and was mended: for the log.
   public let notices: [String]
-  let tokenKey: P256.Signing.PrivateKey
+  let tokenKey: P256PrivateKey
+  private let authorityKey: P256PublicKey
 
   /// Fingerprints of the public keys that must stay what they are, by their files.
   public var fingerprints: [String: String] {
-    get throws(APIServerError) {
-      do {
-        let certificate = try Certificate(pemEncoded: authority.certificate)
-        return [
-          Self.authorityFile: Self.fingerprint(certificate.publicKey.subjectPublicKeyInfoBytes),
-          Self.tokenFile: Self.fingerprint(tokenKey.publicKey.x963Representation),
-        ]
-      } catch {
-        throw APIServerError("the authority's certificate cannot be read", cause: "\(error)")
-      }
-    }
+    [
+      Self.authorityFile: Self.fingerprint(authorityKey), Self.tokenFile: Self.fingerprint(tokenKey.publicKey),
+    ]
   }
 
   private static let authorityFile = "ca.crt"
@@ -102,22 +92,19 @@ public struct PKI: Sendable {
       let authority = try made == nil ? readAuthority() ?? makeAuthority() : keptAuthority()
       let tokenKey = try made == nil ? readTokenKey() ?? makeTokenKey() : keptTokenKey()
       let serving = try leaf(
-        "apiserver", subject: try DistinguishedName { CommonName("kube-apiserver") }, .server, names, authority)
+        "apiserver", subject: DistinguishedName([(.commonName, "kube-apiserver")]), .server, names, authority)
       let admin = try leaf(
-        "admin",
-        subject: try DistinguishedName {
-          OrganizationName("system:masters")
-          CommonName("kubernetes-admin")
-        }, .client, names, authority)
+        "admin", subject: DistinguishedName([(.organization, "system:masters"), (.commonName, "kubernetes-admin")]),
+        .client, names, authority)
       var signed: [String: Identity] = [:]
       for name in identities {
         precondition(!["ca", "apiserver", "admin", "sa"].contains(name), "an identity has the name of another file")
         signed[name] = try leaf(
-          name, subject: try DistinguishedName { CommonName(UserInfo.ownPrefix + name) }, .client, names, authority)
+          name, subject: DistinguishedName([(.commonName, UserInfo.ownPrefix + name)]), .client, names, authority)
       }
       return PKI(
         authority: try identity(authority.certificate, authority.key), serving: serving, admin: admin,
-        identities: signed, notices: notices, tokenKey: tokenKey)
+        identities: signed, notices: notices, tokenKey: tokenKey, authorityKey: authority.key.publicKey)
     }
 
     private func path(_ file: String) -> String { "\(directory)/\(file)" }
@@ -142,29 +129,26 @@ public struct PKI: Sendable {
 
     // MARK: The authority
 
-    private typealias Authority = (certificate: Certificate, key: P256.Signing.PrivateKey)
+    private typealias Authority = (certificate: Certificate, key: P256PrivateKey)
 
     private func readAuthority() -> Authority? { PKI.read(path("ca")) }
 
     private func makeAuthority() throws -> Authority {
-      let key = P256.Signing.PrivateKey()
-      let name = try DistinguishedName { CommonName("apus-ca-\(now.microseconds / 1_000_000)") }
-      return try certifyAuthority(key, name: name, from: date(now.adding(.seconds(-3600))))
+      let name = DistinguishedName([(.commonName, "apus-ca-\(now.microseconds / 1_000_000)")])
+      return try certifyAuthority(try P256PrivateKey(), name: name, from: now.adding(.seconds(-3600)))
     }
 
-    private func certifyAuthority(_ key: P256.Signing.PrivateKey, name: DistinguishedName, from start: Date) throws
-      -> Authority
-    {
-      let publicKey = Certificate.PublicKey(key.publicKey)
+    private func certifyAuthority(
+      _ key: P256PrivateKey, name: DistinguishedName, from start: Timestamp
+    ) throws -> Authority {
       let certificate = try Certificate(
-        version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
-        notValidBefore: start, notValidAfter: date(now.adding(authorityLifetime)),
-        issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
-        extensions: try Certificate.Extensions {
-          Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
-          Critical(KeyUsage(digitalSignature: true, keyCertSign: true, cRLSign: true))
-          SubjectKeyIdentifier(hash: publicKey)
-        }, issuerPrivateKey: Certificate.PrivateKey(key))
+        subject: name, publicKey: key.publicKey, issuer: name, signedBy: key, notBefore: start,
+        notAfter: now.adding(authorityLifetime),
+        extensions: [
+          .basicConstraints(isAuthority: true),
+          .keyUsage([.digitalSignature, .certificateSigning, .revocationListSigning]),
+          .subjectKeyIdentifier(key.publicKey),
+        ])
       try write(path("ca"), certificate, key)
       return (certificate, key)
     }
@@ -172,52 +156,52 @@ public struct PKI: Sendable {
     /// The authority that was made before, whole and the same.
     private mutating func keptAuthority() throws -> Authority {
       let file = authorityFile
-      guard let certificate = try? Certificate(pemEncoded: String(decoding: try bytes(file), as: UTF8.self)) else {
+      guard let certificate = try? Certificate(pem: String(decoding: try bytes(file), as: UTF8.self)) else {
         _ = try bytes(file)
         throw refuse(file, "is damaged: it is no certificate")
       }
-      guard
-        let key = try? P256.Signing.PrivateKey(
-          pemRepresentation: String(decoding: try bytes("ca.key"), as: UTF8.self))
-      else {
+      guard let key = try? P256PrivateKey(pem: String(decoding: try bytes("ca.key"), as: UTF8.self)) else {
         _ = try bytes("ca.key")
         throw refuse("ca.key", "is damaged: it is no key")
       }
-      guard certificate.publicKey.isValidSignature(certificate.signature, for: certificate) else {
-        throw refuse(file, "is damaged: it is not signed by its own key")
-      }
-      guard certificate.publicKey == Certificate.PublicKey(key.publicKey) else {
+      // No key here is of another type than P-256.
+      guard let publicKey = certificate.publicKey else {
         throw refuse("ca.key", "does not belong to \(path(file))")
       }
-      let print = fingerprint(certificate.publicKey.subjectPublicKeyInfoBytes)
+      guard certificate.isSigned(by: publicKey) else {
+        throw refuse(file, "is damaged: it is not signed by its own key")
+      }
+      guard publicKey == key.publicKey else { throw refuse("ca.key", "does not belong to \(path(file))") }
+      let print = fingerprint(publicKey)
       guard made?[file] ?? print == print else { throw refuse(file, "is another one than before") }
-      guard certificate.notValidBefore <= date(now) else {
+      guard certificate.notBefore <= now else {
         throw APIServerError(
           "the clock says \(now.rfc3339), which is before \(path(file)) was made: set the clock and start again")
       }
       if isFresh(certificate, now) { return (certificate, key) }
       // The same key and name: what it has signed stays valid, and so do kubeconfigs until the old certificate's end.
-      notices.append("\(path(file)) ends on \(certificate.notValidAfter): it is renewed with the same key")
-      return try certifyAuthority(key, name: certificate.subject, from: certificate.notValidBefore)
+      let end = certificate.notAfter.rfc3339.replacing("T", with: " ").replacing("Z", with: " +0000")
+      notices.append("\(path(file)) ends on \(end): it is renewed with the same key")
+      return try certifyAuthority(key, name: certificate.subject, from: certificate.notBefore)
     }
 
     // MARK: The token key
 
-    private func readTokenKey() -> P256.Signing.PrivateKey? {
+    private func readTokenKey() -> P256PrivateKey? {
       guard let pem = try? DurableFile.read(path(tokenFile), limit: 1 << 16) else { return nil }
-      return try? P256.Signing.PrivateKey(pemRepresentation: String(decoding: pem, as: UTF8.self))
+      return try? P256PrivateKey(pem: String(decoding: pem, as: UTF8.self))
     }
 
-    private func makeTokenKey() throws -> P256.Signing.PrivateKey {
-      let key = P256.Signing.PrivateKey()
-      try DurableFile.write(Array(key.pemRepresentation.utf8), to: path(tokenFile), mode: 0o600)
+    private func makeTokenKey() throws -> P256PrivateKey {
+      let key = try P256PrivateKey()
+      try DurableFile.write(Array(try key.pem.utf8), to: path(tokenFile), mode: 0o600)
       return key
     }
 
-    private func keptTokenKey() throws -> P256.Signing.PrivateKey {
+    private func keptTokenKey() throws -> P256PrivateKey {
       _ = try bytes(tokenFile)
       guard let key = readTokenKey() else { throw refuse(tokenFile, "is damaged: it is no key") }
-      let print = fingerprint(key.publicKey.x963Representation)
+      let print = fingerprint(key.publicKey)
       guard made?[tokenFile] ?? print == print else { throw refuse(tokenFile, "is another one than before") }
       return key
     }
@@ -228,87 +212,74 @@ public struct PKI: Sendable {
       _ file: String, subject: DistinguishedName, _ usage: Usage, _ names: [GeneralName], _ authority: Authority
     ) throws -> Identity {
       let found = PKI.read(path(file))
-      let isOurs =
-        found.map { authority.certificate.publicKey.isValidSignature($0.certificate.signature, for: $0.certificate) }
-        ?? false
+      let isOurs = found?.certificate.isSigned(by: authority.key.publicKey) ?? false
       if let found, isFresh(found.certificate, now), found.certificate.subject == subject,
-        isOurs, usage == .client || (try? found.certificate.extensions.subjectAlternativeNames).map(Array.init) == names
+        isOurs, usage == .client || found.certificate.subjectAlternativeNames == names
       {
         return try identity(found.certificate, found.key)
       }
       if made != nil, !isOurs {
         notices.append("\(path(file)).crt or its key is missing or damaged: it is issued again")
       }
-      let key = P256.Signing.PrivateKey()
+      let key = try P256PrivateKey()
       let certificate = try issue(
-        subject: subject, publicKey: Certificate.PublicKey(key.publicKey), usage: usage, names: names,
-        authority: authority, now: now)
+        subject: subject, publicKey: key.publicKey, usage: usage, names: names, authority: authority, now: now)
       try write(path(file), certificate, key)
       return try identity(certificate, key)
     }
   }
 
-  private static func fingerprint(_ bytes: some Sequence<UInt8>) -> String {
-    SHA256.hash(data: Array(bytes)).map { byte in
-      let digits = String(byte, radix: 16)
-      return digits.count == 1 ? "0" + digits : digits
-    }.joined()
+  private static func fingerprint(_ key: P256PublicKey) -> String {
+    MessageDigest.hexadecimal(MessageDigest.hash(key.point, .sha256))
   }
 
   private static func issue(
-    subject: DistinguishedName, publicKey: Certificate.PublicKey, usage: Usage, names: [GeneralName],
-    authority: (certificate: Certificate, key: P256.Signing.PrivateKey), now: Timestamp
+    subject: DistinguishedName, publicKey: P256PublicKey, usage: Usage, names: [GeneralName],
+    authority: (certificate: Certificate, key: P256PrivateKey), now: Timestamp
   ) throws -> Certificate {
-    try Certificate(
-      version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
+    var extensions: [CertificateExtension] = [
+      .basicConstraints(isAuthority: false), .keyUsage(.digitalSignature),
+      .extendedKeyUsage([usage == .server ? .serverAuthentication : .clientAuthentication]),
+      .authorityKeyIdentifier(authority.key.publicKey),
+    ]
+    if usage == .server { extensions.append(.subjectAlternativeNames(names)) }
+    return try Certificate(
+      subject: subject, publicKey: publicKey, issuer: authority.certificate.subject, signedBy: authority.key,
       // An hour back, so that a clock that runs a little behind accepts it.
-      notValidBefore: date(now.adding(.seconds(-3600))), notValidAfter: date(now.adding(leafLifetime)),
-      issuer: authority.certificate.subject, subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
-      extensions: try Certificate.Extensions {
-        Critical(BasicConstraints.notCertificateAuthority)
-        Critical(KeyUsage(digitalSignature: true))
-        try ExtendedKeyUsage([usage == .server ? .serverAuth : .clientAuth])
-        AuthorityKeyIdentifier(
-          keyIdentifier: SubjectKeyIdentifier(hash: Certificate.PublicKey(authority.key.publicKey)).keyIdentifier)
-        if usage == .server { SubjectAlternativeNames(names) }
-      }, issuerPrivateKey: Certificate.PrivateKey(authority.key))
+      notBefore: now.adding(.seconds(-3600)), notAfter: now.adding(leafLifetime), extensions: extensions)
   }
 
-  private static func generalNames(dnsNames: [String], addresses: [String]) throws -> [GeneralName] {
+  private static func generalNames(dnsNames: [String], addresses: [String]) -> [GeneralName] {
     var names: [GeneralName] = []
-    for name in dnsNames where !name.isEmpty && !names.contains(.dnsName(name)) { names.append(.dnsName(name)) }
-    for text in addresses {
-      guard let bytes = IPAddress(text)?.bytes else { continue }
-      let name = GeneralName.ipAddress(ASN1OctetString(contentBytes: bytes[...]))
-      if !names.contains(name) { names.append(name) }
+    for name in dnsNames.filter({ !$0.isEmpty }).map(GeneralName.dns) where !names.contains(name) {
+      names.append(name)
+    }
+    for name in addresses.compactMap({ IPAddress($0) }).map(GeneralName.address) where !names.contains(name) {
+      names.append(name)
     }
     return names
   }
 
-  private static func date(_ time: Timestamp) -> Date {
-    Date(timeIntervalSince1970: Double(time.microseconds / 1_000_000))
-  }
-
   private static func isFresh(_ certificate: Certificate, _ now: Timestamp) -> Bool {
-    certificate.notValidAfter > date(now.adding(renewalWindow)) && certificate.notValidBefore <= date(now)
+    certificate.notAfter > now.adding(renewalWindow) && certificate.notBefore <= now
   }
 
-  private static func identity(_ certificate: Certificate, _ key: P256.Signing.PrivateKey) throws -> Identity {
-    Identity(certificate: try certificate.serializeAsPEM().pemString + "\n", privateKey: key.pemRepresentation + "\n")
+  private static func identity(_ certificate: Certificate, _ key: P256PrivateKey) throws -> Identity {
+    Identity(certificate: certificate.pem + "\n", privateKey: try key.pem + "\n")
   }
 
-  private static func read(_ base: String) -> (certificate: Certificate, key: P256.Signing.PrivateKey)? {
+  private static func read(_ base: String) -> (certificate: Certificate, key: P256PrivateKey)? {
     guard let certificateBytes = try? DurableFile.read("\(base).crt", limit: 1 << 16),
       let keyBytes = try? DurableFile.read("\(base).key", limit: 1 << 16),
-      let certificate = try? Certificate(pemEncoded: String(decoding: certificateBytes, as: UTF8.self)),
-      let key = try? P256.Signing.PrivateKey(pemRepresentation: String(decoding: keyBytes, as: UTF8.self)),
+      let certificate = try? Certificate(pem: String(decoding: certificateBytes, as: UTF8.self)),
+      let key = try? P256PrivateKey(pem: String(decoding: keyBytes, as: UTF8.self)),
       // A kill between the two writes leaves a pair that does not belong together.
-      certificate.publicKey == Certificate.PublicKey(key.publicKey)
+      certificate.publicKey == key.publicKey
     else { return nil }
     return (certificate, key)
   }
 
-  private static func write(_ base: String, _ certificate: Certificate, _ key: P256.Signing.PrivateKey) throws {
+  private static func write(_ base: String, _ certificate: Certificate, _ key: P256PrivateKey) throws {
     let identity = try identity(certificate, key)
     try DurableFile.write(Array(identity.privateKey.utf8), to: "\(base).key", mode: 0o600)
     try DurableFile.write(Array(identity.certificate.utf8), to: "\(base).crt", mode: 0o644)

@@ -1,5 +1,4 @@
-import Crypto
-import FoundationEssentials
+import Cryptography
 import Synchronization
 import Wire
 
@@ -30,7 +29,7 @@ final class TokenIssuer: Sendable {
   }
 
   let issuer: String
-  private let key: P256.Signing.PrivateKey
+  private let key: P256PrivateKey
   private let keyID: String
   /// Signatures that were checked before: a token comes with each request of its client. Keyed by the whole token.
   private let verified = Mutex<[String: Verified]>([:])
@@ -38,15 +37,10 @@ final class TokenIssuer: Sendable {
   /// Clocks are set back now and then; a token is not refused for being this much too new.
   private static let skewSeconds: Int64 = 60
 
-  init(key: P256.Signing.PrivateKey, issuer: String) {
+  init(key: P256PrivateKey, issuer: String) {
     self.key = key
     self.issuer = issuer
-    keyID = Base64.encode(Array(SHA256.hash(data: key.publicKey.derRepresentation)), urlSafe: true).replacing(
-      "=", with: "")
-  }
-
-  private static func base64URL(_ bytes: [UInt8]) -> String {
-    Base64.encode(bytes, urlSafe: true).replacing("=", with: "")
+    keyID = Base64.encode(MessageDigest.hash(key.publicKey.der, .sha256), urlSafe: true)
   }
 
   func sign(_ claims: Claims) -> String? {
@@ -68,9 +62,10 @@ final class TokenIssuer: Sendable {
   }
 
   func sign(header: JSON, payload: JSON) -> String? {
-    let text = Self.base64URL(header.serialized()) + "." + Self.base64URL(payload.serialized())
+    let text =
+      Base64.encode(header.serialized(), urlSafe: true) + "." + Base64.encode(payload.serialized(), urlSafe: true)
     guard let signature = try? key.signature(for: Array(text.utf8)) else { return nil }
-    return text + "." + Self.base64URL(Array(signature.rawRepresentation))
+    return text + "." + Base64.encode(signature.raw, urlSafe: true)
   }
 
   private static func subject(_ namespace: String, _ account: String) -> String {
@@ -110,8 +105,8 @@ final class TokenIssuer: Sendable {
       // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
       header["crit"] == nil,
       let signatureBytes = Base64.decode(String(parts[2]), urlSafe: true),
-      let signature = try? P256.Signing.ECDSASignature(rawRepresentation: signatureBytes),
-      key.publicKey.isValidSignature(signature, for: Array("\(parts[0]).\(parts[1])".utf8)),
+      let signature = P256Signature(raw: signatureBytes),
+      key.publicKey.isValid(signature, for: Array("\(parts[0]).\(parts[1])".utf8)),
       let payloadBytes = Base64.decode(String(parts[1]), urlSafe: true), let payload = try? JSON.parse(payloadBytes),
       payload["iss"]?.string == issuer, let expiresAt = Self.date(payload["exp"], .down),
       let issuedAt = Self.date(payload["iat"], .up),
@@ -160,12 +155,13 @@ final class TokenIssuer: Sendable {
   /// The key that checks tokens, as a JSON Web Key Set (RFC 7517, section 5; RFC 7518, section 6.2.1).
   var keySet: JSON {
     // 4, x, y.
-    let point = Array(key.publicKey.x963Representation)
+    let point = key.publicKey.point
     return [
       "keys": [
         [
           "use": "sig", "kty": "EC", "kid": .string(keyID), "crv": "P-256", "alg": "ES256",
-          "x": .string(Self.base64URL(Array(point[1..<33]))), "y": .string(Self.base64URL(Array(point[33..<65]))),
+          "x": .string(Base64.encode(Array(point[1..<33]), urlSafe: true)),
+          "y": .string(Base64.encode(Array(point[33..<65]), urlSafe: true)),
         ]
       ]
     ]

@@ -1,4 +1,4 @@
-import Crypto
+import Cryptography
 import NIOCore
 import NIOWebSocket
 import Wire
@@ -10,8 +10,7 @@ enum WebSocketTransport {
 
   /// `Sec-WebSocket-Accept` (RFC 6455, section 4.2.2).
   static func acceptValue(key: String) -> String {
-    let digest = Insecure.SHA1.hash(data: Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8))
-    return Base64.encode(Array(digest))
+    Base64.encode(MessageDigest.hash(Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8), .sha1))
   }
 
   /// What messages hold.

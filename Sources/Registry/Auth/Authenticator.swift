@@ -1,4 +1,4 @@
-import Crypto
+import Cryptography
 import HTTP
 import NIOHTTP1
 import NIOPosix
@@ -47,7 +47,7 @@ final class Authenticator: Sendable {
 
   private let state: Mutex<State>
   private let tokenKey: [UInt8]
-  private let memoryKey = SymmetricKey(size: .bits256)
+  private let memoryKey = HMACKey()
   private let pool: NIOThreadPool
   private let time: any TimeSource
   /// Checked for users that do not exist, so that they take as long as others. Of a random password.
@@ -126,7 +126,7 @@ final class Authenticator: Sendable {
 
   private func check(_ name: String, _ password: String, _ request: Request) async throws(RegistryError) {
     let now = time.now()
-    let code = Array(HMAC<SHA256>.authenticationCode(for: Array(password.utf8), using: memoryKey))
+    let code = memoryKey.code(for: Array(password.utf8))
     let keys = ["address \(request.peer.address)", "user \(name.prefix(256))"]
     enum Decision {
       case right

@@ -1,4 +1,5 @@
 import CCrypt
+import Cryptography
 import Glibc
 
 /// Users and their password hashes, as `htpasswd` writes them: `user:hash` in lines.
@@ -98,12 +99,4 @@ enum PasswordHash {
   private static func text(_ characters: [CChar]) -> String {
     String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
-}
-
-/// Takes as long for a difference in the first byte as for one in the last. Lengths are no secret here.
-func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
-  guard a.count == b.count else { return false }
-  var difference: UInt8 = 0
-  for index in a.indices { difference |= a[index] ^ b[index] }
-  return difference == 0
 }

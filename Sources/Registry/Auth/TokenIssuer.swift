@@ -1,4 +1,4 @@
-import Crypto
+import Cryptography
 import Wire
 
 /// Bearer tokens of the registry: JSON Web Tokens (RFC 7519) signed with HMAC-SHA-256, with Docker's `access` claim.
@@ -27,14 +27,14 @@ struct TokenIssuer: Sendable {
   private static let skewSeconds: Int64 = 60
   private static let issuer = "apus-registry"
 
-  private let key: SymmetricKey
+  private let key: HMACKey
   /// The audience, which tells registries with a shared key apart.
   let service: String
 
   /// - Parameter key: 32 secret bytes.
   init(key: [UInt8], service: String) {
     precondition(key.count >= 32, "a token key has at least 32 bytes")
-    self.key = SymmetricKey(data: key)
+    self.key = HMACKey(key)
     self.service = service
   }
 
@@ -53,8 +53,7 @@ struct TokenIssuer: Sendable {
     ]
     let head = Base64.encode(Array(#"{"alg":"HS256","typ":"JWT"}"#.utf8), urlSafe: true)
     let signed = head + "." + Base64.encode(claims.serialized(), urlSafe: true)
-    let code = HMAC<SHA256>.authenticationCode(for: Array(signed.utf8), using: key)
-    return signed + "." + Base64.encode(Array(code), urlSafe: true)
+    return signed + "." + Base64.encode(key.code(for: Array(signed.utf8)), urlSafe: true)
   }
 
   func verify(_ token: some StringProtocol, now: Timestamp) throws(Failure) -> Claims {
@@ -65,10 +64,7 @@ struct TokenIssuer: Sendable {
       let header = Base64.decode(String(parts[0]), urlSafe: true)
     else { throw .malformed }
     // Before anything of it is parsed. The comparison takes constant time.
-    guard
-      HMAC<SHA256>.isValidAuthenticationCode(
-        code, authenticating: Array("\(parts[0]).\(parts[1])".utf8), using: key)
-    else { throw .badSignature }
+    guard key.isValid(code, for: Array("\(parts[0]).\(parts[1])".utf8)) else { throw .badSignature }
     guard let head = try? JSON.parse(header), head["alg"]?.string == "HS256", let claims = try? JSON.parse(payload),
       let subject = claims["sub"]?.string, let expires = claims["exp"]?.int, let notBefore = claims["nbf"]?.int
     else { throw .malformed }
