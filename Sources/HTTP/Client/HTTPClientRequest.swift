@@ -25,8 +25,8 @@ package struct HTTPClientRequest: Sendable {
   /// Whether it may be sent again when a kept connection turns out to be closed before a byte of the answer has come:
   /// nobody knows whether it was done then. Set for the safe methods (RFC 9110, section 9.2.1).
   package var isRepeatable: Bool
-  /// Whether it gets a connection of its own, which is neither counted nor kept: for what lasts long, and for what must
-  /// show that a connection can be made.
+  /// Whether it gets a connection of its own, of HTTP/1.1, which is neither counted nor kept: for what lasts long, and
+  /// for what must show that a connection can be made.
   package var isAlone = false
   /// Whether its headers ask for another protocol (RFC 9110, section 7.8): the answer may be 101 then, and
   /// `HTTPClientResponse.takeOver` gives the connection. It has a connection of its own.
