@@ -517,7 +517,8 @@ final class ClientFrameServer: Sendable {
   private func withOwnServer(isTLS: Bool, _ body: (_ url: String, HTTPServer) async throws -> Void) async throws {
     let handler = TestHandler { request in
       let (version, uri) = (request.head.version.major, request.head.uri)
-      return .collect(bytesMax: 1 << 20, holder: nil) { body, respond in
+      let holder = ConnectionBudget.User(name: "a", isPrivileged: false)
+      return .collect(bytesMax: 1 << 20, holder: holder) { body, respond in
         let text = ByteBuffer(string: "\(version) \(uri) \(body?.readableBytes ?? 0)")
         respond(HTTPServerResponse(status: 200, body: .buffer(text)))
       }

@@ -12,6 +12,7 @@ import Synchronization
 final class ClientExchange: Sendable {
   private struct State {
     var head: HTTPResponseHead?
+    var trailers: HTTPHeaders?
     var chunks = CircularBuffer<ByteBuffer>()
     var bufferedBytes = 0
     var isHeadFlushed = false
@@ -72,7 +73,12 @@ final class ClientExchange: Sendable {
     }
   }
 
-  func completed() { update { $0.isResponseComplete = true } }
+  func completed(_ trailers: HTTPHeaders?) {
+    update { state in
+      state.trailers = trailers
+      state.isResponseComplete = true
+    }
+  }
 
   /// Everything that arrives later is of no use.
   func failed(_ failure: HTTPClientError) {
@@ -80,6 +86,9 @@ final class ClientExchange: Sendable {
       if state.failure == nil, !state.isResponseComplete { state.failure = failure }
     }
   }
+
+  /// What came after the body, when that is complete.
+  var trailers: HTTPHeaders? { state.withLock { $0.trailers } }
 
   var isAnswered: Bool { state.withLock { $0.head != nil } }
 
@@ -419,9 +428,9 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
       if http2 != nil { head.headers.remove(name: "transfer-encoding") }
       exchange.received(head)
     case .body(let chunk): exchange.received(chunk)
-    case .end:
+    case .end(let trailers):
       self.exchange = nil
-      exchange.completed()
+      exchange.completed(trailers)
       // An idle connection is read, so that its end is seen.
       continueReading(context)
     }

@@ -1,3 +1,4 @@
+import LinuxSystem
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -70,6 +71,10 @@ package final class HTTPClient: Sendable {
   private func execute(
     _ request: HTTPClientRequest, _ key: ConnectionKey, _ deadline: RequestDeadline
   ) async throws(HTTPClientError) -> HTTPClientResponse {
+    if case .unixSocket(let path) = request.endpoint, !UnixSocket.isPath(path) {
+      throw HTTPClientError(
+        .invalidRequest, "the path of a unix socket is absolute and has \(UnixSocket.pathBytesMax) bytes at most")
+    }
     if key.http2 == .required, key.tls == nil, key.proxy != nil {
       throw HTTPClientError(.invalidRequest, "HTTP/2 without TLS does not go through a proxy")
     }

@@ -8,6 +8,7 @@ package enum HTTPEndpoint: Sendable, Hashable {
   /// To this host or address, without a proxy. The certificate must have the URL's name, or be for the address that is
   /// connected to.
   case address(host: String, port: Int)
+  /// To a unix socket: its absolute path, 107 bytes at most.
   case unixSocket(path: String)
 }
 
