@@ -62,6 +62,7 @@ targets += room(
 targets += room("OCI", ["CZlib", "CZstd", "LinuxSystem", "SQLite", "Wire", crypto])
 targets += room("Dockerfile", ["Wire"])
 // Layer 4
+targets += room("RPC", ["HTTP", nio, http1], tests: [posix])
 targets += room("KubeTypes", ["Schema", "Wire"])
 targets += room("Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: [tls])
 // Layer 5
