@@ -344,7 +344,10 @@ final class ClientFrameServer: Sendable {
       next()
     }
     try await server.run { url in
-      let client = makeClient { $0.limits.streamBuffer = 128 << 10 }
+      let client = makeClient {
+        $0.limits.streamBuffer = 128 << 10
+        $0.limits.streamWindow = 128 << 10
+      }
       var request = HTTPClientRequest(method: .GET, url: try #require(HTTPURL(url + "large")))
       request.tls = ClientTLS(
         authorities: [.text(Array(ClientTestCertificates.ca.utf8))], trustsSystem: false)

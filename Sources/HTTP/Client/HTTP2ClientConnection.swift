@@ -70,15 +70,14 @@ final class HTTP2ClientConnection: Sendable {
   /// PING, and a long answer may have some DATA without a byte.
   private static func frames(_ limits: HTTPClientConfiguration.Limits) -> NIOHTTP2Handler.Configuration {
     var configuration = NIOHTTP2Handler.Configuration()
-    // Of a stream that is not read, as much is kept as of a connection that is not read.
-    let window = max(limits.streamBuffer, 65_535)
+    let window = max(limits.streamWindow, 65_535)
     configuration.connection.initialSettings = [
       HTTP2Setting(parameter: .enablePush, value: 0),
       HTTP2Setting(parameter: .maxConcurrentStreams, value: 0),
       HTTP2Setting(parameter: .initialWindowSize, value: window),
       HTTP2Setting(parameter: .maxHeaderListSize, value: limits.headerList),
     ]
-    configuration.connection.targetWindowSize = 8 * window
+    configuration.connection.targetWindowSize = 4 * window
     configuration.connection.maximumBufferedControlFrames = 1000
     configuration.connection.maximumSequentialEmptyDataFrames = 16
     configuration.connection.controlFrameRateLimit.maximumCount = 1000
