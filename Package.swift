@@ -30,6 +30,7 @@ let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let http2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let hpack: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let handshake: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
@@ -55,10 +56,12 @@ targets += room("Telemetry", ["Wire", logging])
 targets += room("SQLite", ["CSQLite"])
 // Layer 3
 targets += room("Schema", ["Wire"])
-targets += room("HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, tls, handshake], tests: [embedded])
+targets += room(
+  "HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, hpack, tls, handshake], tests: [embedded])
 targets += room("OCI", ["CZlib", "CZstd", "Cryptography", "LinuxSystem", "SQLite", "Wire"])
 targets += room("Dockerfile", ["Wire"])
 // Layer 4
+targets += room("RPC", ["HTTP", nio, http1], tests: [posix])
 targets += room("KubeTypes", ["Schema", "Wire"])
 targets += room("Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: [tls])
 // Layer 5

@@ -81,6 +81,8 @@ public struct RegistryClientConfiguration: Sendable {
     http.limits.queuePerHost = limits.queuePerHost
     http.limits.idleConnections = limits.idleConnections
     http.limits.streamBuffer = limits.streamBuffer
+    // A blob comes from far away, and there are few at one time.
+    http.limits.streamWindow = 4 << 20
     http.limits.rateMin = limits.rateMin
     http.proxy = proxy
     http.userAgent = userAgent

@@ -30,10 +30,12 @@ struct RequestContext: Sendable {
         case .connect: "no connection was made"
         case .proxy: "the proxy did not answer"
         case .tls: "the TLS handshake did not end"
+        case .settings: "the server did not begin with HTTP/2"
         case .head: "no answer came"
         case .body: "the answer did not end"
         case .idle: "nothing moved"
         case .pace: "next to nothing came"
+        case .silence: "the server did not say whether it is still there"
         }
       return DistributionError(.timeout, "\(host): \(doing) within \(GoDuration.format(limit)) for \(subject)")
     case .closed(let isAnswered):
@@ -42,8 +44,9 @@ struct RequestContext: Sendable {
         "\(host) closed the connection for \(subject) "
           + (isAnswered ? "in the middle of the answer" : "without an answer")
       )
+    case .refused: return DistributionError(.connectionLost, "\(host) does not begin with \(subject): \(why)")
     case .malformed:
-      return DistributionError(.invalidResponse, "\(host) answers for \(subject) with something that is not HTTP/1.1")
+      return DistributionError(.invalidResponse, "\(host) answers for \(subject) with something that is not HTTP")
     case .headTooLarge:
       return DistributionError(.limitExceeded, "\(host) answers for \(subject): \(why)")
     case .overloaded:

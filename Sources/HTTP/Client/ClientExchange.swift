@@ -3,14 +3,16 @@ import NIOHTTP1
 import NIOSSL
 import Synchronization
 
-/// One request and its response on a connection, seen from the task that makes it. The event loop puts in what arrives;
-/// the task takes it out. When too much waits to be taken, the connection is not read any more, so that memory stays
-/// flat and the server feels the reader's speed; when too much waits to be sent, the task waits.
+/// One request and its response on a connection of HTTP/1.1 or a stream of HTTP/2, seen from the task that makes it. The
+/// event loop puts in what arrives; the task takes it out. When too much waits to be taken, the connection or stream is not
+/// read any more, so that memory stays flat and the server feels the reader's speed; when too much waits to be sent, the
+/// task waits.
 ///
 /// Used by one task at a time.
 final class ClientExchange: Sendable {
   private struct State {
     var head: HTTPResponseHead?
+    var trailers: HTTPHeaders?
     var chunks = CircularBuffer<ByteBuffer>()
     var bufferedBytes = 0
     var isHeadFlushed = false
@@ -29,21 +31,30 @@ final class ClientExchange: Sendable {
     }
   }
 
+  /// How an exchange has ended.
+  enum End: Sendable {
+    /// Request and response are whole, and the connection stays.
+    case complete
+    case timedOut
+    /// It has failed, nobody wanted the rest, or the peer closes.
+    case incomplete
+  }
+
   private let channel: any Channel
   private let earlier: ConnectionFailure
   private let bufferMax: Int
   /// Whether the request asks for another protocol, so that 101 is an answer.
   let mayUpgrade: Bool
-  private let release: @Sendable (_ isReusable: Bool) -> Void
+  private let release: @Sendable (End) -> Void
   private let state = Mutex(State())
 
   /// - Parameter release: gives the connection back, or away; called once.
   init(
-    _ connection: ClientConnection, bufferMax: Int, mayUpgrade: Bool,
-    release: @escaping @Sendable (_ isReusable: Bool) -> Void
+    _ channel: any Channel, _ failure: ConnectionFailure, bufferMax: Int, mayUpgrade: Bool,
+    release: @escaping @Sendable (End) -> Void
   ) {
-    channel = connection.channel
-    earlier = connection.failure
+    self.channel = channel
+    earlier = failure
     self.bufferMax = bufferMax
     self.mayUpgrade = mayUpgrade
     self.release = release
@@ -62,7 +73,12 @@ final class ClientExchange: Sendable {
     }
   }
 
-  func completed() { update { $0.isResponseComplete = true } }
+  func completed(_ trailers: HTTPHeaders?) {
+    update { state in
+      state.trailers = trailers
+      state.isResponseComplete = true
+    }
+  }
 
   /// Everything that arrives later is of no use.
   func failed(_ failure: HTTPClientError) {
@@ -70,6 +86,9 @@ final class ClientExchange: Sendable {
       if state.failure == nil, !state.isResponseComplete { state.failure = failure }
     }
   }
+
+  /// What came after the body, when that is complete.
+  var trailers: HTTPHeaders? { state.withLock { $0.trailers } }
 
   var isAnswered: Bool { state.withLock { $0.head != nil } }
 
@@ -115,9 +134,15 @@ final class ClientExchange: Sendable {
     channel.writeAndFlush(command).whenComplete { [self] result in
       switch result {
       case .success: update { $0.isHeadFlushed = true }
-      case .failure(let error): failed(earlier.value ?? HTTPClientError(error, isAnswered: isAnswered))
+      case .failure(let error): writeFailed(error)
       }
     }
+  }
+
+  private func writeFailed(_ error: any Error) {
+    let failure = earlier.value ?? HTTPClientError(error, isAnswered: isAnswered)
+    // A stream is told of its end in the same turn of the loop, with more to say of the reason than the write has.
+    if channel.parent == nil { failed(failure) } else { channel.eventLoop.execute { self.failed(failure) } }
   }
 
   /// Sends a part of the body; returns `false` when the answer is there already, and the rest need not be sent.
@@ -127,7 +152,7 @@ final class ClientExchange: Sendable {
     channel.writeAndFlush(ClientExchangeCommand.body(chunk)).whenComplete { [self] result in
       switch result {
       case .success: update { $0.unflushedBytes -= count }
-      case .failure(let error): failed(HTTPClientError(error, isAnswered: isAnswered))
+      case .failure(let error): writeFailed(error)
       }
     }
     let bufferMax = bufferMax
@@ -137,9 +162,7 @@ final class ClientExchange: Sendable {
 
   func sendEnd() {
     state.withLock { $0.isRequestComplete = true }
-    channel.writeAndFlush(ClientExchangeCommand.end).whenFailure { [self] error in
-      failed(HTTPClientError(error, isAnswered: isAnswered))
-    }
+    channel.writeAndFlush(ClientExchangeCommand.end).whenFailure { [self] error in writeFailed(error) }
   }
 
   func head(within limit: Duration) async throws(HTTPClientError) -> HTTPResponseHead {
@@ -182,13 +205,17 @@ final class ClientExchange: Sendable {
 
   /// Lets go of the connection: it is used again when request and response are complete, else closed.
   func finish() {
-    let isReusable: Bool? = state.withLock { state in
+    let end: End? = state.withLock { state in
       guard !state.isReleased else { return nil }
       state.isReleased = true
-      return state.isRequestComplete && state.isResponseComplete && state.failure == nil
-        && state.head?.isKeepAlive == true
+      if let failure = state.failure {
+        if case .timeout = failure.code { return .timedOut }
+        return .incomplete
+      }
+      return state.isRequestComplete && state.isResponseComplete && state.head?.isKeepAlive == true
+        ? .complete : .incomplete
     }
-    if let isReusable { release(isReusable) }
+    if let end { release(end) }
   }
 
   /// The bytes of the connection, after the answer 101; whoever gets them closes it.
@@ -266,8 +293,9 @@ enum ClientExchangeCommand: Sendable {
 /// The task has taken what was waiting.
 struct ResumeReading: Sendable {}
 
-/// What went wrong on a connection while nothing was asked for: a server that wants another certificate says so when the
-/// client takes the handshake for complete (RFC 8446, section 4.4.2.4). The channel is gone then, with its handlers.
+/// What went wrong on a connection while nothing was asked for, or with all that was asked for: a server that wants another
+/// certificate says so when the client takes the handshake for complete (RFC 8446, section 4.4.2.4). The channel is gone
+/// then, with its handlers.
 final class ConnectionFailure: Sendable {
   private let state = Mutex<HTTPClientError?>(nil)
 
@@ -276,11 +304,15 @@ final class ConnectionFailure: Sendable {
 }
 
 /// A connection as the pool keeps it.
-struct ClientConnection: Sendable {
+struct ClientConnection: Sendable, Equatable {
   var channel: any Channel
   var failure: ConnectionFailure
   /// The settings that it was opened by: see `ConnectionPool.reset`.
   var generation: Int
+  /// `nil` for one of HTTP/1.1.
+  var http2: HTTP2ClientConnection?
+
+  static func == (a: ClientConnection, b: ClientConnection) -> Bool { a.failure === b.failure }
 }
 
 /// Connects a channel with the exchange that it serves; one at a time.
@@ -295,11 +327,15 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
   private let failure: ConnectionFailure
   private let informationalMax: Int
   private var informationalCount = 0
+  private let http2: HTTP2ClientConnection?
 
-  /// - Parameter informationalMax: how many answers of the class 1xx may come before the one that counts.
-  init(failure: ConnectionFailure, informationalMax: Int) {
+  /// - Parameters:
+  ///   - informationalMax: how many answers of the class 1xx may come before the one that counts.
+  ///   - http2: the connection of which the channel is a stream.
+  init(failure: ConnectionFailure, informationalMax: Int, http2: HTTP2ClientConnection? = nil) {
     self.failure = failure
     self.informationalMax = informationalMax
+    self.http2 = http2
   }
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -337,7 +373,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
   ) -> Bool {
     guard context.channel.isActive else {
       // The write would fail as well, but not say why.
-      exchange.failed(failure.value ?? .closed(isAnswered: false))
+      exchange.failed(http2 == nil ? failure.value ?? .closed(isAnswered: false) : explain(nil, context))
       promise?.fail(ChannelError.ioOnClosedChannel)
       return false
     }
@@ -387,11 +423,14 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
         context.close(promise: nil)
         return
       }
-    case .head(let head): exchange.received(head)
+    case .head(var head):
+      // The codec makes it up for readers of HTTP/1.1; a real one is refused (RFC 9113, section 8.2.2).
+      if http2 != nil { head.headers.remove(name: "transfer-encoding") }
+      exchange.received(head)
     case .body(let chunk): exchange.received(chunk)
-    case .end:
+    case .end(let trailers):
       self.exchange = nil
-      exchange.completed()
+      exchange.completed(trailers)
       // An idle connection is read, so that its end is seen.
       continueReading(context)
     }
@@ -403,14 +442,21 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     if case .uncleanShutdown? = error as? NIOSSLError {
       if exchange?.isFramed == false { end(.closed(isAnswered: true)) }
     } else {
-      end(HTTPClientError(error, isAnswered: exchange?.isAnswered ?? false))
+      end(explain(error, context))
     }
     context.close(promise: nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    end(.closed(isAnswered: exchange?.isAnswered ?? false))
+    end(explain(nil, context))
     context.fireChannelInactive()
+  }
+
+  /// What an error, or an end without one, means for the exchange.
+  private func explain(_ error: (any Error)?, _ context: ChannelHandlerContext) -> HTTPClientError {
+    let isAnswered = exchange?.isAnswered ?? false
+    if let http2 { return http2.explain(error, of: context.channel, isAnswered: isAnswered) }
+    return error.map { HTTPClientError($0, isAnswered: isAnswered) } ?? .closed(isAnswered: isAnswered)
   }
 
   /// Takes the HTTP handlers out, in one turn of the event loop. What has come after the head of the answer is the first
@@ -442,7 +488,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     if let exchange {
       self.exchange = nil
       exchange.failed(failure)
-    } else if !hasServed, failure.code != .closed(isAnswered: false) {
+    } else if http2 == nil, !hasServed, failure.code != .closed(isAnswered: false) {
       // Later the connection is one that was kept and is closed, for whatever reason.
       self.failure.set(failure)
     }

@@ -15,13 +15,17 @@ struct ConnectionKey: Sendable, Hashable {
   /// `nil` for plain connections.
   var tls: ClientTLS?
   var proxy: ProxyAddress?
+  var http2: HTTPClientConfiguration.HTTP2
 
-  init(_ request: HTTPClientRequest, _ proxies: ProxyConfiguration) {
+  init(_ request: HTTPClientRequest, _ configuration: HTTPClientConfiguration) {
     place = request.endpoint
     host = request.url.host
     port = request.url.port
     tls = request.url.scheme == .https ? request.tls : nil
-    proxy = request.endpoint == .url ? proxies.proxy(for: request.url) : nil
+    proxy = request.endpoint == .url ? configuration.proxy.proxy(for: request.url) : nil
+    // Who has a connection alone has no use for streams, and other protocols come after HTTP/1.1 only.
+    let isAlone = request.isAlone || request.mayUpgrade
+    http2 = isAlone || configuration.http2 == .offered && tls == nil ? .never : configuration.http2
   }
 
   /// The server's name in the handshake. An address is none (RFC 6066, section 3); the certificate is then checked for
@@ -85,12 +89,14 @@ final class ConnectionPool: Sendable {
   var connectionCount: Int { state.withLock { $0.pool.connectionCount } }
 
   /// - Parameter isFresh: after a kept connection turned out to be closed: only a new one will do.
+  ///
+  /// A connection of HTTP/2 comes with the place for one request: see `releaseStream`.
   func acquire(
     _ key: ConnectionKey, isFresh: Bool, _ deadline: RequestDeadline
   ) async throws(HTTPClientError) -> (ClientConnection, isReused: Bool) {
     let shot = OneShot<Grant>()
     let (acquisition, waiter): (Pool.Acquisition, UInt64?) = state.withLock { state in
-      let acquisition = state.pool.acquire(key, isFresh: isFresh) { $0.channel.isActive }
+      let acquisition = state.pool.acquire(key, isFresh: isFresh, mayShare: key.http2 != .never) { $0.channel.isActive }
       guard case .wait(let waiter) = acquisition else { return (acquisition, nil) }
       state.waiters[waiter] = shot
       return (acquisition, waiter)
@@ -116,9 +122,8 @@ final class ConnectionPool: Sendable {
     }
     timer.cancel()
     switch grant {
-    case .use(let connection):
-      if connection.channel.isActive { return (connection, isReused: true) }
-      return (try await openCounted(key, deadline), isReused: false)
+    // One that has closed meanwhile turns out as such when it is used.
+    case .use(let connection): return (connection, isReused: true)
     case .open: return (try await openCounted(key, deadline), isReused: false)
     case .fail(let failure): throw failure
     }
@@ -140,26 +145,50 @@ final class ConnectionPool: Sendable {
     released(key, isKept ? connection : nil)
   }
 
+  /// Gives back one request's place on a connection of HTTP/2.
+  /// - Parameter isDoubtful: nobody else is to use the connection.
+  func releaseStream(_ key: ConnectionKey, _ connection: ClientConnection, isDoubtful: Bool) {
+    if isDoubtful { change(key, connection) { $0.retired(key, connection) } }
+    change(key, connection) { $0.releaseStream(key, connection) }
+  }
+
   private func released(_ key: ConnectionKey, _ connection: ClientConnection?) {
-    let (release, shot): (Pool.Release, OneShot<Grant>?) = state.withLock { state in
-      let release = state.pool.release(key, connection)
-      switch release {
-      case .hand(_, let waiter), .open(let waiter): return (release, state.waiters.removeValue(forKey: waiter))
-      default: return (release, nil)
+    change(key, connection) { $0.release(key, connection) }
+  }
+
+  /// Does what comes of an event.
+  private func change(
+    _ key: ConnectionKey, _ connection: ClientConnection?, _ event: @Sendable (inout Pool) -> Pool.Outcome
+  ) {
+    let (outcome, shots) = state.withLock { state in
+      let outcome = event(&state.pool)
+      return (outcome, outcome.grants.map { state.waiters.removeValue(forKey: $0.waiter) })
+    }
+    for connection in outcome.close { connection.channel.close(promise: nil) }
+    for (granted, shot) in zip(outcome.grants, shots) {
+      switch granted.grant {
+      case .use(let connection): shot?.resolve(.use(connection))
+      case .open: shot?.resolve(.open)
       }
     }
-    switch release {
-    case .nothing: break
-    case .close(let connection): connection.channel.close(promise: nil)
-    case .hand(let connection, _): shot?.resolve(.use(connection))
-    case .open: shot?.resolve(.open)
-    case .idle(let serial, let evicted):
-      evicted?.channel.close(promise: nil)
-      connection?.channel.eventLoop.scheduleTask(in: TimeAmount(deadlines.keepAlive)) { [weak self] in
-        let expired = self?.state.withLock { $0.pool.expire(key, serial: serial) }
-        expired?.channel.close(promise: nil)
-      }
+    guard let serial = outcome.idle, let loop = connection?.channel.eventLoop else { return }
+    loop.scheduleTask(in: TimeAmount(deadlines.keepAlive)) { [weak self] in
+      let expired = self?.state.withLock { $0.pool.expire(key, serial: serial) }
+      expired?.channel.close(promise: nil)
     }
+  }
+
+  /// What the peer has done to a connection of HTTP/2 as a whole.
+  private func happened(_ event: HTTP2ClientState.Event, _ key: ConnectionKey, _ connection: ClientConnection) {
+    switch event {
+    case .limited(let streamsMax): change(key, connection) { $0.limited(key, connection, streamsMax: streamsMax) }
+    case .retired: change(key, connection) { $0.retired(key, connection) }
+    }
+  }
+
+  /// Reads and checks the certificates of these settings on the caller's thread.
+  func prepare(_ tls: ClientTLS) throws(HTTPClientError) {
+    try contexts.prepare(tls, http2: configuration.http2)
   }
 
   // MARK: Opening
@@ -168,12 +197,19 @@ final class ConnectionPool: Sendable {
   private func openCounted(
     _ key: ConnectionKey, _ deadline: RequestDeadline
   ) async throws(HTTPClientError) -> ClientConnection {
+    let connection: ClientConnection
     do throws(HTTPClientError) {
-      return try await openAlone(key, deadline)
+      connection = try await openAlone(key, deadline)
     } catch {
-      released(key, nil)
+      change(key, nil) { $0.openFailed(key) }
       throw error
     }
+    change(key, connection) { $0.opened(key, connection, streamsMax: connection.http2?.streamsMax) }
+    // What has happened before it was known to the pool.
+    if let http2 = connection.http2, http2.isRetired || state.withLock({ $0.generation }) != connection.generation {
+      happened(.retired, key, connection)
+    }
+    return connection
   }
 
   /// Opens a connection that is not counted.
@@ -182,20 +218,26 @@ final class ConnectionPool: Sendable {
   ) async throws(HTTPClientError) -> ClientConnection {
     let generation = state.withLock { $0.generation }
     var context: NIOSSLContext?
-    if let tls = key.tls { context = try await contexts.context(tls) }
-    let shot = OneShot<Result<any Channel, HTTPClientError>>()
+    if let tls = key.tls { context = try await contexts.context(tls, http2: key.http2) }
+    let shot = OneShot<Result<ClientConnection, HTTPClientError>>()
     let limit = deadline.limit(deadlines.connect)
     let handshakeLimit = deadline.limit(deadlines.tls)
     let isTunnel = key.proxy != nil && key.tls != nil
     let failure = ConnectionFailure()
+    let notify: @Sendable (HTTP2ClientState.Event, ClientConnection) -> Void = { [weak self] event, connection in
+      self?.happened(event, key, connection)
+    }
+    let settingsLimit = deadline.limit(deadlines.settings)
     let bootstrap = ClientBootstrap(group: group)
       .connectTimeout(TimeAmount(limit))
       .channelOption(
         .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4 << 10, initial: 16 << 10, maximum: 256 << 10)
       )
+      // A server of HTTP/2 may speak first: nothing is read before there is somebody to hear it.
+      .channelOption(.autoRead, value: context != nil || key.http2 == .never)
       .channelInitializer { [context, limits = configuration.limits] channel in
         channel.eventLoop.makeCompletedFuture {
-          if context == nil { try Self.configure(channel, failure, limits) }
+          if context == nil, key.http2 == .never { try Self.configure(channel, failure, limits) }
         }
       }
     connect(bootstrap, key)
@@ -203,15 +245,28 @@ final class ConnectionPool: Sendable {
         guard isTunnel else { return channel.eventLoop.makeSucceededFuture(channel) }
         return Self.tunnel(channel, key, limit: limit, configuration)
       }
-      .flatMap { [context, configuration] channel in
-        guard let context else { return channel.eventLoop.makeSucceededFuture(channel) }
-        return Self.handshake(channel, key, context, limit: handshakeLimit).flatMapThrowing {
-          try Self.configure(channel, failure, configuration.limits)
-          return channel
+      .flatMap { [context, configuration] channel -> EventLoopFuture<ClientConnection> in
+        let connection = ClientConnection(channel: channel, failure: failure, generation: generation)
+        @Sendable func share() -> EventLoopFuture<ClientConnection> {
+          Self.share(connection, key, limit: settingsLimit, configuration) { notify($0, connection) }
+        }
+        guard let context else {
+          return key.http2 == .never ? channel.eventLoop.makeSucceededFuture(connection) : share()
+        }
+        return Self.handshake(channel, key, context, limit: handshakeLimit).flatMap { agreed in
+          if agreed == "h2" { return share() }
+          return channel.eventLoop.makeCompletedFuture {
+            guard key.http2 != .required else {
+              channel.close(promise: nil)
+              throw HTTPClientError(.tls, "the server does not speak HTTP/2")
+            }
+            try Self.configure(channel, failure, configuration.limits)
+            return connection
+          }
         }
       }
       .whenComplete { result in
-        let outcome: Result<any Channel, HTTPClientError> = result.mapError { error in
+        let outcome: Result<ClientConnection, HTTPClientError> = result.mapError { error in
           if case .connectTimeout? = error as? ChannelError { return .timeout(.connect, limit) }
           if let error = error as? IOError {
             return HTTPClientError(.connect, String(cString: strerror(error.errnoCode)), cause: error)
@@ -219,14 +274,14 @@ final class ConnectionPool: Sendable {
           return HTTPClientError(error, isAnswered: false)
         }
         // Nobody waits any more.
-        if !shot.resolve(outcome), case .success(let channel) = outcome { channel.close(promise: nil) }
+        if !shot.resolve(outcome), case .success(let connection) = outcome { connection.channel.close(promise: nil) }
       }
     let outcome = await withTaskCancellationHandler {
       await shot.value
     } onCancel: {
       shot.resolve(.failure(.cancelled))
     }
-    return ClientConnection(channel: try outcome.get(), failure: failure, generation: generation)
+    return try outcome.get()
   }
 
   private func connect(_ bootstrap: ClientBootstrap, _ key: ConnectionKey) -> EventLoopFuture<any Channel> {
@@ -262,6 +317,34 @@ final class ConnectionPool: Sendable {
     ])
   }
 
+  /// Makes a connection one of HTTP/2. On its event loop.
+  private static func share(
+    _ connection: ClientConnection, _ key: ConnectionKey, limit: Duration, _ configuration: HTTPClientConfiguration,
+    notify: @escaping @Sendable (HTTP2ClientState.Event) -> Void
+  ) -> EventLoopFuture<ClientConnection> {
+    let channel = connection.channel
+    var isLocal = false
+    if case .unixSocket = key.place { isLocal = true }
+    let end = channel.eventLoop.makePromise(of: ClientConnection.self)
+    HTTP2ClientConnection.start(
+      on: channel, connection.failure, configuration, isTLS: key.tls != nil, asksSilentPeers: !isLocal, notify: notify
+    ).map { http2 in
+      var shared = connection
+      shared.http2 = http2
+      return shared
+    }.cascade(to: end)
+    channel.setOption(.autoRead, value: true).cascadeFailure(to: end)
+    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limit)) {
+      end.fail(HTTPClientError.timeout(.settings, limit))
+    }
+    return end.futureResult
+      .always { _ in deadline.cancel() }
+      .flatMapErrorThrowing { error in
+        channel.close(promise: nil)
+        throw error
+      }
+  }
+
   /// Makes a tunnel through the proxy that the channel leads to.
   private static func tunnel(
     _ channel: any Channel, _ key: ConnectionKey, limit: Duration, _ configuration: HTTPClientConfiguration
@@ -273,10 +356,11 @@ final class ConnectionPool: Sendable {
     return pass(channel, handler, consent, within: limit, or: .timeout(.proxy, limit)).map { channel }
   }
 
+  /// - Returns: the protocol that both sides have agreed on, if they have.
   private static func handshake(
     _ channel: any Channel, _ key: ConnectionKey, _ context: NIOSSLContext, limit: Duration
-  ) -> EventLoopFuture<Void> {
-    let end = channel.eventLoop.makePromise(of: Void.self)
+  ) -> EventLoopFuture<String?> {
+    let end = channel.eventLoop.makePromise(of: String?.self)
     do {
       try channel.pipeline.syncOperations.addHandler(
         NIOSSLClientHandler(context: context, serverHostname: key.serverName))
@@ -288,10 +372,10 @@ final class ConnectionPool: Sendable {
 
   /// Adds a handler that has something to do before the connection can be used, and takes it out when that is done. A
   /// connection with which it fails is closed.
-  private static func pass(
-    _ channel: any Channel, _ handler: any RemovableChannelHandler, _ done: EventLoopPromise<Void>,
+  private static func pass<Value: Sendable>(
+    _ channel: any Channel, _ handler: any RemovableChannelHandler, _ done: EventLoopPromise<Value>,
     within limit: Duration, or failure: HTTPClientError
-  ) -> EventLoopFuture<Void> {
+  ) -> EventLoopFuture<Value> {
     let loop = channel.eventLoop
     do {
       try channel.pipeline.syncOperations.addHandler(handler)
@@ -302,7 +386,7 @@ final class ConnectionPool: Sendable {
     let deadline = loop.scheduleTask(in: TimeAmount(limit)) { done.fail(failure) }
     return done.futureResult
       .always { _ in deadline.cancel() }
-      .flatMap { channel.pipeline.syncOperations.removeHandler(bound.value) }
+      .flatMap { value in channel.pipeline.syncOperations.removeHandler(bound.value).map { value } }
       .flatMapErrorThrowing { error in
         channel.close(promise: nil)
         throw error
@@ -314,13 +398,13 @@ final class ConnectionPool: Sendable {
 private final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
 
-  private let end: EventLoopPromise<Void>
+  private let end: EventLoopPromise<String?>
 
-  init(_ end: EventLoopPromise<Void>) { self.end = end }
+  init(_ end: EventLoopPromise<String?>) { self.end = end }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     context.fireUserInboundEventTriggered(event)
-    if case .handshakeCompleted? = event as? TLSUserEvent { end.succeed() }
+    if case .handshakeCompleted(let agreed)? = event as? TLSUserEvent { end.succeed(agreed) }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {

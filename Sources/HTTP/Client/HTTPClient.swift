@@ -1,9 +1,11 @@
+import LinuxSystem
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// HTTP/1.1 exchanges over pooled connections: TCP, TLS and unix sockets, direct or by a proxy. No redirects, no
-/// credentials, no second attempts: those are decided by whoever asks (`Redirect` says what a redirect means).
+/// Requests over pooled connections of HTTP/1.1, or HTTP/2 where a server chooses it in the TLS handshake: TCP, TLS and
+/// unix sockets, direct or by a proxy. No redirects, no credentials, and no second attempts at what may have been done:
+/// those are decided by whoever asks (`Redirect` says what a redirect means).
 ///
 /// Owns its connections: `close` closes the idle ones, and so does letting go of it.
 package final class HTTPClient: Sendable {
@@ -11,6 +13,8 @@ package final class HTTPClient: Sendable {
   private let configuration: HTTPClientConfiguration
 
   private static let bodyPart = 256 << 10
+  /// For requests that were not begun with: a server that only refuses is not asked for ever.
+  private static let attemptsMax = 4
 
   package init(
     _ configuration: HTTPClientConfiguration = HTTPClientConfiguration(),
@@ -29,7 +33,7 @@ package final class HTTPClient: Sendable {
 
   /// Reads and checks the certificates of these settings on the caller's thread, so that what is wrong with them is
   /// known before the first request.
-  package func prepare(_ tls: ClientTLS) throws(HTTPClientError) { try pool.contexts.prepare(tls) }
+  package func prepare(_ tls: ClientTLS) throws(HTTPClientError) { try pool.prepare(tls) }
 
   /// Those in use and the idle ones; not those that a request has alone.
   package var connectionCount: Int { pool.connectionCount }
@@ -41,7 +45,7 @@ package final class HTTPClient: Sendable {
   package func execute(_ request: HTTPClientRequest) async throws(HTTPClientError) -> HTTPClientResponse {
     let deadline = RequestDeadline(request.headDeadline)
     do throws(HTTPClientError) {
-      return try await execute(request, ConnectionKey(request, configuration.proxy), deadline)
+      return try await execute(request, ConnectionKey(request, configuration), deadline)
     } catch {
       throw deadline.explain(error)
     }
@@ -67,38 +71,79 @@ package final class HTTPClient: Sendable {
   private func execute(
     _ request: HTTPClientRequest, _ key: ConnectionKey, _ deadline: RequestDeadline
   ) async throws(HTTPClientError) -> HTTPClientResponse {
+    if case .unixSocket(let path) = request.endpoint, !UnixSocket.isPath(path) {
+      throw HTTPClientError(
+        .invalidRequest, "the path of a unix socket is absolute and has \(UnixSocket.pathBytesMax) bytes at most")
+    }
+    if key.http2 == .required, key.tls == nil, key.proxy != nil {
+      throw HTTPClientError(.invalidRequest, "HTTP/2 without TLS does not go through a proxy")
+    }
     if request.isAlone || request.mayUpgrade {
+      guard configuration.http2 != .required else {
+        throw HTTPClientError(.invalidRequest, "a connection of its own is one of HTTP/1.1, and HTTP/2 is required")
+      }
       let connection = try await pool.openAlone(key, deadline)
-      return try await exchange(request, key, connection, deadline) { _ in
+      return try await exchange(request, key, connection, connection.channel, deadline) { _ in
         connection.channel.close(promise: nil)
       }
     }
     var isFresh = false
+    var attempts = 0
     while true {
       if Task.isCancelled { throw .cancelled }
+      attempts += 1
       let (connection, isReused) = try await pool.acquire(key, isFresh: isFresh, deadline)
       do throws(HTTPClientError) {
-        return try await exchange(request, key, connection, deadline) { [pool] isReusable in
-          pool.release(key, connection, isReusable: isReusable)
-        }
+        return try await exchange(request, key, connection, deadline)
       } catch {
-        // The server closed a kept connection while the request was on its way: that is no failure of the server's.
-        guard isReused, request.isRepeatable, error.code == .closed(isAnswered: false) else { throw error }
-        isFresh = true
+        guard attempts < Self.attemptsMax else { throw error }
+        switch error.code {
+        case .refused: isFresh = false
+        // The server closed a kept connection while the request was on its way: that is no failure of the server's. To end
+        // one stream of several is.
+        case .closed(isAnswered: false)
+        where isReused && request.isRepeatable && (connection.http2 == nil || !connection.channel.isActive):
+          isFresh = true
+        default: throw error
+        }
       }
     }
   }
 
   private func exchange(
-    _ request: HTTPClientRequest, _ key: ConnectionKey, _ connection: ClientConnection,
-    _ deadline: RequestDeadline, release: @escaping @Sendable (_ isReusable: Bool) -> Void
+    _ request: HTTPClientRequest, _ key: ConnectionKey, _ connection: ClientConnection, _ deadline: RequestDeadline
+  ) async throws(HTTPClientError) -> HTTPClientResponse {
+    guard let http2 = connection.http2 else {
+      return try await exchange(request, key, connection, connection.channel, deadline) { [pool] end in
+        pool.release(key, connection, isReusable: end == .complete)
+      }
+    }
+    let stream: any Channel
+    do throws(HTTPClientError) {
+      stream = try await http2.makeStream()
+    } catch {
+      pool.releaseStream(key, connection, isDoubtful: true)
+      throw error
+    }
+    return try await exchange(request, key, connection, stream, deadline) { [pool] end in
+      stream.close(promise: nil)
+      // A peer that has missed a deadline may be gone: nobody else is to wait for it.
+      pool.releaseStream(key, connection, isDoubtful: end == .timedOut)
+    }
+  }
+
+  private func exchange(
+    _ request: HTTPClientRequest, _ key: ConnectionKey, _ connection: ClientConnection, _ channel: any Channel,
+    _ deadline: RequestDeadline, release: @escaping @Sendable (ClientExchange.End) -> Void
   ) async throws(HTTPClientError) -> HTTPClientResponse {
     let deadlines = configuration.deadlines
     let exchange = ClientExchange(
-      connection, bufferMax: configuration.limits.streamBuffer, mayUpgrade: request.mayUpgrade, release: release)
+      channel, connection.failure, bufferMax: configuration.limits.streamBuffer, mayUpgrade: request.mayUpgrade,
+      release: release)
     do throws(HTTPClientError) {
       let idle = deadline.limit(deadlines.idle)
-      let head = request.head(userAgent: configuration.userAgent, proxy: key.proxy)
+      var head = request.head(userAgent: configuration.userAgent, proxy: key.proxy)
+      if connection.http2 != nil { head.headers = try HTTP2Fields.fields(head.headers) }
       switch request.body {
       case .none: exchange.send(head, whole: nil)
       case .bytes(let buffer) where buffer.readableBytes <= Self.bodyPart:

@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import NIOHTTP1
+import NIOHTTP2
 import NIOPosix
 import NIOSSL
 
@@ -8,7 +9,7 @@ import NIOSSL
 package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
   /// What was waited for when the time was over.
   package enum Phase: Sendable, Equatable {
-    case queue, connect, proxy, tls, head, body, idle, pace
+    case queue, connect, proxy, tls, settings, head, body, idle, pace, silence
   }
 
   package enum Code: Sendable, Equatable {
@@ -20,6 +21,8 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     case timeout(Phase, Duration)
     /// The connection was closed or reset; `isAnswered`: after the first byte of the answer.
     case closed(isAnswered: Bool)
+    /// The peer has not begun with the request, and says so (HTTP/2): it may be sent again, whatever it is.
+    case refused
     /// The peer breaks HTTP.
     case malformed
     /// The answer's head is larger than the limits allow.
@@ -54,10 +57,12 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
       case .connect: "no connection was made in time"
       case .proxy: "the proxy did not answer in time"
       case .tls: "the TLS handshake did not end in time"
+      case .settings: "the server did not begin with HTTP/2 in time"
       case .head: "no answer came in time"
       case .body: "the answer did not end in time"
       case .idle: "nothing moved for too long"
       case .pace: "next to nothing came"
+      case .silence: "the server does not say whether it is still there"
       }
     return HTTPClientError(.timeout(phase, limit), what)
   }
@@ -78,6 +83,17 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     case HTTPParserError.invalidEOFState: self = .closed(isAnswered: isAnswered, cause: error)
     case HTTPParserError.headerOverflow: self.init(.headTooLarge, "the head of the answer is too large", cause: error)
     case is HTTPParserError, is NIOHTTPDecoderError: self.init(.malformed, "the answer is not HTTP", cause: error)
+    case is NIOHTTP2Errors.CreatedStreamAfterGoaway, is NIOHTTP2Errors.NoStreamIDAvailable:
+      self.init(.refused, "the connection takes no more requests", cause: error)
+    case is NIOHTTP2Errors.ExcessivelyLargeHeaderBlock, is NIOHTTP2Errors.ExcessiveContinuationFrames:
+      self.init(.headTooLarge, "the head of the answer is too large", cause: error)
+    case is NIOHTTP2Errors.ExcessiveRSTFrames, is NIOHTTP2Errors.ExcessiveControlFrames,
+      is NIOHTTP2Errors.ExcessiveEmptyDataFrames, is NIOHTTP2Errors.ExcessiveStreamErrors,
+      is NIOHTTP2Errors.ExcessiveNumberOfGlitches, is NIOHTTP2Errors.ExcessiveOutboundFrameBuffering:
+      self.init(.malformed, "the server sends too many frames that carry nothing", cause: error)
+    case is NIOHTTP2Errors.StreamClosed, is NIOHTTP2Errors.NoSuchStream, is NIOHTTP2Errors.IOOnClosedConnection:
+      self = .closed(isAnswered: isAnswered, cause: error)
+    case is any NIOHTTP2Error: self.init(.malformed, "the answer is not HTTP", cause: error)
     case let error as NIOConnectionError: self.init(.connect, Self.reason(error), cause: error)
     default: self = .closed(isAnswered: isAnswered, cause: error)
     }

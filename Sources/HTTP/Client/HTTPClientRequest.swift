@@ -8,6 +8,7 @@ package enum HTTPEndpoint: Sendable, Hashable {
   /// To this host or address, without a proxy. The certificate must have the URL's name, or be for the address that is
   /// connected to.
   case address(host: String, port: Int)
+  /// To a unix socket: its absolute path, 107 bytes at most.
   case unixSocket(path: String)
 }
 
@@ -25,8 +26,8 @@ package struct HTTPClientRequest: Sendable {
   /// Whether it may be sent again when a kept connection turns out to be closed before a byte of the answer has come:
   /// nobody knows whether it was done then. Set for the safe methods (RFC 9110, section 9.2.1).
   package var isRepeatable: Bool
-  /// Whether it gets a connection of its own, which is neither counted nor kept: for what lasts long, and for what must
-  /// show that a connection can be made.
+  /// Whether it gets a connection of its own, of HTTP/1.1, which is neither counted nor kept: for what lasts long, and
+  /// for what must show that a connection can be made.
   package var isAlone = false
   /// Whether its headers ask for another protocol (RFC 9110, section 7.8): the answer may be 101 then, and
   /// `HTTPClientResponse.takeOver` gives the connection. It has a connection of its own.

@@ -23,6 +23,17 @@ package final class HTTPClientResponse: Sendable {
 
   deinit { exchange.finish() }
 
+  /// The fields behind the body (RFC 9110, section 6.5), once its end has been read; `nil` when there are none.
+  package var trailers: HTTPHeaders? { exchange.trailers }
+
+  /// The rest of the body has to come within this time, whoever reads it.
+  ///
+  /// - Returns: what ends the limit when it is called.
+  package func limit(to deadline: Duration) -> @Sendable () -> Void {
+    let timer = exchange.abort(after: deadline)
+    return { timer.cancel() }
+  }
+
   /// The next part of the body; `nil` at its end.
   package func next() async throws(HTTPClientError) -> ByteBuffer? {
     try await exchange.nextChunk(within: idleLimit, rateMin: rateMin)
@@ -31,8 +42,8 @@ package final class HTTPClientResponse: Sendable {
   /// The whole body, or `nil` when it is longer than `limit`.
   /// - Parameter deadline: for all of it, so that a server which sends a byte now and then does not keep us.
   package func collect(limit: Int, within deadline: Duration) async throws(HTTPClientError) -> [UInt8]? {
-    let timer = exchange.abort(after: deadline)
-    defer { timer.cancel() }
+    let unlimit = self.limit(to: deadline)
+    defer { unlimit() }
     var bytes: [UInt8] = []
     while let chunk = try await next() {
       guard bytes.count + chunk.readableBytes <= limit else { return nil }

@@ -5,8 +5,13 @@ import Synchronization
 
 /// The TLS contexts of each kind of server, made once: reading the system's authorities takes tens of milliseconds.
 final class TLSContexts: Sendable {
+  private struct Key: Hashable {
+    var settings: ClientTLS
+    var http2: HTTPClientConfiguration.HTTP2
+  }
+
   private struct State {
-    var contexts: [ClientTLS: NIOSSLContext] = [:]
+    var contexts: [Key: NIOSSLContext] = [:]
     /// How often all were forgotten: what was read before does not count after.
     var generation = 0
   }
@@ -20,40 +25,50 @@ final class TLSContexts: Sendable {
   func reset() { state.withLock { $0 = State(generation: $0.generation + 1) } }
 
   /// On a thread that may block, when it has to be made.
-  func context(_ settings: ClientTLS) async throws(HTTPClientError) -> NIOSSLContext {
-    let (known, generation) = state.withLock { ($0.contexts[settings], $0.generation) }
+  func context(_ settings: ClientTLS, http2: HTTPClientConfiguration.HTTP2) async throws(HTTPClientError)
+    -> NIOSSLContext
+  {
+    let key = Key(settings: settings, http2: http2)
+    let (known, generation) = state.withLock { ($0.contexts[key], $0.generation) }
     if let known { return known }
     let made: Result<NIOSSLContext, HTTPClientError>
     do {
       made = try await NIOThreadPool.singleton.runIfActive {
-        Result { () throws(HTTPClientError) in try Self.make(settings) }
+        Result { () throws(HTTPClientError) in try Self.make(key) }
       }
     } catch {
       throw .cancelled
     }
     let context = try made.get()
-    keep(context, settings, generation)
+    keep(context, key, generation)
     return context
   }
 
   /// Makes the context on the caller's thread.
-  func prepare(_ settings: ClientTLS) throws(HTTPClientError) {
+  func prepare(_ settings: ClientTLS, http2: HTTPClientConfiguration.HTTP2) throws(HTTPClientError) {
+    let key = Key(settings: settings, http2: http2)
     let generation = state.withLock { $0.generation }
-    keep(try Self.make(settings), settings, generation)
+    keep(try Self.make(key), key, generation)
   }
 
-  private func keep(_ context: NIOSSLContext, _ settings: ClientTLS, _ generation: Int) {
+  private func keep(_ context: NIOSSLContext, _ key: Key, _ generation: Int) {
     state.withLock { state in
       guard state.generation == generation else { return }
       if state.contexts.count >= Self.countMax { state.contexts = [:] }
-      state.contexts[settings] = context
+      state.contexts[key] = context
     }
   }
 
-  private static func make(_ settings: ClientTLS) throws(HTTPClientError) -> NIOSSLContext {
+  private static func make(_ key: Key) throws(HTTPClientError) -> NIOSSLContext {
+    let settings = key.settings
     var tls = TLSConfiguration.makeClientConfiguration()
     tls.minimumTLSVersion = .tlsv12
-    tls.applicationProtocols = ["http/1.1"]
+    tls.applicationProtocols =
+      switch key.http2 {
+      case .never: ["http/1.1"]
+      case .offered: ["h2", "http/1.1"]
+      case .required: ["h2"]
+      }
     if settings.isVerificationSkipped { tls.certificateVerification = .none }
     var authorities: [NIOSSLCertificate] = []
     for source in settings.authorities {

@@ -43,6 +43,8 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   private var isReadingPaused = false
 
   private var source = Source.none
+  /// Of the answer that is being written.
+  private var makeTrailers: (@Sendable () -> HTTPHeaders)?
   private var isPulling = false
   private var isFinishing = false
   private var mustFinishAgain = false
@@ -369,6 +371,7 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
       response.abandon()
       return finish(context)
     }
+    makeTrailers = response.trailers
     switch response.body {
     case .none, .upgrade: finish(context)
     case .buffer(let buffer):
@@ -565,13 +568,15 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     case .endAndBecomeIdle:
       // Before the end is written: with it the next request may come at once.
       becomeIdle(context)
-      context.write(wrapOutboundOut(.end(nil)), promise: nil)
-    case .end: context.write(wrapOutboundOut(.end(nil)), promise: nil)
+      context.write(wrapOutboundOut(.end(takeTrailers())), promise: nil)
+    case .end: context.write(wrapOutboundOut(.end(takeTrailers())), promise: nil)
     case .hold: break
     case .endAndClose:
-      context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in bound.value.context.close(promise: nil) }
+      context.writeAndFlush(wrapOutboundOut(.end(takeTrailers()))).whenComplete { _ in
+        bound.value.context.close(promise: nil)
+      }
     case .endAndLinger(let time):
-      context.write(wrapOutboundOut(.end(nil)), promise: nil)
+      context.write(wrapOutboundOut(.end(takeTrailers())), promise: nil)
       close(after: time, context)
     case .linger(let time):
       let written = context.eventLoop.makePromise(of: Void.self)
@@ -579,6 +584,11 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
         wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(capacity: 0)))), promise: written)
       written.futureResult.whenComplete { _ in bound.value.connection.close(after: time, bound.value.context) }
     }
+  }
+
+  private func takeTrailers() -> HTTPHeaders? {
+    defer { makeTrailers = nil }
+    return makeTrailers?()
   }
 
   /// A client that still writes would get a reset instead of the answer: it has a moment to read it.

@@ -29,6 +29,8 @@ package final class HTTPServer: Sendable {
     var budget: ConnectionBudget
     var channels: [ConnectionBudget.ID: any Channel] = [:]
     var listeners: [any Channel] = []
+    /// Files of unix sockets, which are removed at the end.
+    var sockets: [(path: String, file: UnixSocket.Identity)] = []
     /// A flood is said once, and once more when it is over.
     var isFull = false
   }
@@ -69,13 +71,44 @@ package final class HTTPServer: Sendable {
   /// - Returns: the port, which differs from `port` when that is 0.
   /// - Throws: `IOError` with the system's reason.
   package func listen(host: String, port: Int) async throws -> Int {
-    let limits = self.limits.connection
-    let channel = try await ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 512)
+    let channel = try await bootstrap()
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       // A connection may be silent for hours; a client whose machine has gone must be noticed nevertheless.
       .childChannelOption(.socketOption(.so_keepalive), value: 1)
+      .bind(host: host, port: port).get()
+    state.withLock { $0.listeners.append(channel) }
+    return channel.localAddress?.port ?? port
+  }
+
+  /// Serves on a unix socket. Whoever may write to its file may connect; all of them count as one address.
+  ///
+  /// The file of a server that has died is replaced, and the file is removed when this one stops.
+  ///
+  /// - Parameters:
+  ///   - path: absolute, 107 bytes at most.
+  ///   - mode: of the file.
+  /// - Throws: `SystemError` when the path cannot be used, is something else, or a server listens there; `IOError` with the
+  ///   system's reason.
+  package func listen(unixSocket path: String, mode: UInt32 = 0o600) async throws {
+    let (descriptor, file) = try UnixSocket.bind(path, mode: mode)
+    do {
+      // The descriptor is the channel's from here on, whatever comes of it.
+      let channel = try await bootstrap().withBoundSocket(descriptor).get()
+      state.withLock { state in
+        state.listeners.append(channel)
+        state.sockets.append((path, file))
+      }
+    } catch {
+      UnixSocket.remove(path, file)
+      throw error
+    }
+  }
+
+  private func bootstrap() -> ServerBootstrap {
+    let limits = self.limits.connection
+    return ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 512)
       .childChannelOption(.maxMessagesPerRead, value: limits.readsMax)
       .childChannelOption(
         .recvAllocator,
@@ -88,9 +121,6 @@ package final class HTTPServer: Sendable {
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try self.addHandlers(to: channel) }
       }
-      .bind(host: host, port: port).get()
-    state.withLock { $0.listeners.append(channel) }
-    return channel.localAddress?.port ?? port
   }
 
   /// What stands between a connection's bytes and the handler.
@@ -213,10 +243,12 @@ package final class HTTPServer: Sendable {
   /// Stops listening, ends what would last for ever, lets other answers finish until the drain's time is over, then closes
   /// what is left.
   package func shutdown() async {
-    let listening = state.withLock { state in
-      defer { state.listeners = [] }
-      return state.listeners
+    let (listening, sockets) = state.withLock { state in
+      defer { (state.listeners, state.sockets) = ([], []) }
+      return (state.listeners, state.sockets)
     }
+    // Before they close: a file that nobody listens on may be another's the moment after.
+    for socket in sockets { UnixSocket.remove(socket.path, socket.file) }
     for channel in listening { try? await channel.close().get() }
     let open = state.withLock { Array($0.channels.values) }
     for channel in open { channel.pipeline.fireUserInboundEventTriggered(Drain()) }

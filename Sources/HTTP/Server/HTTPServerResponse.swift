@@ -31,6 +31,9 @@ package struct HTTPServerResponse: Sendable {
   package var status: Int
   package var headers: HTTPHeaders
   package var body: Body
+  /// Fields behind the body (RFC 9110, section 6.5), made when the body is complete. Answers of HTTP/1.1 have them when
+  /// nobody knew the body's length before.
+  package var trailers: (@Sendable () -> HTTPHeaders)?
 
   package init(status: Int, headers: HTTPHeaders = HTTPHeaders(), body: Body = .none) {
     self.status = status

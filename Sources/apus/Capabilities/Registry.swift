@@ -61,7 +61,6 @@ extension Capability {
       }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(context.servingKey.utf8), format: .pem)))
     configuration.minimumTLSVersion = .tlsv12
     configuration.applicationProtocols = HTTPServer.applicationProtocols
-    configuration.applicationProtocols = ["http/1.1"]
     return try NIOSSLContext(configuration: configuration)
   }
 
