@@ -40,11 +40,8 @@ final class BuildFolder: Sendable {
         guard chmod(folder, 0o700) == 0 else { throw SystemError.last("chmod \(folder)") }
       }
     }
-    let sweepLock = try Self.openLock("\(work)/lock")
+    let sweepLock = try Self.lockForSweeping(work)
     defer { close(sweepLock) }
-    while flock(sweepLock, LOCK_EX) != 0 {
-      guard errno == EINTR else { throw BuildError(SystemError.last("lock \(work)")) }
-    }
     Self.sweep(work: work, cgroupRoot: cgroupRoot)
     var template = Array("\(work)/builds/XXXXXX".utf8CString)
     guard template.withUnsafeMutableBufferPointer({ $0.baseAddress.flatMap(mkdtemp) }) != nil else {
@@ -117,6 +114,25 @@ final class BuildFolder: Sendable {
   }
 
   // MARK: Sweeping
+
+  private static func lockForSweeping(_ work: String) throws(BuildError) -> Int32 {
+    let lock = try openLock("\(work)/lock")
+    while flock(lock, LOCK_EX) != 0 {
+      guard errno == EINTR else {
+        let error = SystemError.last("lock \(work)")
+        close(lock)
+        throw BuildError(error)
+      }
+    }
+    return lock
+  }
+
+  /// Takes away what killed builds have left: processes, mounts, files. Blocks.
+  func sweepOthers() throws(BuildError) {
+    let lock = try Self.lockForSweeping(work)
+    defer { close(lock) }
+    Self.sweep(work: work, cgroupRoot: cgroupRoot)
+  }
 
   private static func sweep(work: String, cgroupRoot: String) {
     StepRendezvous(work: work).sweep()

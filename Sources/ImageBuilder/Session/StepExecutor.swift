@@ -104,8 +104,7 @@ struct StepExecutor: Sendable {
       // Before it begins: it gives it back when it ends, which may be at once.
       session.retain()
       let ticket = session.shared.join(identity, sharing: isShared) { [session] report in
-        let result = await Self.carryOut(
-          identity, sharing: isShared, rendezvous: session.rendezvous, report: report, work)
+        let result = await Self.carryOut(identity, sharing: isShared, session: session, report: report, work)
         await session.release()
         return result
       }
@@ -128,14 +127,14 @@ struct StepExecutor: Sendable {
 
   /// Does the work, unless another process does.
   private static func carryOut(
-    _ identity: StepIdentity, sharing isShared: @escaping @Sendable (BuildError) -> Bool, rendezvous: StepRendezvous,
+    _ identity: StepIdentity, sharing isShared: @escaping @Sendable (BuildError) -> Bool, session: BuildSession,
     report: @escaping @Sendable (StepNote) -> Void,
     _ work: @escaping @Sendable (ProgressVertex) async throws(BuildError) -> MadeStep
   ) async -> Result<MadeStep, BuildError> {
     func alone() async -> Result<MadeStep, BuildError> { await outcome(work, ProgressVertex(relaying: report)) }
     guard let name = identity.name else { return await alone() }
     while !Task.isCancelled {
-      let claim = try? await blocking { () throws(BuildError) in rendezvous.claim(name) }
+      let claim = try? await blocking { () throws(BuildError) in session.rendezvous.claim(name) }
       switch claim {
       case .alone, nil: return await alone()
       case .own(let host):
@@ -152,7 +151,9 @@ struct StepExecutor: Sendable {
         switch await StepRendezvous.follow(connection, report: report) {
         case .made(let made): return .success(made)
         case .failed(let error): return .failure(error)
-        case .lost: continue
+        case .lost:
+          // A builder that was killed has left the step's processes: they end before it is begun anew.
+          try? await blocking { () throws(BuildError) in try session.folder.sweepOthers() }
         case .busy: return await alone()
         }
       }
