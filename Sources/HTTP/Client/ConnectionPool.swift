@@ -122,8 +122,11 @@ final class ConnectionPool: Sendable {
     }
     timer.cancel()
     switch grant {
-    // One that has closed meanwhile turns out as such when it is used.
-    case .use(let connection): return (connection, isReused: true)
+    case .use(let connection):
+      // A shared one that is gone refuses, and the request is sent again.
+      if connection.http2 != nil || connection.channel.isActive { return (connection, isReused: true) }
+      state.withLock { $0.pool.reopens(key) }
+      return (try await openCounted(key, deadline), isReused: false)
     case .open: return (try await openCounted(key, deadline), isReused: false)
     case .fail(let failure): throw failure
     }
