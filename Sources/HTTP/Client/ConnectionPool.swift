@@ -24,8 +24,8 @@ struct ConnectionKey: Sendable, Hashable {
     tls = request.url.scheme == .https ? request.tls : nil
     proxy = request.endpoint == .url ? configuration.proxy.proxy(for: request.url) : nil
     // Who has a connection alone has no use for streams, and other protocols come after HTTP/1.1 only.
-    let isAlone = request.isAlone || request.mayUpgrade
-    http2 = isAlone || configuration.http2 == .offered && tls == nil ? .never : configuration.http2
+    let isOld = request.isAlone || request.mayUpgrade || request.isTooLargeForHTTP2
+    http2 = isOld || configuration.http2 == .offered && tls == nil ? .never : configuration.http2
   }
 
   /// The server's name in the handshake. An address is none (RFC 6066, section 3); the certificate is then checked for
