@@ -368,9 +368,7 @@ final class ClientFrameServer: Sendable {
   @Test func hugeHeads() async throws {
     let server = ClientFrameServer { _, _, stream, peer in
       var headers: HPACKHeaders = [":status": "200"]
-      for number in 0..<100 {
-        headers.add(name: "x-\(number)", value: String(repeating: "a", count: 8 << 10))
-      }
+      for number in 0..<300 { headers.add(name: "x-\(number)", value: "") }
       peer.send(.init(streamID: stream, payload: .headers(.init(headers: headers))))
     }
     try await server.run { url in
@@ -572,6 +570,14 @@ final class ClientFrameServer: Sendable {
       #expect(client.connectionCount == 1)
       #expect(server.connectionCount == 1)
       expectText(try await get(client, url) { $0.isAlone = true }, "1 / 0")
+      // A head that fits into no frame goes the old way, and leaves the others alone.
+      let large: HTTPHeaders = ["x": String(repeating: "a", count: 20_000)]
+      expectText(try await get(client, url) { $0.headers = large }, "1 / 0")
+      // What takes more room than it has bytes goes the old way before.
+      let wide: HTTPHeaders = ["x": String(repeating: "~", count: 12_000)]
+      expectText(try await get(client, url) { $0.headers = wide }, "1 / 0")
+      let fitting: HTTPHeaders = ["x": String(repeating: "a", count: 14_000)]
+      expectText(try await get(client, url) { $0.headers = fitting }, "2 / 0")
       let old = makeClient { $0.http2 = .never }
       expectText(try await get(old, url), "1 / 0")
     }
@@ -583,6 +589,11 @@ final class ClientFrameServer: Sendable {
       for _ in 0..<3 { expectText(try await client.text(url + "x"), "2 /x 0") }
       #expect(client.connectionCount == 1)
       expectText(try await makeClient().text(url), "1 / 0")
+      let large = await clientFailure { () throws(HTTPClientError) in
+        try await client.text(url) { $0.headers = ["x": String(repeating: "a", count: 20_000)] }
+      }
+      #expect(large == .invalidRequest)
+      expectText(try await client.text(url), "2 / 0")
     }
   }
 

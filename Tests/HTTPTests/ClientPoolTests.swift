@@ -80,6 +80,34 @@ import Testing
     #expect(acquire(&pool, mayShare: false) == "wait 1")
   }
 
+  /// Who waited got a connection that had just been closed.
+  @Test func aLostConnectionsPlaceIsKept() {
+    var pool = pool(connections: 1)
+    #expect(acquire(&pool) == "open")
+    #expect(text(pool.opened("a", 1, streamsMax: nil)) == [])
+    #expect(acquire(&pool) == "wait 1")
+    #expect(text(pool.release("a", 1)) == ["1 uses 1"])
+    pool.reopens("a")
+    #expect(acquire(&pool) == "wait 2")
+    #expect(pool.connectionCount == 1)
+    #expect(text(pool.openFailed("a")) == ["2 opens"])
+    #expect(text(pool.opened("a", 2, streamsMax: nil)) == [])
+    #expect(text(pool.release("a", nil)) == [])
+    #expect(pool.connectionCount == 0)
+  }
+
+  @Test func whatTakesNoRequestsIsNotKept() {
+    var pool = pool(connections: 1)
+    shared(&pool, streamsMax: 2)
+    #expect(text(pool.limited("a", 1, streamsMax: 0)) == [])
+    #expect(acquire(&pool) == "wait 1")
+    #expect(text(pool.releaseStream("a", 1)) == ["close 1", "1 opens"])
+    #expect(text(pool.opened("a", 2, streamsMax: 3)) == [])
+    #expect(text(pool.releaseStream("a", 2)) == ["idle"])
+    #expect(text(pool.limited("a", 2, streamsMax: 0)) == ["close 2"])
+    #expect(pool.connectionCount == 0)
+  }
+
   // MARK: Shared connections
 
   private func shared(_ pool: inout Pool, streamsMax: Int) {

@@ -24,8 +24,8 @@ struct ConnectionKey: Sendable, Hashable {
     tls = request.url.scheme == .https ? request.tls : nil
     proxy = request.endpoint == .url ? configuration.proxy.proxy(for: request.url) : nil
     // Who has a connection alone has no use for streams, and other protocols come after HTTP/1.1 only.
-    let isAlone = request.isAlone || request.mayUpgrade
-    http2 = isAlone || configuration.http2 == .offered && tls == nil ? .never : configuration.http2
+    let isOld = request.isAlone || request.mayUpgrade || request.isTooLargeForHTTP2
+    http2 = isOld || configuration.http2 == .offered && tls == nil ? .never : configuration.http2
   }
 
   /// The server's name in the handshake. An address is none (RFC 6066, section 3); the certificate is then checked for
@@ -122,8 +122,11 @@ final class ConnectionPool: Sendable {
     }
     timer.cancel()
     switch grant {
-    // One that has closed meanwhile turns out as such when it is used.
-    case .use(let connection): return (connection, isReused: true)
+    case .use(let connection):
+      // A shared one that is gone refuses, and the request is sent again.
+      if connection.http2 != nil || connection.channel.isActive { return (connection, isReused: true) }
+      state.withLock { $0.pool.reopens(key) }
+      return (try await openCounted(key, deadline), isReused: false)
     case .open: return (try await openCounted(key, deadline), isReused: false)
     case .fail(let failure): throw failure
     }

@@ -75,13 +75,18 @@ package final class HTTPClient: Sendable {
       throw HTTPClientError(
         .invalidRequest, "the path of a unix socket is absolute and has \(UnixSocket.pathBytesMax) bytes at most")
     }
-    if key.http2 == .required, key.tls == nil, key.proxy != nil {
-      throw HTTPClientError(.invalidRequest, "HTTP/2 without TLS does not go through a proxy")
-    }
-    if request.isAlone || request.mayUpgrade {
-      guard configuration.http2 != .required else {
+    if configuration.http2 == .required {
+      if request.isAlone || request.mayUpgrade {
         throw HTTPClientError(.invalidRequest, "a connection of its own is one of HTTP/1.1, and HTTP/2 is required")
       }
+      if request.isTooLargeForHTTP2 {
+        throw HTTPClientError(.invalidRequest, "the head of the request is too large for HTTP/2")
+      }
+      if key.tls == nil, key.proxy != nil {
+        throw HTTPClientError(.invalidRequest, "HTTP/2 without TLS does not go through a proxy")
+      }
+    }
+    if request.isAlone || request.mayUpgrade {
       let connection = try await pool.openAlone(key, deadline)
       return try await exchange(request, key, connection, connection.channel, deadline) { _ in
         connection.channel.close(promise: nil)

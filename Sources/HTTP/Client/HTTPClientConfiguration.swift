@@ -3,6 +3,7 @@ package struct HTTPClientConfiguration: Sendable {
   package var deadlines = Deadlines()
   package var limits = Limits()
   package var proxy = ProxyConfiguration()
+  /// Whether HTTP/2 is spoken. Requests with a connection of their own go by HTTP/1.1 in any case.
   package var http2 = HTTP2.offered
   /// The value of `User-Agent` where the request has none; empty for none.
   package var userAgent = "apus"

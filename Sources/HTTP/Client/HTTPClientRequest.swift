@@ -57,6 +57,27 @@ package struct HTTPClientRequest: Sendable {
     isRepeatable = [.GET, .HEAD, .OPTIONS, .TRACE].contains(method)
   }
 
+  /// Whether its head may not fit into one frame of the size that every peer takes (RFC 9113, section 4.2). NIOHTTP2 has no
+  /// other way to send one, and gives up the whole connection.
+  var isTooLargeForHTTP2: Bool {
+    // Beside what is given: two lengths in front of each field, and the fields that are added.
+    let limit = 16_384 - 1024 - 8 * headers.count
+    let texts = headers.reduce(into: [url.target, url.authority]) { $0 += [$1.name, $1.value] }
+    // Most heads are small, whatever is in them: a byte takes 30 bits at most.
+    if texts.reduce(0, { $0 + 4 * $1.utf8.count }) <= limit { return false }
+    return texts.reduce(0) { $0 + $1.utf8.reduce(0) { $0 + (Self.isShort($1) ? 1 : 4) } } > limit
+  }
+
+  /// Whether the code for a byte has 8 bits at most (RFC 7541, appendix B).
+  private static func isShort(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
+      true
+    default: " %&*,-./:;=_".utf8.contains(byte)
+    }
+  }
+
   /// The head as it goes over the wire.
   func head(userAgent: String, proxy: ProxyAddress?) -> HTTPRequestHead {
     var fields: HTTPHeaders = [:]

@@ -151,6 +151,9 @@ struct PoolState<Key: Hashable, Connection: Equatable> {
     return put(key, host)
   }
 
+  /// The exclusive connection that somebody got was gone already, and another one is opened in its place.
+  mutating func reopens(_ key: Key) { hosts[key]?.opening += 1 }
+
   // MARK: Exclusive connections
 
   /// A connection is free again, or, with `nil`, is gone.
