@@ -286,8 +286,11 @@ struct PodLifeTests {
 
   @Test("a container that ends while it is still being started is asked nothing")
   func hastyEnd() async throws {
-    try await withNode { harness in
+    let harness = try await NodeHarness()
+    defer { harness.close() }
+    try await harness.withNode { node in
       harness.fake.model.withLock { $0.hasty = ["web"] }
+      // A pipe that nobody writes to: who reads it waits.
       let words = harness.fake.terminationMessageFile("c1")
       #expect(mkfifo(words, 0o600) == 0)
       harness.createPod("a") { pod in
@@ -299,14 +302,17 @@ struct PodLifeTests {
           ]
         ]
       }
-      // Once there is a reader, the node knows of the end.
+      while await node.worker(namespace: "default", pod: "a")?.containers["web"]?.latest?.isEnding != true {
+        await Task.yield()
+      }
+      harness.fake.releaseStarts()
+      await harness.client.waitForPod("a") { $0.containerStatus("web")?.at("state", "running") != nil }
+      // Held up is no thread of the pool, only the one that reads.
       var writer: Int32 = -1
       while writer < 0 {
         writer = open(words, O_WRONLY | O_NONBLOCK | O_CLOEXEC)
         await Task.yield()
       }
-      harness.fake.releaseStarts()
-      await harness.client.waitForPod("a") { $0.containerStatus("web")?.at("state", "running") != nil }
       close(writer)
       await harness.client.waitForPod("a") { $0.phase == "Succeeded" }
       #expect(harness.fake.model.withLock { $0.execs.isEmpty })
