@@ -84,7 +84,7 @@ targets += room(
   "Node",
   [
     "CLinux", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema",
-    "Wire", nio, posix, http1, logging,
+    "RPC", "Wire", nio, posix, http1, logging,
   ])
 targets += room(
   "PodNetwork",

@@ -4,8 +4,11 @@ import json
 import os
 import re
 import subprocess
+from concurrent import futures
 
+import grpc
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from conftest import wait_for
 
@@ -478,3 +481,34 @@ def test_what_the_cluster_needs_comes_back(server):
         "get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}", check=False).stdout == address)
     wait_for("the node's lease is back", lambda: server.kubectl(
         "get", "lease", "-n", "kube-node-lease", "-o", "name", check=False).stdout.startswith("lease"))
+
+
+def test_probes_by_grpc(server):
+    """Against a server of gRPC's own library, by the node's address: the pods are on the host's network."""
+    service = health.HealthServicer()
+    service.set("shop", health_pb2.HealthCheckResponse.NOT_SERVING)
+    peer = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+    health_pb2_grpc.add_HealthServicer_to_server(service, peer)
+    port = peer.add_insecure_port("0.0.0.0:0")
+    peer.start()
+
+    def says(name, text):
+        wait_for(f"{name}: {text}", lambda: text in server.kubectl("describe", "pod", name))
+
+    names = {"grpc-whole": {}, "grpc-shop": {"service": "shop"}, "grpc-none": {"service": "none"}}
+    try:
+        create(server, *(pod(name, {
+            "name": "c", "command": ["sleep", "3600"],
+            "readinessProbe": {"grpc": {"port": port, **action}, "periodSeconds": 1, "timeoutSeconds": 5}},
+            hostNetwork=True) for name, action in names.items()))
+        wait_for("the server as a whole is well", lambda: is_ready(state(server, "grpc-whole")))
+        says("grpc-shop", 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")')
+        says("grpc-none", "Readiness probe failed: error: health rpc probe failed: ")
+        assert not is_ready(state(server, "grpc-shop"))
+        service.set("shop", health_pb2.HealthCheckResponse.SERVING)
+        wait_for("the service is well", lambda: is_ready(state(server, "grpc-shop")))
+        peer.stop(0).wait()
+        wait_for("nobody answers any more", lambda: not is_ready(state(server, "grpc-shop")))
+    finally:
+        peer.stop(0)
+        server.kubectl("delete", "pod", *names, "--ignore-not-found")

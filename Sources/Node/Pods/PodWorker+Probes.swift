@@ -78,7 +78,7 @@ extension PodWorker {
       failureThreshold: Int(probe.failureThreshold ?? 3),
       wasHealthy: kind == .readiness && isAdopted && run.isReady)
     var schedule = ProbeSchedule(
-      kind: kind, period: period, asksNetwork: probe.httpGet != nil || probe.tcpSocket != nil)
+      kind: kind, period: period, asksNetwork: probe.exec == nil)
     do {
       let startedAt = run.startedAt ?? time.now()
       let delay = startedAt.adding(.seconds(probe.initialDelaySeconds ?? 0)).since(time.now())
@@ -140,6 +140,7 @@ extension PodWorker {
   nonisolated func carryOut(_ target: ProbeTarget, _ id: String, timeout: Duration) async -> ProbeResult {
     switch target {
     case .http(let request): return await HTTPProbe.get(request, timeout: timeout)
+    case .grpc(let request): return await GRPCProbe.check(request, timeout: timeout)
     case .tcp(let host, let port): return await TCPProbe.connect(host: host, port: port, timeout: timeout)
     case .exec(let command):
       do {

@@ -18,26 +18,37 @@ enum ProbeTarget: Sendable, Equatable {
     }
   }
 
+  struct GRPC: Sendable, Equatable {
+    var isTLS: Bool
+    var host: String
+    var port: Int
+    /// Empty for the server as a whole.
+    var service: String
+    var userAgent: String
+  }
+
   case http(HTTP)
+  case grpc(GRPC)
   case tcp(host: String, port: Int)
   case exec([String])
   case sleep(Duration)
 
   /// - Parameter podIP: where containers are reached; the node's own address with `hostNetwork`.
   init(probe: Probe, container: Container, podIP: String, version: String) throws(NodeError) {
+    let userAgent = "kube-probe/\(Self.short(version))"
     if let action = probe.httpGet {
-      self = .http(
-        try Self.http(action, container: container, podIP: podIP, userAgent: "kube-probe/\(Self.short(version))"))
+      self = .http(try Self.http(action, container: container, podIP: podIP, userAgent: userAgent))
     } else if let action = probe.tcpSocket {
       let host = action.host.flatMap { $0.isEmpty ? nil : $0 } ?? podIP
       self = .tcp(host: host, port: try Self.port(action.port, of: container))
     } else if let action = probe.exec {
       self = .exec(action.command)
-    } else if probe.grpc != nil {
-      throw NodeError(
-        .createContainerConfigError,
-        "grpc probes are not supported by this node; use httpGet, tcpSocket or exec in container \(container.name ?? "")"
-      )
+    } else if let action = probe.grpc {
+      self = .grpc(
+        GRPC(
+          isTLS: action.mode == "TLS", host: podIP, port: try Self.port(action.port.map { .int($0) }, of: container),
+          service: action.service ?? "",
+          userAgent: userAgent))
     } else {
       throw NodeError(.createContainerConfigError, "missing probe handler for container \(container.name ?? "")")
     }
