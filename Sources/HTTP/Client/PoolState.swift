@@ -114,6 +114,11 @@ struct PoolState<Key: Hashable, Connection: Equatable> {
       host.opening += 1
       return .open(evicted: evicted)
     }
+    // No new one can be had now, and none may be given back for long: one that is shared will do.
+    if isFresh, let at = host.shared.firstIndex(where: { $0.isFree && isUsable($0.connection) }) {
+      host.shared[at].streams += 1
+      return .use(host.shared[at].connection)
+    }
     guard host.waiters.count < queueMax else { return .overloaded }
     serial += 1
     host.waiters.append(serial)
