@@ -1,5 +1,6 @@
 import HTTP
 import NIOCore
+import NIOHTTP1
 import RPC
 
 /// Asks a container by gRPC's protocol for health checks (`grpc.health.v1.Health/Check`), on a connection of its own
