@@ -483,32 +483,43 @@ def test_what_the_cluster_needs_comes_back(server):
         "get", "lease", "-n", "kube-node-lease", "-o", "name", check=False).stdout.startswith("lease"))
 
 
-def test_probes_by_grpc(server):
+def test_probes_by_grpc(server, tmp_path):
     """Against a server of gRPC's own library, by the node's address: the pods are on the host's network."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-subj", "/CN=nobody", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"],
+                   check=True, capture_output=True)
     service = health.HealthServicer()
     service.set("shop", health_pb2.HealthCheckResponse.NOT_SERVING)
     peer = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
     health_pb2_grpc.add_HealthServicer_to_server(service, peer)
-    port = peer.add_insecure_port("0.0.0.0:0")
+    plain = {"port": peer.add_insecure_port("0.0.0.0:0")}
+    tls = {"port": peer.add_secure_port("0.0.0.0:0", grpc.ssl_server_credentials(
+        [((tmp_path / "key").read_bytes(), (tmp_path / "certificate").read_bytes())])), "mode": "TLS"}
     peer.start()
 
     def says(name, text):
         wait_for(f"{name}: {text}", lambda: text in server.kubectl("describe", "pod", name))
 
-    names = {"grpc-whole": {}, "grpc-shop": {"service": "shop"}, "grpc-none": {"service": "none"}}
+    def ready(name):
+        return is_ready(state(server, name))
+
+    actions = {"grpc-whole": plain, "grpc-tls": tls, "grpc-shop": {**plain, "service": "shop"},
+               "grpc-none": {**plain, "service": "none"}}
     try:
         create(server, *(pod(name, {
             "name": "c", "command": ["sleep", "3600"],
-            "readinessProbe": {"grpc": {"port": port, **action}, "periodSeconds": 1, "timeoutSeconds": 5}},
-            hostNetwork=True) for name, action in names.items()))
-        wait_for("the server as a whole is well", lambda: is_ready(state(server, "grpc-whole")))
+            "readinessProbe": {"grpc": action, "periodSeconds": 1, "timeoutSeconds": 5}}, hostNetwork=True)
+            for name, action in actions.items()))
+        for name in "grpc-whole", "grpc-tls":
+            wait_for(f"{name} is well", lambda: ready(name))
         says("grpc-shop", 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")')
         says("grpc-none", "Readiness probe failed: error: health rpc probe failed: ")
-        assert not is_ready(state(server, "grpc-shop"))
+        assert not ready("grpc-shop")
         service.set("shop", health_pb2.HealthCheckResponse.SERVING)
-        wait_for("the service is well", lambda: is_ready(state(server, "grpc-shop")))
+        wait_for("the service is well", lambda: ready("grpc-shop"))
         peer.stop(0).wait()
-        wait_for("nobody answers any more", lambda: not is_ready(state(server, "grpc-shop")))
+        for name in "grpc-shop", "grpc-tls":
+            wait_for(f"nobody answers {name} any more", lambda: not ready(name))
     finally:
         peer.stop(0)
-        server.kubectl("delete", "pod", *names, "--ignore-not-found")
+        server.kubectl("delete", "pod", *actions, "--ignore-not-found")
