@@ -10,8 +10,8 @@ import Wire
 
 /// Keeps nftables in step with Services and EndpointSlices.
 ///
-/// At the start, and when the kernel's table turns out to be another than the one that was written, the whole table is
-/// replaced in one transaction; otherwise a change costs a transaction of the service's own chains and elements. Events
+/// At the start, and when the kernel's table turns out to be another than the one that was written, it is read, and what
+/// differs is changed; otherwise a change costs the service's own chains and elements. Events
 /// that come while `nft` runs are handled together. What a service does not get is said in its status and by events;
 /// what the kernel does not take is tried again, and is said in the node's status.
 final class ServiceProxy: Sendable {
@@ -111,7 +111,7 @@ final class ServiceProxy: Sendable {
     while true {
       var problem: String?
       do {
-        // The table may be another than the one that is known here: then it is replaced as a whole.
+        // The table may be another than the one that is known here: then it is read.
         if !needsAll { needsAll = try await !writer.write(dirty).isEmpty }
         if needsAll {
           dirty.formUnion(writer.table.services)

@@ -88,7 +88,7 @@ struct ServiceTable: Sendable {
   /// Those that have, or are to have, anything.
   var services: [ObjectKey] { Set(compiled.keys).union(applied.keys).sorted() }
 
-  /// The transaction that brings these services to what is wanted.
+  /// The change that brings these services to what is wanted.
   func change(of keys: [ObjectKey], table: String) -> NFTChange {
     var change = NFTChange(table: table)
     var touched: [IPAddress: Int] = [:]

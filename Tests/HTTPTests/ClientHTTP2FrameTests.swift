@@ -29,6 +29,26 @@ import Testing
     #expect(try await first.exchange.head(within: .seconds(1)).headers.contains(name: "transfer-encoding") == false)
   }
 
+  /// What its caller has given up while the line was full is not sent when there is room again.
+  @Test func requestsThatWereGivenUpBeforeTheyWereSent() async throws {
+    let server = try await FrameScript()
+    let connection = try await server.begin()
+    _ = try await server.written()
+    try await server.setWritable(false)
+    let late = try await server.request(connection, body: ByteBuffer(string: "body"))
+    let code = await server.timePasses {
+      await clientFailure { () throws(HTTPClientError) in try await late.outcome() }
+    }
+    #expect(code == .timeout(.head, .seconds(1)))
+    try await server.setWritable(true)
+    #expect(try await server.written().allSatisfy { ![.headers, .data].contains($0.kind) })
+    // The connection goes on.
+    let next = try await server.request(connection)
+    #expect(try await server.written().filter { $0.kind == .headers }.map(\.stream) == [3])
+    await server.send(.headers, HTTP2Peer.endHeaders | HTTP2Peer.endStream, 3, FrameScript.block([(":status", "204")]))
+    #expect(try await next.outcome().status == 204)
+  }
+
   @Test func pingsAreAnswered() async throws {
     let server = try await FrameScript()
     _ = try await server.begin()
@@ -359,6 +379,13 @@ final class FrameScript: Sendable {
   /// What the client makes of it shows elsewhere.
   func send(_ bytes: [UInt8]) async {
     _ = try? await channel.writeInbound(ByteBuffer(bytes: bytes))
+    await channel.testingEventLoop.run()
+  }
+
+  /// Whether the line takes more.
+  func setWritable(_ isWritable: Bool) async throws {
+    channel.isWritable = isWritable
+    try await channel.testingEventLoop.submit { [channel] in channel.pipeline.fireChannelWritabilityChanged() }.get()
     await channel.testingEventLoop.run()
   }
 

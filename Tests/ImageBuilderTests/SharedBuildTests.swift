@@ -284,10 +284,10 @@ import Wire
 
   // MARK: Meeting
 
-  private func rendezvous() throws -> (StepRendezvous, String) {
+  private func rendezvous(_ patience: StepRendezvous.Patience = .init()) throws -> (StepRendezvous, String) {
     let work = "\(workshop.folder.path)/meeting"
     try Directory.create(work, mode: 0o700)
-    return (StepRendezvous(work: work), "\(work)/steps")
+    return (StepRendezvous(work: work, patience: patience), "\(work)/steps")
   }
 
   @Test func theFirstOwnsAndTheNextListens() async throws {
@@ -310,7 +310,7 @@ import Wire
     host.end(.failed(.execution, message: "m", output: ["o"]))
     let notes = Mutex<[StepNote]>([])
     guard
-      case .failed(let error) = await StepRendezvous.follow(
+      case .failed(let error) = await rendezvous.follow(
         peer, report: { note in notes.withLock { $0.append(note) } })
     else {
       Issue.record("it has failed")
@@ -367,6 +367,60 @@ import Wire
     #expect(try Directory.list(folder) == ["lock"])
   }
 
+  /// One who was stopped while he waits for a step: the others have its end all the same.
+  @Test func whoDoesNotReadHoldsUpNobody() async throws {
+    let (rendezvous, _) = try rendezvous(.init(write: .milliseconds(50)))
+    guard case .own(let host) = rendezvous.claim("a") else {
+      Issue.record("it is free")
+      return
+    }
+    async let served: Void = host.serve()
+    guard case .other(let stopped) = rendezvous.claim("a"), case .other(let peer) = rendezvous.claim("a") else {
+      Issue.record("it is taken")
+      return
+    }
+    // More than the kernel keeps for him.
+    for _ in 0..<20 { host.note(.output(.stdout, [UInt8](repeating: 5, count: 100_000))) }
+    host.end(.failed(.execution, message: "m", output: []))
+    guard case .failed = await rendezvous.follow(peer, report: { _ in }) else {
+      Issue.record("it has failed")
+      return
+    }
+    await served
+    stopped.close()
+  }
+
+  @Test func aBuilderThatWasStoppedIsNotWaitedFor() async throws {
+    let (rendezvous, _) = try rendezvous(.init(silence: .milliseconds(20)))
+    guard case .own(let host) = rendezvous.claim("a"), case .other(let peer) = rendezvous.claim("a") else {
+      Issue.record("it is free, and then taken")
+      return
+    }
+    // He serves nobody.
+    guard case .busy = await rendezvous.follow(peer, report: { _ in }) else {
+      Issue.record("it was told something")
+      return
+    }
+    host.end(.lost)
+  }
+
+  /// A step that prints nothing for long.
+  @Test func aBuilderSaysThatItIsThere() async throws {
+    let (rendezvous, _) = try rendezvous(.init(beat: .milliseconds(1)))
+    guard case .own(let host) = rendezvous.claim("a"), case .other(let peer) = rendezvous.claim("a") else {
+      Issue.record("it is free, and then taken")
+      return
+    }
+    async let served: Void = host.serve()
+    var reader = StepFrameReader()
+    var frames: [StepFrame] = []
+    while frames.isEmpty { frames = try #require(reader.add(try await peer.read())) }
+    #expect(frames.allSatisfy { $0 == .alive })
+    host.end(.lost)
+    peer.close()
+    await served
+  }
+
   @Test func whoseListenerGoesTriesAgain() async throws {
     let (rendezvous, _) = try rendezvous()
     /// The builder goes without a word.
@@ -378,7 +432,7 @@ import Wire
       return peer
     }
     let peer = try #require(abandoned())
-    guard case .lost = await StepRendezvous.follow(peer, report: { _ in }) else {
+    guard case .lost = await rendezvous.follow(peer, report: { _ in }) else {
       Issue.record("it was told an end")
       return
     }
@@ -395,6 +449,7 @@ import Wire
   private static let digest = Digest(of: Array("layer".utf8))
   private static let frames: [StepFrame] = [
     .note(.status("commit abc")), .note(.output(.stdout, [0, 255, 10])), .note(.output(.stderr, [1])), .lost, .busy,
+    .alive,
     .failed(.execution, message: "process \"x\" did not complete: exit code: 7", output: ["", "é"]),
     .made(
       MadeStep(

@@ -12,7 +12,7 @@ extension KernelTests {
 
 extension KernelTests.SpareSandboxKernelTests {
   private func spares(_ harness: RuntimeHarness) -> [SandboxRecord] {
-    harness.runtime.state.withLock { $0.spares.records }
+    harness.runtime.state.withLock { $0.spares.records + $0.spares.unchecked }
   }
 
   private func fill(_ harness: RuntimeHarness) async throws { while try await harness.runtime.makeSpare() {} }
@@ -77,6 +77,9 @@ extension KernelTests.SpareSandboxKernelTests {
       let before = spares(harness)
       try await harness.restart()
       #expect(Set(spares(harness).map(\.networkID)) == Set(before.map(\.networkID)))
+      try await fill(harness)
+      #expect(
+        harness.runtime.state.withLock { Set($0.spares.records.map(\.networkID)) } == Set(before.map(\.networkID)))
       let path = "\(harness.base)/cni/10-test.conflist"
       let text = String(decoding: try DurableFile.read(path, limit: 4096), as: UTF8.self)
       try DurableFile.write(
@@ -128,7 +131,7 @@ extension KernelTests.SpareSandboxKernelTests {
       case .noFolder: try Directory.removeTree(folder)
       case .reboot: break
       case .movedOnly, .movedOnlyAndReboot:
-        if reboots { harness.runtime.state.withLock { _ = $0.spares.takeAll() } }
+        if reboots { harness.runtime.state.withLock { $0.spares = SparePool() } }
         #expect(rename(folder, harness.runtime.sandboxFolder("w1")) == 0)
       }
       if reboots { try await harness.reboot() } else { try await harness.restart() }
@@ -145,6 +148,47 @@ extension KernelTests.SpareSandboxKernelTests {
     }
   }
 
+  /// Whatever became of its network while no server ran.
+  @Test func whatHasLostItsNetworkIsGivenToNobody() async throws {
+    try await RuntimeHarness.run(spares: 1) { harness in
+      try await fill(harness)
+      let record = try #require(spares(harness).first)
+      harness.crash()
+      try await harness.runtime.detach(record)
+      try await harness.restart()
+      #expect(try await harness.sandbox("y1").networkNamespacePath?.contains(record.networkID) == false)
+      try await fill(harness)
+      #expect(spares(harness).map(\.networkID) != [record.networkID] && spares(harness).count == 1)
+      #expect(try harness.reservations().count == 2)
+    }
+  }
+
+  /// A server that dies while it gives one back: its address may be another's by now.
+  @Test func aRemovalThatWasBrokenOffIsGoneOnWith() async throws {
+    try await RuntimeHarness.run(spares: 1) { harness in
+      try await fill(harness)
+      let record = try #require(spares(harness).first)
+      harness.crash()
+      try await harness.runtime.unmake(record)
+      try await harness.restart()
+      #expect(spares(harness).isEmpty)
+      #expect(try harness.reservations().isEmpty)
+    }
+  }
+
+  /// An orderly end leaves nothing in the run folder that would tell of pods.
+  @Test func withoutPodsNothingStays() async throws {
+    try await RuntimeHarness.run(spares: 2) { harness in
+      let runtime = harness.runtime
+      let service = Task { try await SpareSandboxes(runtime).run() }
+      while spares(harness).count < 2 { await Task.yield() }
+      service.cancel()
+      _ = try? await service.value
+      let left = try Directory.list("\(harness.configuration.runDirectory)/ns") + harness.reservations()
+      #expect(left.isEmpty)
+    }
+  }
+
   /// The service: it fills the pool, and fills it again when pods have taken from it.
   @Test func thePoolIsFilledAgain() async throws {
     try await RuntimeHarness.run(spares: 2) { harness in
@@ -156,8 +200,10 @@ extension KernelTests.SpareSandboxKernelTests {
       _ = try await harness.sandbox("x1")
       await isFull()
       #expect(Set(spares(harness).map(\.networkID)).intersection(first).count == 1)
+      // With a pod they stay.
       service.cancel()
       _ = try? await service.value
+      #expect(spares(harness).count == 2)
     }
   }
 }

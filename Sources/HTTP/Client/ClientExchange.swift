@@ -40,6 +40,8 @@ final class ClientExchange: Sendable {
     case incomplete
   }
 
+  private static let joinedMax = 16 << 10
+
   private let channel: any Channel
   private let earlier: ConnectionFailure
   private let bufferMax: Int
@@ -66,7 +68,14 @@ final class ClientExchange: Sendable {
 
   func received(_ chunk: ByteBuffer) {
     update { state in
-      state.chunks.append(chunk)
+      // Pieces of a few bytes must not cost a buffer each.
+      if var last = state.chunks.last, last.readableBytes + chunk.readableBytes <= Self.joinedMax {
+        state.chunks.removeLast()
+        last.writeImmutableBuffer(chunk)
+        state.chunks.append(last)
+      } else {
+        state.chunks.append(chunk)
+      }
       state.bufferedBytes += chunk.readableBytes
       // Not when they are taken out: what waits for a slow reader has come all the same.
       state.pace.received(chunk.readableBytes)
@@ -407,7 +416,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard let exchange else {
       // Nothing was asked for: the peer is out of step, and its bytes would be taken for the next answer.
-      context.close(promise: nil)
+      close(context)
       return
     }
     switch unwrapInboundIn(data) {
@@ -420,7 +429,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
       // Nobody has asked for another protocol, and whoever announces for ever never answers.
       guard head.status != .switchingProtocols, informationalCount <= informationalMax else {
         end(HTTPClientError(.malformed, "it answers \(head.status.code) once more and not as it was asked"))
-        context.close(promise: nil)
+        close(context)
         return
       }
     case .head(var head):
@@ -436,6 +445,13 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     }
   }
 
+  func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    http2?.takeBack(context.channel)
+    context.close(mode: mode, promise: promise)
+  }
+
+  private func close(_ context: ChannelHandlerContext) { close(context: context, mode: .all, promise: nil) }
+
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     // A server that closes without TLS's goodbye has still closed: `channelInactive` follows, and the decoder tells
     // whether the body was complete. Without a length it cannot, and somebody may have cut it off.
@@ -444,7 +460,7 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
     } else {
       end(explain(error, context))
     }
-    context.close(promise: nil)
+    close(context)
   }
 
   func channelInactive(context: ChannelHandlerContext) {

@@ -88,7 +88,7 @@ final class ConnectionPool: Sendable {
 
   var connectionCount: Int { state.withLock { $0.pool.connectionCount } }
 
-  /// - Parameter isFresh: after a kept connection turned out to be closed: only a new one will do.
+  /// - Parameter isFresh: after a kept connection turned out to be closed: a new one, unless none can be had.
   ///
   /// A connection of HTTP/2 comes with the place for one request: see `releaseStream`.
   func acquire(

@@ -107,6 +107,15 @@ final class HTTP2ClientConnection: Sendable {
     }
   }
 
+  /// Nobody wants a request's answer any more: what of it waits to be sent, since the line is full or the peer takes no more
+  /// at the moment, must not be sent later. NIOHTTP2 drops it when the stream is reset.
+  func takeBack(_ stream: any Channel) {
+    guard let id = try? stream.syncOptions?.getOption(HTTP2StreamChannelOptions.streamID),
+      record.state.withLock({ !$0.isSent(id) })
+    else { return }
+    stream.parent?.writeAndFlush(HTTP2Frame(streamID: id, payload: .rstStream(.cancel)), promise: nil)
+  }
+
   /// Why a stream has ended without its whole answer.
   ///
   /// - Parameter error: that it has seen itself, if any.

@@ -79,7 +79,7 @@ struct PoolState<Key: Hashable, Connection: Equatable> {
   }
 
   /// - Parameters:
-  ///   - isFresh: only a new connection will do.
+  ///   - isFresh: a new connection, unless none can be had.
   ///   - mayShare: whether a connection to this host can turn out to be a shared one.
   ///   - isUsable: whether an idle connection is still open; the others are dropped.
   mutating func acquire(

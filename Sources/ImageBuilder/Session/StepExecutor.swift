@@ -148,12 +148,12 @@ struct StepExecutor: Sendable {
         await served
         return result
       case .other(let connection):
-        switch await StepRendezvous.follow(connection, report: report) {
+        switch await session.rendezvous.follow(connection, report: report) {
         case .made(let made): return .success(made)
         case .failed(let error): return .failure(error)
         case .lost:
           // A builder that was killed has left the step's processes: they end before it is begun anew.
-          try? await blocking { () throws(BuildError) in try session.folder.sweepOthers() }
+          if !Task.isCancelled { try? await blocking { () throws(BuildError) in try session.folder.sweepOthers() } }
         case .busy: return await alone()
         }
       }

@@ -11,13 +11,15 @@ enum StepFrame: Sendable, Equatable {
   case lost
   /// Too many ask.
   case busy
+  /// Nothing has happened, and the builder is there.
+  case alive
 
   /// A message has its command in it, which is a part of a Dockerfile.
   static let sizeMax = 8 << 20
   /// Longer notes go in several frames.
   static let noteMax = 64 << 10
 
-  private enum Kind: UInt8 { case status, standard, errors, made, failed, lost, busy }
+  private enum Kind: UInt8 { case status, standard, errors, made, failed, lost, busy, alive }
 
   /// How a step ended, for others than the builder that carried it out.
   init(_ result: Result<MadeStep, BuildError>, sharing isShared: (BuildError) -> Bool) {
@@ -45,6 +47,7 @@ enum StepFrame: Sendable, Equatable {
         ] as JSON).serialized())
     case .lost: Self.frame(.lost, [])
     case .busy: Self.frame(.busy, [])
+    case .alive: Self.frame(.alive, [])
     }
   }
 
@@ -72,6 +75,7 @@ enum StepFrame: Sendable, Equatable {
       self = .failed(code, message: message, output: output.compactMap(\.string))
     case .lost: self = .lost
     case .busy: self = .busy
+    case .alive: self = .alive
     case nil: return nil
     }
   }

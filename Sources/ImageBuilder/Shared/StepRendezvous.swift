@@ -21,9 +21,23 @@ struct StepRendezvous: Sendable {
     case alone
   }
 
-  private let folder: String
+  /// How long builders have patience with one another.
+  struct Patience: Sendable {
+    /// With one who does not read: nobody else must wait for him.
+    var write = Duration.seconds(5)
+    /// So often those who wait are told that the builder is there.
+    var beat = Duration.seconds(10)
+    /// With one who says nothing, not even that: he was stopped, or hangs.
+    var silence = Duration.seconds(60)
+  }
 
-  init(work: String) { folder = "\(work)/steps" }
+  private let folder: String
+  private let patience: Patience
+
+  init(work: String, patience: Patience = Patience()) {
+    folder = "\(work)/steps"
+    self.patience = patience
+  }
 
   /// Blocks for as long as others look or begin.
   func claim(_ name: String) -> Claim {
@@ -35,7 +49,7 @@ struct StepRendezvous: Sendable {
       guard let listener = try? place.listen(name), let socket = try? AsyncDescriptor(owning: listener) else {
         return .alone
       }
-      return .own(StepHost(socket, path: "\(folder)/\(name)"))
+      return .own(StepHost(socket, path: "\(folder)/\(name)", patience))
     // More wait than the kernel keeps.
     default: return .alone
     }
@@ -60,10 +74,16 @@ struct StepRendezvous: Sendable {
   }
 
   /// Listens to the builder that carries a step out, until it ends or the task is cancelled.
-  static func follow(_ connection: AsyncDescriptor, report: (StepNote) -> Void) async -> Outcome {
+  func follow(_ connection: AsyncDescriptor, report: (StepNote) -> Void) async -> Outcome {
     defer { connection.close() }
     var reader = StepFrameReader()
-    while let bytes = try? await connection.read(), !bytes.isEmpty, let frames = reader.add(bytes) {
+    while true {
+      let bytes: [UInt8]
+      do throws(SystemError) { bytes = try await connection.read(deadline: .now + patience.silence) } catch {
+        // He may go on, and this build need not wait for that.
+        return error.errno == ETIMEDOUT ? .busy : .lost
+      }
+      guard !bytes.isEmpty, let frames = reader.add(bytes) else { return .lost }
       for frame in frames {
         switch frame {
         case .note(let note): report(note)
@@ -71,10 +91,10 @@ struct StepRendezvous: Sendable {
         case .failed(let code, let message, let output): return .failed(BuildError(code, message, output: output))
         case .lost: return .lost
         case .busy: return .busy
+        case .alive: break
         }
       }
     }
-    return .lost
   }
 
   /// The folder, locked.
@@ -160,6 +180,8 @@ final class StepHost: Sendable {
     var log: StepLog
     var end: StepFrame?
     var peers = 0
+    /// How often those who wait were to be told that the builder is there.
+    var beats = 0
     /// Connections that have been told all so far.
     var parked: [CheckedContinuation<Void, Never>] = []
 
@@ -169,16 +191,16 @@ final class StepHost: Sendable {
     }
   }
 
-  /// At one time. One that has gone counts until the step says something.
+  /// At one time. One that has gone counts until it is told something.
   static let peersMax = 256
-  /// For those who do not read: the step's own builds must not wait for them.
-  private static let farewellMax = Duration.seconds(5)
 
   private let listener: AsyncDescriptor
   private let path: String
+  private let patience: StepRendezvous.Patience
   private let state = Mutex(State(log: StepLog(sizeMax: 4 << 20)))
 
-  fileprivate init(_ listener: AsyncDescriptor, path: String) {
+  fileprivate init(_ listener: AsyncDescriptor, path: String, _ patience: StepRendezvous.Patience) {
+    self.patience = patience
     self.listener = listener
     self.path = path
   }
@@ -207,6 +229,22 @@ final class StepHost: Sendable {
 
   /// Answers who connects, until the end has been told to all. When the task is cancelled nobody else is answered.
   func serve() async {
+    async let _: Void = beat()
+    await answer()
+  }
+
+  /// Until it is cancelled.
+  private func beat() async {
+    while (try? await Task.sleep(for: patience.beat)) != nil {
+      let parked = state.withLock { state in
+        state.beats += 1
+        return state.wake()
+      }
+      for continuation in parked { continuation.resume() }
+    }
+  }
+
+  private func answer() async {
     await withTaskGroup(of: Void.self) { group in
       while let peer = await accept() {
         group.addTask { [self] in
@@ -214,7 +252,7 @@ final class StepHost: Sendable {
             state.peers += 1
             return state.peers
           }
-          if peers > Self.peersMax { await Self.refuse(peer) } else { await tell(peer) }
+          if peers > Self.peersMax { await refuse(peer) } else { await tell(peer) }
           peer.close()
           state.withLock { $0.peers -= 1 }
         }
@@ -245,35 +283,32 @@ final class StepHost: Sendable {
     }
   }
 
-  private static func refuse(_ peer: AsyncDescriptor) async {
-    try? await peer.write(StepFrame.busy.bytes, deadline: .now + farewellMax)
+  private func refuse(_ peer: AsyncDescriptor) async {
+    try? await peer.write(StepFrame.busy.bytes, deadline: .now + patience.write)
   }
 
   private func tell(_ peer: AsyncDescriptor) async {
-    var position = 0
+    var (position, beats) = (0, state.withLock { $0.beats })
     while true {
-      let (notes, end) = state.withLock { state -> ([StepNote], StepFrame?) in
-        defer { position = state.log.end }
-        return (state.log.notes(after: position), state.end)
+      let (frames, end) = state.withLock { state -> ([StepFrame], StepFrame?) in
+        defer { (position, beats) = (state.log.end, state.beats) }
+        let notes = state.log.notes(after: position).map { StepFrame.note($0) }
+        return (notes.isEmpty && state.beats > beats ? [.alive] : notes, state.end)
       }
-      // Who has ended meanwhile, or does not take it, is let go.
-      let deadline = end.map { _ in ContinuousClock.now + Self.farewellMax }
-      for note in notes {
-        guard (try? await peer.write(StepFrame.note(note).bytes, deadline: deadline)) != nil else { return }
+      for frame in frames + (end.map { [$0] } ?? []) {
+        // Who has ended meanwhile, or does not take it, is let go.
+        guard (try? await peer.write(frame.bytes, deadline: .now + patience.write)) != nil else { return }
       }
-      if let end {
-        try? await peer.write(end.bytes, deadline: deadline)
-        return
-      }
-      if notes.isEmpty { await wait(after: position) }
+      if end != nil { return }
+      if frames.isEmpty { await wait(after: position, beats) }
     }
   }
 
-  /// Until there is more after a position, or the end.
-  private func wait(after position: Int) async {
+  /// Until there is more after a position, another beat, or the end.
+  private func wait(after position: Int, _ beats: Int) async {
     await withCheckedContinuation { continuation in
       let isThere = state.withLock { state in
-        if state.end != nil || state.log.end > position { return true }
+        if state.end != nil || state.log.end > position || state.beats > beats { return true }
         state.parked.append(continuation)
         return false
       }

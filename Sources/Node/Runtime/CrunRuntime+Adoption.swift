@@ -41,8 +41,9 @@ extension CrunRuntime {
 
   /// One that is not whole is taken apart.
   private func takeUp(spare record: SandboxRecord) async {
-    if isReady(record) { return state.withLock { $0.spares.add(record) } }
+    if isReady(record) { return state.withLock { $0.spares.unchecked.append(record) } }
     do throws(RuntimeError) { try await remove(spare: record) } catch {
+      state.withLock { $0.spares.unwanted.append(record) }
       log.warning("remove a spare sandbox", metadata: ["sandbox": "\(record.podUID)", "error": "\(error)"])
     }
   }

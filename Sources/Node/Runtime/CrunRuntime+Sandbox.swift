@@ -118,7 +118,10 @@ extension CrunRuntime {
     do throws(RuntimeError) { return try await network.add(attachment(record), configuration) } catch {
       // Their addresses may be what is missing: a pod needs one, and what only waits does not.
       guard !SparePool.isSpare(record.podUID), (try? await removeSpares()) == true else { throw error }
-      return try await network.add(attachment(record), configuration)
+      let result = try await network.add(attachment(record), configuration)
+      state.withLock { $0.spares.isOff = true }
+      log.notice("no more spare sandboxes are made: a pod found no address while they had some")
+      return result
     }
   }
 
@@ -134,6 +137,8 @@ extension CrunRuntime {
 
     let record = state.withLock { $0.sandboxes[podUID] }
     if let record {
+      // One that was taken, and whose folder could not be moved.
+      if record.networkID != podUID { try await unmake(record) }
       try await detach(record, withNetwork: withNetwork)
       let paths = record.isTorn ? possibleCgroups(podUID) : [record.cgroupPath]
       try await system(podUID, "remove the sandbox's cgroup") { [cgroups] () throws(SystemError) in
@@ -238,7 +243,7 @@ extension CrunRuntime {
     QualityOfService.allCases.map { "/\(configuration.cgroupRoot)/\($0.cgroup(podUID: podUID))" }
   }
 
-  private func attachment(_ record: SandboxRecord) -> CNI.Attachment {
+  func attachment(_ record: SandboxRecord) -> CNI.Attachment {
     CNI.Attachment(
       id: record.networkID, podUID: record.podUID, podName: record.name, podNamespace: record.namespace,
       networkNamespace: "\(namespaceFolder(record.networkID))/net", portMappings: record.portMappings)

@@ -15,6 +15,14 @@ public struct SpareSandboxes: ControllerKit.Service {
   public init(_ runtime: CrunRuntime) { self.runtime = runtime }
 
   public func run() async throws {
+    do { try await fill() } catch {
+      // Not cancelled with this task: where no pod is left, nothing is to hold the run folder.
+      if Task.isCancelled { await Task { [runtime] in await runtime.sparesEnd() }.value }
+      throw error
+    }
+  }
+
+  private func fill() async throws {
     let backoff = Backoff(first: .milliseconds(100), longest: .seconds(30))
     var random = SeededRandom(name: "spare-sandboxes")
     var failures = 0
@@ -49,10 +57,14 @@ struct SparePool: Sendable {
 
   /// Oldest first.
   private(set) var records: [SandboxRecord] = []
+  /// Found at the start: whether their network is as it was made has to be asked first.
+  var unchecked: [SandboxRecord] = []
+  /// To be removed.
+  var unwanted: [SandboxRecord] = []
   /// Pods whose sandboxes are being made: they go first.
   var pods = 0
-  /// Pods needed the addresses.
-  private(set) var isOff = false
+  /// Pods need the addresses.
+  var isOff = false
 
   mutating func add(_ record: SandboxRecord) { records.append(record) }
 
@@ -61,16 +73,16 @@ struct SparePool: Sendable {
     return records.remove(at: index)
   }
 
-  /// Those that no pod would be given, since the network is another now.
-  mutating func takeOthers(than network: JSON) -> [SandboxRecord] {
-    let others = records.filter { $0.network != network }
+  /// No pod would be given those: the network is another now.
+  mutating func refuseOthers(than network: JSON) {
+    unwanted += (records + unchecked).filter { $0.network != network }
     records.removeAll { $0.network != network }
-    return others
+    unchecked.removeAll { $0.network != network }
   }
 
-  mutating func takeAll() -> [SandboxRecord] {
-    defer { (records, isOff) = ([], true) }
-    return records
+  mutating func refuseAll() {
+    unwanted += records + unchecked
+    (records, unchecked) = ([], [])
   }
 }
 
@@ -81,11 +93,15 @@ extension CrunRuntime {
   ///
   /// - Returns: whether it did, so that another may be wanted.
   func makeSpare() async throws(RuntimeError) -> Bool {
-    guard configuration.spareSandboxesMax > 0, state.withLock({ !$0.spares.isOff && $0.spares.pods == 0 }) else {
-      return false
-    }
+    guard configuration.spareSandboxesMax > 0, state.withLock({ $0.spares.pods == 0 }) else { return false }
     let list = CNI.list(try await networkConfiguration(of: nil), for: [])
-    for other in state.withLock({ $0.spares.takeOthers(than: list) }) { try await remove(spare: other) }
+    state.withLock { $0.spares.refuseOthers(than: list) }
+    try await removeUnwanted()
+    if state.withLock({ $0.spares.isOff }) { return false }
+    if let found = state.withLock({ $0.spares.unchecked.popLast() }) {
+      await takeUp(found)
+      return true
+    }
     guard CNI.ignoresNames(list), state.withLock({ $0.spares.records.count < configuration.spareSandboxesMax }) else {
       return false
     }
@@ -116,9 +132,28 @@ extension CrunRuntime {
       return isWanted
     } catch {
       do throws(RuntimeError) { try await remove(spare: record) } catch let cleanup {
+        let left = record
+        state.withLock { $0.spares.unwanted.append(left) }
         log.warning("remove a spare sandbox", metadata: ["sandbox": "\(name)", "error": "\(cleanup)"])
       }
       throw error
+    }
+  }
+
+  /// One of an earlier server is a pod's to have when its network is as it was made.
+  private func takeUp(_ record: SandboxRecord) async {
+    do throws(RuntimeError) {
+      if let network = record.network, let result = record.networkResult {
+        try await self.network.check(attachment(record), network, result: result)
+      }
+      state.withLock { state in
+        if state.spares.isOff { state.spares.unwanted.append(record) } else { state.spares.add(record) }
+      }
+    } catch {
+      log.notice(
+        "the network of a spare sandbox is not as it was made",
+        metadata: ["sandbox": "\(record.podUID)", "error": "\(error)"])
+      state.withLock { $0.spares.unwanted.append(record) }
     }
   }
 
@@ -127,32 +162,64 @@ extension CrunRuntime {
     guard let network, !spec.hostIPC, spec.sysctls.isEmpty, spec.portMappings.isEmpty else { return nil }
     while let record = state.withLock({ $0.spares.take(network) }) {
       if isReady(record) { return record }
-      do throws(RuntimeError) { try await remove(spare: record) } catch {
-        log.warning("remove a spare sandbox", metadata: ["sandbox": "\(record.podUID)", "error": "\(error)"])
-      }
+      state.withLock { $0.spares.unwanted.append(record) }
     }
     return nil
   }
 
-  /// Removes all, and makes no more.
+  /// Removes all.
   ///
-  /// - Returns: whether there were any.
+  /// - Returns: whether one was removed.
   func removeSpares(withNetwork: Bool = false) async throws(RuntimeError) -> Bool {
-    let records = state.withLock { $0.spares.takeAll() }
-    for record in records { try await remove(spare: record, withNetwork: withNetwork) }
-    if !records.isEmpty, !withNetwork {
-      log.notice("the addresses of spare sandboxes were given back, since a pod found none: no more are made")
+    state.withLock { $0.spares.refuseAll() }
+    return try await removeUnwanted(withNetwork: withNetwork)
+  }
+
+  /// Removes those that can be removed; the others are tried again. Throws when none could be, or, for a purge, not all.
+  @discardableResult
+  private func removeUnwanted(withNetwork: Bool = false) async throws(RuntimeError) -> Bool {
+    var hasRemoved = false
+    var failure: RuntimeError?
+    for record in state.withLock({ $0.spares.unwanted }) {
+      do throws(RuntimeError) {
+        try await remove(spare: record, withNetwork: withNetwork)
+        state.withLock { $0.spares.unwanted.removeAll { $0.podUID == record.podUID } }
+        hasRemoved = true
+      } catch {
+        failure = error
+      }
     }
-    return !records.isEmpty
+    if let failure, withNetwork || !hasRemoved { throw failure }
+    return hasRemoved
+  }
+
+  /// At an orderly end without pods: an empty run folder tells that nothing of this data directory is on the machine.
+  func sparesEnd() async {
+    guard state.withLock({ $0.sandboxes.isEmpty && $0.containers.isEmpty }) else { return }
+    do throws(RuntimeError) { _ = try await removeSpares() } catch {
+      log.warning("give the spare sandboxes back", metadata: ["error": "\(error)"])
+    }
   }
 
   /// Idempotent.
   func remove(spare record: SandboxRecord, withNetwork: Bool = false) async throws(RuntimeError) {
+    try await unmake(record)
     try await detach(record, withNetwork: withNetwork)
     try await removeNamespaces(record.networkID)
     try await system(nil, "remove a spare sandbox") { [self] () throws(SystemError) in
       let folder = sandboxFolder(record.podUID)
       if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
+    }
+  }
+
+  /// Before its address is given back: a removal that is broken off must not leave what looks whole.
+  func unmake(_ spare: SandboxRecord) async throws(RuntimeError) {
+    guard SparePool.isSpare(spare.networkID), !spare.isTorn else { return }
+    var record = spare
+    (record.podUID, record.isComplete) = (record.networkID, false)
+    let half = record
+    try await system(nil, "note that a spare sandbox is removed") { [self] () throws(SystemError) in
+      if access(sandboxFolder(half.podUID), F_OK) == 0 { try save(half) }
     }
   }
 }
