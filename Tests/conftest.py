@@ -138,6 +138,13 @@ def leftovers(bridge="apus0"):
     return found
 
 
+def network_namespace(server, pod):
+    """The file of a pod's network namespace, by the sandbox's record: it may have been made before the pod."""
+    uid = server.json("get", "pod", pod)["metadata"]["uid"]
+    record = json.load(open(f"{server.data}/containers/sandboxes/{uid}/record.json"))
+    return glob.glob(f"/run/apus/*/ns/{record.get('networkID', uid)}/net")[0]
+
+
 @contextlib.contextmanager
 def fresh_server(base, *options):
     """A server on a data directory below the folder, with its node ready. At the end everything is purged and nothing may

@@ -1,6 +1,5 @@
 """Services, names and the controllers behind them, as clients of pods and of the machine see them."""
 
-import glob
 import json
 import socket
 import struct
@@ -10,7 +9,7 @@ import textwrap
 
 import pytest
 
-from conftest import wait_for
+from conftest import network_namespace, wait_for
 from test_pods import create, pod
 
 DNS = "10.96.0.10"
@@ -28,9 +27,7 @@ def ready(server, *names):
 
 def inside(server, name, script):
     """Runs Python in a pod's network."""
-    uid = server.json("get", "pod", name)["metadata"]["uid"]
-    namespace = glob.glob(f"/run/apus/**/ns/{uid}/net", recursive=True)[0]
-    return subprocess.Popen(["nsenter", f"--net={namespace}", sys.executable, "-c", textwrap.dedent(script)])
+    return subprocess.Popen(["nsenter", f"--net={network_namespace(server, name)}", sys.executable, "-c", textwrap.dedent(script)])
 
 
 @pytest.fixture

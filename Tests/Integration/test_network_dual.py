@@ -1,6 +1,5 @@
 """Pods and Services of both families at once, as clients of pods and of the machine see them."""
 
-import glob
 import inspect
 import ipaddress
 import json
@@ -11,7 +10,7 @@ import sys
 
 import pytest
 
-from conftest import APUS, folder, fresh_server, wait_for
+from conftest import APUS, folder, fresh_server, network_namespace, wait_for
 from test_network import inside, ready, service
 from test_pods import create, pod
 
@@ -48,13 +47,8 @@ def ask_in(server, name, address, port, protocol="tcp"):
     """The same from a pod's network."""
     script = "import socket\n" + inspect.getsource(ask) + f"print(ask({address!r}, {port}, {protocol!r}))"
     return subprocess.run(
-        ["nsenter", f"--net={network(server, name)}", sys.executable, "-c", script],
+        ["nsenter", f"--net={network_namespace(server, name)}", sys.executable, "-c", script],
         capture_output=True, text=True, timeout=30, check=True).stdout.strip()
-
-
-def network(server, name):
-    uid = server.json("get", "pod", name)["metadata"]["uid"]
-    return glob.glob(f"/run/apus/**/ns/{uid}/net", recursive=True)[0]
 
 
 ANSWERING = """
@@ -129,7 +123,7 @@ def test_a_pod_has_an_address_of_each_family(dual):
     assert node["spec"]["podCIDRs"] == ["10.244.0.0/24", "fd00:10:244::/64"]
     assert [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"] == [GATEWAYS[4], GATEWAYS[6]]
     # No pod tells another where the world is, and none waits for its address.
-    namespace = network(dual, "both")
+    namespace = network_namespace(dual, "both")
     for name in ("accept_ra", "accept_dad"):
         value = subprocess.check_output(
             ["nsenter", f"--net={namespace}", "cat", f"/proc/sys/net/ipv6/conf/eth0/{name}"], text=True)

@@ -1,13 +1,12 @@
 """A process in a pod, and a user who may edit Services, on a cluster of both families: what IPv6 would open."""
 
-import glob
 import json
 import subprocess
 import sys
 
 import pytest
 
-from conftest import folder, fresh_server, wait_for
+from conftest import folder, fresh_server, network_namespace, wait_for
 
 IMAGE = "localhost/web-app:1"
 DUAL = ("--pod-range", "10.244.0.0/24,fd00:10:244::/64", "--service-range", "10.96.0.0/16,fd00:10:96::/112")
@@ -48,8 +47,7 @@ def inside(server):
             "containers": [{"name": "c", "image": IMAGE, "command": ["sleep", "3600"], "securityContext": {"runAsUser": 0}}]}}))
     server.kubectl("wait", "--for=condition=Ready", "pod/inside", "--timeout=60s")
 
-    uid = server.json("get", "pod", "inside")["metadata"]["uid"]
-    namespace = glob.glob(f"/run/apus/**/ns/{uid}/net", recursive=True)[0]
+    namespace = network_namespace(server, "inside")
 
     def connect(address, port):
         """What somebody in the pod's network reads there."""
