@@ -513,7 +513,7 @@ def test_probes_by_grpc(server, tmp_path):
         for name in "grpc-whole", "grpc-tls":
             wait_for(f"{name} is well", lambda: ready(name))
         says("grpc-shop", 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")')
-        says("grpc-none", "Readiness probe failed: error: health rpc probe failed: ")
+        says("grpc-none", "Readiness probe failed: error: health rpc probe failed: rpc error: code = NotFound")
         assert not ready("grpc-shop")
         service.set("shop", health_pb2.HealthCheckResponse.SERVING)
         wait_for("the service is well", lambda: ready("grpc-shop"))

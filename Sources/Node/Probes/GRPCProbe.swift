@@ -24,7 +24,12 @@ enum GRPCProbe {
         return .failure("error: this server does not implement the grpc health protocol (\(method.service)): \(error)")
       case .deadlineExceeded:
         return .failure("timeout: health rpc did not complete within \(timeout.components.seconds)s")
-      default: return .failure("error: health rpc probe failed: \(error)")
+      default:
+        // As grpc-go says it: servers need not say more than the code.
+        let code = error.status == .internalError ? "internal" : "\(error.status)"
+        return .failure(
+          "error: health rpc probe failed: rpc error: code = \(code.prefix(1).uppercased() + code.dropFirst()) desc = \(error)"
+        )
       }
     }
   }
