@@ -323,7 +323,8 @@ class Run:
     def kill_a_container(self):
         processes = sorted(process for containers in self.containers().values()
                            for processes in containers.values() for process in processes)
-        os.kill(self.random.choice(processes), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # It has ended meanwhile, as a probe's does.
+            os.kill(self.random.choice(processes), signal.SIGKILL)
 
     def delete_a_pod(self):
         pod = self.random.choice(pods(self.server))["metadata"]["name"]
