@@ -116,7 +116,9 @@ package final class HTTPServer: Sendable {
       )
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelOption(
-        .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
+        // While one piece of a pulled body is on the line the next ones are encrypted.
+        .writeBufferWaterMark,
+        value: ChannelOptions.Types.WriteBufferWaterMark(low: limits.pieceBytes, high: 4 * limits.pieceBytes)
       )
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try self.addHandlers(to: channel) }
