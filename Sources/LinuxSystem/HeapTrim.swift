@@ -6,7 +6,7 @@ import Synchronization
 /// The C library keeps what was freed for what comes next; after clients that held much, that would be for good.
 public final class HeapTrim: Sendable {
   /// So much must have been freed for it to be worth its milliseconds.
-  private static let worthwhileBytes = 16 << 20
+  private static let worthwhileBytes = 4 << 20
 
   private struct State {
     var freed = 0

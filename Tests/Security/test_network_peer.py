@@ -109,7 +109,7 @@ def test_answers_that_nobody_reads(server):
             with contextlib.suppress(OSError):
                 for _ in range(200):
                     connection.sendall(request * 500)
-        assert rss(server.process.pid) - before < 64
+        assert rss(server.process.pid) - before < 32
 
 
 @pytest.mark.parametrize("head, status", [

@@ -302,10 +302,12 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
 
   /// Ends a connection whose client does not do its part, with all that is kept for it.
   private func cutOff(discards: Bool, _ context: ChannelHandlerContext) {
-    if case .pulled(let body) = source { server.released(body.waitingBytes) }
+    var waiting = HTTPServer.unsentBytesMax
+    if case .pulled(let body) = source { waiting += body.waitingBytes }
     endSource()
     state.closed()
     HTTPServer.abort(context.channel, discards: discards)
+    server.released(waiting)
   }
 
   // MARK: Writing

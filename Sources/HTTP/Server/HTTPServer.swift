@@ -105,6 +105,9 @@ package final class HTTPServer: Sendable {
     }
   }
 
+  /// About so much of its answers waits in a connection for a client that does not take them.
+  static let unsentBytesMax = 256 << 10
+
   private func bootstrap() -> ServerBootstrap {
     let limits = self.limits.connection
     return ServerBootstrap(group: group)
@@ -116,9 +119,8 @@ package final class HTTPServer: Sendable {
       )
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelOption(
-        // While one piece of a pulled body is on the line the next ones are encrypted.
         .writeBufferWaterMark,
-        value: ChannelOptions.Types.WriteBufferWaterMark(low: limits.pieceBytes, high: 4 * limits.pieceBytes)
+        value: ChannelOptions.Types.WriteBufferWaterMark(low: Self.unsentBytesMax / 4, high: Self.unsentBytesMax)
       )
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture { try self.addHandlers(to: channel) }
