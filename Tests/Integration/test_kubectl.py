@@ -53,6 +53,7 @@ class Load:
         self.address = address
         self.done = threading.Event()
         self.sent = 0
+        # Of each request that failed, when it began and ended, and how.
         self.failures = []
         self.bodies = set()
         self.lock = threading.Lock()
@@ -63,6 +64,7 @@ class Load:
         for _ in range(6000):
             if self.done.wait(0.1):
                 return
+            began = time.monotonic()
             try:
                 body = get(self.address)
                 version = re.search(r"version[^0-9]*([0-9]+)", body, re.I)
@@ -71,7 +73,7 @@ class Load:
                     self.bodies.add(version.group(1) if version else body)
             except OSError as error:
                 with self.lock:
-                    self.failures.append(f"{type(error).__name__}: {error}")
+                    self.failures.append((began, time.monotonic(), f"{type(error).__name__}: {error}"))
 
     def __enter__(self):
         for thread in self.threads:

@@ -233,6 +233,8 @@ class Run:
         self.writers = [Writer(self, number) for number in range(3)]
         self.workers = [*self.writers, Pusher(self), Attacker(self), BadBodies(self, "bad-bodies")]
         self.blows = collections.Counter()
+        # When a blow at the containers began and when all was well again: requests between may fail.
+        self.blows_at_containers = []
         self.load = None
 
     def fail(self, text):
@@ -289,6 +291,25 @@ class Run:
     def up(self):
         self.server.start()
         self.client = Raw(self.server)
+
+    def no_request_was_lost(self):
+        for began, ended, text in self.load.failures:
+            if not any(began < end and ended > start for start, end in self.blows_at_containers):
+                raise Failure(f"a request failed that began {began - self.began:.2f} s after the start and ended "
+                              f"{ended - began:.2f} s later: {text}\n{self.scene()}")
+
+    def scene(self):
+        """What there is to look at when a request was lost."""
+        blows = ", ".join(f"{start - self.began:.2f} to {end - self.began:.2f}"
+                          for start, end in self.blows_at_containers[-4:])
+        commands = (["nft", "list", "ruleset"], ["ss", "-tanp"], ["ip", "addr"], ["ip", "neigh"],
+                    ["cat", "/proc/net/nf_conntrack"])
+        parts = [f"blows at containers: {blows}", self.server.kubectl("get", "pods", "-o", "wide", check=False).stdout,
+                 self.server.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False).stdout[-4000:]]
+        for command in commands:
+            result = subprocess.run(command, capture_output=True, text=True)
+            parts.append(f"# {' '.join(command)}\n{result.stdout or result.stderr}")
+        return "\n".join(parts)
 
     # Blows
 
@@ -388,9 +409,12 @@ class Run:
         blows = [self.kill_and_start, self.kill_while_starting, self.second_server, self.stop_name_server,
                  self.kill_a_container, self.delete_a_pod, self.damage_records, self.remove_what_can_be_made_again,
                  self.damage_what_cannot_be_mended]
-        end = time.monotonic() + SECONDS
+        self.began = time.monotonic()
+        end = self.began + SECONDS
         # The application's own failures count only between blows at its containers: a request to a container that is
         # killed fails, as it must.
+        harmless = (self.kill_and_start, self.kill_while_starting, self.second_server,
+                    self.remove_what_can_be_made_again, self.damage_what_cannot_be_mended)
         with Load(url(self.server)) as self.load:
             for worker in self.workers:
                 worker.start()
@@ -398,16 +422,14 @@ class Run:
                 while time.monotonic() < end and not self.failures:
                     blow = self.random.choice(blows)
                     self.blows[blow.__name__] += 1
-                    print(f"{SECONDS - (end - time.monotonic()):6.0f} s  {blow.__name__}", flush=True)
-                    failed = len(self.load.failures)
+                    print(f"{time.monotonic() - self.began:6.1f} s  {blow.__name__}", flush=True)
+                    start = time.monotonic()
                     blow()
                     self.all_is_well()
-                    if blow in (self.kill_and_start, self.kill_while_starting, self.second_server,
-                                self.remove_what_can_be_made_again, self.damage_what_cannot_be_mended):
-                        check(len(self.load.failures) == failed,
-                              f"{blow.__name__}: requests failed: {self.load.failures[failed:][:3]}")
-                    else:
+                    if blow not in harmless:
                         wait_for("the service answers", lambda sent=self.load.sent: self.load.sent > sent + 5)
+                        self.blows_at_containers.append((start, time.monotonic()))
+                    self.no_request_was_lost()
             finally:
                 self.ended.set()
         for worker in self.workers:
