@@ -32,14 +32,21 @@ final class RequestHandler: HTTPRequestHandler {
     let caller = Result { () throws(KubeError) in
       try router.caller(head.headers, info, certificateUser: (request.identity as? Certificate)?.user)
     }
-    guard hasPlace(caller, request.peer) else { return .refuse(refusal(info, .connectionsAreMany)) }
-    var holder: ConnectionBudget.User?
-    if request.mayHaveBody {
-      switch caller {
-      case .success(let user): holder = ConnectionBudget.User(user)
-      case .failure(let error): if request.expectsContinue { return .refuse(refusal(info, error)) }
-      }
+    let payer: ConnectionBudget.User?
+    switch caller {
+    case .success(let user) where user.name != UserInfo.anonymous.name:
+      // The connection becomes the caller's.
+      payer = request.peer.signedIn(user.name, as: { ConnectionBudget.User(user) })
+      if payer == nil { return .refuse(refusal(info, .connectionsAreMany)) }
+    case .success(let user):
+      guard request.peer.strangerMayAsk() else { return .refuse(refusal(info, .connectionsAreMany)) }
+      payer = ConnectionBudget.User(user)
+    case .failure(let error):
+      guard request.peer.strangerMayAsk() else { return .refuse(refusal(info, .connectionsAreMany)) }
+      if request.mayHaveBody, request.expectsContinue { return .refuse(refusal(info, error)) }
+      payer = nil
     }
+    let holder = request.mayHaveBody ? payer : nil
     return .collect(bytesMax: Self.bodyBytesMax, holder: holder) { [router] body, respond in
       let request = APIRequest(
         method: head.method.rawValue, uri: head.uri, accept: head.headers.first(name: "accept"),
@@ -48,14 +55,6 @@ final class RequestHandler: HTTPRequestHandler {
         channel: request.channel)
       router.handle(request, info, by: caller, respond: respond)
     }
-  }
-
-  /// Makes the connection the caller's. Who is refused, or needs no name, stays a stranger.
-  private func hasPlace(_ caller: Result<UserInfo, KubeError>, _ peer: HTTPPeer) -> Bool {
-    if case .success(let user) = caller, user.name != UserInfo.anonymous.name {
-      return peer.signedIn(user.name, as: ConnectionBudget.User(user))
-    }
-    return peer.strangerMayAsk()
   }
 
   func response(to problem: HTTPServerProblem, of request: HTTPServerRequest) -> HTTPServerResponse {

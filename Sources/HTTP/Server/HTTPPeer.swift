@@ -13,8 +13,8 @@ package final class HTTPPeer: Sendable {
   private let state = Mutex(State())
 
   private struct State {
-    /// Whose connection it is, once somebody has signed in.
-    var name: String?
+    /// Whose connection it is, once somebody has signed in, and who pays for it.
+    var owner: (name: String, user: ConnectionBudget.User)?
     /// Requests under way. HTTP/2 has several at one time.
     var requests = 0
   }
@@ -27,26 +27,28 @@ package final class HTTPPeer: Sendable {
     self.isTLS = isTLS
   }
 
-  package var hasSignedIn: Bool { state.withLock { $0.name != nil } }
+  package var hasSignedIn: Bool { state.withLock { $0.owner != nil } }
 
   /// A request has shown who is at the other end.
   ///
   /// - Parameters:
   ///   - name: tells users apart.
-  ///   - user: who pays for the connection.
-  /// - Returns: whether the user may have one more connection; otherwise the connection stays what it was, and the request
-  ///   is to be refused.
-  package func signedIn(_ name: String, as user: @autoclosure () -> ConnectionBudget.User) -> Bool {
-    if state.withLock({ $0.name == name }) { return true }
-    guard server.signedIn(id, as: user()) else { return false }
-    state.withLock { $0.name = name }
-    return true
+  ///   - user: who pays for the connection; asked once.
+  /// - Returns: who pays; `nil` when they may have no further connection: this one stays what it was, and the request is to
+  ///   be refused.
+  package func signedIn(_ name: String, as user: () -> ConnectionBudget.User) -> ConnectionBudget.User? {
+    let known = state.withLock { $0.owner?.name == name ? $0.owner?.user : nil }
+    if let known { return known }
+    let user = user()
+    guard server.signedIn(id, as: user) else { return nil }
+    state.withLock { $0.owner = (name, user) }
+    return user
   }
 
   /// - Returns: whether a request of somebody who has not signed in may be answered; otherwise too many of such are under
   ///   way.
   package func strangerMayAsk() -> Bool {
-    state.withLock { $0.name != nil } || server.requestBegan(id)
+    state.withLock { $0.owner != nil } || server.requestBegan(id)
   }
 
   /// A request's head is complete.
@@ -58,7 +60,7 @@ package final class HTTPPeer: Sendable {
   func requestEnded() -> Bool {
     let (isKnown, isLast) = state.withLock { state in
       state.requests -= 1
-      return (state.name != nil, state.requests == 0)
+      return (state.owner != nil, state.requests == 0)
     }
     if !isKnown, isLast { server.requestEnded(id) }
     return isKnown

@@ -18,6 +18,7 @@ final class WriteCoalescer: ChannelDuplexHandler {
   /// A write that the kernel had no room for when it was flushed, and which it has not taken since.
   private var isHeld = false
   private var flushesWhenTaken = false
+  private var flushes = 0
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     let data = unwrapOutboundIn(data)
@@ -49,7 +50,9 @@ final class WriteCoalescer: ChannelDuplexHandler {
   private func flushAll(_ context: ChannelHandlerContext) {
     flushesWhenTaken = false
     isFlushDue = false
-    if !isHeld, pending != nil, isBehind(context) {
+    flushes &+= 1
+    // Asking costs as much as a small write: a few records more are cheap.
+    if !isHeld, flushes & 15 == 0, pending != nil, isBehind(context) {
       isHeld = true
       let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
       let taken = context.eventLoop.makePromise(of: Void.self)
