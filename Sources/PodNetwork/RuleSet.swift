@@ -186,14 +186,23 @@ struct NFTChange: Sendable {
 
 /// The table's frame: hooks, maps, and the stages that packets pass: what pods may not do at all (`pod-policy`), the addresses
 /// of Services (`services`, `no-endpoints`), and who is seen as the sender (`pod-masquerade`).
-struct NFTBase: Sendable, Equatable {
-  var table = "apus"
-  var bridge: String
+struct NFTBase: Sendable {
+  let table: String
+  let bridge: String
   /// The pods of this node, and the Services.
-  var ranges: ClusterRanges
+  let ranges: ClusterRanges
   /// Whether bridged packets pass netfilter (`br_netfilter`). Without it, the answer of one pod to another on the same
   /// bridge would not come back through us, and the asking pod would not know the sender.
-  var filtersBridge: Bool
+  let filtersBridge: Bool
+  private var frame = Frame()
+
+  init(table: String = "apus", bridge: String, ranges: ClusterRanges, filtersBridge: Bool) {
+    self.table = table
+    self.bridge = bridge
+    self.ranges = ranges
+    self.filtersBridge = filtersBridge
+    frame = makeFrame()
+  }
 
   /// - Parameter machine: the addresses by which the machine is reached from elsewhere.
   func clusterAddresses(machine: [IPAddress]) -> ClusterAddresses {
@@ -202,7 +211,6 @@ struct NFTBase: Sendable, Equatable {
 
   /// A transaction that puts the whole table in the place of whatever has its name.
   func script(_ services: [RuleSet]) -> String {
-    let frame = self.frame
     var text = "\(Self.removal(table))table inet \(table) {\n"
     for set in frame.sets { text += "  \(set.keyword) \(set.name) { type \(set.type); }\n" }
     for chain in frame.chains {
@@ -224,7 +232,6 @@ struct NFTBase: Sendable, Equatable {
   /// What makes the table that the kernel has one with these services; `nil` when its frame is another, so that it has to be
   /// replaced as a whole. What is as it should be is not touched: connections are being made meanwhile.
   func change(from present: NFTContents, to services: [RuleSet]) -> NFTChange? {
-    let frame = self.frame
     let frameChains = Set(frame.chains.map(\.name))
     guard frame.chains.allSatisfy({ present.chains[$0.name] == $0.rules.count }),
       frame.sets.allSatisfy({ present.sets.contains($0.name) })
@@ -257,7 +264,7 @@ struct NFTBase: Sendable, Equatable {
     var chains: [(name: String, hook: String?, rules: [String])] = []
   }
 
-  private var frame: Frame {
+  private func makeFrame() -> Frame {
     var frame = Frame()
     let pods = ranges.pods.families
     let served = ranges.services.families

@@ -44,8 +44,7 @@ struct KernelTests {
       slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "")], ports: ports)])
     let three = rules.compile(
       service(everything, name: "other"), slices: [slice([("10.244.0.4", "")], ports: ports)])
-    var unfiltered = base
-    unfiltered.filtersBridge = false
+    let unfiltered = NFTBase(bridge: "apus0", ranges: ranges, filtersBridge: false)
     _ = try await run(
       """
       # As an earlier version left it: its rules beside ours would translate twice.
@@ -162,8 +161,7 @@ struct KernelTests {
           except (ConnectionRefusedError, PermissionError):
               print("refused")
       """
-    var base = base
-    base.filtersBridge = filtersBridge
+    let base = NFTBase(bridge: "apus0", ranges: ranges, filtersBridge: filtersBridge)
     let output = try await run(
       """
       \(pods(filtersBridge))
@@ -228,8 +226,7 @@ struct KernelTests {
       """
     let both = rules.compile(service(spec), slices: [slice([("10.244.0.2", ""), ("10.244.0.3", "")])])
     let second = rules.compile(service(spec), slices: [slice([("10.244.0.3", "")])])
-    var base = base
-    base.filtersBridge = filtersBridge
+    let base = NFTBase(bridge: "apus0", ranges: ranges, filtersBridge: filtersBridge)
     let output = try await run(
       """
       \(pods(filtersBridge))
@@ -276,8 +273,7 @@ struct KernelTests {
     hostile.chains["evil"] = ["meta l4proto tcp dnat ip6 to [fd00:10:244::2]:8080"]
     hostile.entrances[Entrance(address: IPAddress("fd00:10:96::66")!, transport: .tcp, port: 80)] = .chain("inward")
     hostile.chains["inward"] = ["meta l4proto tcp dnat ip6 to [::1]:5000"]
-    var base = base
-    base.filtersBridge = filtersBridge
+    let base = NFTBase(bridge: "apus0", ranges: ranges, filtersBridge: filtersBridge)
     let output = try await run(
       """
       \(pods(filtersBridge))

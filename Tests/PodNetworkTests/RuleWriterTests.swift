@@ -344,8 +344,7 @@ final class FakeKernel: RuleKernel {
     #expect(!written.contains("default/a/") && !written.contains("table inet apus {"))
     #expect(written.contains("default/b/") && written.contains("default/c/") == false)
     // Another frame is another table.
-    var other = base
-    other.filtersBridge = false
+    let other = NFTBase(bridge: "apus0", ranges: ranges, filtersBridge: false)
     writer = RuleWriter(base: other, kernel: kernel)
     _ = writer.set([key("a"): services[0].1])
     try await writer.writeAll()
