@@ -38,6 +38,8 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 var targets: [Target] = [
+  // What tests share. It has no layer: nothing of the product may use it.
+  .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: strict),
   // Layer 0
   .target(name: "CLinux"),
   .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -48,26 +50,28 @@ var targets: [Target] = [
   .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 ]
 // Layer 1
-targets += room("Wire", ["CYAML"])
+targets += room("Wire", ["CYAML"], tests: ["TestKit"])
 // Layer 2
-targets += room("Cryptography", ["COpenSSL", "Wire"])
-targets += room("LinuxSystem", ["CLinux", "Wire"])
+targets += room("Cryptography", ["COpenSSL", "Wire"], tests: ["TestKit"])
+targets += room("LinuxSystem", ["CLinux", "Wire"], tests: ["TestKit"])
 targets += room("Telemetry", ["Wire", logging])
 targets += room("SQLite", ["CSQLite"])
 // Layer 3
-targets += room("Schema", ["Wire"])
+targets += room("Schema", ["Wire"], tests: ["TestKit"])
 targets += room(
-  "HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, hpack, tls, handshake], tests: [embedded])
+  "HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, hpack, tls, handshake], tests: ["TestKit", embedded])
 targets += room("OCI", ["CZlib", "CZstd", "Cryptography", "LinuxSystem", "SQLite", "Wire"])
-targets += room("Dockerfile", ["Wire"])
+targets += room("Dockerfile", ["Wire"], tests: ["TestKit"])
 // Layer 4
 targets += room("RPC", ["HTTP", nio, http1], tests: [posix])
-targets += room("KubeTypes", ["Schema", "Wire"])
-targets += room("Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: [tls])
+targets += room("KubeTypes", ["Schema", "Wire"], tests: ["TestKit"])
+targets += room(
+  "Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: ["TestKit", tls])
 // Layer 5
 targets += room("Routing", ["KubeTypes", "Wire"])
-targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["Wire"])
-targets += room("KubeClient", ["HTTP", "KubeTypes", "Schema", "Wire", nio, posix, http1], tests: [tls])
+targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["TestKit", "Wire"])
+targets += room(
+  "KubeClient", ["HTTP", "KubeTypes", "Schema", "Wire", nio, posix, http1], tests: ["TestKit", tls])
 // Layer 6
 targets += room(
   "ControllerKit", ["KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", arguments, logging])
@@ -77,7 +81,7 @@ targets += room(
   [
     "CZlib", "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store",
     "Telemetry", "Wire", nio, posix, http1, webSocket, tls, logging,
-  ], tests: [embedded])
+  ], tests: ["TestKit", embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire"])
 targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire", logging])
 targets += room(
@@ -96,10 +100,10 @@ targets += room(
   [
     "CCrypt", "Cryptography", "Distribution", "HTTP", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls,
     logging,
-  ])
+  ], tests: ["TestKit"])
 targets += room(
   "ImageBuilder",
-  ["CLinux", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Wire", nio])
+  ["CLinux", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Wire", nio], tests: ["TestKit"])
 // Layer 8
 targets += [
   .executableTarget(

@@ -3,6 +3,7 @@ import Cryptography
 import KubeClient
 import LinuxSystem
 import Schema
+import TestKit
 import Testing
 import Wire
 
@@ -31,7 +32,7 @@ import Wire
     let token = try #require(other.sign(claims()))
     #expect(issuer.verify(token, now: now) == nil)
     let own = try #require(issuer.sign(claims()))
-    var generator = SeededGenerator(state: 5)
+    var generator = SeededGenerator(seed: 5)
     let bytes = Array(own.utf8)
     for _ in 0..<300 {
       var changed = bytes

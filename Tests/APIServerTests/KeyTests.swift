@@ -2,6 +2,7 @@ import Cryptography
 import Glibc
 import KubeClient
 import LinuxSystem
+import TestKit
 import Testing
 import Wire
 

@@ -1,6 +1,7 @@
 import KubeClient
 import KubeTypes
 import Schema
+import TestKit
 import Testing
 import Wire
 
@@ -83,7 +84,7 @@ import Wire
   }
 
   @Test func survivesAnyBytes() {
-    var generator = SeededGenerator(state: 11)
+    var generator = SeededGenerator(seed: 11)
     for _ in 0..<20_000 {
       let raw = (0..<Int.random(in: 0..<60, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator)
       }

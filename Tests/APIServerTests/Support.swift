@@ -21,20 +21,6 @@ final class ManualClock: TimeSource {
   func advance(_ duration: Duration) { time.withLock { $0 = $0.adding(duration) } }
 }
 
-/// A generator with a seed.
-struct SeededGenerator: RandomNumberGenerator, Sendable {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    // SplitMix64.
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
-  }
-}
-
 /// A server on a store in a folder of its own.
 final class Fixture {
   let directory: String

@@ -63,6 +63,18 @@ import Testing
     #expect(seen > 50, "the test must have found the imports it checks")
   }
 
+  /// What tests share stays theirs, and needs nothing of what it is to test.
+  @Test func onlyTestsUseWhatTestsShare() throws {
+    let product = Set(entries(of: root + "/Sources"))
+    let kits = Set(entries(of: root + "/Tests").filter { $0.hasSuffix("Kit") })
+    #expect(kits.contains("TestKit"))
+    for target in try targets() {
+      let used = try imports(below: "\(root)/Sources/\(target.name)")
+      #expect(target.dependencies.union(used).isDisjoint(with: kits), "\(target.name)")
+    }
+    for kit in kits { #expect(try imports(below: "\(root)/Tests/\(kit)").isDisjoint(with: product), "\(kit)") }
+  }
+
   /// A capability is named in the list, in its own value and in its own commands, and nowhere else of the composition root.
   @Test func onlyTheListKnowsCapabilities() throws {
     let capabilities = Set(try layers().filter { $0.value == 7 }.keys).subtracting(["APIServer"])

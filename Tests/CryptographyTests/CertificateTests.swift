@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 import Wire
 
@@ -55,8 +56,8 @@ import Wire
   // MARK: Earlier versions
 
   @Test func earlierCertificatesAreRead() throws {
-    let authority = try Certificate(pem: Fixture.authority)
-    let key = try P256PrivateKey(pem: Fixture.authorityKey)
+    let authority = try Certificate(pem: EarlierKeys.authority)
+    let key = try P256PrivateKey(pem: EarlierKeys.authorityKey)
     #expect(authority.publicKey == key.publicKey && authority.isSigned(by: key.publicKey))
     #expect(authority.subject == DistinguishedName([(.commonName, "apus-ca-1700000000")]))
     #expect(authority.notBefore == Self.now.adding(.seconds(-3600)))
@@ -64,34 +65,34 @@ import Wire
     #expect(authority.extendedKeyUsage == nil && authority.subjectAlternativeNames == nil)
     #expect(try Certificate(pem: Fixture.distantAuthority).notAfter == Self.now.adding(.seconds(36500 * 86_400)))
 
-    let serving = try Certificate(pem: Fixture.serving)
+    let serving = try Certificate(pem: EarlierKeys.serving)
     #expect(serving.isSigned(by: key.publicKey))
-    #expect(serving.publicKey == (try P256PrivateKey(pem: Fixture.servingKey).publicKey))
+    #expect(serving.publicKey == (try P256PrivateKey(pem: EarlierKeys.servingKey).publicKey))
     #expect(serving.extendedKeyUsage == [.serverAuthentication])
     #expect(serving.subjectAlternativeNames == (try Self.servingNames()))
-    let administrator = try Certificate(pem: Fixture.administrator)
+    let administrator = try Certificate(pem: EarlierKeys.administrator)
     #expect(administrator.isSigned(by: key.publicKey) && administrator.extendedKeyUsage == [.clientAuthentication])
     #expect(
       administrator.subject
         == DistinguishedName([(.organization, "system:masters"), (.commonName, "kubernetes-admin")]))
-    for text in [Fixture.authority, Fixture.distantAuthority, Fixture.serving, Fixture.administrator] {
+    for text in [EarlierKeys.authority, Fixture.distantAuthority, EarlierKeys.serving, EarlierKeys.administrator] {
       #expect(try Certificate(pem: text).pem == text)
     }
   }
 
   /// To the byte, but for serial number and signature.
   @Test func newCertificatesAreAsEarlierOnes() throws {
-    let key = try P256PrivateKey(pem: Fixture.authorityKey)
-    let earlier = try Certificate(pem: Fixture.authority)
+    let key = try P256PrivateKey(pem: EarlierKeys.authorityKey)
+    let earlier = try Certificate(pem: EarlierKeys.authority)
     let authority = try Self.authority(key, until: Self.now.adding(.seconds(3650 * 86_400)))
     #expect(try Self.content(authority) == Self.content(earlier))
     let distant = try Self.authority(key, until: Self.now.adding(.seconds(36500 * 86_400)))
     #expect(try Self.content(distant) == Self.content(try Certificate(pem: Fixture.distantAuthority)))
     let serving = try Self.leaf(
-      DistinguishedName([(.commonName, "kube-apiserver")]), try P256PrivateKey(pem: Fixture.servingKey).publicKey,
+      DistinguishedName([(.commonName, "kube-apiserver")]), try P256PrivateKey(pem: EarlierKeys.servingKey).publicKey,
       by: earlier, key, names: try Self.servingNames())
-    #expect(try Self.content(serving) == Self.content(try Certificate(pem: Fixture.serving)))
-    let before = try Certificate(pem: Fixture.administrator)
+    #expect(try Self.content(serving) == Self.content(try Certificate(pem: EarlierKeys.serving)))
+    let before = try Certificate(pem: EarlierKeys.administrator)
     let administrator = try Self.leaf(before.subject, try #require(before.publicKey), by: earlier, key, names: nil)
     #expect(try Self.content(administrator) == Self.content(before))
     #expect(authority.der != earlier.der && authority.isSigned(by: key.publicKey))
@@ -100,7 +101,7 @@ import Wire
   // MARK: Others' certificates
 
   @Test func othersAreRead() throws {
-    let key = try P256PrivateKey(pem: Fixture.authorityKey)
+    let key = try P256PrivateKey(pem: EarlierKeys.authorityKey)
     let client = try Certificate(pem: Fixture.client)
     #expect(client.isSigned(by: key.publicKey) && client.publicKey == nil)
     #expect(client.subject.values(of: .commonName) == ["jane"])
@@ -213,8 +214,8 @@ import Wire
 
   /// Whatever byte is changed: it is no certificate any more, or its signature does not fit.
   @Test(arguments: ["authority", "serving", "client"]) func changedOnesAreNotValid(name: String) throws {
-    let key = try P256PrivateKey(pem: Fixture.authorityKey).publicKey
-    let pem = ["authority": Fixture.authority, "serving": Fixture.serving, "client": Fixture.client][name]
+    let key = try P256PrivateKey(pem: EarlierKeys.authorityKey).publicKey
+    let pem = ["authority": EarlierKeys.authority, "serving": EarlierKeys.serving, "client": Fixture.client][name]
     let original = try Certificate(pem: try #require(pem))
     #expect(original.isSigned(by: key))
     var parsed = 0
@@ -231,21 +232,21 @@ import Wire
   }
 
   @Test func truncatedAndLongerOnesAreRefused() throws {
-    let certificate = try Certificate(pem: Fixture.serving)
+    let certificate = try Certificate(pem: EarlierKeys.serving)
     for count in 0..<certificate.der.count {
       #expect(throws: CryptographyError.self) { try Certificate(der: Array(certificate.der.prefix(count))) }
     }
     #expect(throws: CryptographyError.self) { try Certificate(der: certificate.der + [0]) }
-    for pem in [Fixture.authorityKey, "", certificate.pem + "\n" + certificate.pem] {
+    for pem in [EarlierKeys.authorityKey, "", certificate.pem + "\n" + certificate.pem] {
       #expect(throws: CryptographyError.self) { try Certificate(pem: pem) }
     }
   }
 
   /// Whatever comes: it is refused, or it is read as what it is.
   @Test(arguments: 0..<8 as Range<UInt64>) func anyBytesAreReadOrRefused(seed: UInt64) throws {
-    var generator = SeededGenerator(state: seed)
-    let authority = try P256PrivateKey(pem: Fixture.authorityKey).publicKey
-    let certificates = try [Fixture.serving, Fixture.client].map { try Certificate(pem: $0).der }
+    var generator = SeededGenerator(seed: seed)
+    let authority = try P256PrivateKey(pem: EarlierKeys.authorityKey).publicKey
+    let certificates = try [EarlierKeys.serving, Fixture.client].map { try Certificate(pem: $0).der }
     let keys = try [Fixture.sec1Key, Fixture.pkcs8Key, Fixture.rsaKey].map { try PEM.decode($0) }
     func mutated(_ bytes: [UInt8]) -> [UInt8] {
       var bytes = bytes

@@ -1,32 +1,8 @@
-/// Keys and certificates for tests. What they sign is trusted by nobody.
+/// Keys and certificates for tests, beside those of `EarlierKeys`. What they sign is trusted by nobody.
 enum Fixture {
-  // As swift-crypto 4.5 and swift-certificates 1.21 wrote them, which earlier versions used, with the clock at 1700000000.
+  // As swift-crypto 4.5 and swift-certificates 1.21 wrote them, with the clock at 1700000000.
 
-  /// `CN=apus-ca-1700000000`, until 2033.
-  static let authority = """
-    -----BEGIN CERTIFICATE-----
-    MIIBfjCCASSgAwIBAgIUPFyaImbogH/7hL9XJVNc8Yyupf4wCgYIKoZIzj0EAwIw
-    HTEbMBkGA1UEAwwSYXB1cy1jYS0xNzAwMDAwMDAwMB4XDTIzMTExNDIxMTMyMFoX
-    DTMzMTExMTIyMTMyMFowHTEbMBkGA1UEAwwSYXB1cy1jYS0xNzAwMDAwMDAwMFkw
-    EwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7VTy9xY3ceknVZmUCeOtmT5LXsRmP0yZ
-    ls0hEdBmtwZRVObc8mmorzfQJ8bHMGGbeEbiYrMs3znJVZyWZTQAdqNCMEAwDwYD
-    VR0TAQH/BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAYYwHQYDVR0OBBYEFF1joI2afjAA
-    WFKtray1x4yUDjk2MAoGCCqGSM49BAMCA0gAMEUCIGQ1o4CvYEZvhVjWdceCUiYK
-    OyUjCEOTcK74TtmcFld5AiEAsMtuDhiKgUQ5FMSq8rNlwQ/ay3B7xF8MAZmOZTGR
-    u0g=
-    -----END CERTIFICATE-----
-    """
-
-  /// Its key.
-  static let authorityKey = """
-    -----BEGIN PRIVATE KEY-----
-    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgv+EDFQfmA21NzTpO
-    6XqJSBfQeV986nvHKGT/TvDT4c6hRANCAATtVPL3Fjdx6SdVmZQJ462ZPktexGY/
-    TJmWzSER0Ga3BlFU5tzyaaivN9AnxscwYZt4RuJisyzfOclVnJZlNAB2
-    -----END PRIVATE KEY-----
-    """
-
-  /// The same authority, until 2123: that year takes four digits.
+  /// The authority of `EarlierKeys`, until 2123: that year takes four digits.
   static let distantAuthority = """
     -----BEGIN CERTIFICATE-----
     MIIBgTCCASegAwIBAgIVAMgXoDF4b8/gbb7OLOpatbQxJl2kMAoGCCqGSM49BAMC
@@ -41,56 +17,7 @@ enum Fixture {
     -----END CERTIFICATE-----
     """
 
-  /// `CN=kube-apiserver`, for localhost, kubernetes.default.svc, 127.0.0.1 and ::1.
-  static let serving = """
-    -----BEGIN CERTIFICATE-----
-    MIIB1jCCAXygAwIBAgIULWiHAUuxa4ll1IC3yXvvvMjXhSYwCgYIKoZIzj0EAwIw
-    HTEbMBkGA1UEAwwSYXB1cy1jYS0xNzAwMDAwMDAwMB4XDTIzMTExNDIxMTMyMFoX
-    DTI0MTExMzIyMTMyMFowGTEXMBUGA1UEAwwOa3ViZS1hcGlzZXJ2ZXIwWTATBgcq
-    hkjOPQIBBggqhkjOPQMBBwNCAASauug4M/ZfQw4vY+9r37gTcqOjhTojzn/8kpFN
-    Z0DkOhci2gXX8q6ThOg9UOKrV10hoZu1bsrNVeNkyBDO7BY/o4GdMIGaMAwGA1Ud
-    EwEB/wQCMAAwDgYDVR0PAQH/BAQDAgeAMBMGA1UdJQQMMAoGCCsGAQUFBwMBMB8G
-    A1UdIwQYMBaAFF1joI2afjAAWFKtray1x4yUDjk2MEQGA1UdEQQ9MDuCCWxvY2Fs
-    aG9zdIIWa3ViZXJuZXRlcy5kZWZhdWx0LnN2Y4cEfwAAAYcQAAAAAAAAAAAAAAAA
-    AAAAATAKBggqhkjOPQQDAgNIADBFAiEA7F1bsqu1J7/3SKKi50PHueNT/6Ubl82q
-    I6uHffnRMU8CIHBnodX9+/snzUzZh5Ve4m/+qsv04WbkxZFX8pDUkwNV
-    -----END CERTIFICATE-----
-    """
-
-  /// Its key.
-  static let servingKey = """
-    -----BEGIN PRIVATE KEY-----
-    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsRi5vCeTPhOzXtjr
-    zYQqTZLtIcEmIwuSRhi2ITvA+MOhRANCAASauug4M/ZfQw4vY+9r37gTcqOjhToj
-    zn/8kpFNZ0DkOhci2gXX8q6ThOg9UOKrV10hoZu1bsrNVeNkyBDO7BY/
-    -----END PRIVATE KEY-----
-    """
-
-  /// `O=system:masters, CN=kubernetes-admin`.
-  static let administrator = """
-    -----BEGIN CERTIFICATE-----
-    MIIBqjCCAU+gAwIBAgIUKDDGvY9K4S20Sdw+zDCKCuVIK2IwCgYIKoZIzj0EAwIw
-    HTEbMBkGA1UEAwwSYXB1cy1jYS0xNzAwMDAwMDAwMB4XDTIzMTExNDIxMTMyMFoX
-    DTI0MTExMzIyMTMyMFowNDEXMBUGA1UECgwOc3lzdGVtOm1hc3RlcnMxGTAXBgNV
-    BAMMEGt1YmVybmV0ZXMtYWRtaW4wWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASJ
-    wzGOW7ztWLD79+nSjwquYNHiqE59nSB4/gb76H0cC04hKfQC3OxAkh3VWzL1lzmL
-    pId8qpwRfl9wXZEu/nxto1YwVDAMBgNVHRMBAf8EAjAAMA4GA1UdDwEB/wQEAwIH
-    gDATBgNVHSUEDDAKBggrBgEFBQcDAjAfBgNVHSMEGDAWgBRdY6CNmn4wAFhSra2s
-    tceMlA45NjAKBggqhkjOPQQDAgNJADBGAiEAltv1adv97DDF7TmD5xHpn7OtxZTM
-    golLRUB+aQZSZQsCIQC+51FXUeQBFblCuTBlmtOvpvDsTGl7DiOcX7Xv5DjJHQ==
-    -----END CERTIFICATE-----
-    """
-
-  /// The key of tokens.
-  static let tokenKey = """
-    -----BEGIN PRIVATE KEY-----
-    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgSWwWvy/2HvHnfdpo
-    Ub8sorsrdTML2GB+ikrN86woPwehRANCAAQ+LQw46M9OwLaF09NF+5ufiYYZGc1k
-    jtlKBRPwiG1QaBo7ow1M8+AzhB7pg51YU5Fucc4jFpXUNyASMN08ccOG
-    -----END PRIVATE KEY-----
-    """
-
-  /// What it signed: "Apus".
+  /// What the key of tokens of `EarlierKeys` signed: "Apus".
   static let tokenSignature =
     "5e48883a70dd9cb6a2da0ba34540c5e78a2df8551795d9acff1ebe95156c700a"
     + "70fa2d25e486c5da6b368174695407f2e4b8a771bd4d9fd7df49c4c3d4e4395c"
@@ -130,7 +57,7 @@ enum Fixture {
     -----END CERTIFICATE-----
     """
 
-  /// `O=dev, O=ops, CN=jane, emailAddress=jane@example.org` by the authority, of an RSA key, in PrintableString.
+  /// `O=dev, O=ops, CN=jane, emailAddress=jane@example.org` by the authority of `EarlierKeys`, of an RSA key, in PrintableString.
   static let client = """
     -----BEGIN CERTIFICATE-----
     MIIDBDCCAqqgAwIBAgIUQuBGB761vtBX4ZZQ4KN4yvaZ4AIwCgYIKoZIzj0EAwIw

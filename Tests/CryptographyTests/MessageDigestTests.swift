@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Cryptography
@@ -39,7 +40,7 @@ import Testing
 
   @Test(arguments: MessageDigest.Algorithm.allCases) func piecesAreAsGoodAsTheWhole(algorithm: MessageDigest.Algorithm)
   {
-    var generator = SeededGenerator(state: 1)
+    var generator = SeededGenerator(seed: 1)
     let message = (0..<3000).map { _ in UInt8.random(in: 0 ... .max, using: &generator) }
     for _ in 0..<50 {
       var hasher = MessageDigest(algorithm)

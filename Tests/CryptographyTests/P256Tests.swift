@@ -1,4 +1,5 @@
 import COpenSSL
+import TestKit
 import Testing
 import Wire
 
@@ -60,7 +61,7 @@ import Wire
       #expect(!key.publicKey.isValid(signature, for: message))
       #expect(try P256Signature(der: signature.der) == signature)
     }
-    var generator = SeededGenerator(state: 3)
+    var generator = SeededGenerator(seed: 3)
     for _ in 0..<200 {
       // Numbers that are short or begin with the highest bit.
       var raw = (0..<64).map { _ in UInt8.random(in: 0 ... .max, using: &generator) }
@@ -127,12 +128,12 @@ import Wire
   // MARK: Text
 
   @Test func whatEarlierVersionsWroteIsWrittenTheSame() throws {
-    for text in [Fixture.authorityKey, Fixture.servingKey, Fixture.tokenKey] {
+    for text in [EarlierKeys.authorityKey, EarlierKeys.servingKey, EarlierKeys.tokenKey] {
       #expect(try P256PrivateKey(pem: text).pem == text)
       #expect(try P256PrivateKey(pem: text + "\n").pem == text)
       #expect(try P256PrivateKey(pem: text.replacing("\n", with: "\r\n") + "\r\n").pem == text)
     }
-    let key = try P256PrivateKey(pem: Fixture.tokenKey)
+    let key = try P256PrivateKey(pem: EarlierKeys.tokenKey)
     let signature = try #require(P256Signature(raw: bytes(Fixture.tokenSignature)))
     #expect(key.publicKey.isValid(signature, for: message))
     // The key's name in tokens, which their headers have.
@@ -169,7 +170,7 @@ import Wire
     }
     let document = try PEM.decode(Fixture.pkcs8Key)
     for text in [
-      Fixture.rsaKey, Fixture.authority, "", PEM.encode(document.bytes, label: "EC PRIVATE KEY"),
+      Fixture.rsaKey, EarlierKeys.authority, "", PEM.encode(document.bytes, label: "EC PRIVATE KEY"),
       PEM.encode(document.bytes, label: "ENCRYPTED PRIVATE KEY"),
       PEM.encode(document.bytes + [0], label: "PRIVATE KEY"),
       Fixture.pkcs8Key + "\n" + Fixture.sec1Key,

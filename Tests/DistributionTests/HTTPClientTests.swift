@@ -4,6 +4,7 @@ import NIOHTTP1
 import NIOPosix
 import OCI
 import Synchronization
+import TestKit
 import Testing
 import Wire
 

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import TestKit
 import Testing
 import Wire
 

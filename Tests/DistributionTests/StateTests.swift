@@ -1,5 +1,6 @@
 import HTTP
 import OCI
+import TestKit
 import Testing
 import Wire
 

@@ -26,37 +26,6 @@ final class InstantClock: TimeSource {
   var sleeps: [Duration] { state.withLock { $0.sleeps } }
 }
 
-/// SplitMix64: the seed is all there is to know about a run.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// A text made of pieces of the samples, with bytes that belong nowhere.
-  mutating func text(from samples: [String]) -> String {
-    var bytes: [UInt8] = []
-    for _ in 0..<Int.random(in: 0...4, using: &self) {
-      var piece = Array((samples.randomElement(using: &self) ?? "").utf8)
-      if !piece.isEmpty, Bool.random(using: &self) {
-        piece = Array(piece[Int.random(in: 0..<piece.count, using: &self)...])
-      }
-      if !piece.isEmpty, Bool.random(using: &self) {
-        piece[Int.random(in: 0..<piece.count, using: &self)] = UInt8.random(in: 0...255, using: &self)
-      }
-      bytes += piece
-    }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-}
-
 /// A folder that is removed with the object.
 final class TemporaryFolder: Sendable {
   let path: String

@@ -3,6 +3,7 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TestKit
 
 /// An HTTP server on a loopback address that answers as the test says.
 final class TestServer: Sendable {

@@ -1,6 +1,7 @@
 import NIOHTTP1
 import OCI
 import Synchronization
+import TestKit
 import Testing
 import Wire
 

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Dockerfile
@@ -103,7 +104,7 @@ import Testing
   /// The machine against the definition: a path is matched if a regular-expression-like matcher by recursion says so
   /// for it or one of its parents.
   @Test(arguments: 0..<8) func agreesWithTheDefinition(_ seed: UInt64) throws {
-    var random = SplitMix(state: seed)
+    var random = SeededGenerator(seed: seed)
     let pieces = ["a", "b", "ab", "*", "?", "**", "**/", "/", "[ab]", "[^a]", "\\*"]
     for _ in 0..<1500 {
       let pattern = (0..<Int.random(in: 1...6, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }

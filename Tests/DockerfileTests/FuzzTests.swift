@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Dockerfile
@@ -43,7 +44,7 @@ import Testing
     "é", "\u{0}", "AS", "scratch", "CMD", "NONE", "# escape=`\n", "# check=", "|", "&&", "$(", "(", ")",
   ]
 
-  private func mutate(_ random: inout SplitMix) -> [UInt8] {
+  private func mutate(_ random: inout SeededGenerator) -> [UInt8] {
     var bytes: [UInt8]
     if Bool.random(using: &random) {
       bytes = Array((Self.samples.randomElement(using: &random) ?? "").utf8)
@@ -80,7 +81,7 @@ import Testing
   }
 
   @Test(arguments: 0..<12) func files(_ seed: UInt64) {
-    var random = SplitMix(state: seed)
+    var random = SeededGenerator(seed: seed)
     for _ in 0..<600 {
       let bytes = mutate(&random)
       let lines = LineReader(bytes).count
@@ -117,7 +118,7 @@ import Testing
   }
 
   @Test(arguments: 0..<4) func words(_ seed: UInt64) {
-    var random = SplitMix(state: 1000 + seed)
+    var random = SeededGenerator(seed: 1000 + seed)
     for _ in 0..<3000 {
       let text = String(decoding: mutate(&random).prefix(200), as: UTF8.self)
       var expander = Expander { $0.count == 1 ? "a*b\\c$d'\"" : nil }

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Dockerfile
@@ -182,7 +183,7 @@ import Testing
   }
 
   @Test(arguments: 0..<300 as Range<UInt64>) func noPasswordIsLeftIn(_ seed: UInt64) {
-    var generator = SplitMix(state: seed)
+    var generator = SeededGenerator(seed: seed)
     let words = ["https://", "http://", "ssh://", "u", ":", "@", "/", "#", "?", " ", "é", "\"", "e.com", "\u{0}"]
     let text = (0..<Int.random(in: 0..<20, using: &generator)).map { _ in words.randomElement(using: &generator) ?? "" }
       .joined()

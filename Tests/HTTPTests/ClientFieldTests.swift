@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import HTTP
@@ -41,7 +42,7 @@ import Testing
   }
 
   @Test(arguments: UInt64(0)..<4) func fuzz(seed: UInt64) {
-    var random = ClientRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     let samples = [
       #"</v2/a?n=1>; rel="next""#, "<y>;rel=prev,", "bytes 0-99/1000", "bytes */5", "0-7", "\"", "\\", "120",
       "HTTP/1.1 200 OK\r\n\r\n",

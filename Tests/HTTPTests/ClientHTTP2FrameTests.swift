@@ -3,6 +3,7 @@ import NIOEmbedded
 import NIOHTTP1
 import NIOHTTP2
 import Synchronization
+import TestKit
 import Testing
 
 @testable import HTTP
@@ -166,7 +167,7 @@ import Testing
 
   /// Whatever comes, the request ends, and not as if it had been answered.
   @Test(arguments: UInt64(0)..<50) func noise(seed: UInt64) async throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let server = try await FrameScript()
     let request = try await server.request(try await server.begin())
     for _ in 0..<20 where server.isOpen {

@@ -5,6 +5,7 @@ import NIOHTTP2
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TestKit
 import Testing
 
 @testable import HTTP
@@ -58,12 +59,12 @@ final class ClientFrameServer: Sendable {
   func run<Value>(_ body: (_ url: String) async throws -> Value) async throws -> Value {
     var tls = TLSConfiguration.makeServerConfiguration(
       certificateChain: try NIOSSLCertificate.fromPEMBytes(
-        Array(ClientTestCertificates.server.utf8)
+        Array(TestCertificates.server.utf8)
       ).map {
         .certificate($0)
       },
       privateKey: .privateKey(
-        try NIOSSLPrivateKey(bytes: Array(ClientTestCertificates.serverKey.utf8), format: .pem)))
+        try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)))
     tls.applicationProtocols = ["h2"]
     let context = try NIOSSLContext(configuration: tls)
     let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -150,7 +151,7 @@ final class ClientFrameServer: Sendable {
   ) async throws(HTTPClientError) -> String {
     try await client.text(url) {
       $0.tls = ClientTLS(
-        authorities: [.text(Array(ClientTestCertificates.ca.utf8))], trustsSystem: false)
+        authorities: [.text(Array(TestCertificates.ca.utf8))], trustsSystem: false)
       change(&$0)
     }
   }
@@ -350,7 +351,7 @@ final class ClientFrameServer: Sendable {
       }
       var request = HTTPClientRequest(method: .GET, url: try #require(HTTPURL(url + "large")))
       request.tls = ClientTLS(
-        authorities: [.text(Array(ClientTestCertificates.ca.utf8))], trustsSystem: false)
+        authorities: [.text(Array(TestCertificates.ca.utf8))], trustsSystem: false)
       let large = try await client.execute(request)
       #expect(try await large.next() != nil)
       // Others come and go while nobody reads.
@@ -457,7 +458,7 @@ final class ClientFrameServer: Sendable {
       for _ in 0..<3 {
         var request = HTTPClientRequest(method: .GET, url: try #require(HTTPURL(url + "half")))
         request.tls = ClientTLS(
-          authorities: [.text(Array(ClientTestCertificates.ca.utf8))], trustsSystem: false)
+          authorities: [.text(Array(TestCertificates.ca.utf8))], trustsSystem: false)
         let half = try await client.execute(request)
         #expect(try await half.next() != nil)
       }
@@ -527,11 +528,11 @@ final class ClientFrameServer: Sendable {
     var context: NIOSSLContext?
     if isTLS {
       var tls = TLSConfiguration.makeServerConfiguration(
-        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(ClientTestCertificates.server.utf8)).map {
+        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.server.utf8)).map {
           .certificate($0)
         },
         privateKey: .privateKey(
-          try NIOSSLPrivateKey(bytes: Array(ClientTestCertificates.serverKey.utf8), format: .pem)))
+          try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)))
       tls.applicationProtocols = HTTPServer.applicationProtocols
       context = try NIOSSLContext(configuration: tls)
     }

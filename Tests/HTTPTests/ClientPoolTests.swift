@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import HTTP
@@ -235,7 +236,7 @@ import Testing
       var streams: Int
       var isRetired = false
     }
-    var random = ClientRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     var pool = PoolState<Int, Int>(connectionsMax: 3, queueMax: 4, idleMax: 4)
     let streamsMax = 3
     /// Even hosts share connections.

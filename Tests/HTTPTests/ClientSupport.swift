@@ -5,40 +5,10 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TestKit
 import Testing
 
 @testable import HTTP
-
-/// SplitMix64: the seed is all there is to know about a run.
-struct ClientRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// A text made of pieces of the samples, with bytes that belong nowhere.
-  mutating func text(from samples: [String]) -> String {
-    var bytes: [UInt8] = []
-    for _ in 0..<Int.random(in: 0...4, using: &self) {
-      var piece = Array((samples.randomElement(using: &self) ?? "").utf8)
-      if !piece.isEmpty, Bool.random(using: &self) {
-        piece = Array(piece[Int.random(in: 0..<piece.count, using: &self)...])
-      }
-      if !piece.isEmpty, Bool.random(using: &self) {
-        piece[Int.random(in: 0..<piece.count, using: &self)] = UInt8.random(in: 0...255, using: &self)
-      }
-      bytes += piece
-    }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-}
 
 /// A folder that is removed with the object.
 final class ClientTestFolder: Sendable {
@@ -140,14 +110,14 @@ final class ClientTestServer: Sendable {
     var context: NIOSSLContext?
     if isTLS {
       var tls = TLSConfiguration.makeServerConfiguration(
-        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(ClientTestCertificates.server.utf8)).map {
+        certificateChain: try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.server.utf8)).map {
           .certificate($0)
         },
         privateKey: .privateKey(
-          try NIOSSLPrivateKey(bytes: Array(ClientTestCertificates.serverKey.utf8), format: .pem)))
+          try NIOSSLPrivateKey(bytes: Array(TestCertificates.serverKey.utf8), format: .pem)))
       if requiresClientCertificate {
         tls.certificateVerification = .noHostnameVerification
-        tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(ClientTestCertificates.ca.utf8)))
+        tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.ca.utf8)))
       }
       context = try NIOSSLContext(configuration: tls)
     }

@@ -2,6 +2,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import TestKit
 import Testing
 
 @testable import HTTP
@@ -13,7 +14,7 @@ import Testing
     return HTTPClient(configuration)
   }
 
-  private let roots = ClientTLS(authorities: [.text(Array(ClientTestCertificates.ca.utf8))], trustsSystem: false)
+  private let roots = ClientTLS(authorities: [.text(Array(TestCertificates.ca.utf8))], trustsSystem: false)
 
   // MARK: Heads
 
@@ -116,8 +117,8 @@ import Testing
     try await server.run(isTLS: true, requiresClientCertificate: true) { port in
       let url = "https://127.0.0.1:\(port)/"
       var tls = roots
-      tls.certificate = .file(try folder.write("cert.pem", ClientTestCertificates.client))
-      tls.key = .file(try folder.write("key.pem", ClientTestCertificates.clientKey))
+      tls.certificate = .file(try folder.write("cert.pem", TestCertificates.client))
+      tls.key = .file(try folder.write("key.pem", TestCertificates.clientKey))
       let client = makeClient()
       expectText(try await client.text(url) { $0.tls = tls }, "ok")
       // A damaged file counts once it is read again.
@@ -126,7 +127,7 @@ import Testing
       client.reset()
       let broken = await clientFailure { () throws(HTTPClientError) in try await client.text(url) { $0.tls = tls } }
       #expect(broken == .invalidConfiguration)
-      _ = try folder.write("key.pem", ClientTestCertificates.clientKey)
+      _ = try folder.write("key.pem", TestCertificates.clientKey)
       expectText(try await client.text(url) { $0.tls = tls }, "ok")
       #expect(server.connectionCount == 2)
     }
@@ -150,8 +151,8 @@ import Testing
     try client.prepare(roots)
     for tls in [
       ClientTLS(authorities: [.text([1, 2, 3])]), ClientTLS(authorities: [.file("/nonexistent")]),
-      ClientTLS(certificate: .text(Array(ClientTestCertificates.client.utf8))),
-      ClientTLS(certificate: .text(Array(ClientTestCertificates.client.utf8)), key: .text(Array("secret".utf8))),
+      ClientTLS(certificate: .text(Array(TestCertificates.client.utf8))),
+      ClientTLS(certificate: .text(Array(TestCertificates.client.utf8)), key: .text(Array("secret".utf8))),
     ] {
       let error = #expect(throws: HTTPClientError.self) { try client.prepare(tls) }
       #expect(error?.code == .invalidConfiguration)

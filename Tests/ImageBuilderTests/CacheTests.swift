@@ -2,6 +2,7 @@ import Dockerfile
 import Glibc
 import LinuxSystem
 import OCI
+import TestKit
 import Testing
 import Wire
 
@@ -334,7 +335,7 @@ import Wire
 
   /// Each field that is missing, of another type or with another text: no cache, or one without what is damaged.
   @Test(arguments: 0..<4 as Range<UInt64>) func anyDamageIsReadOrNot(seed: UInt64) throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let whole = contents()
     let bytes = whole.json.serialized()
     let parsed = try JSON.parse(bytes)
@@ -499,7 +500,7 @@ import Wire
 
   /// Whatever the fields are, two different lists of them are different bytes.
   @Test(arguments: [1, 2, 3] as [UInt64]) func differentFieldsHaveDifferentKeys(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     var seen: [CacheKey: String] = [:]
     for _ in 0..<2000 {
       var hasher = KeyHasher("test")

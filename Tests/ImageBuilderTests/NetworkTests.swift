@@ -1,6 +1,7 @@
 import Dockerfile
 import LinuxSystem
 import OCI
+import TestKit
 import Testing
 import Wire
 
@@ -30,7 +31,7 @@ import Wire
   }
 
   @Test(arguments: 0..<200 as Range<UInt64>) func noTextGetsTheLoopbackThrough(_ seed: UInt64) {
-    var generator = SeededGenerator(seed)
+    var generator = SeededGenerator(seed: seed)
     let words = [
       "nameserver", " ", "\t", "\n", "127.0.0.1", "127.1", "::1", "0.0.0.0", "10.1.2.3", "search", "#", "\r", "\u{0}",
     ]

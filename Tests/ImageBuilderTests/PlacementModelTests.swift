@@ -2,6 +2,7 @@ import Dockerfile
 import Glibc
 import LinuxSystem
 import OCI
+import TestKit
 import Testing
 
 @testable import ImageBuilder
@@ -125,7 +126,7 @@ private struct Model: Equatable {
   /// What a copy puts into a layer makes of the image what copying the files would make of it, and is refused where that
   /// would be.
   @Test(arguments: 0..<60 as Range<UInt64>) func copiesAreWhatCopyingIs(seed: UInt64) throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let (source, image) = (tree(&random, links: false, below: 3), tree(&random, links: true, below: 2))
     let (sourceFolder, imageFolder) = (Folder(), Folder())
     source.write(to: sourceFolder)
@@ -157,7 +158,7 @@ private struct Model: Equatable {
 
   /// Several sources of one instruction, one after the other: each sees what those before it have made.
   @Test(arguments: 0..<30 as Range<UInt64>) func severalSources(seed: UInt64) throws {
-    var random = SeededGenerator(seed &+ 1000)
+    var random = SeededGenerator(seed: seed &+ 1000)
     let (source, image) = (tree(&random, links: false, below: 2), tree(&random, links: false, below: 2))
     let (sourceFolder, imageFolder) = (Folder(), Folder())
     source.write(to: sourceFolder)
@@ -433,7 +434,7 @@ private struct Model: Equatable {
   }
 
   @Test(arguments: 0..<10 as Range<UInt64>) func likeTryingEveryWay(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let alphabet = Array("abc*?[]-^\\\u{e9}\u{301}".unicodeScalars)
     var matched = 0
     for _ in 0..<2000 {

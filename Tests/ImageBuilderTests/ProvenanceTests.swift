@@ -1,6 +1,7 @@
 import Dockerfile
 import Glibc
 import OCI
+import TestKit
 import Testing
 import Wire
 
@@ -144,7 +145,7 @@ import Wire
   }
 
   @Test(arguments: 0..<200 as Range<UInt64>) func anyListingIsCounted(_ seed: UInt64) {
-    var generator = SeededGenerator(seed)
+    var generator = SeededGenerator(seed: seed)
     var size = GitSource.TreeSize()
     var ends = 0
     for _ in 0..<20 {

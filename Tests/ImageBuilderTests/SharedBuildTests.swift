@@ -3,6 +3,7 @@ import Glibc
 import LinuxSystem
 import OCI
 import Synchronization
+import TestKit
 import Testing
 import Wire
 
@@ -466,7 +467,7 @@ import Wire
   ]
 
   @Test(arguments: 0..<20) func framesComeInPieces(seed: Int) {
-    var random = SeededGenerator(UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     let bytes = Self.frames.flatMap(\.bytes)
     var (reader, read, start) = (StepFrameReader(), [StepFrame](), 0)
     while start < bytes.count {
@@ -505,7 +506,7 @@ import Wire
   }
 
   @Test(arguments: 0..<100) func damageEndsNothing(seed: Int) {
-    var random = SeededGenerator(UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     var bytes = Self.frames.flatMap(\.bytes)
     for _ in 0..<3 {
       bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import ImageBuilder
@@ -174,7 +175,7 @@ import Testing
   }
 
   @Test(arguments: 0..<150) func randomBuilds(seed: Int) {
-    var random = SeededGenerator(UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     var machine = Machine(logMax: 1 << 20)
     var waiting: [Waiting] = []
     var running: [String: Running] = [:]
@@ -336,7 +337,7 @@ import Testing
 
   /// Whenever somebody reads, he has all that was said, in its order.
   @Test(arguments: 0..<50) func readersMissNothing(seed: Int) {
-    var random = SeededGenerator(UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     var log = StepLog(sizeMax: 1 << 20)
     var said: [UInt8] = []
     var readers: [(position: Int, heard: [UInt8])] = []

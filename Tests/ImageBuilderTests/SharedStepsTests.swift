@@ -1,4 +1,5 @@
 import Synchronization
+import TestKit
 import Testing
 
 @testable import ImageBuilder
@@ -203,7 +204,7 @@ final class Gate: Sendable {
   /// Many builds, by a seed, some of which are cancelled: each step runs once at a time, everybody is told an end, and
   /// nothing is left.
   @Test(arguments: 0..<20) func manyBuildsAtOnce(seed: Int) async throws {
-    var random = SeededGenerator(UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     let steps = Steps(logMax: 1000)
     let running = Mutex<[String: Int]>([:])
     let tooMany = Flag()

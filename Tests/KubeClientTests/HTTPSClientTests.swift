@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import Schema
 import Synchronization
+import TestKit
 import Testing
 import Wire
 

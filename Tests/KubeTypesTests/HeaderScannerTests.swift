@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 import Wire
 
@@ -62,7 +63,7 @@ struct HeaderScannerTests {
   }
 
   @Test(arguments: 1...8) func itReadsWhatTheParserReads(seed: UInt64) throws {
-    var generator = SeededRandom(state: seed)
+    var generator = SeededGenerator(seed: seed)
     var accepted = 0
     for _ in 0..<80 {
       var bytes = object(&generator).serialized()
@@ -96,7 +97,7 @@ struct HeaderScannerTests {
     if !isSame { Issue.record("\(String(decoding: bytes, as: UTF8.self))") }
   }
 
-  private func object(_ generator: inout SeededRandom) -> JSON {
+  private func object(_ generator: inout SeededGenerator) -> JSON {
     var meta = JSONObject()
     func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &generator) < percent }
     func word() -> JSON {
@@ -130,17 +131,5 @@ struct HeaderScannerTests {
     return [
       "apiVersion": "v1", "kind": word(), "metadata": .object(meta), "spec": ["a": [1, .double(2.5), true, .null]],
     ]
-  }
-}
-
-/// SplitMix64: the same numbers for the same seed.
-private struct SeededRandom: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TestKit
 import Testing
 
 @testable import LinuxSystem
@@ -320,7 +321,7 @@ import Testing
   }
 
   @Test(arguments: [1, 2] as [UInt64]) func anyTableIsRead(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     for _ in 0..<2000 {
       let bytes = random.bytes(0...60, of: Array("ab1 9\n\n-\0\u{ff}".utf8) + [0xff])
       for (name, value) in Cgroup.parseTable(bytes) {

@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 import Wire
 
@@ -11,7 +12,7 @@ import Wire
 
   /// Against counting every address: small ranges close to one another.
   @Test(arguments: 0..<10 as Range<UInt64>) func overlapIsWhatCountingSays(seed: UInt64) throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     func block() -> (text: String, addresses: Set<Int>) {
       let length = Int.random(in: 25...32, using: &random)
       let address = Int.random(in: 0..<256, using: &random)
@@ -255,7 +256,7 @@ extension MachineClaim {
   }
 
   @Test(arguments: [1, 2] as [UInt64]) func anyListOfLocksIsRead(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let base = Array("1: FLOCK  ADVISORY  WRITE 100 fe:00:77 0 EOF\n2: -> FLOCK ADVISORY WRITE 3 fe:00:77 0 EOF\n".utf8)
     for _ in 0..<2000 {
       var list = base

@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 
 @testable import LinuxSystem
@@ -65,7 +66,7 @@ import Testing
 
   /// A disk may take less than it is given, and a signal may come in between.
   @Test(arguments: [1, 2, 3] as [UInt64]) func writesGoOnWhereTheyWereStopped(seed: UInt64) throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let path = path
     let content = random.bytes(2000...2000, of: Array(0...255))
     var interruptions = 0

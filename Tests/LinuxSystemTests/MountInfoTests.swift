@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 
 @testable import LinuxSystem
@@ -15,7 +16,7 @@ import Testing
 
   /// Every name that a folder can have comes back as it is, whatever bytes it has.
   @Test(arguments: 0..<20 as Range<UInt64>) func namesComeBack(seed: UInt64) throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     // Such as have a meaning in the line, and all others.
     let alphabet = Array(" \t\n\\-#,:/0127".utf8) + (1...255).map { UInt8($0) }
     for _ in 0..<100 {
@@ -68,7 +69,7 @@ import Testing
   }
 
   @Test(arguments: [1, 2, 3] as [UInt64]) func anyBytesAreReadOrNot(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let base = Array("36 35 98:0 / /mnt\\040a rw,noatime shared:1 - ext3 /dev/root rw,errors=continue".utf8)
     for _ in 0..<3000 {
       var line = base

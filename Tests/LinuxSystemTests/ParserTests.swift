@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 import Wire
 
@@ -49,7 +50,7 @@ import Wire
   }
 
   @Test(arguments: [1, 2, 3] as [UInt64]) func anyMessageIsReadOrNot(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     for length in 0..<Self.message.count { _ = ConnectionTracking.flow(Self.message[..<length]) }
     var found = 0
     for _ in 0..<3000 {
@@ -67,7 +68,7 @@ import Wire
   }
 
   @Test(arguments: [1, 2] as [UInt64]) func anyTableOfSocketsIsRead(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     let line = Array(
       "   0: 00000000000000000000000001000000:192B 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 4711 1 0\n"
         .utf8)

@@ -48,25 +48,6 @@ extension Result {
   var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }
 
-/// SplitMix64: every failure can be run again.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
-  }
-
-  mutating func bytes(_ count: ClosedRange<Int>, of alphabet: [UInt8]) -> [UInt8] {
-    (0..<Int.random(in: count, using: &self)).map { _ in alphabet.randomElement(using: &self)! }
-  }
-}
-
 /// A thread that is waited for: DedicatedThread's end by themselves.
 final class TestThread {
   private var id = pthread_t()

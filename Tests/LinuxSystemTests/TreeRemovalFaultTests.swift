@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TestKit
 import Testing
 
 @testable import LinuxSystem
@@ -32,7 +33,7 @@ import Testing
   }
 
   @Test(arguments: 0..<25 as Range<UInt64>) func anyTreeIsRemoved(seed: UInt64) throws {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     try Directory.create(path)
     let fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     Self.fill(fd, depth: 40, &random)

@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 
 @testable import LinuxSystem
@@ -67,7 +68,7 @@ import Testing
 
   /// What is written as passwd(5) has it is read as it is meant; and whatever else stands between changes nothing.
   @Test(arguments: 0..<20 as Range<UInt64>) func anythingThatIsWrittenIsRead(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     var passwd: [UInt8] = []
     var group: [UInt8] = []
     var users: [UserDatabase.User] = []
@@ -96,7 +97,7 @@ import Testing
   }
 
   @Test(arguments: [1, 2, 3, 4] as [UInt64]) func anyBytesAreRead(seed: UInt64) {
-    var random = SeededGenerator(seed)
+    var random = SeededGenerator(seed: seed)
     for _ in 0..<1000 {
       let bytes = random.bytes(0...120, of: Array(":::\n\n#x0123456789,".utf8) + [0, 0x0d, 0xff])
       let database = UserDatabase(passwd: bytes, group: bytes)

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 import Wire
 
@@ -79,7 +80,7 @@ import Wire
   @Test func fuzzTokens() {
     let issuer = TokenIssuer(key: key, service: "here")
     let good = Array(token(issuer).utf8)
-    var random = SplitMix(seed: 3)
+    var random = SeededGenerator(seed: 3)
     for _ in 0..<3000 {
       var bytes = good
       for _ in 0..<Int.random(in: 1...4, using: &random) {

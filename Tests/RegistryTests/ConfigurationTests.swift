@@ -1,5 +1,6 @@
 import HTTP
 import OCI
+import TestKit
 import Testing
 import Wire
 
@@ -98,7 +99,7 @@ import Wire
   }
 
   @Test func fuzz() {
-    var random = SplitMix(seed: 11)
+    var random = SeededGenerator(seed: 11)
     let words = [
       "listen", "users", "access", "tokens", "upstreams", "quotas", "limits", ": ", "\n", "  ", "- ", "[", "]", "{",
       "}",

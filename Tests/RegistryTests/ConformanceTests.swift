@@ -1,4 +1,5 @@
 import OCI
+import TestKit
 import Testing
 import Wire
 
@@ -15,7 +16,7 @@ import Wire
     try await TestRegistry.use { registry in
       let cases = Cases(registry, "repo1")
       let other = Cases(registry, "repo2")
-      var random = SplitMix(seed: 31)
+      var random = SeededGenerator(seed: 31)
       func fresh(_ count: Int = 512) -> Blob { Blob(random: &random, count: count, algorithm) }
 
       let missing = fresh()
@@ -246,7 +247,7 @@ private struct Blob: Sendable {
     self.bytes = bytes
   }
 
-  init(random: inout SplitMix, count: Int, _ algorithm: Digest.Algorithm = .sha256) {
+  init(random: inout SeededGenerator, count: Int, _ algorithm: Digest.Algorithm = .sha256) {
     self.init((0..<count).map { _ in UInt8.random(in: .min ... .max, using: &random) }, algorithm)
   }
 
@@ -285,7 +286,7 @@ private struct Content {
   var tags: [(name: String, digest: Digest)] = []
   var tagsByParameter = false
 
-  private var random: SplitMix
+  private var random: SeededGenerator
   private var algorithm = Digest.Algorithm.sha256
   private var hasData = false
   private var hasCustomFields = false
@@ -298,7 +299,7 @@ private struct Content {
   func manifest(_ digest: Digest) -> PushedManifest? { manifests.first { $0.digest == digest } }
 
   init(_ kind: ContentKind) {
-    random = SplitMix(seed: kind.rawValue.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
+    random = SeededGenerator(seed: kind.rawValue.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
     let tag = kind.rawValue.lowercased()
     switch kind {
     case .image: add(image(), tag)

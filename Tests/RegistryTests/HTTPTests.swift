@@ -1,5 +1,6 @@
 import Glibc
 import OCI
+import TestKit
 import Testing
 import Wire
 
@@ -144,7 +145,7 @@ import Wire
 
   @Test func brokenHTTPIsRefused() async throws {
     try await TestRegistry.use { registry in
-      var random = SplitMix(seed: 5)
+      var random = SeededGenerator(seed: 5)
       for text in [
         "nonsense\r\n\r\n", "GET /v2/ HTTP/9.9\r\n\r\n", "GET  HTTP/1.1\r\n\r\n",
         "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n",

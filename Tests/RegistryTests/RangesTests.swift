@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Registry
@@ -56,7 +57,7 @@ import Testing
 
   /// Whatever comes in headers, paths and queries: no trap, and ranges within bounds.
   @Test func fuzz() {
-    var random = SplitMix(seed: 0xA9)
+    var random = SeededGenerator(seed: 0xA9)
     let alphabet = Array("bytes=0123456789-,/ *\"W%:.abcXYZ&?".utf8)
     for _ in 0..<20_000 {
       let text = String(
@@ -78,20 +79,5 @@ import Testing
       _ = Glob(text).matches("abc")
       if Names.isRepository(text) { #expect(!text.hasSuffix("/") && !text.contains("..")) }
     }
-  }
-}
-
-/// A small generator with a seed (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 import Wire
 
@@ -85,7 +86,7 @@ import Wire
   }
 
   @Test func theParserNeverFailsOtherwiseThanWithAnError() {
-    var random = SeededGenerator(state: 7)
+    var random = SeededGenerator(seed: 7)
     let sample = Array(
       "schema x/v1 as x\nenum E A B\nkind K # d\n  @resource ks k\n  @column string!1 N\n  a [core.T]? 1 keys=a merge=b\n"
         .utf8)

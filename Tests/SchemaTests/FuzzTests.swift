@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 import Wire
 
@@ -85,7 +86,7 @@ import Wire
     let schema = try kind(apiVersion, name)
     let original = try JSON.parse(text)
     let good = try made(apiVersion, name, text)
-    var random = SeededGenerator(state: UInt64(sample) + 1)
+    var random = SeededGenerator(seed: UInt64(sample) + 1)
     for round in 0..<4000 {
       var json = original
       for _ in 0..<Int.random(in: 1...5, using: &random) { json = mutate(json, &random) }

@@ -1,6 +1,7 @@
 import Glibc
 import LinuxSystem
 import SQLite
+import TestKit
 import Testing
 
 @testable import Store
@@ -61,7 +62,7 @@ struct DamageTests {
 
   /// The 40 flips of the report, and some more: each is named, or changes nothing that was written.
   @Test(arguments: [1, 2, 3] as [UInt64]) func aFlippedBitIsNamedOrHarmless(seed: UInt64) async throws {
-    var generator = SeededGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     let written = try await fill(folder.path)
     let whole = readFile(database)
     var named = 0

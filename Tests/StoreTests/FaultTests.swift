@@ -1,6 +1,7 @@
 import Glibc
 import LinuxSystem
 import Synchronization
+import TestKit
 import Testing
 
 @testable import Store
@@ -9,7 +10,7 @@ struct FaultTests {
   /// The power goes at any instant: whatever part of the log reached the disk after the last answered commit, all
   /// answered commits are there, and no half of one.
   @Test(arguments: [1, 2] as [UInt64]) func aTornLogLosesNoAnsweredCommit(seed: UInt64) async throws {
-    var generator = SeededGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     let folder = TemporaryFolder()
     let store = try openStore(folder.path)
     let log = folder.path + "/state.db-wal"

@@ -1,5 +1,6 @@
 import KubeTypes
 import SQLite
+import TestKit
 import Testing
 
 @testable import Store
@@ -49,7 +50,7 @@ struct LoadTests {
   /// Where the rows lie among the ids makes no difference, nor does the number of workers.
   @Test(arguments: [1, 2, 4], ["dense", "at the end", "at both ends", "anywhere"])
   func everyRowIsReadOnceInTheOrderOfTheKeys(workers: Int, shape: String) throws {
-    var generator = SeededGenerator(state: 7)
+    var generator = SeededGenerator(seed: 7)
     let numbers: [Int64] =
       switch shape {
       case "dense": Array(1...5000)

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import Store
@@ -45,7 +46,7 @@ struct SimulationTests {
 
   @Test(arguments: [11, 12, 13, 14] as [UInt64]) func theStoreIsTheModel(seed: UInt64) async throws {
     let folder = TemporaryFolder()
-    var generator = SeededGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     var store = try openStore(folder.path)
     var model = Model()
     var recorder = Recorder()

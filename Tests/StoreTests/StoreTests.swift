@@ -2,6 +2,7 @@ import Glibc
 import KubeTypes
 import LinuxSystem
 import Synchronization
+import TestKit
 import Testing
 
 @testable import Store
@@ -235,7 +236,7 @@ struct ListTests {
   }
 
   @Test(arguments: [1, 2, 3] as [UInt64]) func sortedEntriesBehaveAsADictionary(seed: UInt64) {
-    var generator = SeededGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     var entries = SortedEntries()
     var model: [String: Int64] = [:]
     for step in 0..<20_000 {

@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import TestKit
 import Testing
 import Wire
 
@@ -154,7 +155,7 @@ import Wire
       #expect(rewrite(same).replacing("/P", with: "") == same)
     }
     #expect(rewrite("<a href=\"//host/x\">") == "<a href=\"//host/x\">")
-    var random = SeededGenerator(state: 3)
+    var random = SeededGenerator(seed: 3)
     let alphabet = Array("<>=\"'/ ahrefsc-\n".utf8)
     for _ in 0..<2000 {
       let page = (0..<Int.random(in: 0...60, using: &random)).compactMap { _ in alphabet.randomElement(using: &random) }

@@ -1,5 +1,6 @@
 import CZlib
 import NIOCore
+import TestKit
 import Testing
 
 @testable import APIServer
@@ -34,7 +35,7 @@ struct SPDYCodecTests {
 
   /// However the bytes are cut, the frames are the same; data may come in pieces.
   @Test(arguments: [1, 2, 3, 4, 5] as [UInt64]) func anyCutGivesTheSameFrames(seed: UInt64) throws {
-    var generator = StreamingGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     var encoder = try SPDYFrameEncoder()
     var decoder = try SPDYFrameDecoder()
     var bytes = ByteBuffer()
@@ -63,7 +64,7 @@ struct SPDYCodecTests {
   }
 
   @Test(arguments: 0..<40 as Range<UInt64>) func damagedBytesAreRefusedOrReadButNeverFatal(seed: UInt64) throws {
-    var generator = StreamingGenerator(state: seed)
+    var generator = SeededGenerator(seed: seed)
     for _ in 0..<50 {
       var encoder = try SPDYFrameEncoder()
       var decoder = try SPDYFrameDecoder()
@@ -111,17 +112,5 @@ struct SPDYCodecTests {
     #expect(lines.compactMap { TerminalSize(json: $0)?.columns } == [80, 1])
     #expect(TerminalSize(json: ByteBuffer(string: "{\"Width\":70000,\"Height\":2}")) == nil)
     #expect(TerminalSize(json: ByteBuffer(string: "no")) == nil)
-  }
-}
-
-/// SplitMix64.
-struct StreamingGenerator: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

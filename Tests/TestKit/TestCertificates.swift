@@ -1,7 +1,7 @@
-/// Certificates for tests, valid until 2126: a CA, a server for 127.0.0.1 and `api.test`, and a client `alice`. Their
-/// keys guard nothing.
-enum TestCertificates {
-  static let ca = """
+/// Certificates for tests, valid until 2126: a CA, a server for 127.0.0.1 and `api.test`, and a client `alice` in the group
+/// `devs`. Their keys guard nothing.
+package enum TestCertificates {
+  package static let ca = """
     -----BEGIN CERTIFICATE-----
     MIIBfDCCASGgAwIBAgIUAzA9Os0A6MTqdUMQmE+iz+Y4RQgwCgYIKoZIzj0EAwIw
     EjEQMA4GA1UEAwwHdGVzdC1jYTAgFw0yNjExMjExMTMyNDJaGA8yMTI2MTAyODEx
@@ -14,7 +14,7 @@ enum TestCertificates {
     -----END CERTIFICATE-----
     """
 
-  static let server = """
+  package static let server = """
     -----BEGIN CERTIFICATE-----
     MIIBmTCCAT+gAwIBAgIUCoqr8z9vs/doBGeWlFpQwgbBc3UwCgYIKoZIzj0EAwIw
     EjEQMA4GA1UEAwwHdGVzdC1jYTAgFw0yNjExMjExMTMyNDJaGA8yMTI2MTAyODEx
@@ -28,7 +28,7 @@ enum TestCertificates {
     -----END CERTIFICATE-----
     """
 
-  static let serverKey = """
+  package static let serverKey = """
     -----BEGIN PRIVATE KEY-----
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgVTcXyv3yPqyVwwYM
     PWC8HcguOh1TPULuRo/lVcn2/sGhRANCAASup1j+6y29/2jiq9kInbEouywcZFtK
@@ -36,7 +36,7 @@ enum TestCertificates {
     -----END PRIVATE KEY-----
     """
 
-  static let client = """
+  package static let client = """
     -----BEGIN CERTIFICATE-----
     MIIBjDCCATKgAwIBAgIUCoqr8z9vs/doBGeWlFpQwgbBc3YwCgYIKoZIzj0EAwIw
     EjEQMA4GA1UEAwwHdGVzdC1jYTAgFw0yNjExMjExMTMyNDJaGA8yMTI2MTAyODEx
@@ -50,7 +50,7 @@ enum TestCertificates {
     -----END CERTIFICATE-----
     """
 
-  static let clientKey = """
+  package static let clientKey = """
     -----BEGIN PRIVATE KEY-----
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgi3B+ujHc3g3Lgxhx
     qZzR1GbwQqO6b83ql6O5DqrdvjahRANCAASL2Ck8L1yfInsQtR0RZ93siJYUtnHa
