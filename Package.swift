@@ -40,6 +40,9 @@ let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "sw
 var targets: [Target] = [
   // What tests share. It has no layer: nothing of the product may use it.
   .target(name: "TestKit", path: "Tests/TestKit", swiftSettings: strict),
+  .target(
+    name: "HTTPTestKit", dependencies: ["TestKit", nio, posix, http1, tls], path: "Tests/HTTPTestKit",
+    swiftSettings: strict),
   // Layer 0
   .target(name: "CLinux"),
   .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -66,12 +69,12 @@ targets += room("Dockerfile", ["Wire"], tests: ["TestKit"])
 targets += room("RPC", ["HTTP", nio, http1], tests: [posix])
 targets += room("KubeTypes", ["Schema", "Wire"], tests: ["TestKit"])
 targets += room(
-  "Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: ["TestKit", tls])
+  "Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: ["HTTPTestKit", "TestKit"])
 // Layer 5
 targets += room("Routing", ["KubeTypes", "Wire"])
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["TestKit", "Wire"])
 targets += room(
-  "KubeClient", ["HTTP", "KubeTypes", "Schema", "Wire", nio, posix, http1], tests: ["TestKit", tls])
+  "KubeClient", ["HTTP", "KubeTypes", "Schema", "Wire", nio, posix, http1], tests: ["HTTPTestKit", "TestKit"])
 // Layer 6
 targets += room(
   "ControllerKit", ["KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", arguments, logging])

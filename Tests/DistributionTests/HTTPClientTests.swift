@@ -1,4 +1,5 @@
 import HTTP
+import HTTPTestKit
 import NIOCore
 import NIOHTTP1
 import NIOPosix

@@ -1,3 +1,4 @@
+import HTTPTestKit
 import NIOHTTP1
 import OCI
 import Synchronization

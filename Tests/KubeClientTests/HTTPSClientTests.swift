@@ -1,3 +1,4 @@
+import HTTPTestKit
 import KubeTypes
 import NIOCore
 import NIOHTTP1
@@ -31,7 +32,7 @@ import Wire
         )
         : .json(200, pod)
     }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     let object = try await client.get(pods, namespace: "a", name: "p")
     #expect(object.header.name == "p" && object.header.resourceVersion == 3)
     let list = try await client.list(
@@ -60,7 +61,8 @@ import Wire
         "DELETE /api/v1/namespaces/a/pods/p",
       ])
     #expect(requests.allSatisfy { $0.headers["authorization"] == ["Bearer secret"] })
-    #expect(requests[2].body == #"{"k":"v"}"# && requests[2].headers["content-type"] == ["application/json"])
+    #expect(
+      requests[2].body == Array(#"{"k":"v"}"#.utf8) && requests[2].headers["content-type"] == ["application/json"])
     #expect(requests[4].headers["content-type"] == ["application/strategic-merge-patch+json"])
     #expect(
       try JSON.parse(requests[5].body) == [
@@ -82,7 +84,7 @@ import Wire
           #"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Pod \"p\" is invalid","reason":"Invalid","details":{"name":"p","kind":"Pod","causes":[{"reason":"FieldValueRequired","message":"Required value","field":"spec.containers"}]},"code":422}"#
         )
     }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     let error = await #expect(throws: KubeError.self) { try await client.get(pods, namespace: "a", name: "p") }
     #expect(error?.code == 422 && error?.reason == .invalid && error?.message == "Pod \"p\" is invalid")
     #expect(error?.details?.causes.first?.field == "spec.containers")
@@ -93,7 +95,7 @@ import Wire
 
   @Test func clientCertificateIsSent() async throws {
     let server = TestServer { [pod = pod("p", 1)] _ in .json(200, pod) }
-    let port = try await server.start(requiresClientCertificate: true)
+    let port = try await server.start(isTLS: true, requiresClientCertificate: true)
     var config = config(port)
     config.clientCertificate = Array(TestCertificates.client.utf8)
     config.clientKey = Array(TestCertificates.clientKey.utf8)
@@ -106,7 +108,7 @@ import Wire
 
   @Test func serverIsVerified() async throws {
     let server = TestServer { [pod = pod("p", 1)] _ in .json(200, pod) }
-    let port = try await server.start()
+    let port = try await server.start(isTLS: true)
     // Another authority.
     var foreign = config(port)
     foreign.certificateAuthority = Array(TestCertificates.client.utf8)
@@ -115,7 +117,7 @@ import Wire
     _ = try await HTTPSClient(foreign).get(pods, namespace: "a", name: "p")
     await server.stop()
     // Another host than the certificate names.
-    let other = config(try await server.start(host: "127.0.0.2"), host: "127.0.0.2")
+    let other = config(try await server.start(isTLS: true, host: "127.0.0.2"), host: "127.0.0.2")
     await #expect(throws: KubeError.self) { try await HTTPSClient(other).get(pods, namespace: "a", name: "p") }
     var named = other
     named.tlsServerName = "api.test"
@@ -126,7 +128,7 @@ import Wire
   @Test func watchDeliversEventsAndEndsWithTheServer() async throws {
     let (chunks, feed) = AsyncStream<String>.makeStream()
     let server = TestServer { _ in .stream(chunks) }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     let stream = try await client.watch(
       pods, namespace: nil, options: ListOptions(resourceVersion: "5", allowWatchBookmarks: true))
     // Events do not come in whole lines.
@@ -157,7 +159,7 @@ import Wire
       request.uri.contains("resourceVersion=1&")
         ? .stream(chunks) : .json(410, #"{"kind":"Status","reason":"Expired","message":"too old","code":410}"#)
     }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     let refused = await #expect(throws: KubeError.self) {
       try await client.watch(pods, namespace: nil, options: ListOptions(resourceVersion: "2"))
     }
@@ -173,7 +175,7 @@ import Wire
   @Test func cancellingTheReaderClosesTheWatch() async throws {
     let (chunks, feed) = AsyncStream<String>.makeStream()
     let server = TestServer { _ in .stream(chunks) }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     let stream = try await client.watch(pods, namespace: nil, options: ListOptions())
     feed.yield(#"{"type":"ADDED","object":\#(pod("a", 6))}"# + "\n")
     let reader = Task { for try await _ in stream {} }
@@ -189,7 +191,7 @@ import Wire
     let server = TestServer { _ in .stream(chunks) }
     var limits = HTTPSClient.Limits()
     limits.watchBacklogMax = 3
-    let client = try HTTPSClient(config(try await server.start()), limits: limits)
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)), limits: limits)
     let stream = try await client.watch(pods, namespace: nil, options: ListOptions())
     for revision in 1...10 { feed.yield(#"{"type":"ADDED","object":\#(pod("a", revision))}"# + "\n") }
     // The client closes the connection when the fourth event finds no place.
@@ -204,7 +206,7 @@ import Wire
     let server = TestServer { _ in .hang }
     var limits = HTTPSClient.Limits()
     limits.requestTimeout = .milliseconds(50)
-    let client = try HTTPSClient(config(try await server.start()), limits: limits)
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)), limits: limits)
     let error = await #expect(throws: KubeError.self) { try await client.get(pods, namespace: "a", name: "p") }
     #expect(error?.reason == .timeout)
     let watch = await #expect(throws: KubeError.self) {
@@ -216,7 +218,7 @@ import Wire
 
   @Test func cancellationEndsARequest() async throws {
     let server = TestServer { _ in .hang }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     let call = Task { try await client.get(pods, namespace: "a", name: "p") }
     while server.requests.withLock({ $0.isEmpty }) { await Task.yield() }
     call.cancel()
@@ -228,7 +230,7 @@ import Wire
     let server = TestServer { [pod = pod("p", 1)] request in
       request.connection == 1 && request.uri.hasSuffix("/second") ? .close : .json(200, pod)
     }
-    let client = try HTTPSClient(config(try await server.start()))
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)))
     _ = try await client.get(pods, namespace: "a", name: "first")
     _ = try await client.get(pods, namespace: "a", name: "second")
     #expect(server.requests.withLock { $0.map(\.connection) } == [1, 1, 2])
@@ -239,7 +241,7 @@ import Wire
     let server = TestServer { _ in .json(200, String(repeating: " ", count: 5000) + "{}") }
     var limits = HTTPSClient.Limits()
     limits.responseSizeMax = 4096
-    let client = try HTTPSClient(config(try await server.start()), limits: limits)
+    let client = try HTTPSClient(config(try await server.start(isTLS: true)), limits: limits)
     let error = await #expect(throws: KubeError.self) { try await client.get(pods, namespace: "a", name: "p") }
     #expect(error?.message == "the response is larger than 4096 bytes")
     await server.stop()
@@ -247,7 +249,7 @@ import Wire
 
   @Test func unreachableServerIsNamed() async throws {
     let server = TestServer { _ in .hang }
-    let port = try await server.start()
+    let port = try await server.start(isTLS: true)
     await server.stop()
     let client = try HTTPSClient(config(port))
     let error = await #expect(throws: KubeError.self) { try await client.get(pods, namespace: "a", name: "p") }

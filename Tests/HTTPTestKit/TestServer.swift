@@ -6,22 +6,22 @@ import Synchronization
 import TestKit
 
 /// An HTTP server on a loopback address that answers as the test says.
-final class TestServer: Sendable {
-  struct Request: Sendable {
-    var method: HTTPMethod
+package final class TestServer: Sendable {
+  package struct Request: Sendable {
+    package var method: HTTPMethod
     /// The request target as it came.
-    var uri: String
-    var headers: HTTPHeaders
-    var body: [UInt8]
+    package var uri: String
+    package var headers: HTTPHeaders
+    package var body: [UInt8]
     /// The order in which connections were made, from 1.
-    var connection: Int
+    package var connection: Int
 
-    var path: String { String(uri.prefix { $0 != "?" }) }
+    package var path: String { String(uri.prefix { $0 != "?" }) }
 
     /// A query parameter, decoded as far as the tests need it.
-    func query(_ name: String) -> String? { queries(name).first }
+    package func query(_ name: String) -> String? { queries(name).first }
 
-    func queries(_ name: String) -> [String] {
+    package func queries(_ name: String) -> [String] {
       guard let mark = uri.firstIndex(of: "?") else { return [] }
       return uri[uri.index(after: mark)...].split(separator: "&").compactMap { pair in
         let parts = pair.split(separator: "=", maxSplits: 1)
@@ -31,7 +31,7 @@ final class TestServer: Sendable {
     }
   }
 
-  enum Reply: Sendable {
+  package enum Reply: Sendable {
     case respond(Int, HTTPHeaders = [:], [UInt8] = [])
     /// The stated length, and then only these bytes before the connection is cut.
     case truncate(Int, HTTPHeaders = [:], length: Int, [UInt8])
@@ -50,32 +50,41 @@ final class TestServer: Sendable {
     case raw(String)
     /// The body is made as it is read: `length` bytes in chunks; `sent` counts what the socket took.
     case endless(length: Int, sent: @Sendable (Int) -> Void)
+    /// Chunks as the test gives them, until the stream ends.
+    case stream(AsyncStream<String>)
 
-    static func text(_ status: Int, _ text: String, _ headers: HTTPHeaders = [:]) -> Reply {
+    package static func text(_ status: Int, _ text: String, _ headers: HTTPHeaders = [:]) -> Reply {
       .respond(status, headers, Array(text.utf8))
+    }
+
+    package static func json(_ status: Int, _ text: String) -> Reply {
+      .text(status, text, ["content-type": "application/json"])
     }
   }
 
-  let requests = Mutex<[Request]>([])
-  private let channels = Mutex<[any Channel]>([])
+  package let requests = Mutex<[Request]>([])
+  /// The connections, in their order.
+  package let channels = Mutex<[any Channel]>([])
   private let connections = Mutex(0)
   private let reply: @Sendable (Request) -> Reply
   /// Answers before the body has come.
   private let early: (@Sendable (HTTPRequestHead) -> Reply?)?
   private let listener = Mutex<(any Channel)?>(nil)
 
-  init(
+  package init(
     early: (@Sendable (HTTPRequestHead) -> Reply?)? = nil, reply: @escaping @Sendable (Request) -> Reply
   ) {
     self.reply = reply
     self.early = early
   }
 
-  var connectionCount: Int { connections.withLock { $0 } }
+  package var connectionCount: Int { connections.withLock { $0 } }
 
   /// Starts listening; returns the port.
   @discardableResult
-  func start(isTLS: Bool = false, requiresClientCertificate: Bool = false) async throws -> Int {
+  package func start(
+    isTLS: Bool = false, requiresClientCertificate: Bool = false, host: String = "127.0.0.1"
+  ) async throws -> Int {
     var context: NIOSSLContext?
     if isTLS {
       var tls = TLSConfiguration.makeServerConfiguration(
@@ -104,19 +113,19 @@ final class TestServer: Sendable {
           try pipeline.addHandler(Handler(server: self, connection: number))
         }
       }
-      .bind(host: "127.0.0.1", port: 0).get()
+      .bind(host: host, port: 0).get()
     listener.withLock { $0 = channel }
     return channel.localAddress?.port ?? 0
   }
 
-  func stop() async {
+  package func stop() async {
     let channel = listener.withLock { $0 }
     try? await channel?.close()
     for channel in channels.withLock({ $0 }) { channel.close(promise: nil) }
   }
 
   /// Closes the connections that are open now, and goes on listening.
-  func closeConnections() async {
+  package func closeConnections() async {
     let open = channels.withLock { channels in
       defer { channels = [] }
       return channels
@@ -187,6 +196,16 @@ final class TestServer: Sendable {
           channel.write(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(bytes: chunk))), promise: nil)
         }
         channel.writeAndFlush(HTTPServerResponsePart.end(nil), promise: nil)
+      case .stream(let chunks):
+        channel.writeAndFlush(
+          HTTPServerResponsePart.head(
+            HTTPResponseHead(version: .http1_1, status: .ok, headers: ["transfer-encoding": "chunked"])), promise: nil)
+        Task {
+          for await chunk in chunks {
+            try? await channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(string: chunk))))
+          }
+          try? await channel.writeAndFlush(HTTPServerResponsePart.end(nil))
+        }
       case .raw(let text):
         // Below the HTTP encoder.
         context.channel.pipeline.context(handlerType: HTTPResponseEncoder.self).whenSuccess { encoder in
