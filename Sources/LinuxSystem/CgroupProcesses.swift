@@ -1,4 +1,5 @@
 import Glibc
+public import Wire
 
 extension CgroupLayout {
   /// A hierarchy in which every process has its place, with whatever controllers: the version 2 one, or the service
@@ -28,12 +29,15 @@ extension Cgroup {
   }
 
   /// Kills every process of this cgroup and those below it, in whichever hierarchy, and waits for their end.
+  /// - Parameter time: measures the wait before another look.
   /// - Throws: `ETIMEDOUT` when some are left at the deadline: they hang in the kernel, or cannot be seen from here.
-  public func kill(deadline: ContinuousClock.Instant) async throws(SystemError) {
+  public func kill(
+    deadline: ContinuousClock.Instant, time: any TimeSource = SystemClock()
+  ) async throws(SystemError) {
     while let (found, killed) = killOnce() {
       for process in killed { try? await process.ready(.readable, deadline) }
       // The kernel tells nobody when a version 1 cgroup has become empty: one that is just ending is looked for again.
-      if killed.isEmpty { try? await ContinuousClock().sleep(for: Self.lookAgainAfter) }
+      if killed.isEmpty { try? await time.sleep(for: Self.lookAgainAfter) }
       if ContinuousClock.now >= deadline || Task.isCancelled { throw left(found) }
     }
   }

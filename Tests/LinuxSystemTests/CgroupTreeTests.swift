@@ -252,6 +252,16 @@ import Testing
     #expect(await handle.wait() == .signaled(SIGKILL))
   }
 
+  /// The kernel tells nobody that a version 1 cgroup has become empty.
+  @Test func whatCannotBeSeenIsLookedForAgain() async throws {
+    let layout = CgroupLayout(mode: .v2, controllers: [:], unified: folder.path)
+    let list = "apus-no-such-cgroup/cgroup.procs"
+    try folder.write("0\n", to: list)
+    let clock = CountingClock { [folder] count in if count == 3 { try folder.write("", to: list) } }
+    try await Cgroup(layout, path: "/apus-no-such-cgroup").kill(deadline: .now + .seconds(60), time: clock)
+    #expect(clock.count == 3)
+  }
+
   @Test func membershipIsOfWholeNames() throws {
     let handle = try Subprocess.spawn("sleep", ["1000"], descriptors: [])
     defer { handle.signal(SIGKILL) }

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import Wire
 
 @testable import LinuxSystem
 
@@ -33,6 +34,25 @@ final class TestFolder: Sendable {
       let text = String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
       return text.hasPrefix(path) ? text : nil
     }
+  }
+}
+
+/// A clock whose sleeps end at once, after what the test does in each.
+final class CountingClock: TimeSource {
+  private let sleeps = Mutex(0)
+  private let body: @Sendable (Int) throws -> Void
+
+  init(_ body: @escaping @Sendable (Int) throws -> Void) { self.body = body }
+
+  var count: Int { sleeps.withLock { $0 } }
+  func now() -> Timestamp { Timestamp(seconds: 1_700_000_000) }
+
+  func sleep(for duration: Duration) async throws {
+    let count = sleeps.withLock { count in
+      count += 1
+      return count
+    }
+    try body(count)
   }
 }
 
