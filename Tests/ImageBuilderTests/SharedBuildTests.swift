@@ -285,10 +285,22 @@ import Wire
 
   // MARK: Meeting
 
-  private func rendezvous(_ patience: StepRendezvous.Patience = .init()) throws -> (StepRendezvous, String) {
+  /// Its sleeps end at once.
+  private struct HastyClock: TimeSource {
+    func now() -> Timestamp { Timestamp(seconds: 1_700_000_000) }
+
+    func sleep(for duration: Duration) async throws {
+      try Task.checkCancellation()
+      await Task.yield()
+    }
+  }
+
+  private func rendezvous(
+    _ patience: StepRendezvous.Patience = .init(), time: any TimeSource = SystemClock()
+  ) throws -> (StepRendezvous, String) {
     let work = "\(workshop.folder.path)/meeting"
     try Directory.create(work, mode: 0o700)
-    return (StepRendezvous(work: work, patience: patience), "\(work)/steps")
+    return (StepRendezvous(work: work, patience: patience, time: time), "\(work)/steps")
   }
 
   @Test func theFirstOwnsAndTheNextListens() async throws {
@@ -407,7 +419,7 @@ import Wire
 
   /// A step that prints nothing for long.
   @Test func aBuilderSaysThatItIsThere() async throws {
-    let (rendezvous, _) = try rendezvous(.init(beat: .milliseconds(1)))
+    let (rendezvous, _) = try rendezvous(time: HastyClock())
     guard case .own(let host) = rendezvous.claim("a"), case .other(let peer) = rendezvous.claim("a") else {
       Issue.record("it is free, and then taken")
       return

@@ -15,7 +15,9 @@ final class StandingClock: TimeSource {
 
   func now() -> Timestamp { Timestamp(microseconds: micros.withLock { $0 }) }
   func advance(days: Int64) { micros.withLock { $0 += days * 86_400_000_000 } }
-  func sleep(for duration: Duration) async throws {}
+
+  /// Nobody wakes before he is cancelled.
+  func sleep(for duration: Duration) async throws { try await SystemClock().sleep(for: .seconds(1 << 30)) }
 }
 
 /// The events of a build, in their order.

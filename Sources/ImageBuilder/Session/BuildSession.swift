@@ -65,7 +65,7 @@ final class BuildSession: Sendable {
     cache = BuildCache(builder.content, time: builder.time)
     shared = builder.steps
     means = builder.means
-    rendezvous = StepRendezvous(work: folder.work)
+    rendezvous = StepRendezvous(work: folder.work, time: builder.time)
   }
 
   /// Keeps folder, mounts and lease until `release`.

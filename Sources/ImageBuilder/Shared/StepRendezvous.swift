@@ -1,6 +1,7 @@
 import Glibc
 import LinuxSystem
 import Synchronization
+import Wire
 
 /// Where builders of several processes that share a work folder find out which of them carries a step out.
 ///
@@ -33,10 +34,12 @@ struct StepRendezvous: Sendable {
 
   private let folder: String
   private let patience: Patience
+  private let time: any TimeSource
 
-  init(work: String, patience: Patience = Patience()) {
+  init(work: String, patience: Patience = Patience(), time: any TimeSource = SystemClock()) {
     folder = "\(work)/steps"
     self.patience = patience
+    self.time = time
   }
 
   /// Blocks for as long as others look or begin.
@@ -49,7 +52,7 @@ struct StepRendezvous: Sendable {
       guard let listener = try? place.listen(name), let socket = try? AsyncDescriptor(owning: listener) else {
         return .alone
       }
-      return .own(StepHost(socket, path: "\(folder)/\(name)", patience))
+      return .own(StepHost(socket, path: "\(folder)/\(name)", patience, time))
     // More wait than the kernel keeps.
     default: return .alone
     }
@@ -197,10 +200,14 @@ final class StepHost: Sendable {
   private let listener: AsyncDescriptor
   private let path: String
   private let patience: StepRendezvous.Patience
+  private let time: any TimeSource
   private let state = Mutex(State(log: StepLog(sizeMax: 4 << 20)))
 
-  fileprivate init(_ listener: AsyncDescriptor, path: String, _ patience: StepRendezvous.Patience) {
+  fileprivate init(
+    _ listener: AsyncDescriptor, path: String, _ patience: StepRendezvous.Patience, _ time: any TimeSource
+  ) {
     self.patience = patience
+    self.time = time
     self.listener = listener
     self.path = path
   }
@@ -235,7 +242,7 @@ final class StepHost: Sendable {
 
   /// Until it is cancelled.
   private func beat() async {
-    while (try? await Task.sleep(for: patience.beat)) != nil {
+    while (try? await time.sleep(for: patience.beat)) != nil {
       let parked = state.withLock { state in
         state.beats += 1
         return state.wake()
