@@ -128,21 +128,30 @@ import Wire
     }
   }
 
+  /// Whatever the file says: nobody gets credentials that are another registry's.
   @Test(arguments: UInt64(0)..<4) func fuzz(seed: UInt64) {
     var random = SeededGenerator(seed: seed)
     let samples = [
       #"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}"#, #"{"a.io":{"username":"u","password":"p"}}"#,
       #"{"auths":{"*.b.io:5000/x":{"identitytoken":"t"}},"credsStore":"s"}"#, "{", "}", "\"", "[::1]:5", "/v1/",
+      "a.io:5000", "a.io:5000/x",
     ]
+    var (parsed, found) = (0, 0)
     for _ in 0..<3000 {
       var text = random.text(from: samples)
       if Bool.random(using: &random) {
         text = #"{"auths":{"\#(text.filter { $0 != "\"" && $0 != "\\" })":{"auth":"dTpw"}}}"#
       }
       guard let configuration = try? DockerConfiguration(parsing: Array(text.utf8)) else { continue }
-      _ = configuration.credentials(registry: "a.io:5000", repository: "x/y")
+      parsed += 1
       _ = configuration.credentials(registry: "[::1]:5", repository: "x")
+      guard !configuration.credentials(registry: "a.io:5000", repository: "x/y").isEmpty else { continue }
+      found += 1
+      // Patterns and escapes name it in another way.
+      let isNamed = text.utf8.firstRange(of: "a.io:5000".utf8) != nil
+      #expect(isNamed || text.utf8.contains { "*?[\\".utf8.contains($0) }, "\(text.debugDescription) in seed \(seed)")
     }
+    #expect(parsed > 100 && found > 0, "the test must have made files that say something")
   }
 
   /// Against the plain recursive definition.

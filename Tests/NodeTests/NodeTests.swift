@@ -151,6 +151,9 @@ struct NodeTests {
               && event["message"]?.string?.contains("install iptables") == true
           }
         }
+        // It is told, and the pod runs all the same.
+        let pod = try #require(harness.pod("a"))
+        #expect(pod.phase == "Running" && pod.isPodReady && pod.restarts() == 0)
       }
     }
   }

@@ -104,9 +104,14 @@ struct PodLifeTests {
       }
       while harness.fake.model.withLock({ $0.signals.isEmpty }) { await Task.yield() }
       await harness.client.waitForPod("a") { $0.isPodReady }
+      let status = try #require(harness.pod("a")?.containerStatus("web"))
+      #expect(status["ready"] == true && status["restartCount"] == 0 && status["containerID"] == "crun://c1")
+      #expect(status.at("state", "running") != nil)
       harness.fake.model.withLock { $0.exitCodes = [:] }
       exited(harness, 143)
       await harness.client.waitForPod("a") { $0.restarts() == 1 && $0.isPodReady }
+      let after = try #require(harness.pod("a")?.containerStatus("web"))
+      #expect(after.at("lastState", "terminated", "exitCode") == 143 && after["containerID"] != "crun://c1")
     }
   }
 
