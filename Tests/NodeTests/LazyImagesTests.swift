@@ -34,10 +34,20 @@ import Wire
       store = try ImageStore.open(root: "\(base)/store")
     }
 
-    deinit { try? Directory.removeTree(base) }
+    deinit {
+      if let layout = try? CgroupLayout.current() {
+        let left = Cgroup(layout, path: cgroup)
+        try? left.killBlocking(deadline: .now + .seconds(10))
+        try? left.remove()
+      }
+      try? Directory.removeTree(base)
+    }
+
+    /// Where the processes of this machine are put.
+    private var cgroup: String { base.replacing("/tmp/", with: "/") }
 
     func images(_ script: String?, within limit: Duration = .seconds(60)) -> LazyImages {
-      var policy = script.map { LazyPullPolicy(command: ["/bin/sh", "-euc", $0], cgroup: "/apus-none/lazy") }
+      var policy = script.map { LazyPullPolicy(command: ["/bin/sh", "-euc", $0], cgroup: cgroup) }
       policy?.startDeadline = limit
       return LazyImages(
         policy: policy, store: store, runDirectory: "\(base)/run",
@@ -204,6 +214,7 @@ import Wire
     try await machine.start(
       machine.images(Self.ready.replacing("\"ready\":true}' ", with: "\"ready\":false}' ") + "\nexec sleep 1000"))
     let process = try machine.process()
+    #expect(ProcessWatch.startTime(of: process.pid) == process.startTime, "it is there to be ended")
     let images = machine.images(nil)
     await images.adopt(used: [Self.image.digest])
     #expect(ProcessWatch.startTime(of: process.pid) == nil && machine.folders.isEmpty)
