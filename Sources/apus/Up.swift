@@ -88,24 +88,20 @@ struct Up: AsyncParsableCommand {
     do throws(ClusterRangesError) { _ = try ClusterRanges(pods: podRange, services: serviceRange) } catch {
       throw ValidationError("--pod-range, --service-range: \(error)")
     }
-    guard nodePortRange != nil else { throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'") }
+    guard ClosedRange(ports: nodePorts) != nil else {
+      throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'")
+    }
     let settings = serverOptions.settings
     for capability in Capabilities.all {
       if let refusal = capability.refusal(settings) { throw ValidationError(refusal) }
     }
   }
 
-  private var nodePortRange: ClosedRange<Int>? {
-    let bounds = nodePorts.split(separator: "-").compactMap { Int($0) }
-    guard bounds.count == 2, 1 <= bounds[0], bounds[0] <= bounds[1], bounds[1] <= 65535 else { return nil }
-    return bounds[0]...bounds[1]
-  }
-
   /// What the options say, for all capabilities.
   var serverOptions: ServerOptions {
     ServerOptions(
       roles: role.roles, bind: bind, port: port, podRange: podRange, serviceRange: serviceRange,
-      nodePorts: nodePortRange ?? 30000...32767, acceptsLoss: acceptLoss,
+      nodePorts: ClosedRange(ports: nodePorts) ?? 30000...32767, acceptsLoss: acceptLoss,
       settings: [
         "nodeName": (nodeName ?? Composition.hostname).lowercased(), "bridgeName": bridge, "podCIDR": podRange,
         "serviceCIDR": serviceRange, "registry": registry, "runtime": runtime, "lazyPull": String(lazyPull),
