@@ -106,7 +106,9 @@ import Testing
   // MARK: Floods
 
   /// Frames that cost more to take than to send: the connection ends, and says why.
-  @Test(arguments: ["ping", "settings", "priority", "continuation", "empty", "unknown streams", "announcements"])
+  @Test(arguments: [
+    "ping", "settings", "priority", "continuation", "empty", "nearly empty", "unknown streams", "announcements",
+  ])
   func floods(_ kind: String) async throws {
     let server = try await FrameScript()
     let request = try await server.request(try await server.begin())
@@ -122,6 +124,9 @@ import Testing
       case "empty":
         if sent == 1 { await server.send(.headers, HTTP2Peer.endHeaders, 1, FrameScript.block([(":status", "200")])) }
         await server.send(.data, 0, 1, [])
+      case "nearly empty":
+        if sent == 1 { await server.send(.headers, HTTP2Peer.endHeaders, 1, FrameScript.block([(":status", "200")])) }
+        await server.send(.data, 0, 1, sent % 2 == 0 ? [] : [1])
       case "announcements":
         await server.send(.headers, HTTP2Peer.endHeaders, 1, FrameScript.block([(":status", "103")]))
       default: await server.send(.reset, 0, UInt32(2 * sent + 1), [0, 0, 0, 8])
@@ -186,6 +191,19 @@ import Testing
         [.malformed, .headTooLarge, .closed(isAnswered: true), .closed(isAnswered: false), .refused].contains(
           error.code))
     }
+  }
+
+  /// A whole window of single bytes, for a reader that takes none of them, and then all.
+  @Test func singleBytes() async throws {
+    let server = try await FrameScript()
+    let request = try await server.request(try await server.begin(), bufferMax: 1000)
+    await server.send(.headers, HTTP2Peer.endHeaders, 1, FrameScript.block([(":status", "200")]))
+    let frame = HTTP2Peer.frame(.data, 0, 1, [0x61])
+    for _ in 0..<60 { await server.send((0..<1000).flatMap { _ in frame }) }
+    await server.send(.data, HTTP2Peer.endStream, 1, [])
+    let answer = await server.timePasses(by: .zero) { try? await request.outcome() }
+    #expect(answer == FrameScript.Outcome(status: 200, body: String(repeating: "a", count: 60_000)))
+    #expect(server.isOpen)
   }
 
   // MARK: Ends
@@ -362,10 +380,10 @@ final class FrameScript: Sendable {
   }
 
   func request(
-    _ connection: HTTP2ClientConnection, body: ByteBuffer? = nil
+    _ connection: HTTP2ClientConnection, body: ByteBuffer? = nil, bufferMax: Int = 1 << 20
   ) async throws(HTTPClientError) -> Request {
     let stream = try await connection.makeStream()
-    let exchange = ClientExchange(stream, failure, bufferMax: 1 << 20, mayUpgrade: false) { _ in
+    let exchange = ClientExchange(stream, failure, bufferMax: bufferMax, mayUpgrade: false) { _ in
       stream.close(promise: nil)
     }
     exchange.send(HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: ["host": "a"]), whole: body)
@@ -396,7 +414,9 @@ final class FrameScript: Sendable {
   }
 
   /// Moves the clock until a body is done.
-  func timePasses<Value: Sendable>(_ body: @escaping @Sendable () async -> Value) async -> Value {
+  func timePasses<Value: Sendable>(
+    by step: TimeAmount = .milliseconds(100), _ body: @escaping @Sendable () async -> Value
+  ) async -> Value {
     let result = Result<Value>()
     return await withTaskGroup(of: Void.self) { group in
       group.addTask {
@@ -405,7 +425,7 @@ final class FrameScript: Sendable {
       }
       while true {
         if let value = result.value.withLock({ $0 }) { return value }
-        await channel.testingEventLoop.advanceTime(by: .milliseconds(100))
+        await channel.testingEventLoop.advanceTime(by: step)
         await Task.yield()
       }
     }

@@ -109,6 +109,19 @@ import Testing
     #expect(peer.isOpen && peer.resets.isEmpty, "the reader's pace is not the client's fault")
   }
 
+  /// Single bytes cost their reader no buffer each.
+  @Test func uploadsOfSingleBytes() async throws {
+    let server = HTTPServer(TestHandler(TestHandler.echo))
+    let body = HTTPRequestBody(
+      peer: HTTPPeer(server: server, id: 0, address: "10.0.0.1", holder: "10.0.0.1", isTLS: false)
+    ) {}
+    for _ in 0..<60_000 { _ = body.feed(ByteBuffer(bytes: [1])) }
+    let parts = try await body.next()
+    #expect(parts.reduce(0) { $0 + $1.readableBytes } == 60_000)
+    #expect(parts.count <= 4, "\(parts.count) buffers")
+    #expect(server.bodyBytes == 0)
+  }
+
   @Test func liveBodiesAndTheEnd() throws {
     let body = TestBody(["x"])
     let server = HTTPServer(
@@ -201,7 +214,9 @@ import Testing
   // MARK: Floods
 
   /// Frames that cost more to answer than to send.
-  @Test(arguments: ["ping", "settings", "priority", "reset", "continuation", "empty", "unknown streams"])
+  @Test(arguments: [
+    "ping", "settings", "priority", "reset", "continuation", "empty", "nearly empty", "unknown streams",
+  ])
   func floods(kind: String) throws {
     let peer = try HTTP2Peer(HTTPServer(TestHandler(TestHandler.echo)))
     var sent = 0
@@ -219,6 +234,9 @@ import Testing
       case "empty":
         if sent == 1 { peer.send(.headers, HTTP2Peer.endHeaders, 1, HTTP2Peer.head("POST", "/x")) }
         peer.send(.data, 0, 1, [])
+      case "nearly empty":
+        if sent == 1 { peer.send(.headers, HTTP2Peer.endHeaders, 1, HTTP2Peer.head("POST", "/x")) }
+        peer.send(.data, 0, 1, sent % 2 == 0 ? [] : [1])
       default: peer.send(.reset, 0, stream, [0, 0, 0, 8])
       }
     }

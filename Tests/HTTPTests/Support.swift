@@ -28,6 +28,7 @@ final class TestHandler: HTTPRequestHandler {
       case .bodiesAreMany: 429
       case .bodyTimeout: 408
       case .answerTimeout: 504
+      case .answerHeadTooLarge: 500
       }
     return HTTPServerResponse(status: status, body: .buffer(ByteBuffer(string: "problem")))
   }

@@ -67,6 +67,7 @@ final class RequestHandler: HTTPRequestHandler {
     case .bodyTimeout: return refusal(info, .bodyTimeout)
     // The router counts what it has, with its own answer.
     case .answerTimeout: return Reply(.requestTimeout).response
+    case .answerHeadTooLarge: return Reply(.internalError("the head of the answer is too large for HTTP/2")).response
     }
   }
 
@@ -80,6 +81,8 @@ final class RequestHandler: HTTPRequestHandler {
     case .connectionsAreMany(let address):
       logger.warning(
         "too many connections that have not signed in: the oldest are closed", metadata: ["address": "\(address)"])
+    case .answerFieldsTooLarge(let path):
+      logger.warning("the fields of an answer are too large for HTTP/2", metadata: ["path": "\(path)"])
     }
   }
 }

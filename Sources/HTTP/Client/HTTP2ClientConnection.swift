@@ -66,24 +66,25 @@ final class HTTP2ClientConnection: Sendable {
   }
 
   /// What a server can make a connection do and hold. Its limits on frames that cost more to answer than to send are those
-  /// of NIOHTTP2 (200 RST_STREAM in 30 seconds, 5 CONTINUATION in a row) but for two: servers of gRPC measure the line by
-  /// PING, and a long answer may have some DATA without a byte.
+  /// of NIOHTTP2 (200 RST_STREAM in 30 seconds) but for three: servers of gRPC measure the line by PING, a long answer may
+  /// have some DATA without a byte, and a head may be as large as the limit in frames of the size that every peer takes.
+  /// The streams' windows are `HTTP2StreamBuffer`'s.
   private static func frames(_ limits: HTTPClientConfiguration.Limits) -> NIOHTTP2Handler.Configuration {
     var configuration = NIOHTTP2Handler.Configuration()
-    let window = max(limits.streamWindow, 65_535)
+    let window = max(limits.streamWindow, StreamWindow.initial)
     configuration.connection.initialSettings = [
       HTTP2Setting(parameter: .enablePush, value: 0),
       HTTP2Setting(parameter: .maxConcurrentStreams, value: 0),
-      HTTP2Setting(parameter: .initialWindowSize, value: window),
       HTTP2Setting(parameter: .maxHeaderListSize, value: limits.headerList),
     ]
     configuration.connection.targetWindowSize = 4 * window
     configuration.connection.maximumBufferedControlFrames = 1000
     configuration.connection.maximumSequentialEmptyDataFrames = 16
+    configuration.connection.maximumSequentialContinuationFrames = limits.headerList / HTTP2Fields.frameMax + 1
     configuration.connection.controlFrameRateLimit.maximumCount = 1000
     // What still comes for streams that this end has given up.
     configuration.connection.maximumRecentlyResetStreams = 4 * limits.streamsPerConnection
-    configuration.stream.targetWindowSize = window
+    configuration.stream.targetWindowSize = 0
     return configuration
   }
 
@@ -93,6 +94,7 @@ final class HTTP2ClientConnection: Sendable {
       return try await multiplexer.openStream { [self] stream in
         stream.eventLoop.makeCompletedFuture {
           try stream.pipeline.syncOperations.addHandlers([
+            HTTP2StreamBuffer(window: limits.streamWindow) { [control] in control.value.flooded() },
             HTTP2AnswerCheck(limits), HTTP2FramePayloadToHTTP1ClientCodec(httpProtocol: scheme),
             NIOHTTPRequestHeadersValidator(),
             ClientExchangeHandler(
@@ -242,6 +244,12 @@ final class HTTP2ClientConnection: Sendable {
       }
     }
 
+    /// Too much of what the server sends carries nothing.
+    func flooded() {
+      guard let context else { return }
+      end(HTTPClientError(.malformed, "the server sends too many frames that carry nothing"), context)
+    }
+
     // MARK: Silence
 
     func streamOpened(_ stream: any Channel) {
@@ -307,8 +315,11 @@ final class HTTP2AnswerCheck: ChannelInboundHandler {
   }
 }
 
-/// The fields of a request's head as HTTP/2 has them (RFC 9113, section 8.2.2).
+/// The fields of a head as HTTP/2 has them (RFC 9113, section 8.2.2).
 enum HTTP2Fields {
+  /// The size of a frame that every peer takes (RFC 9113, section 4.2). In bytes.
+  static let frameMax = 16_384
+
   private static let ofTheConnection: Set<String> = [
     "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
   ]

@@ -52,7 +52,7 @@ package struct HTTPClientConfiguration: Sendable {
     /// whoever sends it waits. In bytes.
     package var streamBuffer = 512 << 10
     /// What a server of HTTP/2 may send ahead on each stream, beside what `streamBuffer` keeps; with the time that a byte
-    /// takes to come and go, it is the speed of a body. At least 65,535 bytes.
+    /// takes to come and go, it is the speed of a body. At least 65,535 bytes, which every stream begins with.
     package var streamWindow = 1 << 20
     /// Bytes per second that an answer's body has to bring while it is waited for, taken over `Deadlines.idle`: a peer
     /// that sends a byte now and then is one that hangs. Zero for answers that may be silent.

@@ -39,6 +39,7 @@ final class HTTP2Connection: ChannelInboundHandler {
   /// Makes a new stream's handlers. On the event loop.
   func add(_ stream: any Channel) throws {
     let pipeline = stream.pipeline.syncOperations
+    try pipeline.addHandler(HTTP2StreamBuffer(window: limits.streamWindow) { [weak self] in self?.flooded() })
     try pipeline.addHandler(HTTP2FramePayloadToHTTP1ServerCodec())
     try pipeline.addHandler(HTTPConnection(server: server, limits: limits, stream: peer, identity: identity))
     state.streamOpened()
@@ -78,14 +79,20 @@ final class HTTP2Connection: ChannelInboundHandler {
     HTTPServer.abort(context.channel)
   }
 
+  /// Too much of what the client sends carries nothing.
+  private func flooded() {
+    guard let context else { return }
+    sayGoodbye(context, .enhanceYourCalm)
+    HTTPServer.abort(context.channel)
+  }
+
   // MARK: Ends
 
   /// No more streams are taken (RFC 9113, section 6.8).
-  private func sayGoodbye(_ context: ChannelHandlerContext) {
+  private func sayGoodbye(_ context: ChannelHandlerContext, _ code: HTTP2ErrorCode = .noError) {
     context.writeAndFlush(
       wrapOutboundOut(
-        HTTP2Frame(
-          streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))),
+        HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: code, opaqueData: nil))),
       promise: nil)
   }
 
@@ -142,7 +149,7 @@ extension HTTPServer {
 
   /// What a client can make a connection do and hold. Its limits on frames that cost more to answer than to send (PING,
   /// SETTINGS, RST_STREAM, CONTINUATION, empty DATA) are the defaults of NIOHTTP2: 200 in 30 seconds, and 5 and 1 of the
-  /// last two in a row.
+  /// last two in a row. Empty DATA that is not in a row, and the streams' windows, are `HTTP2StreamBuffer`'s.
   private static func connectionConfiguration(
     _ limits: HTTPConnectionLimits
   ) -> NIOHTTP2Handler.ConnectionConfiguration {
@@ -150,7 +157,6 @@ extension HTTPServer {
     configuration.initialSettings = [
       HTTP2Setting(parameter: .maxConcurrentStreams, value: limits.streamsMax),
       HTTP2Setting(parameter: .maxHeaderListSize, value: limits.headerBytesMax),
-      HTTP2Setting(parameter: .initialWindowSize, value: limits.streamWindow),
     ]
     configuration.targetWindowSize = limits.connectionWindow
     // What waits to be answered while the client does not read.
@@ -160,7 +166,7 @@ extension HTTPServer {
 
   private static func streamConfiguration(_ limits: HTTPConnectionLimits) -> NIOHTTP2Handler.StreamConfiguration {
     var configuration = NIOHTTP2Handler.StreamConfiguration()
-    configuration.targetWindowSize = limits.streamWindow
+    configuration.targetWindowSize = 0
     configuration.outboundBufferSizeLowWatermark = 64 << 10
     configuration.outboundBufferSizeHighWatermark = 256 << 10
     return configuration

@@ -56,7 +56,7 @@ package final class HTTPRequestBody: Sendable {
   /// - Returns: whether there is room for more.
   func feed(_ buffer: ByteBuffer) -> Bool {
     let (waiter, chunks, hasRoom) = state.withLock { state in
-      state.chunks.append(buffer)
+      state.chunks.appendJoining(buffer)
       state.bytes += buffer.readableBytes
       guard let waiter = state.waiter else {
         let hasRoom = peer.takeBody(buffer.readableBytes)

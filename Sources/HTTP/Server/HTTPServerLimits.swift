@@ -53,7 +53,8 @@ package struct HTTPConnectionLimits: Sendable {
   package var headerFieldsMax = 128
   /// Requests of one connection of HTTP/2 at one time.
   package var streamsMax = 100
-  /// What a client may send ahead of the one who reads: on a stream of HTTP/2, and on all of a connection.
+  /// What a client may send ahead of the one who reads: on a stream of HTTP/2 (65,535 bytes at least, and those alone
+  /// before the first of them have come), and on all of a connection.
   package var streamWindow = 256 << 10
   package var connectionWindow = 1 << 20
   /// What one read of the socket brings at most, and how many there are before others have their turn. Requests of one

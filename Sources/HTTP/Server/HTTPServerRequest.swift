@@ -71,10 +71,15 @@ package enum HTTPServerProblem: Sendable, Equatable {
   case bodyTimeout
   /// The handler did not answer in time; it still may, and nobody hears it.
   case answerTimeout
+  /// The head of the handler's answer does not fit into a frame of HTTP/2, and NIOHTTP2 cannot split it.
+  case answerHeadTooLarge
 }
 
 package enum HTTPServerEvent: Sendable, Equatable {
   /// The connections of those who have not signed in, or those of one address, are as many as may be. Told once until
   /// there was room again.
   case connectionsAreMany(address: String)
+  /// The fields of an answer, or those behind its body, are too large for HTTP/2: the client gets another answer, or sees
+  /// its stream reset.
+  case answerFieldsTooLarge(path: String)
 }

@@ -77,12 +77,16 @@ final class RequestAdmission: HTTPRequestHandler {
     case .bodiesAreMany: Self.tooMany("the registry holds too many bodies of requests; try again")
     case .bodyTimeout: Reply(RegistryError(.unsupported, "the body did not go on for too long", status: 408))
     case .answerTimeout: Reply(RegistryError(.unavailable, "the request took too long", status: 504))
+    case .answerHeadTooLarge:
+      Reply(RegistryError(.unavailable, "the head of the answer is too large for HTTP/2", status: 500))
     }
   }
 
   func noticed(_ event: HTTPServerEvent) {
     switch event {
     case .connectionsAreMany(let address): logger.warning("too many connections", metadata: ["address": "\(address)"])
+    case .answerFieldsTooLarge(let path):
+      logger.warning("the fields of an answer are too large for HTTP/2", metadata: ["path": "\(path)"])
     }
   }
 }
