@@ -103,6 +103,27 @@ import Testing
     #expect(!bomb.isOpen)
   }
 
+  /// In HEADERS and as many CONTINUATION as it takes up to the limit.
+  @Test func largeHeads() async throws {
+    let server = try await FrameScript()
+    let connection = try await server.begin()
+    let request = try await server.request(connection)
+    let value = String(repeating: "a", count: 60_000)
+    let fields = [(":status", "200"), ("x", value), ("y", value), ("z", value), ("last", "1")]
+    let block = FrameScript.block(fields)
+    let size = 16_384
+    for start in stride(from: 0, to: block.count, by: size) {
+      let end = min(block.count, start + size)
+      await server.send(
+        start == 0 ? .headers : .continuation, end == block.count ? HTTP2Peer.endHeaders : 0, 1,
+        Array(block[start..<end]))
+    }
+    await server.send(.data, HTTP2Peer.endStream, 1, Array("body".utf8))
+    #expect(try await request.outcome() == FrameScript.Outcome(status: 200, body: "body"))
+    #expect(try await request.exchange.head(within: .seconds(1)).headers["last"] == ["1"])
+    #expect(server.isOpen)
+  }
+
   // MARK: Floods
 
   /// Frames that cost more to take than to send: the connection ends, and says why.

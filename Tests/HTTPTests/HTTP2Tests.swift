@@ -211,6 +211,35 @@ import Testing
     #expect(large.resets[1] != nil || !large.isOpen)
   }
 
+  /// NIOHTTP2 does not split a head into CONTINUATION: one that needs it was the end of the whole connection.
+  @Test func answersWithLargeFields() throws {
+    let handler = TestHandler(
+      TestHandler.answering { request in
+        let large = String(repeating: "\\", count: 10_000)
+        var response = HTTPServerResponse(status: 200, body: .buffer(ByteBuffer(string: "body")))
+        switch request.head.uri {
+        // As large, but not when it is packed.
+        case "/fits": response.headers.add(name: "x", value: String(repeating: "a", count: 10_000))
+        case "/trailers": response.trailers = { ["x": large] }
+        default: response.headers.add(name: "x", value: large)
+        }
+        return response
+      })
+    let peer = try HTTP2Peer(HTTPServer(handler))
+    peer.get(1, "/head?token=secret")
+    #expect(peer.answer(1) == HTTP2Peer.Answer(status: 500, body: "problem", isEnded: true))
+    peer.get(3, "/fits")
+    #expect(peer.answer(3) == HTTP2Peer.Answer(status: 200, body: "body", isEnded: true))
+    peer.get(5, "/trailers")
+    #expect(!peer.answer(5).isEnded && peer.resets[5] != nil)
+    #expect(peer.isOpen && !peer.hasSaidGoodbye)
+    #expect(handler.problems.withLock { $0 } == [.answerHeadTooLarge])
+    #expect(
+      handler.events.withLock { $0 } == [
+        .answerFieldsTooLarge(path: "/head"), .answerFieldsTooLarge(path: "/trailers"),
+      ])
+  }
+
   // MARK: Floods
 
   /// Frames that cost more to answer than to send.

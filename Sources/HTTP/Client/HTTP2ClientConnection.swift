@@ -314,30 +314,3 @@ final class HTTP2AnswerCheck: ChannelInboundHandler {
     return nil
   }
 }
-
-/// The fields of a head as HTTP/2 has them (RFC 9113, section 8.2.2).
-enum HTTP2Fields {
-  /// The size of a frame that every peer takes (RFC 9113, section 4.2). In bytes.
-  static let frameMax = 16_384
-
-  private static let ofTheConnection: Set<String> = [
-    "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
-  ]
-
-  /// Without what is about a connection of HTTP/1.1: the fields that always are, those that `Connection` names, and `TE`
-  /// but for `trailers`.
-  static func fields(_ fields: HTTPHeaders) throws(HTTPClientError) -> HTTPHeaders {
-    let named = Set(fields[canonicalForm: "connection"].map { $0.lowercased() })
-    var kept: [(String, String)] = []
-    var hosts = 0
-    for (name, value) in fields {
-      let lower = name.lowercased()
-      if lower == "host" { hosts += 1 }
-      if ofTheConnection.contains(lower) || named.contains(lower) && lower != "host" { continue }
-      if lower == "te", value.lowercased() != "trailers" { continue }
-      kept.append((lower == "te" ? "te" : name, lower == "te" ? "trailers" : value))
-    }
-    guard hosts == 1 else { throw HTTPClientError(.invalidRequest, "a request is for one host") }
-    return HTTPHeaders(kept)
-  }
-}

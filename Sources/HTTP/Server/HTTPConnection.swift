@@ -343,6 +343,12 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func write(_ response: HTTPServerResponse, _ context: ChannelHandlerContext) {
+    var response = response
+    if state.isStream, let request, HTTP2Fields.exceedFrame(response.headers) {
+      response.abandon()
+      noticeLargeFields()
+      response = server.handler.response(to: .answerHeadTooLarge, of: request)
+    }
     let status = HTTPResponseStatus(statusCode: response.status)
     var headers = response.headers
     var version = HTTPVersion.http1_1
@@ -563,6 +569,13 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func end(_ context: ChannelHandlerContext) {
+    if state.isStream, let trailers = takeTrailers() {
+      if HTTP2Fields.exceedFrame(trailers) {
+        noticeLargeFields()
+        return context.close(promise: nil)
+      }
+      makeTrailers = { trailers }
+    }
     let action = state.answerFinished(isWritable: context.channel.isWritable, context.eventLoop.now)
     followDeadline(context)
     let bound = bound(context)
@@ -586,6 +599,12 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
         wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(capacity: 0)))), promise: written)
       written.futureResult.whenComplete { _ in bound.value.connection.close(after: time, bound.value.context) }
     }
+  }
+
+  private func noticeLargeFields() {
+    guard let uri = request?.head.uri else { return }
+    // The query may hold what is nobody's business.
+    server.handler.noticed(.answerFieldsTooLarge(path: String(uri.prefix { $0 != "?" })))
   }
 
   private func takeTrailers() -> HTTPHeaders? {
