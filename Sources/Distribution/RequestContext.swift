@@ -45,6 +45,7 @@ struct RequestContext: Sendable {
           + (isAnswered ? "in the middle of the answer" : "without an answer")
       )
     case .refused: return DistributionError(.connectionLost, "\(host) does not begin with \(subject): \(why)")
+    case .http1Required: return DistributionError(.connectionLost, "\(host) does not take \(subject): \(why)")
     case .malformed:
       return DistributionError(.invalidResponse, "\(host) answers for \(subject) with something that is not HTTP")
     case .headTooLarge:

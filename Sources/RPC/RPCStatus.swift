@@ -58,7 +58,7 @@ package struct RPCError: Error, Sendable, CustomStringConvertible {
       case .cancelled: .cancelled
       case .malformed, .headTooLarge, .source: .internalError
       case .invalidRequest, .invalidConfiguration: .invalidArgument
-      case .connect, .proxy, .tls, .timeout, .closed, .refused, .overloaded: .unavailable
+      case .connect, .proxy, .tls, .timeout, .closed, .refused, .http1Required, .overloaded: .unavailable
       }
     self.init(status, error.message, cause: error)
   }

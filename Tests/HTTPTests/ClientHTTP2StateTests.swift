@@ -61,6 +61,34 @@ import Testing
     }
   }
 
+  @Test func whoWantsHTTP1SaysSo() {
+    var state = HTTP2ClientState(streamsAllowed: 100)
+    for stream in [1, 3, 5] as [HTTP2StreamID] { state.headSent(stream) }
+    #expect(state.failure(of: 1, .http11Required)?.code == .http1Required(mayBeDone: false))
+    #expect(state.failure(of: 1, .http11Required, isAnswered: true)?.code == nil)
+    #expect(state.goAwayReceived(lastHandled: 3, .http11Required) == .retired)
+    #expect(state.failure(of: 5, .refusedStream)?.code == .http1Required(mayBeDone: false))
+    #expect(state.failure(of: 7, nil)?.code == .http1Required(mayBeDone: false), "it never went out")
+    #expect(state.failure(of: nil, nil)?.code == .http1Required(mayBeDone: false))
+    #expect(state.failure(of: 3, nil)?.code == .http1Required(mayBeDone: true))
+    #expect(state.failure(of: 3, nil, isAnswered: true)?.code == nil)
+  }
+
+  @Test func theLastServersThatWantHTTP1AreKnown() throws {
+    func key(_ port: Int) throws -> ConnectionKey {
+      let url = try #require(HTTPURL("https://127.0.0.1:\(port)/"))
+      return ConnectionKey(HTTPClientRequest(method: .GET, url: url), HTTPClientConfiguration())
+    }
+    var origins = RecentOrigins()
+    for port in 1...RecentOrigins.countMax + 1 {
+      origins.add(try key(port))
+      origins.add(try key(port))
+    }
+    let (first, second, last) = (try key(1), try key(2), try key(RecentOrigins.countMax + 1))
+    #expect(!origins.contains(first))
+    #expect(origins.contains(second) && origins.contains(last))
+  }
+
   @Test func whatWasSent() {
     var state = HTTP2ClientState(streamsAllowed: 100)
     #expect(!state.isSent(nil) && !state.isSent(1))

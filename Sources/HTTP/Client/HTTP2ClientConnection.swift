@@ -124,7 +124,7 @@ final class HTTP2ClientConnection: Sendable {
   func explain(_ error: (any Error)?, of stream: any Channel, isAnswered: Bool) -> HTTPClientError {
     let id = try? stream.syncOptions?.getOption(HTTP2StreamChannelOptions.streamID)
     let code = (error as? NIOHTTP2Errors.StreamClosed)?.errorCode
-    let (known, isSent) = record.state.withLock { ($0.failure(of: id, code), $0.isSent(id)) }
+    let (known, isSent) = record.state.withLock { ($0.failure(of: id, code, isAnswered: isAnswered), $0.isSent(id)) }
     if let known { return known }
     if let error = error as? HTTPClientError { return error }
     if let failure = failure.value, failure.code != .closed(isAnswered: false) { return failure }
@@ -191,7 +191,7 @@ final class HTTP2ClientConnection: Sendable {
         let event = record.state.withLock { $0.settingsReceived(limit: limit) }
         ready.succeed()
         if let event { notify(event) }
-      case .goAway(let last, _, _): tell { $0.goAwayReceived(lastHandled: last) }
+      case .goAway(let last, let code, _): tell { $0.goAwayReceived(lastHandled: last, code) }
       default: break
       }
     }

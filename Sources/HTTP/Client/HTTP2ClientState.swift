@@ -31,6 +31,8 @@ struct HTTP2ClientState: Sendable {
   private var lastSent: HTTP2StreamID = .rootStream
   /// The peer has not looked at streams above it, and will not (RFC 9113, section 6.8).
   private var lastHandled: HTTP2StreamID?
+  /// It went away because it wants HTTP/1.1.
+  private var requiresHTTP1 = false
   /// The stream that this end has just reset, because something is wrong with what came for it.
   private var resetHere: HTTP2StreamID?
 
@@ -51,7 +53,8 @@ struct HTTP2ClientState: Sendable {
     return streamsMax == before || isRetired ? nil : .limited(streamsMax)
   }
 
-  mutating func goAwayReceived(lastHandled last: HTTP2StreamID) -> Event? {
+  mutating func goAwayReceived(lastHandled last: HTTP2StreamID, _ code: HTTP2ErrorCode = .noError) -> Event? {
+    if code == .http11Required { requiresHTTP1 = true }
     lastHandled = min(last, lastHandled ?? last)
     return retire()
   }
@@ -92,9 +95,15 @@ struct HTTP2ClientState: Sendable {
   /// - Parameters:
   ///   - stream: `nil` for one that never got a number.
   ///   - code: of the `RST_STREAM`, if it has ended by one.
-  func failure(of stream: HTTP2StreamID?, _ code: HTTP2ErrorCode?) -> HTTPClientError? {
+  ///   - isAnswered: the head of the answer has come.
+  func failure(of stream: HTTP2StreamID?, _ code: HTTP2ErrorCode?, isAnswered: Bool = false) -> HTTPClientError? {
     if let stream, code != nil, resetHere == stream {
       return HTTPClientError(.malformed, "the answer breaks the rules of HTTP/2")
+    }
+    if code == .http11Required, !isAnswered { return .http1Required(mayBeDone: false) }
+    if requiresHTTP1, !isAnswered {
+      let isUnseen = stream.map { stream in !isSent(stream) || lastHandled.map { stream > $0 } ?? false } ?? true
+      return .http1Required(mayBeDone: !isUnseen)
     }
     if code == .refusedStream { return HTTPClientError(.refused, "the server takes no request at the moment") }
     if let stream, let lastHandled, stream > lastHandled {

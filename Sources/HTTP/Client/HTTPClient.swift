@@ -2,6 +2,7 @@ import LinuxSystem
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 
 /// Requests over pooled connections of HTTP/1.1, or HTTP/2 where a server chooses it in the TLS handshake: TCP, TLS and
 /// unix sockets, direct or by a proxy. No redirects, no credentials, and no second attempts at what may have been done:
@@ -11,6 +12,7 @@ import NIOPosix
 package final class HTTPClient: Sendable {
   private let pool: ConnectionPool
   private let configuration: HTTPClientConfiguration
+  private let http1Origins = Mutex(RecentOrigins())
 
   private static let bodyPart = 256 << 10
   /// For requests that were not begun with: a server that only refuses is not asked for ever.
@@ -29,7 +31,10 @@ package final class HTTPClient: Sendable {
 
   /// Files of certificates and keys are read again, and no connection is used for another request that was made with
   /// what they held before.
-  package func reset() { pool.reset() }
+  package func reset() {
+    http1Origins.withLock { $0 = RecentOrigins() }
+    pool.reset()
+  }
 
   /// Reads and checks the certificates of these settings on the caller's thread, so that what is wrong with them is
   /// known before the first request.
@@ -92,6 +97,8 @@ package final class HTTPClient: Sendable {
         connection.channel.close(promise: nil)
       }
     }
+    var key = key
+    if key.http2 == .offered, http1Origins.withLock({ $0.contains(key) }) { key.http2 = .never }
     var isFresh = false
     var attempts = 0
     while true {
@@ -104,6 +111,13 @@ package final class HTTPClient: Sendable {
         guard attempts < Self.attemptsMax else { throw error }
         switch error.code {
         case .refused: isFresh = false
+        // By HTTP/1.1 nobody can say it again.
+        case .http1Required(let mayBeDone) where key.http2 == .offered:
+          let offered = key
+          http1Origins.withLock { $0.add(offered) }
+          guard !mayBeDone || request.isRepeatable else { throw error }
+          key.http2 = .never
+          isFresh = false
         // The server closed a kept connection while the request was on its way: that is no failure of the server's. To end
         // one stream of several is.
         case .closed(isAnswered: false)
@@ -192,5 +206,22 @@ package final class HTTPClient: Sendable {
       guard try await exchange.send(chunk, within: limit) || offset == length else { return }
     }
     exchange.sendEnd()
+  }
+}
+
+/// The servers that have asked for HTTP/1.1, the last ones.
+struct RecentOrigins: Sendable {
+  static let countMax = 256
+
+  private var known: Set<ConnectionKey> = []
+  /// In their order.
+  private var order: [ConnectionKey] = []
+
+  func contains(_ key: ConnectionKey) -> Bool { known.contains(key) }
+
+  mutating func add(_ key: ConnectionKey) {
+    guard known.insert(key).inserted else { return }
+    order.append(key)
+    if order.count > Self.countMax { known.remove(order.removeFirst()) }
   }
 }

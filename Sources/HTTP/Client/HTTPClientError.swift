@@ -23,6 +23,9 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     case closed(isAnswered: Bool)
     /// The peer has not begun with the request, and says so (HTTP/2): it may be sent again, whatever it is.
     case refused
+    /// The peer wants HTTP/1.1 for it (RFC 9113, section 7). `mayBeDone`: it has said so to the connection, and may have
+    /// begun with the request before.
+    case http1Required(mayBeDone: Bool)
     /// The peer breaks HTTP.
     case malformed
     /// The answer's head is larger than the limits allow.
@@ -71,6 +74,10 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     HTTPClientError(
       .closed(isAnswered: isAnswered),
       "the connection was closed " + (isAnswered ? "in the middle of the answer" : "without an answer"), cause: cause)
+  }
+
+  static func http1Required(mayBeDone: Bool) -> HTTPClientError {
+    HTTPClientError(.http1Required(mayBeDone: mayBeDone), "the server wants HTTP/1.1 for the request")
   }
 
   package static let cancelled = HTTPClientError(.cancelled, "cancelled")
