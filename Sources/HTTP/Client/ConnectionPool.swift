@@ -224,13 +224,11 @@ final class ConnectionPool: Sendable {
     if let tls = key.tls { context = try await contexts.context(tls, http2: key.http2) }
     let shot = OneShot<Result<ClientConnection, HTTPClientError>>()
     let limit = deadline.limit(deadlines.connect)
-    let handshakeLimit = deadline.limit(deadlines.tls)
     let isTunnel = key.proxy != nil && key.tls != nil
     let failure = ConnectionFailure()
     let notify: @Sendable (HTTP2ClientState.Event, ClientConnection) -> Void = { [weak self] event, connection in
       self?.happened(event, key, connection)
     }
-    let settingsLimit = deadline.limit(deadlines.settings)
     let bootstrap = ClientBootstrap(group: group)
       .connectTimeout(TimeAmount(limit))
       .channelOption(
@@ -246,16 +244,20 @@ final class ConnectionPool: Sendable {
     connect(bootstrap, key)
       .flatMap { [configuration] channel in
         guard isTunnel else { return channel.eventLoop.makeSucceededFuture(channel) }
-        return Self.tunnel(channel, key, limit: limit, configuration)
+        // What is left is asked for when a phase begins: each would have the whole time otherwise.
+        return Self.tunnel(channel, key, limit: deadline.limit(limit), configuration)
       }
       .flatMap { [context, configuration] channel -> EventLoopFuture<ClientConnection> in
         let connection = ClientConnection(channel: channel, failure: failure, generation: generation)
         @Sendable func share() -> EventLoopFuture<ClientConnection> {
-          Self.share(connection, key, limit: settingsLimit, configuration) { notify($0, connection) }
+          Self.share(connection, key, limit: deadline.limit(configuration.deadlines.settings), configuration) {
+            notify($0, connection)
+          }
         }
         guard let context else {
           return key.http2 == .never ? channel.eventLoop.makeSucceededFuture(connection) : share()
         }
+        let handshakeLimit = deadline.limit(configuration.deadlines.tls)
         return Self.handshake(channel, key, context, limit: handshakeLimit).flatMap { agreed in
           if agreed == "h2" { return share() }
           return channel.eventLoop.makeCompletedFuture {
