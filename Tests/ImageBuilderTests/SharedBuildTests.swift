@@ -258,6 +258,22 @@ import Wire
     build.session.folder.remove()
   }
 
+  /// That the key says all that a cache shows was wrong: it has neither the stage that a cache begins with nor its files,
+  /// so that two such steps were one when both were to be done again.
+  @Test func cachesThatBeginWithAStageAreNotShared() throws {
+    let build = try build(workshop.builder(), ignoresCache: true)
+    for stage in ["a", "b"] {
+      let plan = try plan(
+        "FROM scratch AS a\nFROM scratch AS b\nFROM scratch\nRUN --mount=type=cache,target=/m,from=\(stage) true\n",
+        arguments: [:])
+      let runs = plan.steps.compactMap { step in if case .run(let run) = step.kind { run } else { nil } }
+      let run = try #require(runs.first)
+      #expect(run.mounts.map { $0.origin != nil } == [true])
+      #expect(build.executor.sharedIdentity(of: run, key) == nil)
+    }
+    build.session.folder.remove()
+  }
+
   @Test func namesForOtherProcessesHaveNothingConfidentialInThem() {
     let means = BuilderMeans(list: ["x"])
     let plain = StepIdentity(key, ignoresCache: false, means: means)

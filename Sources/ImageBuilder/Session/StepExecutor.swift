@@ -65,8 +65,10 @@ struct StepExecutor: Sendable {
   }
 
   /// `nil` for a command that gets a secret or an agent: its result may come from the cache, as everywhere, but what it
-  /// prints and how it fails is only for who gave them.
+  /// prints and how it fails is only for who gave them. Nor for one whose cache begins with the files of a stage or an
+  /// image: which, is not in the key, and a step that is done again has to see those of its own build.
   func sharedIdentity(of run: RunStep, _ key: CacheKey) -> StepIdentity? {
+    for mount in run.mounts where mount.mount.kind == .cache && mount.origin != nil { return nil }
     for mount in run.mounts where mount.mount.kind == .secret || mount.mount.kind == .ssh { return nil }
     return identity(key, confidential: run.proxies.map { "\($0.name)=\($0.value)" })
   }
