@@ -16,10 +16,10 @@ public struct Query: Sendable, Equatable {
   /// - Parameter text: what follows the `?`. Never fails: what is malformed is taken as it stands.
   public init(_ text: Substring) {
     guard !text.isEmpty else { return }
-    for pair in text.split(separator: "&").prefix(Self.itemsMax) {
-      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      let name = Self.percentDecoded(parts[0], plusIsSpace: true)
-      items.append(Item(name: name, value: parts.count > 1 ? Self.percentDecoded(parts[1], plusIsSpace: true) : ""))
+    for pair in text.utf8.split(separator: UInt8(ascii: "&")).prefix(Self.itemsMax) {
+      let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+        .map { Self.percentDecoded(Substring($0), plusIsSpace: true) }
+      items.append(Item(name: parts[0], value: parts.count > 1 ? parts[1] : ""))
     }
   }
 
