@@ -53,6 +53,7 @@ var targets: [Target] = [
   .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 ]
 // Layer 1
+targets += room("Protobuf")
 targets += room("Wire", ["CYAML"], tests: ["TestKit"])
 // Layer 2
 targets += room("Cryptography", ["COpenSSL", "Wire"], tests: ["TestKit"])
@@ -82,8 +83,8 @@ targets += room(
 targets += room(
   "APIServer",
   [
-    "CZlib", "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Store",
-    "Telemetry", "Wire", nio, posix, http1, webSocket, tls, logging,
+    "CZlib", "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Protobuf", "Schema",
+    "Store", "Telemetry", "Wire", nio, posix, http1, webSocket, tls, logging,
   ], tests: ["TestKit", embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire"])
 targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire", logging])

@@ -1,4 +1,5 @@
 import KubeClient
+import Protobuf
 import Schema
 import Wire
 
@@ -11,21 +12,10 @@ struct ProtobufBody {
   private static let depthMax = 64
   private static let mapCountMax = 20_000
 
-  /// Why bytes are no such body.
-  struct Malformed: Error {
-    var message: String
-    init(_ message: String) { self.message = message }
-  }
-
-  private enum Value {
-    case number(UInt64)
-    case bytes(ArraySlice<UInt8>)
-  }
-
   /// - Throws: 400 with what is wrong.
   static func parse(_ bytes: [UInt8], _ schemas: SchemaRegistry) throws(KubeError) -> JSON {
     do {
-      guard bytes.starts(with: magic) else { throw Malformed("it does not begin with 6b 38 73 00") }
+      guard bytes.starts(with: magic) else { throw ProtobufError("it does not begin with 6b 38 73 00") }
       var apiVersion = ""
       var kindName = ""
       var raw: ArraySlice<UInt8> = []
@@ -42,67 +32,29 @@ struct ProtobufBody {
         }
       }
       guard let groupVersion = GroupVersion(apiVersion: apiVersion) else {
-        throw Malformed("its apiVersion \"\(apiVersion)\" is none")
+        throw ProtobufError("its apiVersion \"\(apiVersion)\" is none")
       }
       let kind =
         schemas.kind(GroupVersionKind(group: groupVersion.group, version: groupVersion.version, kind: kindName))
         // The options kinds belong to every group.
         ?? schemas.kind(GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: kindName))
         ?? schemas.kind(GroupVersionKind(group: "", version: "v1", kind: kindName))
-      guard let kind else { throw Malformed("no kind \"\(kindName)\" is registered in version \"\(apiVersion)\"") }
+      guard let kind else { throw ProtobufError("no kind \"\(kindName)\" is registered in version \"\(apiVersion)\"") }
       var object: JSONObject = ["apiVersion": .string(apiVersion), "kind": .string(kindName)]
       try message(raw, kind.root.fields.map { ($0, 0) }, into: &object, depth: 0)
       return .object(object)
-    } catch let error as Malformed {
+    } catch let error as ProtobufError {
       throw .badRequest("the protobuf body cannot be read: \(error.message)")
     } catch {
       throw .badRequest("the protobuf body cannot be read")
     }
   }
 
-  // MARK: The wire format (protobuf.dev/programming-guides/encoding)
-
-  private static func varint(_ bytes: ArraySlice<UInt8>, _ at: inout Int) throws -> UInt64 {
-    var value: UInt64 = 0
-    var shift: UInt64 = 0
-    while at < bytes.endIndex, shift < 70 {
-      let byte = bytes[at]
-      at += 1
-      if shift < 64 { value |= UInt64(byte & 0x7F) << shift }
-      if byte < 0x80 { return value }
-      shift += 7
-    }
-    throw Malformed("a number is cut off")
-  }
-
   private static func forEachField(
-    _ bytes: ArraySlice<UInt8>, _ body: (_ number: Int, _ value: Value) throws -> Void
+    _ bytes: ArraySlice<UInt8>, _ body: (_ number: Int, _ value: ProtobufField.Value) throws -> Void
   ) throws {
-    var at = bytes.startIndex
-    func fixed(_ count: Int) throws -> UInt64 {
-      guard bytes.endIndex - at >= count else { throw Malformed("a number is cut off") }
-      var value: UInt64 = 0
-      for index in 0..<count { value |= UInt64(bytes[at + index]) << (8 * UInt64(index)) }
-      at += count
-      return value
-    }
-    while at < bytes.endIndex {
-      let key = try varint(bytes, &at)
-      let number = Int(truncatingIfNeeded: key >> 3)
-      switch key & 7 {
-      case 0: try body(number, .number(try varint(bytes, &at)))
-      case 1: try body(number, .number(try fixed(8)))
-      case 2:
-        let length = try varint(bytes, &at)
-        guard length <= UInt64(bytes.endIndex - at) else { throw Malformed("field \(number) is cut off") }
-        let end = at + Int(length)
-        let value = bytes[at..<end]
-        at = end
-        try body(number, .bytes(value))
-      case 5: try body(number, .number(try fixed(4)))
-      default: throw Malformed("field \(number) has the unknown wire type \(key & 7)")
-      }
-    }
+    var reader = ProtobufReader(bytes)
+    while let field = try reader.next() { try body(field.number, field.value) }
   }
 
   // MARK: Messages
@@ -114,7 +66,7 @@ struct ProtobufBody {
     _ bytes: ArraySlice<UInt8>, _ fields: [(field: FieldSchema, entered: Int)], into object: inout JSONObject,
     depth: Int
   ) throws {
-    guard depth <= depthMax else { throw Malformed("messages nest deeper than \(depthMax) levels") }
+    guard depth <= depthMax else { throw ProtobufError("messages nest deeper than \(depthMax) levels") }
     var result = object
     try forEachField(bytes) { number, value in
       var embedded: [(field: FieldSchema, entered: Int)] = []
@@ -135,7 +87,9 @@ struct ProtobufBody {
     object = result
   }
 
-  private static func add(_ value: Value, _ field: FieldSchema, to object: inout JSONObject, depth: Int) throws {
+  private static func add(_ value: ProtobufField.Value, _ field: FieldSchema, to object: inout JSONObject, depth: Int)
+    throws
+  {
     switch field.type {
     case .list(let element):
       // Taken out of the object first, so that adding to it does not copy it.
@@ -147,14 +101,14 @@ struct ProtobufBody {
         }
       }
       if case .bytes(let packed) = value, isNumber(element) {
-        var at = packed.startIndex
-        while at < packed.endIndex { list.append(try scalar(.number(try varint(packed, &at)), element, depth)) }
+        var reader = ProtobufReader(packed)
+        while !reader.isAtEnd { list.append(try scalar(.number(try reader.varint()), element, depth)) }
       } else {
         list.append(try scalar(value, element, depth))
       }
       object[field.name] = .array(list)
     case .map(let element):
-      guard case .bytes(let entry) = value else { throw Malformed("\(field.name) is no map entry") }
+      guard case .bytes(let entry) = value else { throw ProtobufError("\(field.name) is no map entry") }
       var key = ""
       var content: JSON?
       try forEachField(entry) { number, value in
@@ -171,7 +125,7 @@ struct ProtobufBody {
       }
       map[key] = added
       // Each key is looked up in turn.
-      guard map.count <= mapCountMax else { throw Malformed("\(field.name) has more than \(mapCountMax) entries") }
+      guard map.count <= mapCountMax else { throw ProtobufError("\(field.name) has more than \(mapCountMax) entries") }
       object[field.name] = .object(map)
     default: object[field.name] = try scalar(value, field.type, depth)
     }
@@ -184,10 +138,10 @@ struct ProtobufBody {
     }
   }
 
-  private static func scalar(_ value: Value, _ type: TypeSchema, _ depth: Int) throws -> JSON {
+  private static func scalar(_ value: ProtobufField.Value, _ type: TypeSchema, _ depth: Int) throws -> JSON {
     switch (type, value) {
     case (.string, .bytes(let bytes)):
-      guard let text = String(validating: bytes, as: UTF8.self) else { throw Malformed("a string is not UTF-8") }
+      guard let text = String(validating: bytes, as: UTF8.self) else { throw ProtobufError("a string is not UTF-8") }
       return .string(text)
     case (.bool, .number(let number)): return .bool(number != 0)
     case (.int32, .number(let number)): return .int(Int64(Int32(truncatingIfNeeded: number)))
@@ -238,9 +192,9 @@ struct ProtobufBody {
         if number == 1, case .bytes(let content) = value { raw = content }
       }
       if raw.isEmpty { return .null }
-      guard let json = try? JSON.parse(Array(raw)) else { throw Malformed("embedded JSON cannot be read") }
+      guard let json = try? JSON.parse(Array(raw)) else { throw ProtobufError("embedded JSON cannot be read") }
       return json
-    default: throw Malformed("a field has the wrong wire type")
+    default: throw ProtobufError("a field has the wrong wire type")
     }
   }
 
@@ -255,7 +209,7 @@ struct ProtobufBody {
     }
     if seconds == 0, nanoseconds == 0 { return nil }
     // Years 1 to 9999, as `google.protobuf.Timestamp` has it.
-    guard (-62_135_596_800...253_402_300_799).contains(seconds) else { throw Malformed("a time is out of range") }
+    guard (-62_135_596_800...253_402_300_799).contains(seconds) else { throw ProtobufError("a time is out of range") }
     return Timestamp(microseconds: seconds * 1_000_000 + nanoseconds / 1000)
   }
 }
