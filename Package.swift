@@ -72,6 +72,7 @@ targets += room("KubeTypes", ["Schema", "Wire"], tests: ["TestKit"])
 targets += room(
   "Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: ["HTTPTestKit", "TestKit"])
 // Layer 5
+targets += room("CRI", ["Protobuf", "RPC", nio], tests: ["HTTP", posix, http1])
 targets += room("Routing", ["KubeTypes", "Wire"])
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["TestKit", "Wire"])
 targets += room(
