@@ -92,8 +92,8 @@ targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schem
 targets += room(
   "Node",
   [
-    "CLinux", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI", "Schema",
-    "RPC", "Wire", nio, posix, http1, logging,
+    "CLinux", "CRI", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI",
+    "Protobuf", "Schema", "RPC", "Wire", nio, posix, http1, logging,
   ])
 targets += room(
   "PodNetwork",

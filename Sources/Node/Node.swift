@@ -24,6 +24,8 @@ public final class Node: ControllerKit.Service, NodeStreams {
   private let client: any KubeClient
   private let runtime: any ContainerRuntime
   private let catalog: ImageCatalog
+  /// The images of the program's own store.
+  private let stored: ImageProvider
   private let time: any TimeSource
   private let seed: UInt64
   private let log = Logger(label: "apus.node")
@@ -96,9 +98,26 @@ public final class Node: ControllerKit.Service, NodeStreams {
       pins: images.content.pinSet("node/\(configuration.name)"), time: time, seed: seed)
   }
 
+  /// - Parameters:
+  ///   - runtime: with images of its own.
+  ///   - images: the program's store, from which nothing runs.
+  ///   - time: the node's clock.
+  ///   - seed: of the jitter of retries.
+  public convenience init(
+    configuration: NodeConfiguration, client: any KubeClient, runtime: CRIRuntime, images: ImageStore,
+    time: any TimeSource, seed: UInt64
+  ) {
+    self.init(
+      configuration: configuration, client: client, runtime: runtime, images: images, puller: nil,
+      pins: images.content.pinSet("node/\(configuration.name)"), time: time, seed: seed
+    ) { CRIImages(client: runtime.client, credentials: $0, parallelPullsMax: $1, time: time) }
+  }
+
+  /// - Parameter runtimeImages: makes what finds the runtime's own images; `nil` for those of the store.
   init(
     configuration: NodeConfiguration, client: any KubeClient, runtime: any ContainerRuntime, images store: ImageStore,
-    puller: (any ImagePuller)?, pins: any ImagePins, time: any TimeSource, seed: UInt64
+    puller: (any ImagePuller)?, pins: any ImagePins, time: any TimeSource, seed: UInt64,
+    runtimeImages: ((_ credentials: PullCredentials, _ parallelPullsMax: Int) -> any NodeImages)? = nil
   ) {
     self.configuration = configuration
     self.client = client
@@ -121,12 +140,15 @@ public final class Node: ControllerKit.Service, NodeStreams {
     let uses = ImageUses(
       pins: pins, lanes: lanes.images, path: configuration.pulledImagesPath, time: time, log: log
     ) { lazy.release($0) }
-    let images = ImageProvider(
+    let stored = ImageProvider(
       catalog: catalog, puller: puller, uses: uses, lazy: lazy, lanes: lanes.images,
       credentialsPath: configuration.imageCredentialsPath, parallelPullsMax: configuration.parallelImagePullsMax,
       time: time)
+    self.stored = stored
+    let credentials = PullCredentials(path: configuration.imageCredentialsPath, lanes: lanes.images)
     context = NodeContext(
-      configuration: configuration, client: client, runtime: runtime, images: images, time: time,
+      configuration: configuration, client: client, runtime: runtime,
+      images: runtimeImages?(credentials, configuration.parallelImagePullsMax) ?? stored, time: time,
       events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
       volumes: VolumeManager(
         configuration: configuration, client: client, references: references, time: time, lanes: lanes,
@@ -226,7 +248,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
 
   private func registration() -> NodeRegistration {
     NodeRegistration(
-      builder: builder, client: client, images: catalog.store, lanes: context.lanes.records, time: time, log: log,
+      builder: builder, client: client, images: context.images, lanes: context.lanes.records, time: time, log: log,
       registered: { [context, subject] in
         context.events.record(.normal, regarding: subject, reason: "NodeReady", message: "Node is ready")
       }, random: SeededRandom(seed: seed))
@@ -252,7 +274,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
       found[container.podUID, default: Found()].containers.append(container)
     }
     for sandbox in try await runtime.sandboxes() { found[sandbox.podUID, default: Found()].sandbox = sandbox }
-    try await keepImages(of: found.values.flatMap(\.containers))
+    try await context.images.adopt(found.values.flatMap(\.containers))
     let configuration = configuration
     let records = try await context.lanes.records.run(nil, "read the records of pods") {
       PodRecord.readAll(configuration)
@@ -272,28 +294,14 @@ public final class Node: ControllerKit.Service, NodeStreams {
     }
   }
 
-  /// Pins what is here, and lets go what an earlier server held.
-  private func keepImages(of containers: [ContainerState]) async throws {
-    var images: [(id: String, digest: Digest)] = []
-    for container in containers {
-      let label = container.labels[ContainerSpecBuilder.imageLabel]
-      if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
-    }
-    try await context.lanes.images.run(nil, "pin the images of containers") { [context, images] in
-      try context.images.uses.adopt(images)
-    }
-    let lazy = containers.filter { $0.status != .exited }.compactMap { $0.labels[ContainerSpecBuilder.lazyImageLabel] }
-    await context.images.lazy.adopt(used: Set(images.map(\.digest)), lazy: Set(lazy.compactMap { Digest($0) }))
-  }
-
   /// What runs on files that nobody serves any more reads errors or stale pages: it is ended, and started again by its
   /// restart policy, on the image as a whole.
   private func followLazyImages() async {
     await withDiscardingTaskGroup { group in
-      for await death in context.images.lazy.deaths() {
-        group.addTask { [context] in
+      for await death in stored.lazy.deaths() {
+        group.addTask { [stored] in
           // The record last: a server that is killed before leaves it to the next one.
-          if await self.endContainers(of: death.image) { await context.images.lazy.buried(death) }
+          if await self.endContainers(of: death.image) { await stored.lazy.buried(death) }
         }
       }
     }
@@ -456,7 +464,7 @@ public final class Node: ControllerKit.Service, NodeStreams {
   private func imageCollector() -> ImageCollector {
     let folder = catalog.store.root
     return ImageCollector(
-      catalog: catalog, uses: context.images.uses, lanes: context.lanes.collection,
+      catalog: catalog, uses: stored.uses, lanes: context.lanes.collection,
       policy: configuration.imageCollection, time: time, log: log,
       usage: { FileSystemUsage(path: folder) },
       failed: { [context, subject] message in

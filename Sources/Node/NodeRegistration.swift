@@ -12,7 +12,7 @@ import Wire
 struct NodeRegistration: ControllerKit.Service {
   let builder: NodeStatusBuilder
   let client: any KubeClient
-  let images: ImageStore
+  let images: any NodeImages
   let lanes: BlockingLanes
   let time: any TimeSource
   let log: Logger
@@ -75,11 +75,18 @@ struct NodeRegistration: ControllerKit.Service {
 
   private func currentStatus(now: Timestamp, previous: JSON) async throws -> JSON {
     let directory = builder.configuration.dataDirectory
-    let images = images
-    let (pressure, list) = try await lanes.run(nil, "read the machine's state") {
-      (Pressure.read(dataDirectory: directory), images.list())
+    let pressure = try await lanes.run(nil, "read the machine's state") { Pressure.read(dataDirectory: directory) }
+    var problem: String?
+    var list: [OCI.Image] = []
+    do {
+      list = try await images.list()
+    } catch let error as CancellationError {
+      throw error
+    } catch {
+      // The store is a folder; another container runtime may be away, and runs no pods then.
+      problem = "container runtime is down: \(describe(error))"
     }
-    return builder.status(now: now, pressure: pressure, problem: nil, images: list, previous: previous)
+    return builder.status(now: now, pressure: pressure, problem: problem, images: list, previous: previous)
   }
 
   /// The Node as it is in the API, made or adopted.

@@ -12,6 +12,17 @@ public struct Image: Sendable, Equatable {
   /// Bottom first, as in the manifest.
   public var layers: [Layer]
 
+  public init(
+    names: [String], digest: Digest, id: Digest, size: Int64, config: ImageConfig, layers: [Layer]
+  ) {
+    self.names = names
+    self.digest = digest
+    self.id = id
+    self.size = size
+    self.config = config
+    self.layers = layers
+  }
+
   public struct Layer: Sendable, Equatable {
     /// The digest of the blob as it is stored.
     public var digest: Digest

@@ -66,6 +66,12 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The OCI runtime: crun or runc.", valueName: "path"))
   var runtime = "crun"
 
+  @Option(
+    help: ArgumentHelp(
+      "The socket of another container runtime (containerd, CRI-O), which runs the pods and has the images.",
+      valueName: "unix:///path"))
+  var containerRuntimeEndpoint: String?
+
   @Flag(
     help: """
       Start although objects of the state are damaged or missing, without them. What depended on them may be ended.
@@ -104,7 +110,8 @@ struct Up: AsyncParsableCommand {
       nodePorts: ClosedRange(ports: nodePorts) ?? 30000...32767, acceptsLoss: acceptLoss,
       settings: [
         "nodeName": (nodeName ?? Composition.hostname).lowercased(), "bridgeName": bridge, "podCIDR": podRange,
-        "serviceCIDR": serviceRange, "registry": registry, "runtime": runtime, "lazyPull": String(lazyPull),
+        "serviceCIDR": serviceRange, "registry": registry, "runtime": runtime,
+        "containerRuntimeEndpoint": containerRuntimeEndpoint ?? "", "lazyPull": String(lazyPull),
       ], executable: Self.executable)
   }
 

@@ -124,7 +124,10 @@ final class FakeRuntime: ContainerRuntime {
           podUID: spec.podUID, name: spec.name, namespace: spec.namespace,
           ips: ["10.244.0.\(model.sandboxes.count + 2)"], networkNamespacePath: nil, createdAt: now, isReady: true)
       model.sandboxes[spec.podUID] = sandbox
-      if model.lacksPortMapping { sandbox.unmappedPorts = spec.portMappings }
+      if model.lacksPortMapping {
+        sandbox.unmappedPorts = spec.portMappings
+        sandbox.unmappedReason = "install iptables"
+      }
       return sandbox
     }
     guard let sandbox else { throw RuntimeError(.network, "plugin bridge failed") }

@@ -32,6 +32,9 @@ struct ContainerSpecBuilder: Sendable {
     spec.hostIPC = pod.spec.hostIPC == true
     spec.shareProcessNamespace = pod.spec.shareProcessNamespace == true
     spec.userNamespace = pod.spec.hostUsers == false
+    spec.privileged = (pod.spec.initContainers + pod.spec.containers).contains {
+      $0.securityContext?.privileged == true
+    }
     spec.dns = PodDNS.settings(
       for: pod, clusterDNS: configuration.clusterDNS, clusterDomain: configuration.clusterDomain, host: hostDNS)
     spec.hostAliases = pod.spec.hostAliases.map { HostAlias(ip: $0.ip ?? "", hostnames: $0.hostnames) }

@@ -14,15 +14,17 @@ struct FoundImage: Sendable {
   var bytesToCome: Int64 = 0
   /// Keeps what serves it meanwhile.
   var hold: ImageHold?
+  /// How a runtime with images of its own names it.
+  var runtimeID: String?
 
   /// `imageID` of a container's status: `docker.io/library/nginx@sha256:…`, as containerd's `RepoDigests` have it.
-  var imageID: String { "\(reference.name)@\(target)" }
+  var imageID: String { runtimeID ?? "\(reference.name)@\(target)" }
 }
 
 /// An image that is ready to be run.
 struct PreparedImage: Sendable {
   var image: OCI.Image
-  /// The unpacked layers, top first.
+  /// The unpacked layers, top first; none of an image that the runtime keeps itself.
   var lowerDirectories: [String]
   /// Those of them that are served while they are fetched.
   var servedDirectories: [String] = []
@@ -34,7 +36,7 @@ struct PreparedImage: Sendable {
 }
 
 /// Finds the images of containers by their pull policies, and pulls those that are not here.
-final class ImageProvider: Sendable {
+final class ImageProvider: NodeImages {
   typealias Pulls = PullCoordinator<PullRequest, FoundImage>
 
   enum Finding: Sendable {
@@ -48,7 +50,7 @@ final class ImageProvider: Sendable {
   let lazy: LazyImages
   private let lanes: BlockingLanes
   private let pulls: Pulls
-  private let credentialsPath: String?
+  private let credentials: PullCredentials
 
   /// - Parameters:
   ///   - puller: `nil` for a node without registries.
@@ -61,7 +63,7 @@ final class ImageProvider: Sendable {
     self.uses = uses
     self.lazy = lazy
     self.lanes = lanes
-    self.credentialsPath = credentialsPath
+    credentials = PullCredentials(path: credentialsPath, lanes: lanes)
     pulls = PullCoordinator(parallelMax: parallelPullsMax, time: time) { request in
       guard let puller else {
         throw NodeError(
@@ -127,15 +129,18 @@ final class ImageProvider: Sendable {
 
   // MARK: - Finding
 
-  /// Where the container's image is by its policy.
-  func find(_ container: Container) async throws(NodeError) -> Finding {
-    let name = container.image ?? ""
-    let reference: Reference
+  /// A container's image as its name is read.
+  static func reference(_ name: String) throws(NodeError) -> Reference {
     do {
-      reference = try Reference(parsing: name)
+      return try Reference(parsing: name)
     } catch {
       throw NodeError(.invalidImageName, "Failed to apply default image tag \"\(name)\": \(error)")
     }
+  }
+
+  func find(_ container: Container) async throws(NodeError) -> Finding {
+    let name = container.image ?? ""
+    let reference = try Self.reference(name)
     let found: FoundImage?
     let isOwn: Bool
     do {
@@ -157,39 +162,42 @@ final class ImageProvider: Sendable {
     }
   }
 
-  /// Whether the container's image, which could not be had before, can be had now without a registry.
-  func isHere(_ container: Container) async -> Bool {
-    guard case .here = try? await find(container) else { return false }
-    return true
-  }
-
   // MARK: - Pulling
 
-  /// - Parameter secrets: the pod's pull secrets, in its order.
   func pull(_ reference: Reference, secrets: [Secret]) async throws -> Pulls.Outcome {
-    let credentials = try await credentials(for: reference, secrets: secrets)
+    let credentials = try await credentials.credentials(for: reference, secrets: secrets)
     return try await pulls.pull(PullRequest(reference: reference, credentials: credentials))
   }
 
-  /// The secrets' credentials first, then the node's (kubelet's `UnionDockerKeyring`).
-  private func credentials(for reference: Reference, secrets: [Secret]) async throws(NodeError) -> [Credentials] {
-    var found = try PullSecrets.configuration(of: secrets).credentials(for: reference)
-    for credentials in try await nodeCredentials().credentials(for: reference) where !found.contains(credentials) {
-      found.append(credentials)
-    }
-    return found
+  // MARK: - Using
+
+  func isServed(_ image: PreparedImage) -> Bool { lazy.serves(image.servedDirectories) }
+
+  func used(_ image: PreparedImage, by containerID: String) async throws {
+    let digest = image.image.digest
+    try await lanes.run(nil, "pin \(digest)") { [uses] in try uses.began(containerID, digest) }
   }
 
-  private func nodeCredentials() async throws(NodeError) -> DockerConfiguration {
-    guard let path = credentialsPath else { return DockerConfiguration() }
-    do {
-      return try await lanes.run(nil, "read \(path)") {
-        guard let bytes = Files.read(path, limit: PullSecrets.sizeMax) else { return DockerConfiguration() }
-        return try DockerConfiguration(parsing: bytes)
-      }
-    } catch {
-      throw NodeError(.errImagePull, "the node's registry credentials in \(path): \(describe(error))")
+  func unused(by containerIDs: [String]) async throws {
+    try await lanes.run(nil, "unpin images") { [uses] in for id in containerIDs { uses.ended(id) } }
+  }
+
+  /// Pins what is here, and lets go what an earlier server held.
+  func adopt(_ containers: [ContainerState]) async throws {
+    var images: [(id: String, digest: Digest)] = []
+    for container in containers {
+      let label = container.labels[ContainerSpecBuilder.imageLabel]
+      if let digest = label.flatMap({ Digest($0) }) { images.append((container.id, digest)) }
     }
+    try await lanes.run(nil, "pin the images of containers") { [uses, images] in try uses.adopt(images) }
+    let lazyImages = containers.filter { $0.status != .exited }.compactMap {
+      $0.labels[ContainerSpecBuilder.lazyImageLabel]
+    }
+    await lazy.adopt(used: Set(images.map(\.digest)), lazy: Set(lazyImages.compactMap { Digest($0) }))
+  }
+
+  func list() async throws -> [OCI.Image] {
+    try await lanes.run(nil, "list images") { [catalog] in catalog.store.list() }
   }
 
   // MARK: - Preparing

@@ -10,7 +10,7 @@ struct NodeContext: Sendable {
   let configuration: NodeConfiguration
   let client: any KubeClient
   let runtime: any ContainerRuntime
-  let images: ImageProvider
+  let images: any NodeImages
   let time: any TimeSource
   let events: EventRecorder
   let volumes: VolumeManager

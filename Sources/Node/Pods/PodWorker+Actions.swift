@@ -92,8 +92,7 @@ extension PodWorker {
         let ports = made.unmappedPorts.map { "\($0.hostPort)/\($0.transport)" }.joined(separator: ", ")
         event(
           .warning, "HostPortNotSupported",
-          "the pod runs without its hostPort \(ports): the portmap plugin needs iptables, which is not installed; "
-            + "install iptables, start apus again, and make the pod anew")
+          "the pod runs without its hostPort \(ports): \(made.unmappedReason)")
       }
       release()
     } catch {
@@ -172,7 +171,7 @@ extension PodWorker {
     do throws(NodeError) {
       // Who ends the containers of an image whose files went did not see one that was still being made. From here on
       // they do.
-      guard context.images.lazy.serves(prepared.servedDirectories) else {
+      guard context.images.isServed(prepared) else {
         throw NodeError(.createContainerError, "its image is not served any more, and is pulled as a whole")
       }
       do {

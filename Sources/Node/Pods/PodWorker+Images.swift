@@ -109,11 +109,8 @@ extension PodWorker {
 
   /// From now on the container keeps the image, also beyond the server's life.
   func imageUsed(by id: String, _ prepared: PreparedImage) async {
-    let digest = prepared.image.digest
     do {
-      try await context.lanes.images.run(nil, "pin \(digest)") { [context] in
-        try context.images.uses.began(id, digest)
-      }
+      try await context.images.used(prepared, by: id)
     } catch {
       context.log.warning("image not pinned", metadata: ["container": "\(id)", "error": "\(describe(error))"])
     }
@@ -122,9 +119,7 @@ extension PodWorker {
   /// The runtime has removed the containers.
   func imageUnused(by ids: [String]) async {
     do {
-      try await context.lanes.images.run(nil, "unpin images of \(key)") { [context] in
-        for id in ids { context.images.uses.ended(id) }
-      }
+      try await context.images.unused(by: ids)
     } catch {
       // The next start of the node sees to it.
       context.log.warning("images stay pinned", metadata: ["pod": "\(key)", "error": "\(describe(error))"])

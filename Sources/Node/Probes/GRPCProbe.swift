@@ -1,6 +1,7 @@
 import HTTP
 import NIOCore
 import NIOHTTP1
+import Protobuf
 import RPC
 
 /// Asks a container by gRPC's protocol for health checks (`grpc.health.v1.Health/Check`), on a connection of its own
@@ -37,13 +38,9 @@ enum GRPCProbe {
   /// `HealthCheckRequest`: the service is field 1; none asks for the server as a whole.
   static func request(_ service: String) -> ByteBuffer {
     guard !service.isEmpty else { return ByteBuffer() }
-    var length = service.utf8.count
-    var bytes: [UInt8] = [0x0a]
-    while length > 0x7f {
-      bytes.append(UInt8(length & 0x7f) | 0x80)
-      length >>= 7
-    }
-    return ByteBuffer(bytes: bytes + [UInt8(length)] + Array(service.utf8))
+    var request = ProtobufWriter()
+    request.bytes(1, service.utf8)
+    return ByteBuffer(bytes: request.bytes)
   }
 
   /// `HealthCheckResponse`: the status is field 1, a number, and 0 when it is not there.

@@ -36,7 +36,7 @@ public protocol ContainerRuntime: Sendable {
   func containers() async throws(RuntimeError) -> [ContainerState]
 
   /// Begins to listen for ends of containers: first those of the containers that are here and have ended, whenever that
-  /// was, then those to come. None is left out, and one may be told twice. Learnt from file descriptors, not by polling.
+  /// was, then those to come. None is left out, and one may be told twice.
   func events() -> AsyncStream<RuntimeEvent>
 
   /// Starts a process in a running container.
@@ -113,8 +113,10 @@ public struct SandboxSpec: Sendable, Equatable {
   public var hostNetwork = false
   public var hostPID = false
   public var hostIPC = false
-  /// Refused with `unsupported`: there is no process that could own a pod-wide pid namespace.
+  /// Where no process could own a pod-wide pid namespace, as with `CrunRuntime`, it is refused with `unsupported`.
   public var shareProcessNamespace = false
+  /// Whether a container of the pod will be privileged: engines with a process for the sandbox must know beforehand.
+  public var privileged = false
   /// A user namespace of the pod's own (`hostUsers: false`).
   public var userNamespace = false
   /// The content of `/etc/resolv.conf`.
@@ -178,6 +180,8 @@ public struct Sandbox: Sendable, Equatable {
   public var isReady: Bool
   /// Of a sandbox that was just made: ports of the host that are asked for and that no network plugin opens.
   public var unmappedPorts: [PortMapping] = []
+  /// Why that is so, and what helps.
+  public var unmappedReason = ""
 }
 
 // MARK: - Container
@@ -192,7 +196,7 @@ public struct ContainerSpec: Sendable, Equatable {
   /// The reference from the pod and the image's id, for `ContainerState`.
   public var image: String
   public var imageID: String
-  /// Unpacked layers for overlay's `lowerdir`, top first. At least one.
+  /// Unpacked layers for overlay's `lowerdir`, top first: at least one, and none with a runtime that has images of its own.
   public var lowerDirectories: [String]
 
   /// The whole command line; the first element is looked up in the container's `PATH`.

@@ -79,6 +79,9 @@ extension CrunRuntime {
       var made = sandbox(complete, isReady: true)
       if let network = complete.network, !spec.portMappings.isEmpty, !CNI.mapsPorts(network) {
         made.unmappedPorts = spec.portMappings
+        made.unmappedReason =
+          "the portmap plugin needs iptables, which is not installed; install iptables, start apus again, and make the pod "
+          + "anew"
       }
       return made
     } catch {

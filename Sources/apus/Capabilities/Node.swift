@@ -9,26 +9,22 @@ import Wire
 extension Capability {
   /// Runs pods on this machine.
   static let node = Capability(
-    name: "node", roles: [.node], settings: ["nodeName", "podCIDR", "serviceCIDR", "runtime", "lazyPull"],
+    name: "node", roles: [.node],
+    settings: ["nodeName", "podCIDR", "serviceCIDR", "runtime", "containerRuntimeEndpoint", "lazyPull"],
+    refusal: { settings in endpointRefusal(settings) },
     commands: [LazyLayerCommand.self],
     footprint: { place, settings in
       Footprint(
         entries: [
-          .init("containers", signs: ["containers", "sandboxes"], filled: ["containers", "sandboxes"]),
+          .init(
+            "containers", signs: ["containers", "sandboxes", "cri"], filled: ["containers", "sandboxes", "cri/pods"]),
           .init("node", signs: ["pods"], filled: ["pods"]),
           // A docker `config.json` for the pulls of all pods.
           .init("config.json", .configuration),
         ], mounts: ["containers/containers", "node/pods"], running: ["ns"],
-        checks: [
-          .program(settings["runtime"] ?? "crun", package: "crun"), .program("conmon", package: "conmon"),
-          .networkPlugins(CrunRuntime.Configuration(place, settings).networkPluginDirectories), .overlay, .cgroups,
-        ],
-        release: { note in try await release(place, settings, note) })
+        checks: checks(place, settings), release: { note in try await release(place, settings, note) })
     },
     start: { context in
-      let engine = try await engine(context.setting("runtime"))
-      let runtime = try await CrunRuntime.open(
-        CrunRuntime.Configuration(context.place, context.settings), time: context.time)
       let ranges = try ClusterRanges(pods: context.setting("podCIDR"), services: context.setting("serviceCIDR"))
       let name = context.setting("nodeName")
       var configuration = NodeConfiguration(
@@ -44,13 +40,67 @@ extension Capability {
         configuration.lazyPull = LazyPullPolicy(
           command: [context.executable, LazyLayerCommand.name], cgroup: "/\(context.place.cgroup)/lazy")
       }
-      (configuration.runtimeName, configuration.runtimeVersion) = engine
+      try keepRuntime(context.place, context.settings)
+      let images = ImageStore(context.shared.require(ContentStore.self))
+      if let socket = socket(context.settings) {
+        let runtime = try await CRIRuntime.open(
+          CRIRuntime.Configuration(context.place, socketPath: socket), time: context.time)
+        (configuration.runtimeName, configuration.runtimeVersion) = (runtime.name, runtime.version)
+        let node = NodeAgent(
+          configuration: configuration, client: context.client, runtime: runtime, images: images, time: context.time,
+          seed: context.seed)
+        return CapabilityParts(services: [node], nodes: [name: node], stop: { runtime.close() })
+      }
+      (configuration.runtimeName, configuration.runtimeVersion) = try await engine(context.setting("runtime"))
+      let runtime = try await CrunRuntime.open(
+        CrunRuntime.Configuration(context.place, context.settings), time: context.time)
       let node = NodeAgent(
-        configuration: configuration, client: context.client, runtime: runtime,
-        images: ImageStore(context.shared.require(ContentStore.self)),
+        configuration: configuration, client: context.client, runtime: runtime, images: images,
         registry: context.shared.require(RegistryClient.self), time: context.time, seed: context.seed)
       return CapabilityParts(services: [node, SpareSandboxes(runtime)], nodes: [name: node])
     })
+
+  // MARK: - Another container runtime
+
+  /// The socket of another container runtime; `nil` for the node's own.
+  private static func socket(_ settings: CapabilitySettings) -> String? {
+    guard let endpoint = settings["containerRuntimeEndpoint"], !endpoint.isEmpty else { return nil }
+    return endpoint.hasPrefix("unix://") ? String(endpoint.dropFirst("unix://".count)) : endpoint
+  }
+
+  private static func endpointRefusal(_ settings: CapabilitySettings) -> String? {
+    guard let socket = socket(settings) else { return nil }
+    guard socket.hasPrefix("/") else {
+      return "--container-runtime-endpoint takes unix:///path, not '\(settings["containerRuntimeEndpoint"] ?? "")'"
+    }
+    if settings["lazyPull"] == "true" {
+      return "--lazy-pull is for the node's own images: the runtime of --container-runtime-endpoint pulls its own"
+    }
+    if let runtime = settings["runtime"], runtime != "crun" {
+      return
+        "--runtime is for the node's own containers: the runtime of --container-runtime-endpoint chooses its own programs"
+    }
+    return nil
+  }
+
+  /// Pods stay with the runtime that made them: another one would not see them, and start them a second time.
+  private static func keepRuntime(_ place: FootprintPlace, _ settings: CapabilitySettings) throws {
+    let other = socket(settings) == nil ? ["containers/cri/pods"] : ["containers/containers", "containers/sandboxes"]
+    let filled = other.map { place.path($0) }.filter { (try? Directory.list($0))?.isEmpty == false }
+    guard filled.isEmpty else {
+      throw Failure(
+        "\(filled[0]) tells of pods that another container runtime has: start with the --container-runtime-endpoint of before, "
+          + "or remove them with `apus down --purge --data \(place.data)`")
+    }
+  }
+
+  private static func checks(_ place: FootprintPlace, _ settings: CapabilitySettings) -> [MachineCheck] {
+    if let socket = socket(settings) { return [.containerRuntime(socket), .cgroups] }
+    return [
+      .program(settings["runtime"] ?? "crun", package: "crun"), .program("conmon", package: "conmon"),
+      .networkPlugins(CrunRuntime.Configuration(place, settings).networkPluginDirectories), .overlay, .cgroups,
+    ]
+  }
 
   /// Name and version of the OCI runtime, as the first line of its `--version` gives them.
   private static func engine(_ path: String) async throws -> (name: String, version: String) {
@@ -68,6 +118,13 @@ extension Capability {
   private static func release(
     _ place: FootprintPlace, _ settings: CapabilitySettings, _ note: @Sendable (String) -> Void
   ) async throws {
+    // The settings may be gone: the folder itself tells whom its pods are with.
+    if let socket = try CRIRuntime.recordedSocket(in: place.path("containers/cri")) {
+      let runtime = try await CRIRuntime.open(
+        CRIRuntime.Configuration(place, socketPath: socket), time: SystemClock())
+      defer { runtime.close() }
+      try await runtime.removeEverything { note("removing \($0) pods") }
+    }
     let configuration = CrunRuntime.Configuration(place, settings)
     guard access("\(configuration.stateDirectory)/containers", F_OK) == 0 || access("\(place.run)/ns", F_OK) == 0
     else { return }
@@ -90,7 +147,27 @@ extension CrunRuntime.Configuration {
   }
 }
 
+extension CRIRuntime.Configuration {
+  init(_ place: FootprintPlace, socketPath: String) {
+    self.init(
+      socketPath: socketPath, stateDirectory: place.path("containers/cri"), runDirectory: place.run, owner: place.owner)
+    cgroupRoot = place.cgroup
+  }
+}
+
 extension MachineCheck {
+  fileprivate static func containerRuntime(_ socket: String) -> MachineCheck {
+    MachineCheck("container runtime") {
+      do {
+        let (name, version) = try await CRIRuntime.ask(socketPath: socket)
+        return .ok("\(name) \(version) answers at \(socket)")
+      } catch {
+        return .problem(
+          "\(error)", remedy: "start containerd (or CRI-O), or give --container-runtime-endpoint its socket")
+      }
+    }
+  }
+
   /// CNI plugins, each in the first folder that has it.
   fileprivate static func networkPlugins(_ folders: [String]) -> MachineCheck {
     MachineCheck("CNI plugins") {
