@@ -156,12 +156,21 @@ import Wire
     arguments: [
       ("--registry", "nowhere", "--registry takes "), ("--bridge", "a-name-that-is-too-long", "--bridge takes "),
       ("--pod-range", "x", "--pod-range, --service-range: the pod range \"x\" must be "),
+      ("--container-runtime-endpoint", "tcp://x", "--container-runtime-endpoint takes unix:///path, not 'tcp://x'"),
     ])
   func optionsAreCheckedByWhoeverReadsThem(option: String, value: String, refusal: String) {
     do {
       _ = try Up.parse([option, value])
       Issue.record("not refused")
     } catch { #expect(Up.message(for: error).hasPrefix(refusal)) }
+  }
+
+  @Test(arguments: ["--lazy-pull", "--runtime=runc"])
+  func anotherRuntimeTakesNoOptionsOfTheNodesOwn(option: String) {
+    do {
+      _ = try Up.parse(["--container-runtime-endpoint", "unix:///run/containerd/containerd.sock", option])
+      Issue.record("not refused")
+    } catch { #expect(Up.message(for: error).hasPrefix("\(option.prefix { $0 != "=" }) is for the node's own ")) }
   }
 
   /// What an earlier start had on the machine stays claimed when a later one does not use it.
