@@ -118,8 +118,10 @@ extension Capability {
   private static func release(
     _ place: FootprintPlace, _ settings: CapabilitySettings, _ note: @Sendable (String) -> Void
   ) async throws {
-    // The settings may be gone: the folder itself tells whom its pods are with.
-    if let socket = try CRIRuntime.recordedSocket(in: place.path("containers/cri")) {
+    // The settings may be gone: the folder itself tells whom its pods are with. Where it was deleted by hand, they do.
+    let isGone = access(place.path("containers"), F_OK) != 0
+    if let socket = try CRIRuntime.recordedSocket(in: place.path("containers/cri")) ?? (isGone ? socket(settings) : nil)
+    {
       let runtime = try await CRIRuntime.open(
         CRIRuntime.Configuration(place, socketPath: socket), time: SystemClock())
       defer { runtime.close() }
