@@ -205,8 +205,8 @@ def test_volumes_are_mounted(server, tmp_path):
     (tmp_path / "given").write_text("by the host")
     create(server, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "map"}, "data": {"key": "value"}}, pod(
         "mounts", {
-            "command": ["/bin/sh", "-c", "cat /map/key; echo; cat /host/given; echo; cat /one; echo done >/shared/file; exec "
-                        "sleep 3600"],
+            "command": ["/bin/sh", "-c", "cat /map/key; echo; cat /host/given; echo; cat /one; echo; "
+                        "echo done >/shared/file; exec sleep 3600"],
             "volumeMounts": [
                 {"name": "map", "mountPath": "/map"}, {"name": "host", "mountPath": "/host", "readOnly": True},
                 {"name": "map", "mountPath": "/one", "subPath": "key"}, {"name": "empty", "mountPath": "/shared"}]},
