@@ -12,6 +12,7 @@ struct StreamWindow: Sendable, Equatable {
 
   private let target: Int
   private var left = StreamWindow.initial
+  private var hasBegun = false
   private var isEnded = false
   private var emptyCount = 0
   private var emptySince: NIODeadline?
@@ -29,6 +30,7 @@ struct StreamWindow: Sendable, Equatable {
     _ bytes: Int, padding: Int?, isEnd: Bool, _ now: NIODeadline
   ) -> Bool {
     left -= bytes + (padding.map { $0 + 1 } ?? 0)
+    if bytes > 0 { hasBegun = true }
     if isEnd { isEnded = true }
     guard bytes == 0, !isEnd else { return true }
     if let emptySince, now - emptySince < Self.emptyPeriod {
@@ -42,12 +44,12 @@ struct StreamWindow: Sendable, Equatable {
   /// Nothing more comes, or nobody wants it.
   mutating func ended() { isEnded = true }
 
-  /// What the peer is allowed in addition; seldom, and then much.
+  /// What the peer is allowed in addition, once it has sent a byte; seldom, and then much.
   ///
   /// - Parameter waiting: the bytes that have come and are not taken.
   mutating func credit(waiting: Int) -> Int? {
     let increment = target - waiting - left
-    guard !isEnded, increment >= (target + 1) / 2 else { return nil }
+    guard hasBegun, !isEnded, increment >= (target + 1) / 2 else { return nil }
     left += increment
     return increment
   }

@@ -4,6 +4,7 @@ import KubeTypes
 import LinuxSystem
 import Logging
 import OCI
+import RPC
 import Schema
 import Synchronization
 import Wire
@@ -80,10 +81,8 @@ struct NodeRegistration: ControllerKit.Service {
     var list: [OCI.Image] = []
     do {
       list = try await images.list()
-    } catch let error as CancellationError {
-      throw error
-    } catch {
-      // The store is a folder; another container runtime may be away, and runs no pods then.
+    } catch let error as RPCError {
+      // Another container runtime is away, and runs no pods. The node's own store may be slow without being that.
       problem = "container runtime is down: \(describe(error))"
     }
     return builder.status(now: now, pressure: pressure, problem: problem, images: list, previous: previous)

@@ -306,18 +306,19 @@ struct NFTBase: Sendable {
       ["meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"])
     add(
       "no-endpoints",
-      // Each packet of the machine comes here: those of a connection that was let through need one look.
-      ["ct state established,related return"]
-        + served.flatMap { family -> [String] in
-          guard let range = ranges.services[family] else { return [] }
-          let (keyword, suffix) = (family.keyword, family.suffix)
-          return [
-            "\(nameServer(family)) return",
-            "ct state new \(others(family)) \(keyword) daddr . meta l4proto . th dport vmap @no-endpoint-ips\(suffix)",
-            "ct state new \(local(family)) meta l4proto . th dport vmap @no-endpoint-ports\(suffix)",
-            "\(keyword) daddr \(range) goto refuse",
-          ]
-        })
+      served.flatMap { family -> [String] in
+        guard let range = ranges.services[family] else { return [] }
+        let (keyword, suffix) = (family.keyword, family.suffix)
+        return [
+          // Each packet of the machine comes here: those of a connection that was let through need one look. Answers to a
+          // Service's address are none: whoever sends by one as its own is not answered.
+          "ct state established,related \(keyword) daddr != \(range) return",
+          "\(nameServer(family)) return",
+          "ct state new \(others(family)) \(keyword) daddr . meta l4proto . th dport vmap @no-endpoint-ips\(suffix)",
+          "ct state new \(local(family)) meta l4proto . th dport vmap @no-endpoint-ports\(suffix)",
+          "\(keyword) daddr \(range) goto refuse",
+        ]
+      })
     add("filter-input", hook: "filter hook input priority filter", ["jump pod-policy", "goto no-endpoints"])
     add("filter-forward", hook: "filter hook forward priority filter", ["goto no-endpoints"])
     add("filter-output", hook: "filter hook output priority filter", ["goto no-endpoints"])

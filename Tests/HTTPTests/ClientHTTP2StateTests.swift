@@ -64,7 +64,8 @@ import Testing
   @Test func whoWantsHTTP1SaysSo() {
     var state = HTTP2ClientState(streamsAllowed: 100)
     for stream in [1, 3, 5] as [HTTP2StreamID] { state.headSent(stream) }
-    #expect(state.failure(of: 1, .http11Required)?.code == .http1Required(mayBeDone: false))
+    #expect(state.failure(of: 1, .http11Required)?.code == .http1Required(mayBeDone: true))
+    #expect(state.failure(of: 9, .http11Required)?.code == .http1Required(mayBeDone: false), "it never went out")
     #expect(state.failure(of: 1, .http11Required, isAnswered: true)?.code == nil)
     #expect(state.goAwayReceived(lastHandled: 3, .http11Required) == .retired)
     #expect(state.failure(of: 5, .refusedStream)?.code == .http1Required(mayBeDone: false))
@@ -128,6 +129,11 @@ import Testing
   @Test func whatIsLateIsNobodys() {
     var state = HTTP2ClientState(streamsAllowed: 100)
     #expect(state.failed(isLate: true) == .nobody)
+    // What comes late was believed to be what the last reset was for: its own error ended the connection then.
+    state.resetSent(3, isFault: true)
+    #expect(state.failed(isLate: true) == .nobody)
+    #expect(state.failure(of: 3, .protocolError)?.code == .malformed)
+    #expect(state.failed(isLate: false) == .stream)
     state.goodbyeSent()
     #expect(state.failed(isLate: true) == .connection)
   }

@@ -14,6 +14,7 @@ import Testing
 
   @Test func windowsOpenWithTheFirstBytes() {
     var window = StreamWindow(target: 1 << 20)
+    #expect(window.credit(waiting: 0) == nil, "the head alone opens nothing")
     #expect(window.received(1000, padding: nil, isEnd: false, at(0)) == true)
     #expect(window.credit(waiting: 0) == (1 << 20) - 65_535 + 1000)
     #expect(window.credit(waiting: 0) == nil)

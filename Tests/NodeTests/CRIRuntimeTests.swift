@@ -110,6 +110,64 @@ private struct HastyTime: TimeSource {
     }
   }
 
+  /// The server was killed after the sandbox was made, and before its files were.
+  @Test func aSandboxWithoutItsFilesIsMadeAnew() async throws {
+    try await fake.run { folder in
+      let runtime = try await open(folder)
+      _ = try await runtime.createSandbox(sandbox("u"))
+      #expect(unlink("\(folder)/me/pods/u/hosts") == 0)
+      #expect(try await runtime.sandboxes().map(\.isReady) == [false])
+      #expect(try await runtime.createSandbox(sandbox("u")).isReady)
+      #expect(try await runtime.sandboxes().map(\.isReady) == [true])
+      #expect(fake.model.withLock { $0.sandboxes.map(\.metadata.attempt) } == [1])
+      runtime.close()
+    }
+  }
+
+  /// The answer of CreateContainer was lost: that a name is taken was believed to say that somebody knows its container.
+  @Test func aContainerThatNobodyKnowsKeepsNoName() async throws {
+    try await fake.run { folder in
+      let runtime = try await open(folder)
+      _ = try await runtime.createSandbox(sandbox("u"))
+      let lost = try await runtime.createContainer(container(folder, "u"))
+      let next = try await runtime.createContainer(container(folder, "u"))
+      #expect(fake.model.withLock { $0.containers.map(\.id) } == [next.id] && next.id != lost.id)
+      runtime.close()
+    }
+  }
+
+  /// A runtime that has lost a container's state was believed to say that it had ended.
+  @Test func whatMayLiveIsRemovedBeforeTheNextRun() async throws {
+    try await fake.run { folder in
+      let runtime = try await open(folder)
+      _ = try await runtime.createSandbox(sandbox("u"))
+      let first = try await runtime.createContainer(container(folder, "u"))
+      try await runtime.startContainer(first.id)
+      fake.model.withLock { $0.containers[0].state = .unknown }
+      let second = try await runtime.createContainer(container(folder, "u", attempt: 1))
+      #expect(fake.model.withLock { $0.containers.map(\.id) } == [second.id])
+      runtime.close()
+    }
+  }
+
+  @Test func oneThatIsNotToldHidesNoOther() async throws {
+    try await fake.run { folder in
+      let runtime = try await open(folder)
+      for uid in ["u", "v"] {
+        _ = try await runtime.createSandbox(sandbox(uid))
+        let made = try await runtime.createContainer(container(folder, uid))
+        try await runtime.startContainer(made.id)
+        fake.exit(made.id, code: uid == "u" ? 1 : 2)
+        if uid == "u" { fake.model.withLock { _ = $0.silent.insert(made.id) } }
+      }
+      var events = runtime.events().makeAsyncIterator()
+      #expect(await events.next()?.exitCode == 2)
+      fake.model.withLock { $0.silent = [] }
+      #expect(await events.next()?.exitCode == 1)
+      runtime.close()
+    }
+  }
+
   @Test func endsAreToldWheneverTheyCame() async throws {
     try await fake.run { folder in
       let runtime = try await open(folder)

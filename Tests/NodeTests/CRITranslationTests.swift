@@ -168,6 +168,10 @@ import Wire
     #expect(try container { $0.privileged = true }.linux.securityContext.maskedPaths.isEmpty)
     #expect(try container { $0.seccomp = .unconfined }.linux.securityContext.seccomp == .init(.unconfined))
     #expect(refusal { () throws(RuntimeError) in _ = try container { $0.mergesGroups = false } } == .unsupported)
+    let large = refusal { () throws(RuntimeError) in
+      _ = try container { $0.labels["x"] = String(repeating: "x", count: 1 << 20) }
+    }
+    #expect(large == .unsupported)
   }
 
   /// CRI has no group without a user.

@@ -23,6 +23,8 @@ final class FakeContainerd: HTTPRequestHandler {
     var containerConfigs: [RuntimeV1.ContainerConfig] = []
     var stops: [(id: String, timeout: Int64)] = []
     var lastID = 0
+    /// Containers that nothing is told about.
+    var silent: Set<String> = []
     /// Every question is answered by `unavailable`.
     var isBroken = false
   }
@@ -169,6 +171,9 @@ final class FakeContainerd: HTTPRequestHandler {
       return []
     case "CreateContainer":
       let request = try Calls.CreateContainer(parsing: bytes)
+      let name = request.config.metadata
+      guard !model.containers.contains(where: { $0.metadata == name && model.sandboxOf[$0.id] == request.podSandboxID })
+      else { throw Failure(status: 2, message: "failed to reserve container name \"\(name.name)\"") }
       model.lastID += 1
       model.containerConfigs.append(request.config)
       var status = RuntimeV1.ContainerStatus()
@@ -188,6 +193,7 @@ final class FakeContainerd: HTTPRequestHandler {
     case "ContainerStatus":
       var response = RuntimeV1.ContainerStatusResponse()
       response.status = model.containers[try container(try Calls.Status(parsing: bytes).id, model)]
+      if model.silent.contains(response.status.id) { throw Failure(status: 13, message: "it is damaged") }
       return try response.serialized()
     case "ListContainers":
       let filter = try Calls.One<RuntimeV1.ContainerFilter>(parsing: bytes).message ?? .init()

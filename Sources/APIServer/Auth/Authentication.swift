@@ -17,7 +17,11 @@ extension ConnectionBudget.User {
     let isAccount = parts.count == 4 && parts[0] == "system" && parts[1] == "serviceaccount"
     self.init(
       name: isAccount ? "service accounts of \(parts[2])" : user.name,
-      isPrivileged: user.isMaster || user.groups.contains("system:nodes") || user.name.hasPrefix(UserInfo.ownPrefix))
+      isPrivileged: Self.isPrivileged(user))
+  }
+
+  static func isPrivileged(_ user: UserInfo) -> Bool {
+    user.isMaster || user.groups.contains("system:nodes") || user.name.hasPrefix(UserInfo.ownPrefix)
   }
 }
 

@@ -36,7 +36,8 @@ final class RequestHandler: HTTPRequestHandler {
     switch caller {
     case .success(let user) where user.name != UserInfo.anonymous.name:
       // The connection becomes the caller's.
-      payer = request.peer.signedIn(user.name, as: { ConnectionBudget.User(user) })
+      payer = request.peer.signedIn(
+        user.name, isPrivileged: ConnectionBudget.User.isPrivileged(user), payer: { ConnectionBudget.User(user).name })
       if payer == nil { return .refuse(refusal(info, .connectionsAreMany)) }
     case .success(let user):
       guard request.peer.strangerMayAsk() else { return .refuse(refusal(info, .connectionsAreMany)) }

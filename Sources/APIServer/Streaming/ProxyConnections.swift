@@ -47,7 +47,7 @@ final class ProxyConnections: Sendable {
 
   /// The path of a request's target, and its query with the question mark.
   private static func split(_ uri: String) -> (path: String, query: String) {
-    let end = uri.firstIndex(of: "?") ?? uri.endIndex
+    let end = uri.utf8.firstIndex(of: UInt8(ascii: "?")) ?? uri.endIndex
     return (String(uri[..<end]), String(uri[end...]))
   }
 
@@ -104,7 +104,7 @@ struct NodeProxy: Sendable {
       throw .unavailable("the node \(reference.name) cannot be reached")
     }
     guard request.method == "GET" || request.method == "HEAD" else { throw .methodNotAllowed() }
-    let parts = path.split(separator: "/").map { Query.percentDecoded($0) }
+    let parts = path.utf8.split(separator: UInt8(ascii: "/")).map { Query.percentDecoded(Substring($0)) }
     switch parts.first {
     case "healthz" where parts.count == 1: respond(Reply(text: "ok"))
     case "pods" where parts.count == 1: respond(try pods(on: reference.name))
@@ -136,7 +136,8 @@ struct NodeProxy: Sendable {
     guard let pod, JSON.scalar(at: ["spec", "nodeName"], of: pod.value) == node else {
       throw .notFound(GroupVersionResource(group: "", version: "v1", resource: "pods"), container.pod)
     }
-    let query = request.uri.firstIndex(of: "?").map { Query(request.uri[request.uri.index(after: $0)...]) } ?? Query()
+    let mark = request.uri.utf8.firstIndex(of: UInt8(ascii: "?"))
+    let query = mark.map { Query(request.uri[request.uri.utf8.index(after: $0)...]) } ?? Query()
     let options = try PodConnections.logOptions(query)
     Task {
       do {
@@ -199,7 +200,7 @@ struct ProxyRequest: Sendable {
     } else {
       headers.add(name: "Connection", value: "close")
     }
-    let mark = path.firstIndex(of: "?")
+    let mark = path.utf8.firstIndex(of: UInt8(ascii: "?"))
     var outgoing = HTTPClientRequest(
       method: HTTPMethod(rawValue: request.method),
       url: HTTPURL(

@@ -81,9 +81,10 @@ struct HTTP2ClientState: Sendable {
   ///
   /// - Parameter isLate: it is about a stream that is gone.
   mutating func failed(isLate: Bool) -> Blame {
+    // The error that the stream was reset for is still to come.
+    if isLate, !hasSaidGoodbye { return .nobody }
     defer { resetHere = nil }
     if hasSaidGoodbye { return .connection }
-    if isLate { return .nobody }
     return resetHere == nil ? .connection : .stream
   }
 
@@ -100,7 +101,10 @@ struct HTTP2ClientState: Sendable {
     if let stream, code != nil, resetHere == stream {
       return HTTPClientError(.malformed, "the answer breaks the rules of HTTP/2")
     }
-    if code == .http11Required, !isAnswered { return .http1Required(mayBeDone: false) }
+    if code == .http11Required, !isAnswered {
+      // Unlike a refusal, this does not say that nothing was done (RFC 9113, section 8.7).
+      return .http1Required(mayBeDone: stream.map(isSent) ?? false)
+    }
     if requiresHTTP1, !isAnswered {
       let isUnseen = stream.map { stream in !isSent(stream) || lastHandled.map { stream > $0 } ?? false } ?? true
       return .http1Required(mayBeDone: !isUnseen)

@@ -33,13 +33,16 @@ package final class HTTPPeer: Sendable {
   ///
   /// - Parameters:
   ///   - name: tells users apart.
-  ///   - user: who pays for the connection; asked once.
+  ///   - isPrivileged: as in `ConnectionBudget.User`; it may differ between requests of one name.
+  ///   - payer: the name of who pays for the connection; asked once.
   /// - Returns: who pays; `nil` when they may have no further connection: this one stays what it was, and the request is to
   ///   be refused.
-  package func signedIn(_ name: String, as user: () -> ConnectionBudget.User) -> ConnectionBudget.User? {
+  package func signedIn(
+    _ name: String, isPrivileged: Bool, payer: () -> String
+  ) -> ConnectionBudget.User? {
     let known = state.withLock { $0.owner?.name == name ? $0.owner?.user : nil }
-    if let known { return known }
-    let user = user()
+    if let known, known.isPrivileged == isPrivileged { return known }
+    let user = ConnectionBudget.User(name: payer(), isPrivileged: isPrivileged)
     guard server.signedIn(id, as: user) else { return nil }
     state.withLock { $0.owner = (name, user) }
     return user

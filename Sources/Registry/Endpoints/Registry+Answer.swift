@@ -84,7 +84,7 @@ extension Registry {
   private func identify(_ request: Request) async throws(RegistryError) -> Identity {
     let identity = try await authenticator.identify(request)
     guard let user = identity.user,
-      request.peer.signedIn(user, as: { ConnectionBudget.User(name: user, isPrivileged: false) }) == nil
+      request.peer.signedIn(user, isPrivileged: false, payer: { user }) == nil
     else { return identity }
     throw RegistryError(
       .tooManyRequests, "too many connections of this user; try again",

@@ -85,8 +85,12 @@ extension Capability {
 
   /// Pods stay with the runtime that made them: another one would not see them, and start them a second time.
   private static func keepRuntime(_ place: FootprintPlace, _ settings: CapabilitySettings) throws {
-    let other = socket(settings) == nil ? ["containers/cri/pods"] : ["containers/containers", "containers/sandboxes"]
-    let filled = other.map { place.path($0) }.filter { (try? Directory.list($0))?.isEmpty == false }
+    let wanted = socket(settings)
+    var others = wanted == nil ? [] : ["containers/containers", "containers/sandboxes"]
+    if try CRIRuntime.recordedSocket(in: place.path("containers/cri")) != wanted {
+      others.append("containers/cri/pods")
+    }
+    let filled = try others.map { place.path($0) }.filter { try access($0, F_OK) == 0 && !Directory.list($0).isEmpty }
     guard filled.isEmpty else {
       throw Failure(
         "\(filled[0]) tells of pods that another container runtime has: start with the --container-runtime-endpoint of before, "
@@ -120,7 +124,10 @@ extension Capability {
   ) async throws {
     // The settings may be gone: the folder itself tells whom its pods are with. Where it was deleted by hand, they do.
     let isGone = access(place.path("containers"), F_OK) != 0
-    if let socket = try CRIRuntime.recordedSocket(in: place.path("containers/cri")) ?? (isGone ? socket(settings) : nil)
+    let folder = place.path("containers/cri/pods")
+    let hasNone = try !isGone && (access(folder, F_OK) != 0 || Directory.list(folder).isEmpty)
+    if !hasNone,
+      let socket = try CRIRuntime.recordedSocket(in: place.path("containers/cri")) ?? (isGone ? socket(settings) : nil)
     {
       let runtime = try await CRIRuntime.open(
         CRIRuntime.Configuration(place, socketPath: socket), time: SystemClock())

@@ -144,7 +144,7 @@ public final class CRIRuntime: ContainerRuntime {
       let status = try await ask("look at the sandbox of pod \(spec.podUID)") { client async throws(RPCError) in
         try await client.podSandboxStatus(old.id).status
       }
-      if status.state == .ready, try await readConfig(spec.podUID)?.metadata == status.metadata {
+      if status.state == .ready, try await isWhole(spec.podUID, status.metadata) {
         return CRITranslation.sandbox(status)
       }
       attempt = max(attempt, old.metadata.attempt &+ 1)
@@ -234,8 +234,7 @@ public final class CRIRuntime: ContainerRuntime {
           try await client.podSandboxStatus(sandbox.id).status
         }
         var found = CRITranslation.sandbox(status)
-        // Containers cannot be made in one whose configuration is gone.
-        if try await readConfig(found.podUID)?.metadata != status.metadata { found.isReady = false }
+        if try await !isWhole(found.podUID, status.metadata) { found.isReady = false }
         result.append(found)
       } catch  where error.code == .notFound {
         // It went meanwhile.
@@ -275,7 +274,7 @@ public final class CRIRuntime: ContainerRuntime {
       let sandbox = try await list(podUID: spec.podUID).first(where: { $0.metadata == sandboxConfig.metadata }),
       sandbox.state == .ready
     else { throw RuntimeError(.wrongState, "the sandbox of pod \(spec.podUID) is not ready") }
-    try await refuseSecond(spec)
+    try await makeRoom(for: spec)
     try await checkStopSignal(spec)
     let key = "\(spec.podUID)_\(spec.name)_\(spec.attempt)"
     let hosts = hostsPath(spec.podUID)
@@ -315,13 +314,17 @@ public final class CRIRuntime: ContainerRuntime {
     }
   }
 
-  /// Two runs of one container are never alive together, whatever the caller takes for true.
-  private func refuseSecond(_ spec: ContainerSpec) async throws(RuntimeError) {
-    let living = try await list(containersOf: spec.podUID).first {
-      $0.metadata.name == spec.name && $0.state == .running
-    }
-    if let living {
-      throw RuntimeError(.wrongState, "container \(spec.name) of pod \(spec.podUID) still runs as \(living.id)")
+  /// Two runs of one container are never alive together, whatever the caller takes for true. One that was made without our
+  /// learning its id keeps its name from the next; one whose state the runtime has lost may still live, and is killed with
+  /// its removal.
+  private func makeRoom(for spec: ContainerSpec) async throws(RuntimeError) {
+    for container in try await list(containersOf: spec.podUID) where container.metadata.name == spec.name {
+      switch container.state {
+      case .running:
+        throw RuntimeError(.wrongState, "container \(spec.name) of pod \(spec.podUID) still runs as \(container.id)")
+      case .created, .unknown: try await removeContainer(container.id)
+      case .exited: break
+      }
     }
   }
 
@@ -469,8 +472,15 @@ public final class CRIRuntime: ContainerRuntime {
         do {
           let list = try await list(containersOf: nil)
           for id in ends.withLock({ $0.begin(list) }) {
-            let state = try await state(id)
-            ends.withLock { $0.found(id, state) }
+            do {
+              let state = try await state(id)
+              ends.withLock { $0.found(id, state) }
+            } catch  where !Task.isCancelled && ends.withLock({ $0.failed(id) }) {
+              // It is asked again; the others' ends are told meanwhile.
+              log.warning(
+                "the container runtime does not tell what became of a container",
+                metadata: ["container": "\(id)", "error": "\(error)"])
+            } catch {}
           }
           if ends.withLock({ $0.waiting.isEmpty }) { try await time.sleep(for: Self.interval) }
         } catch is CancellationError {
@@ -520,6 +530,15 @@ public final class CRIRuntime: ContainerRuntime {
   private func folder(_ podUID: String) -> String { "\(configuration.stateDirectory)/pods/\(podUID)" }
   private func configPath(_ podUID: String) -> String { "\(folder(podUID))/sandbox.pb" }
   private func hostsPath(_ podUID: String) -> String { "\(folder(podUID))/hosts" }
+
+  /// Whether what its containers are made with is there. `/etc/hosts` comes last.
+  private func isWhole(
+    _ podUID: String, _ metadata: RuntimeV1.PodSandboxMetadata
+  ) async throws(RuntimeError) -> Bool {
+    guard try await readConfig(podUID)?.metadata == metadata else { return false }
+    let hosts = hostsPath(podUID)
+    return try await system(podUID, "look for \(hosts)") { () throws(SystemError) in access(hosts, F_OK) == 0 }
+  }
 
   /// The configuration that the pod's sandbox was made with; `nil` when there is none.
   private func readConfig(_ podUID: String) async throws(RuntimeError) -> RuntimeV1.PodSandboxConfig? {
@@ -573,6 +592,8 @@ struct CRIEnds: Sendable {
   /// In the order in which they are told.
   var waiting: ArraySlice<RuntimeEvent> = []
   private var told: Set<String> = []
+  /// Those that the runtime tells nothing about.
+  private var failing: Set<String> = []
   private var isFailing = false
 
   /// The runtime has listed its containers.
@@ -583,6 +604,7 @@ struct CRIEnds: Sendable {
     let ended = list.filter { $0.state == .exited || $0.state == .unknown }.map(\.id)
     // What was removed is not heard of again.
     told.formIntersection(ended)
+    failing.formIntersection(ended)
     return ended.filter { !told.contains($0) }
   }
 
@@ -591,6 +613,11 @@ struct CRIEnds: Sendable {
     guard let state, state.status == .exited, told.insert(id).inserted else { return }
     waiting.append(CRITranslation.event(state))
   }
+
+  /// The runtime did not tell about one container.
+  ///
+  /// - Returns: whether it is the first time.
+  mutating func failed(_ id: String) -> Bool { failing.insert(id).inserted }
 
   /// The runtime did not answer.
   ///

@@ -98,6 +98,9 @@ enum CRITranslation {
     var held: [Int: String] = [:]
   }
 
+  /// Of the names and values that are noted with one container. In bytes.
+  private static let notesMax = 16 << 10
+
   static func container(
     _ spec: ContainerSpec, in sandbox: RuntimeV1.PodSandboxConfig, owner: String, files: Files
   ) throws(RuntimeError) -> RuntimeV1.ContainerConfig {
@@ -114,6 +117,14 @@ enum CRITranslation {
       throw RuntimeError(.invalid, "\(spec.attempt) restarts are more than CRI can say")
     }
     guard spec.logPath.hasPrefix("/") else { throw RuntimeError(.invalid, "the log \(spec.logPath) has no full path") }
+    // What is noted with a container comes back in every list of all, and a list has a bound.
+    let noted = spec.labels.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    guard noted <= notesMax else {
+      throw RuntimeError(
+        .unsupported,
+        "image \(spec.image) has a health check of \(noted) bytes, and \(notesMax) can be kept with another container "
+          + "runtime")
+    }
     var config = RuntimeV1.ContainerConfig()
     config.metadata = .init(name: spec.name, attempt: attempt)
     config.image = .init(spec.imageID)
