@@ -1,5 +1,6 @@
-#!/usr/bin/env python3
-"""Compares two programs by loads of one second in turn: `sudo Benchmarks/compare.py BEFORE AFTER [ROUNDS]`.
+"""Compares two programs by loads of one second in turn:
+
+    sudo .cache/venv/bin/python Benchmarks/compare.py BEFORE AFTER [ROUNDS]
 
 A machine's speed changes from minute to minute by more than what a change costs. So both servers are there at once, each
 in namespaces of its own, and of each pair of seconds the ratio is taken; what is printed is the median of the ratios.
@@ -29,6 +30,7 @@ exec "$@"
 def serve(program):
     """One server, and the loads that are asked for on the standard input."""
     os.environ["APUS"] = program
+    os.environ["PATH"] = f"{ROOT}/.cache/bin:{os.environ['PATH']}"
     sys.path.insert(0, str(ROOT / "Tests"))
     from conftest import Server, folder, wait_for
 
