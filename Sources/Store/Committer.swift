@@ -67,10 +67,10 @@ struct Committer: Sendable {
     isOpen = false
     let watches = store.state.withLock { state in
       state.isClosed = true
-      defer { state.watches = [:] }
+      defer { state.watches = WatchIndex() }
       return state.watches
     }
-    for watch in watches.values.joined() { watch.end() }
+    for watch in watches.all { watch.end() }
     checkpointer.close()
     database.closeConnection()
     witness.sync()
@@ -165,10 +165,7 @@ struct Committer: Sendable {
       return (state.watches, state.history.compact(now: now))
     }
     var told: [Store.Watch] = []
-    for (prefix, watches) in watches {
-      // Picked once, shared by all watches of the prefix.
-      let batch = prefix.isEmpty ? events : events.filter { KeyOrder.hasPrefix($0.entry.key, prefix) }
-      if batch.isEmpty { continue }
+    for (watches, batch) in watches.batches(events) {
       for watch in watches { watch.offer(batch) }
       told += watches
     }

@@ -153,7 +153,7 @@ extension Store {
       guard revision >= state.history.floor else {
         return .failure(.compacted(requested: revision, oldest: state.history.floor))
       }
-      state.watches[prefix, default: []].append(watch)
+      state.watches.insert(watch)
       return .success(state.history)
     }
     watch.replay(try history.get().events(after: revision, prefix: prefix))
@@ -162,12 +162,9 @@ extension Store {
   }
 
   /// How many watches run.
-  public var watchCount: Int { state.withLock { $0.watches.values.reduce(0) { $0 + $1.count } } }
+  public var watchCount: Int { state.withLock { $0.watches.count } }
 
   private func forget(_ watch: Watch) {
-    state.withLock { state in
-      state.watches[watch.prefix]?.removeAll { $0 === watch }
-      if state.watches[watch.prefix]?.isEmpty == true { state.watches[watch.prefix] = nil }
-    }
+    state.withLock { $0.watches.remove(watch) }
   }
 }

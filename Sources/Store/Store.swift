@@ -112,8 +112,7 @@ public final class Store: Sendable {
     var entries = SortedEntries()
     var history: History
     var revision: Int64
-    /// By prefix, so that the events of a group are picked once for all watches of one prefix.
-    var watches: [String: [Watch]] = [:]
+    var watches = WatchIndex()
     var isClosed = false
   }
 
