@@ -5,17 +5,32 @@ extension JSON {
   /// - Returns: a string's text, a number's or boolean's literal; `nil` when it is missing, null, an array or an object,
   ///   or when the text is malformed on the way to it.
   public static func scalar(at path: [String], of bytes: [UInt8]) -> String? {
-    var scanner = JSONFieldScanner(bytes)
-    for key in path where !scanner.enter(key) { return nil }
-    return scanner.scalar()
+    bytes.withUnsafeBufferPointer { bytes in
+      var scanner = JSONFieldScanner(bytes)
+      for key in path where !scanner.enter(key) { return nil }
+      return scanner.scalar()
+    }
+  }
+
+  /// The value of one field of a text that is known to be well-formed; the rest of the text is not decoded.
+  ///
+  /// - Returns: `nil` when it is missing, or when the text is malformed on the way to it or in it.
+  public static func value(at path: [String], of bytes: [UInt8]) -> JSON? {
+    let value: [UInt8]? = bytes.withUnsafeBufferPointer { bytes in
+      var scanner = JSONFieldScanner(bytes)
+      for key in path where !scanner.enter(key) { return nil }
+      return scanner.value()
+    }
+    return value.flatMap { try? JSON.parse($0) }
   }
 }
 
+/// Every look at a byte is behind one at the end: the compiler does not check again.
 private struct JSONFieldScanner {
-  private let bytes: [UInt8]
+  private let bytes: UnsafeBufferPointer<UInt8>
   private var at = 0
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
 
   private mutating func skipSpace() {
     while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x0A || bytes[at] == 0x0D || bytes[at] == 0x09 { at += 1 }
@@ -94,6 +109,12 @@ private struct JSONFieldScanner {
         }
       }
     }
+  }
+
+  mutating func value() -> [UInt8]? {
+    let start = at
+    skipValue()
+    return at <= bytes.count ? Array(bytes[start..<at]) : nil
   }
 
   mutating func scalar() -> String? {

@@ -156,7 +156,7 @@ final class EndpointPodIndex: Sendable {
 extension Object {
   /// Whether a pod's status has an address, without decoding the rest.
   fileprivate var hasPodAddress: Bool {
-    let status = try? JSON.parse(member: "status", of: bytes)
+    let status = JSON.value(at: ["status"], of: bytes)
     return status?["podIP"] != nil || status?["podIPs"] != nil
   }
 }

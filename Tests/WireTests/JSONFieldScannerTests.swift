@@ -34,6 +34,7 @@ import Testing
           default: nil
           }
         #expect(JSON.scalar(at: path, of: bytes) == text)
+        #expect(JSON.value(at: path, of: bytes) == expected)
       }
     }
   }
@@ -46,6 +47,16 @@ import Testing
         alphabet.randomElement(using: &generator) ?? 0
       }
       _ = JSON.scalar(at: ["a", "t"], of: bytes)
+      _ = JSON.value(at: ["a"], of: bytes)
     }
+  }
+
+  @Test func theEndOfATextIsTheEndOfTheValue() {
+    for text in [#"{"a":"x\"#, #"{"a":"#, #"{"a":["#, #"{"a"#, #"{"#, ""] {
+      #expect(JSON.value(at: ["a"], of: Array(text.utf8)) == nil)
+      #expect(JSON.scalar(at: ["a"], of: Array(text.utf8)) == nil)
+    }
+    // What follows is not looked at.
+    #expect(JSON.value(at: ["a"], of: Array(#"{"a":[1,{"b":2}],"c":"#.utf8)) == [1, ["b": 2]])
   }
 }
