@@ -28,6 +28,8 @@ struct CompanionCommand: AsyncParsableCommand {
         throw Failure("no server has run on \(data.path)", code: .noServer)
       }
       let place = data.place(owner: "")
+      let forgetting = Task { await ProgramPages.forget(time) }
+      defer { forgetting.cancel() }
       do {
         try await wanted.run(
           CompanionContext(
