@@ -155,6 +155,12 @@ struct NamespaceKernelTests {
 /// Need root, and a machine with cgroups.
 @Suite("Kernel: cgroups", .serialized, .enabled(if: isEnabled), .timeLimit(.minutes(2)))
 struct CgroupKernelTests {
+  @Test("a preparation for moves leaves this process where it is") func preparesMoves() throws {
+    let before = try DurableFile.read("/proc/self/cgroup", limit: 64 << 10)
+    #expect(try CgroupLayout.current().prepareMoves())
+    #expect(try DurableFile.read("/proc/self/cgroup", limit: 64 << 10) == before)
+  }
+
   @Test("processes and what they start are found, killed, and their cgroups removed") func kills() async throws {
     guard let layout = try? CgroupLayout.current(), let root = layout.tracker else { return }
     let top = Cgroup(layout, path: "/apus-test-\(getpid())")

@@ -202,6 +202,34 @@ extension KernelTests.RuntimeKernelTests {
     }
   }
 
+  /// crun compiles a profile once; the filter that it is given afterwards is the one that it made.
+  @Test func filtersAreCompiledOnce() async throws {
+    try await RuntimeHarness.run { harness in
+      let runtime = harness.runtime
+      guard runtime.isCrun else { return }
+      _ = try await harness.sandbox("f1")
+      func made(_ name: String, _ capabilities: [String] = []) async throws -> (given: String?, filter: [UInt8]) {
+        let id = try await harness.container("f1", ["sh", "-c", "grep Seccomp: /proc/self/status; sleep 1000"]) {
+          $0.name = name
+          $0.addCapabilities = capabilities
+        }
+        let config = try JSON.parse(DurableFile.read("\(runtime.containerFolder(id))/config.json", limit: 1 << 20))
+        let filter = try DurableFile.read("\(runtime.engineFolder(id))/seccomp.bpf", limit: 1 << 20)
+        try await runtime.startContainer(id)
+        while try await !harness.log(id).contains("Seccomp:\t2") { await Task.yield() }
+        return (config["annotations"]?[SeccompFilters.annotation]?.string, filter)
+      }
+      let first = try await made("first")
+      let second = try await made("second")
+      #expect(first.given == nil && !first.filter.isEmpty)
+      #expect(second.given == Base64.encode(first.filter) && second.filter == first.filter)
+      // Another set of capabilities is another profile.
+      let mighty = try await made("mighty", ["SYS_ADMIN"])
+      #expect(mighty.given == nil && mighty.filter != first.filter)
+      #expect(try await made("mighty-2", ["SYS_ADMIN"]).filter == mighty.filter)
+    }
+  }
+
   @Test func connectsToAPortInThePod() async throws {
     try await RuntimeHarness.run { harness in
       _ = try await harness.sandbox("i1")

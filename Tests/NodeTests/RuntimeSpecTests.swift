@@ -318,3 +318,20 @@ import Wire
     #expect(CrunRuntime.makeID().count == 64 && CrunRuntime.makeID() != CrunRuntime.makeID())
   }
 }
+
+@Suite struct SeccompFilterTests {
+  @Test func filtersThatAreNotWholeAreNotKept() {
+    var filters = SeccompFilters()
+    let profile: [UInt8] = [1]
+    for size in [0, 7, 9, SeccompFilters.sizeMax + 8] {
+      filters.keep([UInt8](repeating: 6, count: size), of: profile)
+      #expect(filters.filter(of: profile) == nil, "\(size)")
+    }
+    filters.keep([UInt8](repeating: 6, count: 16), of: profile)
+    #expect(filters.filter(of: profile) == Base64.encode([UInt8](repeating: 6, count: 16)))
+    #expect(filters.filter(of: [2]) == nil)
+    // It forgets rather than grows.
+    for other in 0..<100 { filters.keep([UInt8](repeating: 6, count: 8), of: [3, UInt8(other)]) }
+    #expect(filters.filter(of: profile) == nil && filters.filter(of: [3, 99]) != nil)
+  }
+}

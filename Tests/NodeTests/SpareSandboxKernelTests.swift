@@ -189,6 +189,15 @@ extension KernelTests.SpareSandboxKernelTests {
     }
   }
 
+  @Test func podsGoBeforeThem() async throws {
+    try await RuntimeHarness.run(spares: 1) { harness in
+      harness.runtime.beginStart()
+      #expect(try await !harness.runtime.makeSpare())
+      harness.runtime.endStart()
+      #expect(try await harness.runtime.makeSpare())
+    }
+  }
+
   /// The service: it fills the pool, and fills it again when pods have taken from it.
   @Test func thePoolIsFilledAgain() async throws {
     try await RuntimeHarness.run(spares: 2) { harness in

@@ -69,7 +69,10 @@ extension CrunRuntime {
         log.warning("note a container that was found", metadata: ["container": "\(record.id)", "error": "\(error)"])
       }
     }
-    if seen.monitor != nil { watch(taken) }
+    guard seen.monitor != nil else { return }
+    // A server that was killed while the container was made may not have come to it.
+    await moveMonitor(of: taken)
+    watch(taken)
   }
 
   /// The engine takes away the pipe in the container's folder when it starts the program.

@@ -15,6 +15,8 @@ extension CrunRuntime {
       throw RuntimeError(.invalid, "neither the pod nor the image \(spec.image) says which command to run")
     }
     try await refuseSecond(spec)
+    beginStart()
+    defer { endStart() }
     let id = Self.makeID()
     var record = ContainerRecord(
       id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
@@ -24,11 +26,17 @@ extension CrunRuntime {
       cgroupPath: "\(sandbox.cgroupPath)/\(id)", labels: spec.labels)
     state.withLock { [record] in $0.containers[id] = record }
     do throws(RuntimeError) {
-      record.user = try await blocking(spec.podUID, "prepare container \(spec.name)") {
+      let bundle = try await blocking(spec.podUID, "prepare container \(spec.name)") {
         [self, record] () throws(RuntimeError) in
         try prepareBundle(spec, record, sandbox)
       }
+      record.user = bundle.user
       let created = try await startMonitor(record, spec)
+      if let profile = bundle.uncompiled {
+        try await system(spec.podUID, "read the filter of container \(spec.name)") { [self] () throws(SystemError) in
+          keepFilter(of: id, profile)
+        }
+      }
       if spec.mounts.contains(where: { $0.held != nil }) {
         try await system(spec.podUID, "take back the mounts of container \(spec.name)") {
           [handover] () throws(SystemError) in try handover.end(id)
@@ -68,6 +76,8 @@ extension CrunRuntime {
     guard record.phase == .created else {
       throw RuntimeError(.wrongState, "container \(id) is \(record.phase.rawValue), not created")
     }
+    beginStart()
+    defer { endStart() }
     // Noted before, not after: a server that dies in between must not take a running container for a created one.
     let startedAt = time.now()
     try await change(id) { $0.startedAt = startedAt }
@@ -165,10 +175,10 @@ extension CrunRuntime {
 
   /// Blocks. Everything up to the start of the monitor.
   ///
-  /// - Returns: whom the container's first process will run as.
+  /// - Returns: whom the container's first process will run as, and the seccomp profile that the engine has to compile.
   private func prepareBundle(
     _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
-  ) throws(RuntimeError) -> ResolvedUser {
+  ) throws(RuntimeError) -> (user: ResolvedUser, uncompiled: [UInt8]?) {
     let folder = containerFolder(record.id)
     let root = "\(folder)/rootfs"
     do throws(SystemError) {
@@ -235,13 +245,26 @@ extension CrunRuntime {
     var noted = record
     noted.user = user
     annotations[ContainerRecord.annotation] = .string(String(decoding: noted.json.serialized(), as: UTF8.self))
+    var uncompiled: [UInt8]?
+    if isCrun, spec.seccomp == .runtimeDefault, let profile = config["linux"]?["seccomp"]?.serialized() {
+      let filter = state.withLock { $0.filters.filter(of: profile) }
+      if let filter { annotations[SeccompFilters.annotation] = .string(filter) } else { uncompiled = profile }
+    }
     config["annotations"] = annotations
     do throws(SystemError) {
       try RuntimeFiles.write(config.serialized(), to: "\(folder)/config.json")
     } catch {
       throw RuntimeError(.system, error.description)
     }
-    return user
+    return (user, uncompiled)
+  }
+
+  /// Blocks. The engine's folder is root's alone, as the filter's effect is.
+  private func keepFilter(of id: String, _ profile: [UInt8]) {
+    guard let filter = try? DurableFile.read("\(engineFolder(id))/seccomp.bpf", limit: SeccompFilters.sizeMax) else {
+      return
+    }
+    state.withLock { $0.filters.keep(filter, of: profile) }
   }
 
   private func limitsSwap(_ cgroupPath: String) -> Bool {
@@ -282,7 +305,6 @@ extension CrunRuntime {
       let reader = try AsyncDescriptor(owning: status.readEnd)
       defer { reader.close() }
       let errors: Pipe
-      let start: Pipe
       do throws(SystemError) {
         try Directory.create("\(folder)/exits")
         errors = try Pipe()
@@ -292,31 +314,20 @@ extension CrunRuntime {
       }
       let errorReader = try AsyncDescriptor(owning: errors.readEnd)
       defer { errorReader.close() }
-      do throws(SystemError) { start = try Pipe() } catch {
-        close(status.writeEnd)
-        close(errors.writeEnd)
-        throw error
-      }
       var environment = Subprocess.defaultEnvironment
       environment["_OCI_SYNCPIPE"] = "3"
-      environment["_OCI_STARTPIPE"] = "4"
       let starter: ProcessHandle
       do throws(SystemError) {
         starter = try Subprocess.spawn(
           configuration.conmonPath, arguments, environment: environment, directory: folder,
           descriptors: [
-            .init(from: errors.writeEnd, to: 2), .init(from: status.writeEnd, to: 3), .init(from: start.readEnd, to: 4),
+            .init(from: errors.writeEnd, to: 2), .init(from: status.writeEnd, to: 3),
           ], newSession: true)
       } catch {
-        for fd in [status.writeEnd, errors.writeEnd, start.readEnd, start.writeEnd] { close(fd) }
+        for fd in [status.writeEnd, errors.writeEnd] { close(fd) }
         throw error
       }
-      for fd in [status.writeEnd, errors.writeEnd, start.readEnd] { close(fd) }
-      // conmon waits for a byte, so that it is in a cgroup of its own before it has children.
-      let monitors = Cgroup(cgroups, path: monitorsCgroup)
-      try? monitors.adopt(starter.pid)
-      _ = write(start.writeEnd, "0", 1)
-      close(start.writeEnd)
+      for fd in [status.writeEnd, errors.writeEnd] { close(fd) }
 
       guard let ended = await starter.wait(deadline: deadline) else {
         starter.signal(SIGKILL)
@@ -327,6 +338,8 @@ extension CrunRuntime {
         let text = try await errorReader.read(limit: 4096, deadline: .now + .seconds(1))
         throw SystemError("start conmon", detail: "\(ended): \(String(decoding: text, as: UTF8.self))")
       }
+      // Beside the engine, which moves the container meanwhile and waits for the same lock.
+      async let isMoved: Void = moveMonitor(of: record)
       var answer: [UInt8] = []
       while answer.last != 0x0a, answer.count < 64 << 10 {
         let part = try await reader.read(deadline: deadline)
@@ -336,6 +349,7 @@ extension CrunRuntime {
       guard let json = try? JSON.parse(answer), let number = json["pid"]?.int else {
         throw SystemError("read conmon's answer", detail: String(decoding: answer.prefix(200), as: UTF8.self))
       }
+      await isMoved
       guard number > 0 else { return try await engineRefusal(record, json["message"]?.string ?? "") }
       var created = record
       created.phase = .created
@@ -350,6 +364,20 @@ extension CrunRuntime {
       if error.operation == Self.refused { throw RuntimeError(.engine, error.detail) }
       throw RuntimeError(
         error.errno == ETIMEDOUT ? .timedOut : .engine, "create container \(record.name): \(error.description)")
+    }
+  }
+
+  /// Moves a container's monitor out of the server's cgroup into the monitors' own: a service manager counts it there.
+  func moveMonitor(of record: ContainerRecord) async {
+    let monitors = Cgroup(cgroups, path: monitorsCgroup)
+    do throws(RuntimeError) {
+      try await system(nil, "move the monitor of container \(record.name)") { [self] () throws(SystemError) in
+        guard let monitor = livingMonitor(record), !Cgroup.isMember(monitor.pid, of: monitors.path) else { return }
+        try monitors.adopt(monitor.pid)
+      }
+    } catch {
+      log.warning(
+        "a monitor stays in the server's cgroup", metadata: ["container": "\(record.id)", "error": "\(error)"])
     }
   }
 

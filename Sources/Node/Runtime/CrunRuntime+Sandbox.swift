@@ -20,11 +20,8 @@ extension CrunRuntime {
       if isReady(existing) { return sandbox(existing, isReady: true) }
       try await removeSandbox(spec.podUID)
     }
-    state.withLock { $0.spares.pods += 1 }
-    defer {
-      state.withLock { $0.spares.pods -= 1 }
-      sparesChanged.fire()
-    }
+    beginStart()
+    defer { endStart() }
 
     var record = SandboxRecord(
       podUID: spec.podUID, name: spec.name, namespace: spec.namespace, hostname: spec.hostname,

@@ -41,6 +41,7 @@ public final class CrunRuntime: ContainerRuntime {
     var containers: [String: ContainerRecord] = [:]
     var sandboxes: [String: SandboxRecord] = [:]
     var spares = SparePool()
+    var filters = SeccompFilters()
     /// The pidfd of each running container's monitor, on which its end is awaited.
     var monitors: [String: AsyncDescriptor] = [:]
     /// Containers that were to be ended and removed, and could not be.
@@ -60,12 +61,15 @@ public final class CrunRuntime: ContainerRuntime {
   /// What containers get: a million, or less where the server itself may not have so many.
   let openFilesMax: Int64
   let state = Mutex(State())
+  /// Sandboxes and containers that are being made or started, and until when moves between cgroups are kept quick for
+  /// them (`nil` while nobody does that).
+  let starts = Mutex<(count: Int, areMovesPreparedUntil: Timestamp?)>((0, nil))
   /// Held while a container's record is written.
   let saving = Mutex(())
   let network: CNI
   let handover: MountHandover
   let ends = Announcer<RuntimeEvent>()
-  /// A spare sandbox was taken, or nobody waits for one any more.
+  /// A sandbox or a container was made, or could not be: spare sandboxes may be wanted.
   let sparesChanged = Signal()
 
   /// Makes the folders, looks at the machine, and takes up the containers that are there.
@@ -169,6 +173,38 @@ public final class CrunRuntime: ContainerRuntime {
     try await blocking(podUID, what) { () throws(RuntimeError) in
       do throws(SystemError) { return try body() } catch { throw RuntimeError(.system, error.description) }
     }
+  }
+
+  /// Counts a sandbox or a container that is being made or started, until `endStart`.
+  func beginStart() {
+    let until = time.now().adding(.seconds(1))
+    let isFirst = starts.withLock { starts in
+      starts.count += 1
+      defer { starts.areMovesPreparedUntil = until }
+      return starts.areMovesPreparedUntil == nil
+    }
+    guard isFirst else { return }
+    Task { [self] in
+      // An engine that hangs is not waited for in this way.
+      while starts.withLock({ starts in
+        if starts.count > 0, let until = starts.areMovesPreparedUntil, time.now() < until { return true }
+        starts.areMovesPreparedUntil = nil
+        return false
+      }) {
+        _ = try? await system(nil, "prepare moves between cgroups") { [cgroups] () throws(SystemError) in
+          cgroups.prepareMoves()
+        }
+        try? await time.sleep(for: .milliseconds(6))
+      }
+    }
+  }
+
+  func endStart() {
+    starts.withLock { starts in
+      precondition(starts.count > 0, "a start ends that has not begun")
+      starts.count -= 1
+    }
+    sparesChanged.fire()
   }
 
   /// Arguments before the engine's command.

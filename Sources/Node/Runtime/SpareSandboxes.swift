@@ -38,6 +38,8 @@ public struct SpareSandboxes: ControllerKit.Service {
       }
       if failures == 0 {
         try await runtime.sparesChanged.wait()
+        // A pod's containers are made right after its sandbox: it does not share the processors with what only waits.
+        try await runtime.time.sleep(for: .milliseconds(20))
       } else {
         try await runtime.time.sleep(for: backoff.delay(failures: failures, using: &random))
       }
@@ -61,8 +63,6 @@ struct SparePool: Sendable {
   var unchecked: [SandboxRecord] = []
   /// To be removed.
   var unwanted: [SandboxRecord] = []
-  /// Pods whose sandboxes are being made: they go first.
-  var pods = 0
   /// Pods need the addresses.
   var isOff = false
 
@@ -89,11 +89,11 @@ struct SparePool: Sendable {
 extension CrunRuntime {
   private static let kinds = namespaces(hostNetwork: false, hostIPC: false)
 
-  /// Makes one sandbox for a pod to come, if one is wanted.
+  /// Makes one sandbox for a pod to come, if one is wanted. Pods that are there go first.
   ///
   /// - Returns: whether it did, so that another may be wanted.
   func makeSpare() async throws(RuntimeError) -> Bool {
-    guard configuration.spareSandboxesMax > 0, state.withLock({ $0.spares.pods == 0 }) else { return false }
+    guard configuration.spareSandboxesMax > 0, starts.withLock({ $0.count == 0 }) else { return false }
     let list = CNI.list(try await networkConfiguration(of: nil), for: [])
     state.withLock { $0.spares.refuseOthers(than: list) }
     try await removeUnwanted()
