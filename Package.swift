@@ -80,6 +80,9 @@ targets += room(
 // Layer 6
 targets += room(
   "ControllerKit", ["KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", arguments, logging])
+targets += room(
+  "Containers",
+  ["CLinux", "CRI", "KubeClient", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging], tests: ["HTTP", posix, http1])
 // Layer 7
 targets += room(
   "APIServer",
@@ -92,7 +95,7 @@ targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schem
 targets += room(
   "Node",
   [
-    "CLinux", "CRI", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI",
+    "CRI", "Containers", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI",
     "Protobuf", "Schema", "RPC", "Wire", nio, posix, http1, logging,
   ])
 targets += room(
@@ -114,9 +117,8 @@ targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "CLinux", "ControllerKit", "Distribution", "Dockerfile", "HTTP", "ImageBuilder", "KubeClient",
-      "KubeTypes",
-      "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
+      "APIServer", "CLinux", "Containers", "ControllerKit", "Distribution", "Dockerfile", "HTTP", "ImageBuilder",
+      "KubeClient", "KubeTypes", "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
       "Workloads", arguments, logging, tls,
     ], swiftSettings: strict),
   // The composition root as it is, with capabilities of the tests' own.

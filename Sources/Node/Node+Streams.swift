@@ -1,3 +1,4 @@
+import Containers
 import KubeClient
 import KubeTypes
 import NIOCore

@@ -5,6 +5,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// What a hand, a disk or a crash may do to what tells of a container while no server runs.

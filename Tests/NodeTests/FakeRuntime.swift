@@ -3,6 +3,7 @@ import LinuxSystem
 import Synchronization
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// Containers that exist in memory only. They live as long as the fake, as real ones outlive the server.

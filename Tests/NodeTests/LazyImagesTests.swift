@@ -6,6 +6,7 @@ import OCI
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// The node's side, with shell scripts in place of the process that serves layers.

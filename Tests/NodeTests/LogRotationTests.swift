@@ -7,6 +7,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// A log on disk, and readers of it.

@@ -6,6 +6,7 @@ import Logging
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 @testable import OCI
 

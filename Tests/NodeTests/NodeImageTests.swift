@@ -7,6 +7,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// Images as the node gets them, on a registry, a runtime and an API in memory.

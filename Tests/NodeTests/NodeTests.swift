@@ -7,6 +7,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// The whole node on a runtime and an API in memory.

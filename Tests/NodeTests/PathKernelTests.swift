@@ -6,6 +6,7 @@ import NIOCore
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 extension KernelTests {

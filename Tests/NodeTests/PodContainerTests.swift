@@ -5,6 +5,7 @@ import Wire
 import struct KubeTypes.Container
 import struct KubeTypes.Pod
 
+@testable import Containers
 @testable import Node
 @testable import OCI
 

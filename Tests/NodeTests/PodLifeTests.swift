@@ -6,6 +6,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// What a pod's status and the order of its end say about containers, not about what is meant to become of them.

@@ -6,6 +6,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 /// Whether tests that make containers may run: as root, in a network and mount namespace of their own.

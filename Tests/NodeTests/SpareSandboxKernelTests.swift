@@ -4,6 +4,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import Containers
 @testable import Node
 
 extension KernelTests {

@@ -1,3 +1,4 @@
+import Containers
 import KubeTypes
 import LinuxSystem
 import OCI
@@ -125,7 +126,8 @@ struct ContainerSpecBuilder: Sendable {
     {
       spec.labels[HealthCheck.label] = health.labelText
     }
-    spec.labels[Self.stopSignalLabel] = "\(Signals.number(signal) ?? Signals.terminate)"
+    spec.stopSignal = Signals.number(signal) ?? Signals.terminate
+    spec.labels[Self.stopSignalLabel] = "\(spec.stopSignal)"
     return spec
   }
 

@@ -1,3 +1,4 @@
+import Containers
 import KubeTypes
 import LinuxSystem
 import Wire
@@ -29,9 +30,9 @@ enum QualityOfService: String, Sendable, CaseIterable {
   /// The pod's cgroup below the runtime's root.
   func cgroup(podUID: String) -> String {
     switch self {
-    case .guaranteed: "pod\(podUID)"
-    case .burstable: "burstable/pod\(podUID)"
-    case .bestEffort: "besteffort/pod\(podUID)"
+    case .guaranteed: PodCgroup.guaranteed.path(podUID: podUID)
+    case .burstable: PodCgroup.burstable.path(podUID: podUID)
+    case .bestEffort: PodCgroup.bestEffort.path(podUID: podUID)
     }
   }
 

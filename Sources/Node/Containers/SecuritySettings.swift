@@ -1,3 +1,4 @@
+import Containers
 import KubeTypes
 
 /// The pod's and the container's `securityContext` together, and the checks that need the image. Pure.

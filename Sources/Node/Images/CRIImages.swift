@@ -1,3 +1,4 @@
+import Containers
 import CRI
 import Distribution
 import KubeTypes
@@ -57,7 +58,7 @@ final class CRIImages: NodeImages {
     guard let id = Digest(image.id) else {
       throw RPCError(.internalError, "the container runtime gives the image the id \"\(image.id)\", which is no digest")
     }
-    guard let configuration = configuration(status) else {
+    guard let configuration = CRITranslation.configuration(of: status) else {
       throw RPCError(.unimplemented, "the container runtime does not tell the image's configuration")
     }
     let document: ConfigDocument
@@ -72,12 +73,6 @@ final class CRIImages: NodeImages {
       names: image.repoTags.sorted(), digest: id, id: id, size: Int64(clamping: image.size), config: document.config,
       layers: [])
     return FoundImage(image: found, reference: reference, target: id, runtimeID: imageID)
-  }
-
-  /// The image's configuration (OCI), as containerd and CRI-O tell it when they are asked with `verbose`.
-  static func configuration(_ status: RuntimeV1.ImageStatusResponse) -> JSON? {
-    guard let text = status.info["info"] else { return nil }
-    return (try? JSON.parse(Array(text.utf8)))?["imageSpec"]
   }
 
   // MARK: - Pulling

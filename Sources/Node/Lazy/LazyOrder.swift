@@ -1,3 +1,4 @@
+import Containers
 import Distribution
 import Glibc
 import LinuxSystem

@@ -1,3 +1,4 @@
+import Containers
 import LinuxSystem
 import Logging
 
@@ -22,7 +23,7 @@ struct NodeLanes: Sendable {
   init(pathDeadline: Duration = .seconds(10), log: Logger) {
     func lanes(_ name: String, _ deadline: Duration, running: Int, stuck: Int) -> BlockingLanes {
       BlockingLanes(name, .init(deadline: deadline, runningMax: running, stuckMax: stuck)) {
-        Self.report($0, of: name, to: log)
+        $0.write(to: log, of: name)
       }
     }
     // As many as pods that a node may have: each may have one call that hangs.
@@ -32,17 +33,5 @@ struct NodeLanes: Sendable {
     logs = lanes("logs", .seconds(60), running: 16, stuck: 16)
     images = lanes("images", .seconds(120), running: 8, stuck: 8)
     collection = lanes("collect", .seconds(3600), running: 1, stuck: 1)
-  }
-
-  static func report(_ notice: BlockingLanes.Notice, of name: String, to log: Logger) {
-    switch notice {
-    case .hangs(let what, let stuck):
-      log.warning(
-        "a call does not return: its thread is left to it",
-        metadata: ["call": "\(what)", "kind": "\(name)", "hanging": "\(stuck)"])
-    case .returned(let what, let stuck):
-      log.notice(
-        "a call that hung has returned", metadata: ["call": "\(what)", "kind": "\(name)", "hanging": "\(stuck)"])
-    }
   }
 }

@@ -1,3 +1,4 @@
+import Containers
 import Wire
 
 /// What the worker knows of one attempt of one container, and how that changes. Apart from IO, but for the work in the

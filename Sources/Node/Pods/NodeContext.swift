@@ -1,3 +1,4 @@
+import Containers
 import ControllerKit
 import KubeClient
 import KubeTypes
@@ -26,3 +27,6 @@ struct NodeContext: Sendable {
   /// `crun://`.
   var scheme: String { configuration.runtimeName + "://" }
 }
+
+/// The engine's, not the API's of the same name.
+typealias ContainerState = Containers.ContainerState

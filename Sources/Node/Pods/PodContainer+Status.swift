@@ -1,3 +1,4 @@
+import Containers
 import KubeTypes
 import Wire
 

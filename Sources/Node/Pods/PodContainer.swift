@@ -1,3 +1,4 @@
+import Containers
 import ControllerKit
 import KubeTypes
 import Wire

@@ -1,3 +1,4 @@
+import Containers
 import Wire
 
 /// What a pod's status is made of. Made by `PodWorker`.

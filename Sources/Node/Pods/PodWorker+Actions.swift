@@ -1,3 +1,4 @@
+import Containers
 import ControllerKit
 import KubeClient
 import KubeTypes
@@ -165,7 +166,7 @@ extension PodWorker {
     run.user = handle.user
     await imageUsed(by: handle.id, prepared)
     run.terminationMessageFile = handle.terminationMessageFile
-    run.stopSignal = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap { Int32($0) } ?? Signals.terminate
+    run.stopSignal = spec.stopSignal
     containers[name]?.created(run)
     event(.normal, "Created", "Created container: \(name)", container: name)
     do throws(NodeError) {

@@ -1,3 +1,4 @@
+import Containers
 import ControllerKit
 import KubeClient
 import KubeTypes

@@ -2,7 +2,7 @@ import KubeClient
 import NIOCore
 import Testing
 
-@testable import Node
+@testable import Containers
 
 @Suite struct RuntimeStreamTests {
   @Test func deliversInOrderAndEnds() async {

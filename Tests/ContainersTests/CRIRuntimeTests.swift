@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 import Wire
 
-@testable import Node
+@testable import Containers
 
 /// A clock on which nothing has to be waited for.
 private struct HastyTime: TimeSource {
@@ -40,7 +40,6 @@ private struct HastyTime: TimeSource {
       podUID: uid, podName: "p", podNamespace: "n", name: "c", attempt: attempt, image: "web:1", imageID: "sha256:1",
       lowerDirectories: [], arguments: ["/app"], environment: [], logPath: "\(folder)/logs/c/\(attempt).log")
     spec.terminationMessagePath = "/dev/termination-log"
-    spec.labels = [ContainerSpecBuilder.stopSignalLabel: "15"]
     change(&spec)
     return spec
   }
@@ -208,7 +207,7 @@ private struct HastyTime: TimeSource {
       let missing = await refusal { () throws(RuntimeError) in try await runtime.signal("other", 9) }
       #expect(missing?.code == .notFound)
       // Another one than the image's cannot be sent: it is said before the container is made.
-      let odd = container(folder, "u", attempt: 1) { $0.labels = [ContainerSpecBuilder.stopSignalLabel: "3"] }
+      let odd = container(folder, "u", attempt: 1) { $0.stopSignal = 3 }
       let refused = await refusal { () throws(RuntimeError) in _ = try await runtime.createContainer(odd) }
       #expect(refused?.code == .unsupported)
       #expect(try await runtime.containers().count == 1)

@@ -1,4 +1,3 @@
-import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
@@ -240,7 +239,7 @@ extension CrunRuntime {
   }
 
   private func possibleCgroups(_ podUID: String) -> [String] {
-    QualityOfService.allCases.map { "/\(configuration.cgroupRoot)/\($0.cgroup(podUID: podUID))" }
+    PodCgroup.allCases.map { "/\(configuration.cgroupRoot)/\($0.path(podUID: podUID))" }
   }
 
   func attachment(_ record: SandboxRecord) -> CNI.Attachment {

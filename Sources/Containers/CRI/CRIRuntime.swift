@@ -43,7 +43,7 @@ public final class CRIRuntime: ContainerRuntime {
   private static let stopTimeoutMax = Duration.seconds(365 * 86_400)
 
   let configuration: Configuration
-  let client: CRIClient
+  package let client: CRIClient
   let time: any TimeSource
   let log = Logger(label: "apus.node.runtime")
   private let lanes: BlockingLanes
@@ -113,7 +113,7 @@ public final class CRIRuntime: ContainerRuntime {
     handover = MountHandover(folder: "\(configuration.runDirectory)/binds")
     let log = log
     lanes = BlockingLanes("runtime", .init(deadline: .seconds(120), runningMax: 32, stuckMax: 128)) {
-      NodeLanes.report($0, of: "runtime", to: log)
+      $0.write(to: log, of: "runtime")
     }
     do throws(SystemError) { cgroups = try CgroupLayout.current() } catch {
       throw RuntimeError(.system, error.description)
@@ -206,7 +206,7 @@ public final class CRIRuntime: ContainerRuntime {
   public func removeSandbox(_ podUID: String) async throws(RuntimeError) {
     try CrunRuntime.checkName(podUID, "pod uid")
     // Whichever it was in: its configuration may be gone.
-    let parents = QualityOfService.allCases.map { "/\(configuration.cgroupRoot)/\($0.cgroup(podUID: podUID))" }
+    let parents = PodCgroup.allCases.map { "/\(configuration.cgroupRoot)/\($0.path(podUID: podUID))" }
     for sandbox in try await list(podUID: podUID) {
       try await change("stop the sandbox of pod \(podUID)") { client async throws(RPCError) in
         try await client.stopPodSandbox(sandbox.id)
@@ -330,13 +330,12 @@ public final class CRIRuntime: ContainerRuntime {
 
   /// A runtime sends the image's stop signal, and there is no way to ask for another one.
   private func checkStopSignal(_ spec: ContainerSpec) async throws(RuntimeError) {
-    guard let wanted = spec.labels[ContainerSpecBuilder.stopSignalLabel].flatMap({ Int32($0) }) else { return }
     let image = try await ask("look at image \(spec.image)") { client async throws(RPCError) in
       try await client.imageStatus(spec.imageID, verbose: true)
     }
-    let name = CRIImages.configuration(image)?.at("config", "StopSignal")?.string ?? ""
+    let name = CRITranslation.configuration(of: image)?.at("config", "StopSignal")?.string ?? ""
     let signal = name.isEmpty ? Signals.terminate : Signals.number(name) ?? Signals.terminate
-    guard signal == wanted else {
+    guard signal == spec.stopSignal else {
       throw RuntimeError(
         .unsupported,
         "lifecycle.stopSignal is not supported by this node with another container runtime: image \(spec.image) is stopped "

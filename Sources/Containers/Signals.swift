@@ -1,7 +1,7 @@
 /// Signal names as images and pods write them.
-enum Signals {
-  static let terminate: Int32 = 15
-  static let kill: Int32 = 9
+package enum Signals {
+  package static let terminate: Int32 = 15
+  package static let kill: Int32 = 9
 
   private static let numbers: [String: Int32] = [
     "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
@@ -11,7 +11,7 @@ enum Signals {
   ]
 
   /// The number of `SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`; `nil` for anything else.
-  static func number(_ name: String) -> Int32? {
+  package static func number(_ name: String) -> Int32? {
     if let number = Int32(name) { return (1...64).contains(number) ? number : nil }
     var name = name.uppercased()
     if name.hasPrefix("SIG") { name.removeFirst(3) }

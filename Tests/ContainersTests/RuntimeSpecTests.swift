@@ -3,7 +3,7 @@ import LinuxSystem
 import Testing
 import Wire
 
-@testable import Node
+@testable import Containers
 
 @Suite struct RuntimeSpecTests {
   private func spec(_ change: (inout ContainerSpec) -> Void = { _ in }) -> ContainerSpec {
@@ -168,11 +168,6 @@ import Wire
     unlink("\(root)/etc/passwd")
     try Directory.create("\(root)/etc/passwd")
     #expect(throws: RuntimeError.self) { try UserLookup(root: root) }
-  }
-
-  @Test func theDiskCountsBeforeItsFolderIsThere() {
-    #expect(MachineFacts.read(dataDirectory: "/tmp/not/yet/there").storage > 0)
-    #expect((-1000...1000).contains(QualityOfService.oomScoreAdjustmentMin))
   }
 
   @Test func survivesAnyPasswdFile() {

@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-@testable import Node
+@testable import Containers
 
 /// A pod's host port takes nothing from a process of the host (H4 by another way: the port plugin translates first). The
 /// assumption that failed: only other pods have ports.

@@ -5,7 +5,7 @@ import Wire
 
 /// Between what the node asks of a runtime and what the Container Runtime Interface can say. Every field is carried over or
 /// refused with its reason. Pure.
-enum CRITranslation {
+package enum CRITranslation {
   /// Labels as the kubelet writes them, by which `crictl` and others find pods.
   enum Label {
     static let podUID = "io.kubernetes.pod.uid"
@@ -232,6 +232,15 @@ enum CRITranslation {
   }
 
   // MARK: - What there is
+
+  /// An image's configuration (OCI), as containerd and CRI-O tell it.
+  ///
+  /// - Parameter status: asked for with `verbose`.
+  /// - Returns: `nil` when the runtime does not tell it.
+  package static func configuration(of status: RuntimeV1.ImageStatusResponse) -> JSON? {
+    guard let text = status.info["info"] else { return nil }
+    return (try? JSON.parse(Array(text.utf8)))?["imageSpec"]
+  }
 
   /// - Parameter status: of a sandbox of ours.
   static func sandbox(_ status: RuntimeV1.PodSandboxStatus) -> Sandbox {

@@ -1,4 +1,3 @@
-import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
@@ -27,7 +26,7 @@ public final class CrunRuntime: ContainerRuntime {
     public var cgroupRoot = "apus"
     /// For one call of the engine.
     public var engineTimeout: Duration = .seconds(30)
-    /// How many sandboxes are made before pods ask for them (`SpareSandboxes`).
+    /// How many sandboxes are made before pods ask for them (`makeSpare`).
     public var spareSandboxesMax = 0
 
     public init(stateDirectory: String, runDirectory: String, networkConfigurationDirectory: String) {
@@ -50,8 +49,8 @@ public final class CrunRuntime: ContainerRuntime {
   }
 
   let configuration: Configuration
-  let time: any TimeSource
-  let log: Logger
+  package let time: any TimeSource
+  package let log: Logger
   let lanes: BlockingLanes
   let cgroups: CgroupLayout
   let bootID: String
@@ -69,8 +68,8 @@ public final class CrunRuntime: ContainerRuntime {
   let network: CNI
   let handover: MountHandover
   let ends = Announcer<RuntimeEvent>()
-  /// A sandbox or a container was made, or could not be: spare sandboxes may be wanted.
-  let sparesChanged = Signal()
+  /// Who is told that another spare sandbox may be wanted.
+  let spareMaker = Mutex<AsyncStream<Void>.Continuation?>(nil)
 
   /// Makes the folders, looks at the machine, and takes up the containers that are there.
   public static func open(
@@ -80,7 +79,7 @@ public final class CrunRuntime: ContainerRuntime {
     // A pod's calls come one after another. A pod with many containers does not hold up the others, and one whose calls
     // hang keeps one thread: as many as pods that a node may have.
     let lanes = BlockingLanes("runtime", .init(deadline: .seconds(120), runningMax: 32, stuckMax: 128)) {
-      NodeLanes.report($0, of: "runtime", to: log)
+      $0.write(to: log, of: "runtime")
     }
     let runtime = try await blocking(lanes, nil, "take up the containers") { () throws(RuntimeError) in
       try CrunRuntime(configuration, time, lanes, log)
@@ -204,7 +203,7 @@ public final class CrunRuntime: ContainerRuntime {
       precondition(starts.count > 0, "a start ends that has not begun")
       starts.count -= 1
     }
-    sparesChanged.fire()
+    wakeSpareMaker()
   }
 
   /// Arguments before the engine's command.

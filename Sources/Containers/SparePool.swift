@@ -1,53 +1,13 @@
-import ControllerKit
 import Glibc
 import LinuxSystem
 import Logging
 import Synchronization
 import Wire
 
-/// Keeps sandboxes ready before pods ask for them: namespaces and an address are most of what a new pod waits for.
+/// The sandboxes that wait for a pod: namespaces and an address are most of what a new pod waits for.
 ///
 /// A pod is given one when it wants what every pod gets: a network, UTS and IPC namespaces of its own, no ports of the
 /// host, no sysctls. No process ever ran in it. Those that were not taken are kept over a restart of the server.
-public struct SpareSandboxes: ControllerKit.Service {
-  private let runtime: CrunRuntime
-
-  public init(_ runtime: CrunRuntime) { self.runtime = runtime }
-
-  public func run() async throws {
-    do { try await fill() } catch {
-      // Not cancelled with this task: where no pod is left, nothing is to hold the run folder.
-      if Task.isCancelled { await Task { [runtime] in await runtime.sparesEnd() }.value }
-      throw error
-    }
-  }
-
-  private func fill() async throws {
-    let backoff = Backoff(first: .milliseconds(100), longest: .seconds(30))
-    var random = SeededRandom(name: "spare-sandboxes")
-    var failures = 0
-    while true {
-      try Task.checkCancellation()
-      do {
-        while try await runtime.makeSpare() {}
-        failures = 0
-      } catch {
-        try Task.checkCancellation()
-        failures += 1
-        runtime.log.debug("a spare sandbox cannot be made, will retry", metadata: ["error": "\(error)"])
-      }
-      if failures == 0 {
-        try await runtime.sparesChanged.wait()
-        // A pod's containers are made right after its sandbox: it does not share the processors with what only waits.
-        try await runtime.time.sleep(for: .milliseconds(20))
-      } else {
-        try await runtime.time.sleep(for: backoff.delay(failures: failures, using: &random))
-      }
-    }
-  }
-}
-
-/// The sandboxes that wait for a pod.
 struct SparePool: Sendable {
   /// No pod's uid begins so: they are UUIDs.
   private static let prefix = "spare-"
@@ -92,7 +52,7 @@ extension CrunRuntime {
   /// Makes one sandbox for a pod to come, if one is wanted. Pods that are there go first.
   ///
   /// - Returns: whether it did, so that another may be wanted.
-  func makeSpare() async throws(RuntimeError) -> Bool {
+  package func makeSpare() async throws(RuntimeError) -> Bool {
     guard configuration.spareSandboxesMax > 0, starts.withLock({ $0.count == 0 }) else { return false }
     let list = CNI.list(try await networkConfiguration(of: nil), for: [])
     state.withLock { $0.spares.refuseOthers(than: list) }
@@ -193,8 +153,18 @@ extension CrunRuntime {
     return hasRemoved
   }
 
+  /// Tells when another one may be wanted: a pod was given one, or none waits any more. Several times while nobody asks are
+  /// the same as once. The last caller is the one that is told.
+  package func spareWishes() -> AsyncStream<Void> {
+    let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    spareMaker.withLock { $0 = continuation }
+    return stream
+  }
+
+  func wakeSpareMaker() { _ = spareMaker.withLock { $0 }?.yield() }
+
   /// At an orderly end without pods: an empty run folder tells that nothing of this data directory is on the machine.
-  func sparesEnd() async {
+  package func sparesEnd() async {
     guard state.withLock({ $0.sandboxes.isEmpty && $0.containers.isEmpty }) else { return }
     do throws(RuntimeError) { _ = try await removeSpares() } catch {
       log.warning("give the spare sandboxes back", metadata: ["error": "\(error)"])

@@ -105,7 +105,7 @@ extension CrunRuntime {
       if !record.cgroupPath.isEmpty { try Cgroup(cgroups, path: record.cgroupPath).remove() }
       try handover.end(id)
       let folder = containerFolder(id)
-      try Mount.unmount("\(folder)/rootfs", detach: true)
+      try Mount.unmount(ContainerRoot(folder: folder).path, detach: true)
       if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
     }
     let monitor = state.withLock { state in
@@ -180,15 +180,11 @@ extension CrunRuntime {
     _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
   ) throws(RuntimeError) -> (user: ResolvedUser, uncompiled: [UInt8]?) {
     let folder = containerFolder(record.id)
-    let root = "\(folder)/rootfs"
+    let root = ContainerRoot(folder: folder).path
     do throws(SystemError) {
       try Directory.create(folder, mode: 0o700)
       try persist(container: record.id)
-      for name in ["rootfs", "work"] { try Directory.create("\(folder)/\(name)", mode: 0o700) }
-      // Its mode is that of the container's `/`.
-      try Files.makeDirectory("\(folder)/upper", mode: 0o755)
-      try Mount.overlay(
-        lower: spec.lowerDirectories, upper: "\(folder)/upper", work: "\(folder)/work", target: root, isVolatile: true)
+      try ContainerRoot(folder: folder).mount(spec.lowerDirectories)
       if spec.terminationMessagePath != nil {
         try RuntimeFiles.write([], to: "\(folder)/termination-log", mode: 0o666)
       }

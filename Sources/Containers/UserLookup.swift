@@ -2,23 +2,23 @@ import LinuxSystem
 import Wire
 
 /// The numbers that a container's first process runs with.
-struct ResolvedUser: Equatable, Sendable {
-  var uid: UInt32
-  var gid: UInt32
+package struct ResolvedUser: Equatable, Sendable {
+  package var uid: UInt32
+  package var gid: UInt32
   /// With the primary group, which comes first.
-  var additionalGroups: [UInt32]
+  package var additionalGroups: [UInt32]
 }
 
 extension ResolvedUser {
   /// `LinuxContainerUser` (KEP-3619), also the form in the container's record.
-  var json: JSON {
+  package var json: JSON {
     [
       "uid": .int(Int64(uid)), "gid": .int(Int64(gid)),
       "supplementalGroups": .array(additionalGroups.map { .int(Int64($0)) }),
     ]
   }
 
-  init?(json: JSON) {
+  package init?(json: JSON) {
     guard let uid = json["uid"]?.int.flatMap(UInt32.init(exactly:)),
       let gid = json["gid"]?.int.flatMap(UInt32.init(exactly:))
     else { return nil }

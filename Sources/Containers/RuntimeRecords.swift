@@ -3,9 +3,14 @@ import LinuxSystem
 import Wire
 
 /// A process that may outlive the server: the number, and the time of its start, by which it is known again.
-struct RecordedProcess: Sendable, Equatable {
-  var pid: Int32
-  var startTime: UInt64
+package struct RecordedProcess: Sendable, Equatable {
+  package var pid: Int32
+  package var startTime: UInt64
+
+  package init(pid: Int32, startTime: UInt64) {
+    self.pid = pid
+    self.startTime = startTime
+  }
 }
 
 /// What is kept on disk of a container, so that it is found again after the server's death or a reboot.
@@ -141,7 +146,7 @@ struct SandboxRecord: Sendable, Equatable {
   var network: JSON?
   var networkResult: JSON?
   /// What its namespaces and its attachment to the network are called: the pod's uid, unless they were made before the pod
-  /// (`SpareSandboxes`).
+  /// (`SparePool`).
   var networkID: String
   /// The folder is there and its record cannot be read, as after a power failure: not written. What the pod holds
   /// beyond the folder, such as its address, is given back all the same.
@@ -204,8 +209,8 @@ extension SandboxRecord {
 /// Small files of the runtime. They need no fsync: what they tell of does not outlive a power failure, and the rename
 /// keeps a killed server from leaving half a file. A file that is damaged all the same is no reason to forget what lives:
 /// see `Adoption`.
-enum RuntimeFiles {
-  static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
+package enum RuntimeFiles {
+  package static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
     let temporary = path + ".tmp"
     let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
     guard fd >= 0 else { throw .last("create \(temporary)") }
@@ -220,12 +225,12 @@ enum RuntimeFiles {
     guard rename(temporary, path) == 0 else { throw .last("rename \(temporary)") }
   }
 
-  static func readJSON(_ path: String) -> JSON? {
+  package static func readJSON(_ path: String) -> JSON? {
     guard let bytes = try? DurableFile.read(path, limit: 4 << 20) else { return nil }
     return try? JSON.parse(bytes)
   }
 
-  static func readText(_ path: String) -> String? {
+  package static func readText(_ path: String) -> String? {
     guard let bytes = try? DurableFile.read(path, limit: 64 << 10) else { return nil }
     var text = Substring(String(decoding: bytes, as: UTF8.self))
     while let last = text.last, last.isWhitespace { text.removeLast() }
@@ -239,22 +244,22 @@ enum RuntimeFiles {
     return Timestamp(microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000)
   }
 
-  static func json(_ process: RecordedProcess) -> JSON {
+  package static func json(_ process: RecordedProcess) -> JSON {
     ["pid": .int(Int64(process.pid)), "startTime": .string(String(process.startTime))]
   }
 
-  static func process(_ json: JSON?) -> RecordedProcess? {
+  package static func process(_ json: JSON?) -> RecordedProcess? {
     guard let pid = json?["pid"]?.int, let start = json?["startTime"]?.string.flatMap({ UInt64($0) }) else {
       return nil
     }
     return RecordedProcess(pid: Int32(clamping: pid), startTime: start)
   }
 
-  static func json(_ map: [String: String]) -> JSON {
+  package static func json(_ map: [String: String]) -> JSON {
     .object(JSONObject(uniqueMembers: map.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
   }
 
-  static func strings(_ json: JSON?) -> [String: String] {
+  package static func strings(_ json: JSON?) -> [String: String] {
     var map: [String: String] = [:]
     for member in json?.object?.members ?? [] { map[member.key] = member.value.string }
     return map

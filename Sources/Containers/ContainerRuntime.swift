@@ -236,6 +236,8 @@ public struct ContainerSpec: Sendable, Equatable {
   public var stdin = false
   /// Ends the container's input when the first attached client leaves.
   public var stdinOnce = false
+  /// The signal that will ask it to end, for runtimes that send only the image's own.
+  package var stopSignal = Signals.terminate
   /// The file for the CRI log format. Its folder is made.
   public var logPath: String
   /// Where the container writes why it ended; the runtime mounts a file there (`ContainerState.terminationMessageFile`).
@@ -346,7 +348,7 @@ public struct ContainerHandle: Sendable, Equatable {
   /// The host's file behind `terminationMessagePath`.
   public var terminationMessageFile: String?
   /// Whom its first process runs as.
-  var user: ResolvedUser?
+  package var user: ResolvedUser?
 }
 
 public struct ContainerState: Sendable, Equatable {
@@ -380,7 +382,7 @@ public struct ContainerState: Sendable, Equatable {
   public var terminationMessageFile: String?
   public var labels: [String: String]
   /// Whom its first process runs as; `nil` of a container that an older version made.
-  var user: ResolvedUser?
+  package var user: ResolvedUser?
 }
 
 /// A container ended.
