@@ -82,7 +82,8 @@ targets += room(
   "ControllerKit", ["KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", arguments, logging])
 targets += room(
   "Containers",
-  ["CLinux", "CRI", "KubeClient", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging], tests: ["HTTP", posix, http1])
+  ["CLinux", "CRI", "KubeClient", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging],
+  tests: ["HTTP", posix, http1])
 // Layer 7
 targets += room(
   "APIServer",
@@ -111,15 +112,15 @@ targets += room(
   ], tests: ["TestKit"])
 targets += room(
   "ImageBuilder",
-  ["CLinux", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Wire", nio], tests: ["TestKit"])
+  ["CLinux", "Containers", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Wire", nio], tests: ["TestKit"])
 // Layer 8
 targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
       "APIServer", "CLinux", "Containers", "ControllerKit", "Distribution", "Dockerfile", "HTTP", "ImageBuilder",
-      "KubeClient", "KubeTypes", "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store", "Telemetry", "Wire",
-      "Workloads", arguments, logging, tls,
+      "KubeClient", "KubeTypes", "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store",
+      "Telemetry", "Wire", "Workloads", arguments, logging, tls,
     ], swiftSettings: strict),
   // The composition root as it is, with capabilities of the tests' own.
   .testTarget(

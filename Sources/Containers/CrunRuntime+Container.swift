@@ -105,7 +105,7 @@ extension CrunRuntime {
       if !record.cgroupPath.isEmpty { try Cgroup(cgroups, path: record.cgroupPath).remove() }
       try handover.end(id)
       let folder = containerFolder(id)
-      try Mount.unmount(ContainerRoot(folder: folder).path, detach: true)
+      try Mount.unmount(WritableOverlay(folder: folder).path, detach: true)
       if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
     }
     let monitor = state.withLock { state in
@@ -180,11 +180,11 @@ extension CrunRuntime {
     _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
   ) throws(RuntimeError) -> (user: ResolvedUser, uncompiled: [UInt8]?) {
     let folder = containerFolder(record.id)
-    let root = ContainerRoot(folder: folder).path
+    let root = WritableOverlay(folder: folder).path
     do throws(SystemError) {
       try Directory.create(folder, mode: 0o700)
       try persist(container: record.id)
-      try ContainerRoot(folder: folder).mount(spec.lowerDirectories)
+      try WritableOverlay(folder: folder).mount(spec.lowerDirectories)
       if spec.terminationMessagePath != nil {
         try RuntimeFiles.write([], to: "\(folder)/termination-log", mode: 0o666)
       }
@@ -242,7 +242,7 @@ extension CrunRuntime {
     noted.user = user
     annotations[ContainerRecord.annotation] = .string(String(decoding: noted.json.serialized(), as: UTF8.self))
     var uncompiled: [UInt8]?
-    if isCrun, spec.seccomp == .runtimeDefault, let profile = config["linux"]?["seccomp"]?.serialized() {
+    if !oci.isRunc, spec.seccomp == .runtimeDefault, let profile = config["linux"]?["seccomp"]?.serialized() {
       let filter = state.withLock { $0.filters.filter(of: profile) }
       if let filter { annotations[SeccompFilters.annotation] = .string(filter) } else { uncompiled = profile }
     }
@@ -284,12 +284,12 @@ extension CrunRuntime {
     let folder = containerFolder(record.id)
     var arguments = [
       "--cid", record.id, "--cuuid", record.id, "--name", record.name, "--bundle", folder, "--runtime",
-      try enginePath(), "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
+      try oci.path(), "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
       "--exit-dir", "\(folder)/exits", "--persist-dir", folder, "--full-attach", "--no-sync-log", "--log-level",
       "error",
       "--log-path", "k8s-file:\(record.logPath)",
     ]
-    for argument in engineArguments { arguments += ["--runtime-arg", argument] }
+    for argument in oci.options { arguments += ["--runtime-arg", argument] }
     if record.tty { arguments.append("--terminal") }
     if record.stdin {
       arguments.append("--stdin")
@@ -383,20 +383,12 @@ extension CrunRuntime {
   private func engineRefusal(_ record: ContainerRecord, _ message: String) async throws(SystemError) -> ContainerRecord
   {
     var text = message
-    if let log = RuntimeFiles.readText("\(containerFolder(record.id))/oci-log") {
-      let last = log.split(separator: "\n").last.map(String.init) ?? log
-      if let said = (try? JSON.parse(Array(last.utf8)))?["msg"]?.string, !said.isEmpty { text = said }
+    if let log = try? DurableFile.read("\(containerFolder(record.id))/oci-log", limit: 1 << 20),
+      let said = OCIEngine.lastMessage(log)
+    {
+      text = said
     }
     while let last = text.last, last.isWhitespace { text.removeLast() }
     throw SystemError(Self.refused, detail: text.isEmpty ? "the container engine gave no reason" : text)
-  }
-
-  private func enginePath() throws(RuntimeError) -> String {
-    let name = configuration.runtimePath
-    if name.contains("/") { return name }
-    for folder in (Subprocess.defaultEnvironment["PATH"] ?? "").split(separator: ":") {
-      if access("\(folder)/\(name)", X_OK) == 0 { return "\(folder)/\(name)" }
-    }
-    throw RuntimeError(.engine, "\(name) is not installed; install the package \(name)")
   }
 }

@@ -290,7 +290,8 @@ extension CrunRuntime {
 enum PodFiles {
   /// As the kubelet writes it for a pod of its own network.
   static func hosts(_ spec: SandboxSpec, ips: [String]) -> String {
-    var text = """
+    var file = HostsFile(
+      """
       # Kubernetes-managed hosts file.
       127.0.0.1\tlocalhost
       ::1\tlocalhost ip6-localhost ip6-loopback
@@ -299,21 +300,24 @@ enum PodFiles {
       fe00::1\tip6-allnodes
       fe00::2\tip6-allrouters
 
-      """
+      """)
     let names = (spec.fullyQualifiedName.map { [$0] } ?? []) + [spec.hostname]
-    for ip in ips { text += "\(ip)\t\(names.joined(separator: "\t"))\n" }
-    return text + aliases(spec.hostAliases)
+    for ip in ips { file.add(ip, names) }
+    add(spec.hostAliases, to: &file)
+    return file.text
   }
 
   /// For a pod on the host's network: the host's file, and the pod's own entries.
   static func hosts(base: String, aliases list: [HostAlias]) -> String {
-    "# Kubernetes-managed hosts file (host network).\n" + base + "\n" + aliases(list)
+    var file = HostsFile("# Kubernetes-managed hosts file (host network).\n" + base + "\n")
+    add(list, to: &file)
+    return file.text
   }
 
-  private static func aliases(_ list: [HostAlias]) -> String {
-    guard !list.isEmpty else { return "" }
-    return "\n# Entries added by HostAliases.\n"
-      + list.map { "\($0.ip)\t\($0.hostnames.joined(separator: "\t"))\n" }.joined()
+  private static func add(_ aliases: [HostAlias], to file: inout HostsFile) {
+    guard !aliases.isEmpty else { return }
+    file.add(comment: "Entries added by HostAliases.")
+    for alias in aliases { file.add(alias.ip, alias.hostnames) }
   }
 }
 

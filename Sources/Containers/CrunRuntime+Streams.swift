@@ -154,7 +154,7 @@ extension CrunRuntime {
   }
 
   private func execArguments(_ files: ExecFiles) -> [String] {
-    engineArguments + ["exec", "--process", files.process, "--pid-file", files.pid]
+    oci.options + ["exec", "--process", files.process, "--pid-file", files.pid]
   }
 
   private func execPipes(_ files: ExecFiles, _ options: TerminalOptions) async throws(SystemError) -> any ProcessStream

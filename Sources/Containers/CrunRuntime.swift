@@ -56,8 +56,7 @@ public final class CrunRuntime: ContainerRuntime {
   let bootID: String
   /// What this server has to give, and so the kernel knows.
   let availableCapabilities: CapabilitySet
-  let isCrun: Bool
-  /// What containers get: a million, or less where the server itself may not have so many.
+  let oci: OCIEngine
   let openFilesMax: Int64
   let state = Mutex(State())
   /// Sandboxes and containers that are being made or started, and until when moves between cgroups are kept quick for
@@ -98,7 +97,7 @@ public final class CrunRuntime: ContainerRuntime {
     network = CNI(
       configurationDirectory: configuration.networkConfigurationDirectory,
       pluginDirectories: configuration.networkPluginDirectories)
-    isCrun = !(configuration.runtimePath.split(separator: "/").last ?? "").hasPrefix("runc")
+    oci = OCIEngine(program: configuration.runtimePath, stateFolder: "\(configuration.runDirectory)/oci")
     handover = MountHandover(folder: "\(configuration.runDirectory)/binds")
     do throws(SystemError) {
       // Containers make set-user-id programs, devices and files that everybody may write: nobody else of this machine
@@ -112,8 +111,7 @@ public final class CrunRuntime: ContainerRuntime {
         try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o700)
       }
       try handover.clear()
-      var layout = try CgroupLayout.current()
-      let moved = try layout.mountLeftoverControllers()
+      let (layout, moved) = try OCIEngine.usableCgroups()
       if !moved.isEmpty {
         log.notice("mounted cgroup controllers as version 1, since crun refuses a mix", metadata: ["names": "\(moved)"])
       }
@@ -123,9 +121,7 @@ public final class CrunRuntime: ContainerRuntime {
     }
     bootID = RuntimeFiles.readText("/proc/sys/kernel/random/boot_id") ?? ""
     availableCapabilities = .givable
-    var files = rlimit()
-    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
-    openFilesMax = Int64(clamping: min(files.rlim_max, 1_048_576))
+    openFilesMax = OCIEngine.openFilesMax()
   }
 
   // MARK: - Paths
@@ -206,27 +202,10 @@ public final class CrunRuntime: ContainerRuntime {
     wakeSpareMaker()
   }
 
-  /// Arguments before the engine's command.
-  var engineArguments: [String] {
-    ["--root", "\(configuration.runDirectory)/oci"] + (isCrun ? ["--cgroup-manager=cgroupfs"] : [])
-  }
-
   /// Runs one command of the engine and throws what it says when it fails.
   @discardableResult
   func engine(_ arguments: [String], stdin: [UInt8]? = nil) async throws(RuntimeError) -> ProcessResult {
-    let result: ProcessResult
-    do throws(SystemError) {
-      result = try await Subprocess.run(
-        configuration.runtimePath, engineArguments + arguments, stdin: stdin, timeout: configuration.engineTimeout)
-    } catch {
-      throw RuntimeError(
-        error.errno == ETIMEDOUT ? .timedOut : .engine,
-        "\(configuration.runtimePath) \(arguments.first ?? ""): \(error.description)")
-    }
-    guard result.status.isSuccess else {
-      throw RuntimeError(.engine, "\(configuration.runtimePath) \(arguments.first ?? ""): \(result.message)")
-    }
-    return result
+    try await oci.command(arguments, stdin: stdin, timeout: configuration.engineTimeout)
   }
 
   // MARK: - Records

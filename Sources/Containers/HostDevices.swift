@@ -4,7 +4,7 @@ import LinuxSystem
 /// Device nodes of the host's `/dev`.
 enum HostDevices {
   /// The node behind a device that a pod asks for. Blocks.
-  static func find(_ device: ContainerDevice) throws(RuntimeError) -> OCISpec.Device {
+  static func find(_ device: ContainerDevice) throws(RuntimeError) -> OCIConfiguration.Device {
     guard var found = node(device.hostPath) else {
       throw RuntimeError(.invalid, "\(device.hostPath) is not a device of the node")
     }
@@ -14,8 +14,8 @@ enum HostDevices {
   }
 
   /// Every device but those that a container gets of its own. Blocks.
-  static func all() -> [OCISpec.Device] {
-    var devices: [OCISpec.Device] = []
+  static func all() -> [OCIConfiguration.Device] {
+    var devices: [OCIConfiguration.Device] = []
     func walk(_ folder: String, _ depth: Int) {
       for name in (try? Directory.list(folder)) ?? [] {
         let path = "\(folder)/\(name)"
@@ -34,7 +34,7 @@ enum HostDevices {
     return devices
   }
 
-  private static func node(_ path: String) -> OCISpec.Device? {
+  private static func node(_ path: String) -> OCIConfiguration.Device? {
     var info = stat()
     guard lstat(path, &info) == 0 else { return nil }
     let type: String
@@ -47,7 +47,7 @@ enum HostDevices {
     // The encoding of glibc's makedev(3).
     let major = (number >> 8) & 0xfff | (number >> 32) & 0xffff_f000
     let minor = number & 0xff | (number >> 12) & 0xffff_ff00
-    return OCISpec.Device(
+    return OCIConfiguration.Device(
       path: path, type: type, major: Int64(major), minor: Int64(minor), mode: Int64(info.st_mode & 0o7777),
       uid: Int64(info.st_uid), gid: Int64(info.st_gid))
   }

@@ -1,8 +1,7 @@
 import LinuxSystem
 import Wire
 
-/// Builds `config.json` (OCI runtime specification 1.0.2). Pure: everything that it needs to know of the machine is
-/// given.
+/// Makes the `config.json` of a pod's container. Pure: everything that it needs to know of the machine is given.
 struct OCISpec {
   /// What the container takes from its pod and its machine.
   struct Surroundings {
@@ -28,54 +27,37 @@ struct OCISpec {
     /// The most descriptors that the server may give to others.
     var openFilesMax: Int64
     /// The host's devices, for privileged containers.
-    var hostDevices: [Device]
+    var hostDevices: [OCIConfiguration.Device]
   }
 
-  struct Device: Equatable, Sendable {
-    var path: String
-    /// `c` or `b`.
-    var type: String
-    var major: Int64
-    var minor: Int64
-    var mode: Int64
-    var uid: Int64 = 0
-    var gid: Int64 = 0
-    /// Letters of `rwm`.
-    var access = "rwm"
-  }
-
-  static func build(_ spec: ContainerSpec, _ around: Surroundings, devices: [Device]) -> JSON {
-    var linux: JSON = [
-      "cgroupsPath": .string(around.cgroupPath), "namespaces": namespaces(around),
-      "resources": resources(spec, around, devices: devices), "rootfsPropagation": .string(rootPropagation(spec)),
-    ]
-    let nodes = spec.privileged ? around.hostDevices : devices
-    if !nodes.isEmpty { linux["devices"] = .array(nodes.map(deviceNode)) }
-    if !spec.privileged, !spec.unmaskedProc {
-      linux["maskedPaths"] = strings(maskedPaths)
-      linux["readonlyPaths"] = strings(readOnlyPaths)
-    }
+  static func build(_ spec: ContainerSpec, _ around: Surroundings, devices: [OCIConfiguration.Device]) -> JSON {
+    var config = OCIConfiguration(
+      rootPath: around.rootPath, arguments: spec.arguments, environment: environment(spec, around),
+      workingDirectory: spec.workingDirectory, uid: around.user.uid, gid: around.user.gid,
+      groups: around.user.additionalGroups, capabilities: around.capabilities, openFilesMax: around.openFilesMax,
+      namespaces: namespaces(around), cgroupPath: around.cgroupPath, mounts: mounts(spec, around))
+    config.hasTerminal = spec.tty
+    config.noNewPrivileges = spec.noNewPrivileges
+    config.oomScoreAdjustment = spec.oomScoreAdjustment
+    config.isRootReadOnly = spec.readOnlyRootFilesystem
+    config.limits = limits(spec.resources, limitsSwap: around.limitsSwap)
+    config.rootPropagation = rootPropagation(spec)
+    config.devices = spec.privileged ? around.hostDevices : devices
+    config.usableDevices = devices
+    config.allowsAllDevices = spec.privileged
+    config.masksKernel = !spec.privileged && !spec.unmaskedProc
     if !spec.privileged {
       switch spec.seccomp {
-      case .runtimeDefault: linux["seccomp"] = ContainerSeccomp.runtimeDefault(capabilities: Set(around.capabilities))
-      case .localhost: linux["seccomp"] = around.localSeccomp
+      case .runtimeDefault: config.seccomp = ContainerSeccomp.runtimeDefault(capabilities: Set(around.capabilities))
+      case .localhost: config.seccomp = around.localSeccomp
       case .unconfined: break
       }
     }
-    var config: JSON = [
-      "ociVersion": "1.0.2", "process": process(spec, around),
-      "root": ["path": .string(around.rootPath), "readonly": .bool(spec.readOnlyRootFilesystem)],
-      "mounts": .array(mounts(spec, around)), "linux": linux,
-    ]
-    if !spec.labels.isEmpty {
-      config["annotations"] = .object(
-        JSONObject(
-          uniqueMembers: spec.labels.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
-    }
-    return config
+    config.annotations = spec.labels
+    return config.json
   }
 
-  static func process(_ spec: ContainerSpec, _ around: Surroundings) -> JSON {
+  private static func environment(_ spec: ContainerSpec, _ around: Surroundings) -> [String] {
     var environment = spec.environment
     func addMissing(_ name: String, _ value: String) {
       if !environment.contains(where: { $0.hasPrefix(name + "=") }) { environment.append("\(name)=\(value)") }
@@ -83,19 +65,7 @@ struct OCISpec {
     addMissing("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     addMissing("HOSTNAME", around.hostname)
     if spec.tty { addMissing("TERM", "xterm") }
-    let capabilities = strings(around.capabilities)
-    return [
-      "terminal": .bool(spec.tty), "user": user(around.user), "args": strings(spec.arguments),
-      "env": strings(environment), "cwd": .string(spec.workingDirectory.isEmpty ? "/" : spec.workingDirectory),
-      "capabilities": [
-        "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [],
-        "ambient": [],
-      ],
-      "rlimits": [
-        ["type": "RLIMIT_NOFILE", "hard": .int(around.openFilesMax), "soft": .int(around.openFilesMax)]
-      ],
-      "noNewPrivileges": .bool(spec.noNewPrivileges), "oomScoreAdj": .int(Int64(spec.oomScoreAdjustment)),
-    ]
+    return environment
   }
 
   /// The process of an `exec`: as the container's own, with another command line. Resource limits of the first process
@@ -114,94 +84,54 @@ struct OCISpec {
     return process
   }
 
-  private static func user(_ user: ResolvedUser) -> JSON {
-    [
-      "uid": .int(Int64(user.uid)), "gid": .int(Int64(user.gid)),
-      "additionalGids": .array(user.additionalGroups.map { .int(Int64($0)) }),
-    ]
-  }
-
-  private static func namespaces(_ around: Surroundings) -> JSON {
-    var list: [JSON] = [["type": "mount"]]
-    if !around.hostPID { list.append(["type": "pid"]) }
+  private static func namespaces(_ around: Surroundings) -> [OCIConfiguration.Namespace] {
+    var list = [OCIConfiguration.Namespace("mount")]
+    if !around.hostPID { list.append(.init("pid")) }
     // In version 2 the container sees its own cgroup as the root.
-    if around.cgroupMode == .v2 { list.append(["type": "cgroup"]) }
+    if around.cgroupMode == .v2 { list.append(.init("cgroup")) }
     for kind in Namespaces.Kind.allCases {
       guard let path = around.namespaces[kind] else { continue }
-      list.append(["type": kind == .network ? "network" : .string(kind.rawValue), "path": .string(path)])
-    }
-    return .array(list)
-  }
-
-  private static func mounts(_ spec: ContainerSpec, _ around: Surroundings) -> [JSON] {
-    func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSON {
-      [
-        "destination": .string(destination), "type": .string(type), "source": .string(source),
-        "options": strings(options),
-      ]
-    }
-    let access = spec.privileged ? "rw" : "ro"
-    var list = [
-      mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
-      mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-      mount(
-        "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-      mount("/dev/mqueue", "mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
-      mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", access]),
-      mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", access]),
-    ]
-    let own = Set(spec.mounts.map(\.destination))
-    // Text that a container may write: never a program or a device.
-    let small = ["bind", "rprivate", "nosuid", "nodev", "noexec"]
-    if !own.contains("/dev/shm") {
-      list.append(mount("/dev/shm", "bind", around.sharedMemory, ["rbind", "rw", "nosuid", "noexec", "nodev"]))
-    }
-    for file in around.files where !own.contains(file.destination) {
-      list.append(
-        mount(file.destination, "bind", file.source, small + [spec.readOnlyRootFilesystem ? "ro" : "rw"]))
-    }
-    // Parents before what lies in them.
-    for item in spec.mounts.enumerated().sorted(by: {
-      depth($0.element.destination, $0.offset, $1.element.destination, $1.offset)
-    })
-    .map(\.element) {
-      let writing = item.readOnly ? "ro" : "rw"
-      switch item.source {
-      case .bind(let source):
-        list.append(mount(item.destination, "bind", source, ["rbind", item.propagation.rawValue, writing]))
-      case .tmpfs(let limit):
-        let size = limit.map { ["size=\($0)"] } ?? []
-        list.append(mount(item.destination, "tmpfs", "tmpfs", ["nosuid", "nodev", "mode=1777", writing] + size))
-      }
-    }
-    if let file = around.terminationFile, let path = spec.terminationMessagePath, !own.contains(path) {
-      list.append(mount(path, "bind", file, small + ["rw"]))
+      list.append(.init(kind == .network ? "network" : kind.rawValue, path: path))
     }
     return list
   }
 
-  private static func depth(_ a: String, _ first: Int, _ b: String, _ second: Int) -> Bool {
-    let (x, y) = (a.split(separator: "/").count, b.split(separator: "/").count)
-    return x != y ? x < y : first < second
+  private static func mounts(_ spec: ContainerSpec, _ around: Surroundings) -> [OCIConfiguration.Mount] {
+    var list = OCIConfiguration.systemMounts(writesSystem: spec.privileged)
+    func bind(_ destination: String, _ source: String, _ options: [String]) -> OCIConfiguration.Mount {
+      OCIConfiguration.Mount(destination, type: "bind", source: source, options)
+    }
+    let own = Set(spec.mounts.map(\.destination))
+    // Text that a container may write: never a program or a device.
+    let small = ["bind", "rprivate", "nosuid", "nodev", "noexec"]
+    if !own.contains("/dev/shm") {
+      list.append(bind("/dev/shm", around.sharedMemory, ["rbind", "rw", "nosuid", "noexec", "nodev"]))
+    }
+    for file in around.files where !own.contains(file.destination) {
+      list.append(bind(file.destination, file.source, small + [spec.readOnlyRootFilesystem ? "ro" : "rw"]))
+    }
+    list += OCIConfiguration.parentsFirst(
+      spec.mounts.map { item in
+        let writing = item.readOnly ? "ro" : "rw"
+        switch item.source {
+        case .bind(let source):
+          return bind(item.destination, source, ["rbind", item.propagation.rawValue, writing])
+        case .tmpfs(let limit):
+          let size = limit.map { ["size=\($0)"] } ?? []
+          return OCIConfiguration.Mount(
+            item.destination, type: "tmpfs", source: "tmpfs", ["nosuid", "nodev", "mode=1777", writing] + size)
+        }
+      })
+    if let file = around.terminationFile, let path = spec.terminationMessagePath, !own.contains(path) {
+      list.append(bind(path, file, small + ["rw"]))
+    }
+    return list
   }
 
   private static func rootPropagation(_ spec: ContainerSpec) -> String {
     if spec.mounts.contains(where: { $0.propagation == .bidirectional }) { return "rshared" }
     if spec.mounts.contains(where: { $0.propagation == .hostToContainer }) { return "rslave" }
     return "rprivate"
-  }
-
-  private static func resources(_ spec: ContainerSpec, _ around: Surroundings, devices: [Device]) -> JSON {
-    var resources = limits(spec.resources, limitsSwap: around.limitsSwap)
-    var rules: [JSON] = [["allow": .bool(spec.privileged), "access": "rwm"]]
-    for device in devices {
-      rules.append([
-        "allow": true, "type": .string(device.type), "major": .int(device.major), "minor": .int(device.minor),
-        "access": .string(device.access),
-      ])
-    }
-    resources["devices"] = .array(rules)
-    return resources
   }
 
   /// `linux.resources`, also the input of `crun update`.
@@ -222,19 +152,5 @@ struct OCISpec {
     return json
   }
 
-  private static func deviceNode(_ device: Device) -> JSON {
-    [
-      "path": .string(device.path), "type": .string(device.type), "major": .int(device.major),
-      "minor": .int(device.minor), "fileMode": .int(device.mode), "uid": .int(device.uid), "gid": .int(device.gid),
-    ]
-  }
-
   private static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
-
-  static let maskedPaths = [
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-  ]
-  static let readOnlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 }

@@ -210,13 +210,19 @@ extension SandboxRecord {
 /// keeps a killed server from leaving half a file. A file that is damaged all the same is no reason to forget what lives:
 /// see `Adoption`.
 package enum RuntimeFiles {
-  package static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(SystemError) {
+  /// - Parameter owner: `nil` for this process.
+  package static func write(
+    _ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, owner: (uid: UInt32, gid: UInt32)? = nil
+  ) throws(SystemError) {
     let temporary = path + ".tmp"
-    let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
+    let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard fd >= 0 else { throw .last("create \(temporary)") }
     do throws(SystemError) {
       defer { close(fd) }
       try DurableFile.writeAll(fd, bytes, to: temporary)
+      if let owner {
+        guard fchown(fd, owner.uid, owner.gid) == 0 else { throw .last("chown \(temporary)") }
+      }
       guard fchmod(fd, mode) == 0 else { throw .last("chmod \(temporary)") }
     } catch {
       unlink(temporary)

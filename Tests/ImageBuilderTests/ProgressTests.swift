@@ -63,12 +63,6 @@ final class Collected: Sendable {
     #expect(PlainProgress.seconds(.milliseconds(1234), digits: 1) == "1.2")
     #expect(PlainProgress.seconds(.milliseconds(1234), digits: 3) == "1.234")
   }
-
-  @Test func theEnginesLastWordIsFound() {
-    let log = #"{"msg":"first","level":"error"}"# + "\n" + #"{"msg":"a warning","level":"warning"}"# + "\nno json\n"
-    #expect(RunFiles.lastMessage(Array(log.utf8)) == "first")
-    #expect(RunFiles.lastMessage([]) == nil)
-  }
 }
 
 @Suite struct ContainerConfigurationTests {

@@ -207,7 +207,7 @@ extension KernelTests.RuntimeKernelTests {
   @Test func filtersAreCompiledOnce() async throws {
     try await RuntimeHarness.run { harness in
       let runtime = harness.runtime
-      guard runtime.isCrun else { return }
+      guard !runtime.oci.isRunc else { return }
       _ = try await harness.sandbox("f1")
       func made(_ name: String, _ capabilities: [String] = []) async throws -> (given: String?, filter: [UInt8]) {
         let id = try await harness.container("f1", ["sh", "-c", "grep Seccomp: /proc/self/status; sleep 1000"]) {

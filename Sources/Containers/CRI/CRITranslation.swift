@@ -206,8 +206,8 @@ package enum CRITranslation {
     security.noNewPrivs = spec.noNewPrivileges
     security.readonlyRootfs = spec.readOnlyRootFilesystem
     if !spec.privileged, !spec.unmaskedProc {
-      security.maskedPaths = OCISpec.maskedPaths
-      security.readonlyPaths = OCISpec.readOnlyPaths
+      security.maskedPaths = OCIConfiguration.maskedPaths
+      security.readonlyPaths = OCIConfiguration.readOnlyPaths
     }
     security.seccomp =
       switch spec.seccomp {

@@ -90,15 +90,6 @@ final class BuildFolder: Sendable {
     }
   }
 
-  /// The layout, with what crun refuses to work with put right. Blocks shortly.
-  func usableCgroups() throws(BuildError) -> CgroupLayout {
-    try system { () throws(SystemError) in
-      var layout = try CgroupLayout.current()
-      _ = try layout.mountLeftoverControllers()
-      return layout
-    }
-  }
-
   /// Ends what still runs in a step's cgroup, and waits for its end.
   func killStep(_ number: Int) async {
     guard let cgroups = try? CgroupLayout.current() else { return }

@@ -1,8 +1,8 @@
+import Containers
 import LinuxSystem
 import Wire
 
-/// `config.json` of a step's container (OCI runtime specification 1.0.2). Pure: everything that it needs to know of the
-/// machine is given.
+/// What a step's container is to be. Pure: everything that it needs to know of the machine is given.
 struct ContainerConfiguration: Sendable {
   struct BindMount: Sendable, Equatable {
     enum Kind: Sendable, Equatable {
@@ -50,89 +50,41 @@ struct ContainerConfiguration: Sendable {
     return Capabilities.standardNames(without: dropped, available: availableCapabilities)
   }
 
-  /// The folders that every container mounts, which an image need not have.
-  static let systemMounts = ["/proc", "/dev", "/sys"]
-
+  /// Its `config.json`.
   var json: JSON {
     let names = capabilities
-    let capabilities = Self.strings(names)
-    var namespaces: [JSON] = [["type": "mount"], ["type": "pid"], ["type": "ipc"], ["type": "uts"]]
+    var configuration = OCIConfiguration(
+      rootPath: rootPath, arguments: arguments, environment: environment, workingDirectory: workingDirectory,
+      uid: user.uid, gid: user.gid, groups: user.groups, capabilities: names, openFilesMax: openFilesMax,
+      namespaces: namespaces, cgroupPath: cgroupPath,
+      mounts: OCIConfiguration.systemMounts() + [
+        OCIConfiguration.Mount(
+          "/dev/shm", type: "tmpfs", source: "shm", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])
+      ] + OCIConfiguration.parentsFirst(mounts.map(Self.mount)))
+    configuration.hostname = Self.hostname
+    configuration.seccomp = ContainerSeccomp.runtimeDefault(capabilities: Set(names))
+    return configuration.json
+  }
+
+  private var namespaces: [OCIConfiguration.Namespace] {
+    var list = ["mount", "pid", "ipc", "uts"].map { OCIConfiguration.Namespace($0) }
     // In version 2 the container sees its own cgroup as the root.
-    if isCgroupV2 { namespaces.append(["type": "cgroup"]) }
+    if isCgroupV2 { list.append(.init("cgroup")) }
     switch network {
-    case .none: namespaces.append(["type": "network"])
-    case .own(let path): namespaces.append(["type": "network", "path": .string(path)])
+    case .none: list.append(.init("network"))
+    case .own(let path): list.append(.init("network", path: path))
     case .machine: break
     }
-    return [
-      "ociVersion": "1.0.2", "hostname": .string(Self.hostname),
-      "process": [
-        "terminal": false,
-        "user": [
-          "uid": .int(Int64(user.uid)), "gid": .int(Int64(user.gid)),
-          "additionalGids": .array(user.groups.map { .int(Int64($0)) }),
-        ],
-        "args": Self.strings(arguments), "env": Self.strings(environment),
-        "cwd": .string(workingDirectory.isEmpty ? "/" : workingDirectory),
-        "capabilities": [
-          "bounding": capabilities, "effective": capabilities, "permitted": capabilities, "inheritable": [],
-          "ambient": [],
-        ],
-        "rlimits": [
-          ["type": "RLIMIT_NOFILE", "hard": .int(openFilesMax), "soft": .int(openFilesMax)]
-        ],
-        "noNewPrivileges": false,
-      ],
-      "root": ["path": .string(rootPath), "readonly": false],
-      "mounts": .array(systemMounts + userMounts),
-      "linux": [
-        "cgroupsPath": .string(cgroupPath), "namespaces": .array(namespaces),
-        "resources": ["devices": [["allow": false, "access": "rwm"]]], "rootfsPropagation": "rprivate",
-        "maskedPaths": Self.strings(Self.maskedPaths), "readonlyPaths": Self.strings(Self.readOnlyPaths),
-        "seccomp": ContainerSeccomp.runtimeDefault(capabilities: Set(names)),
-      ],
-    ]
+    return list
   }
 
-  private var systemMounts: [JSON] {
-    [
-      Self.mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
-      Self.mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-      Self.mount(
-        "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-      Self.mount("/dev/shm", "tmpfs", "shm", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-      Self.mount("/dev/mqueue", "mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
-      Self.mount("/sys", "sysfs", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
-      Self.mount("/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
-    ]
-  }
-
-  /// Parents before what lies in them; of two at one place the later one counts.
-  private var userMounts: [JSON] {
-    let depths = mounts.enumerated().map { (depth: $1.destination.split(separator: "/").count, index: $0, mount: $1) }
-    return depths.sorted { ($0.depth, $0.index) < ($1.depth, $1.index) }.map { item in
-      switch item.mount.kind {
-      case .bind(let source, let isReadOnly):
-        Self.mount(item.mount.destination, "bind", source, ["rbind", "rprivate", isReadOnly ? "ro" : "rw"])
-      case .tmpfs(let options):
-        Self.mount(item.mount.destination, "tmpfs", "tmpfs", ["nosuid", "nodev"] + options)
-      }
+  private static func mount(_ mount: BindMount) -> OCIConfiguration.Mount {
+    switch mount.kind {
+    case .bind(let source, let isReadOnly):
+      OCIConfiguration.Mount(
+        mount.destination, type: "bind", source: source, ["rbind", "rprivate", isReadOnly ? "ro" : "rw"])
+    case .tmpfs(let options):
+      OCIConfiguration.Mount(mount.destination, type: "tmpfs", source: "tmpfs", ["nosuid", "nodev"] + options)
     }
   }
-
-  private static func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSON {
-    [
-      "destination": .string(destination), "type": .string(type), "source": .string(source),
-      "options": strings(options),
-    ]
-  }
-
-  private static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
-
-  private static let maskedPaths = [
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-  ]
-  private static let readOnlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 }

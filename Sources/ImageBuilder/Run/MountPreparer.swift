@@ -1,3 +1,4 @@
+import Containers
 import Dockerfile
 import Glibc
 import LinuxSystem
@@ -34,7 +35,7 @@ struct MountPreparer: Sendable {
   mutating func prepare(_ step: RunStep) async throws(BuildError) {
     try prepareNetworkFiles(step)
     if let script = step.script {
-      try RunFiles.write(Array(script.content.utf8), to: "\(bundle)/script", mode: 0o755)
+      try write(Array(script.content.utf8), to: "script", mode: 0o755)
       add("/dev/pipes/\(script.name)", .bind(source: "\(bundle)/script", isReadOnly: true), isFolder: false)
     }
     for (index, planned) in step.mounts.enumerated() {
@@ -55,6 +56,15 @@ struct MountPreparer: Sendable {
     mounts.append((ContainerConfiguration.BindMount(destination: target, kind: kind), isFolder))
   }
 
+  /// Into the step's memory.
+  private func write(
+    _ bytes: [UInt8], to name: String, mode: UInt32, owner: (uid: UInt32, gid: UInt32)? = nil
+  ) throws(BuildError) {
+    try system { () throws(SystemError) in
+      try RuntimeFiles.write(bytes, to: "\(bundle)/\(name)", mode: mode, owner: owner)
+    }
+  }
+
   private mutating func prepareNetworkFiles(_ step: RunStep) throws(BuildError) {
     let machine = (try? DurableFile.read(session.configuration.resolverConfiguration, limit: 1 << 20)) ?? []
     let resolver: [UInt8]
@@ -63,10 +73,12 @@ struct MountPreparer: Sendable {
     case .default: (resolver, hasNameServer) = StepNetwork.resolverConfiguration(machine)
     case .host: resolver = machine
     }
-    try RunFiles.write(resolver, to: "\(bundle)/resolv.conf", mode: 0o644)
-    var hosts = "127.0.0.1\tlocalhost \(ContainerConfiguration.hostname)\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    for (host, address) in session.request.extraHosts { hosts += "\(address)\t\(host)\n" }
-    try RunFiles.write(Array(hosts.utf8), to: "\(bundle)/hosts", mode: 0o644)
+    try write(resolver, to: "resolv.conf", mode: 0o644)
+    var hosts = HostsFile()
+    hosts.add("127.0.0.1", ["localhost", ContainerConfiguration.hostname])
+    hosts.add("::1", ["localhost", "ip6-localhost", "ip6-loopback"])
+    for (host, address) in session.request.extraHosts { hosts.add(address, [host]) }
+    try write(Array(hosts.text.utf8), to: "hosts", mode: 0o644)
     for name in ["resolv.conf", "hosts"] {
       add("/etc/\(name)", .bind(source: "\(bundle)/\(name)", isReadOnly: false), isFolder: false)
     }
@@ -98,7 +110,8 @@ struct MountPreparer: Sendable {
       if mount.target == nil { return }
     }
     let path = "\(bundle)/secret-\(index)"
-    try RunFiles.write(bytes, to: path, mode: mount.effectiveMode, uid: mount.uid ?? 0, gid: mount.gid ?? 0)
+    try write(
+      bytes, to: "secret-\(index)", mode: mount.effectiveMode, owner: (uid: mount.uid ?? 0, gid: mount.gid ?? 0))
     add(planned.target, .bind(source: path, isReadOnly: true), isFolder: false)
   }
 
@@ -154,18 +167,14 @@ struct MountPreparer: Sendable {
     var host = tree.hostPath(path)
     if !mount.isReadOnly {
       // What is written goes with the step.
-      let (target, lower) = ("\(folder)/bind-\(index)", host)
+      let (overlay, lower) = (WritableOverlay(folder: "\(folder)/bind-\(index)"), host)
       guard isFolder else {
         throw BuildError(.unsupported, "RUN --mount=type=bind,rw of the single file \(source): mount its folder")
       }
       try await blocking { () throws(BuildError) in
-        try system { () throws(SystemError) in
-          for name in ["", "-upper", "-work"] { try Directory.create(target + name) }
-          try Mount.overlay(
-            lower: [lower], upper: target + "-upper", work: target + "-work", target: target, isVolatile: true)
-        }
+        try system { () throws(SystemError) in try overlay.mount([lower]) }
       }
-      host = target
+      host = overlay.path
     }
     add(planned.target, .bind(source: host, isReadOnly: mount.isReadOnly), isFolder: isFolder)
   }

@@ -1,3 +1,4 @@
+import Containers
 import Glibc
 import LinuxSystem
 import OCI
@@ -17,7 +18,7 @@ struct MountStubs: Sendable {
     // Parents first: a mount in another mount's folder finds that folder there.
     for (target, isFolder) in wanted.sorted(by: { $0.path.utf8.count < $1.path.utf8.count }) {
       // In what the engine mounts by itself it makes mount points by itself.
-      if ContainerConfiguration.systemMounts.contains(where: { target.hasPrefix($0 + "/") }) { continue }
+      if OCIConfiguration.systemFolders.contains(where: { target.hasPrefix($0 + "/") }) { continue }
       let path = try stored { () throws(OCIError) in try tree.resolve(FilePath.relative(target)) }
       guard !path.isEmpty else { continue }
       if try stored({ () throws(OCIError) in try tree.status(path) }) != nil { continue }

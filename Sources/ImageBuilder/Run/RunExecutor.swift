@@ -1,3 +1,4 @@
+import Containers
 import Glibc
 import LinuxSystem
 import OCI
@@ -22,9 +23,7 @@ struct RunExecutor: Sendable {
 
   private struct Paths: Sendable {
     var folder: String
-    var root: String { folder + "/rootfs" }
-    var upper: String { folder + "/upper" }
-    var work: String { folder + "/work" }
+    var root: WritableOverlay { WritableOverlay(folder: folder) }
     /// On a tmpfs: what is in it never comes to the disk, and goes with the mount.
     var bundle: String { folder + "/bundle" }
   }
@@ -56,9 +55,10 @@ struct RunExecutor: Sendable {
             + "IPv4 address, and the step's network is IPv4 only; --network=host uses the machine's")
       }
       let targets =
-        ContainerConfiguration.systemMounts.map { (path: $0, isFolder: true) }
+        OCIConfiguration.systemFolders.map { (path: $0, isFolder: true) }
         + prepared.mounts.map { (path: $0.mount.destination, isFolder: $0.isFolder) }
-      let stubs = try await blocking { () throws(BuildError) in try MountStubs(root: paths.root, targets: targets) }
+      let stubs = try await blocking { () throws(BuildError) in try MountStubs(root: paths.root.path, targets: targets)
+      }
       let configuration = try await configure(
         paths, user: user, number: number, mounts: prepared, network: network?.path)
       try await network?.waitUntilReady()
@@ -72,7 +72,7 @@ struct RunExecutor: Sendable {
     } catch {
       mounts.release()
       let cleanup = session.folder
-      await Self.uncancelled { await cleanup.killStep(number) }
+      await withoutCancellation { await cleanup.killStep(number) }
       await opened?.end()
       try? await blocking { () throws(BuildError) in
         try? Mount.unmountTree(folder)
@@ -105,14 +105,8 @@ struct RunExecutor: Sendable {
 
   private static func mountRoot(_ paths: Paths, lower: [String]) throws(BuildError) {
     try system { () throws(SystemError) in
-      for name in ["rootfs", "upper", "work", "bundle"] { try Directory.create("\(paths.folder)/\(name)") }
-      chmod(paths.bundle, 0o700)
-      var layers = lower
-      if layers.isEmpty {
-        try Directory.create("\(paths.folder)/empty")
-        layers = ["\(paths.folder)/empty"]
-      }
-      try Mount.overlay(lower: layers, upper: paths.upper, work: paths.work, target: paths.root, isVolatile: true)
+      try paths.root.mount(lower)
+      try Directory.create(paths.bundle, mode: 0o700)
       try Mount.tmpfs(target: paths.bundle, mode: 0o700, sizeMax: 64 << 20)
     }
   }
@@ -128,15 +122,15 @@ struct RunExecutor: Sendable {
     addMissing("HOME", user.home ?? (user.uid == 0 ? "/root" : "/"))
     addMissing("HOSTNAME", ContainerConfiguration.hostname)
     environment += mounts.environment.map { "\($0.name)=\($0.value)" }
-    var files = rlimit()
-    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files)
-    let layout = try await blocking { [session] () throws(BuildError) in try session.folder.usableCgroups() }
+    let layout = try await blocking { () throws(BuildError) in
+      try system { () throws(SystemError) in try OCIEngine.usableCgroups().layout }
+    }
     return ContainerConfiguration(
-      rootPath: paths.root, arguments: step.arguments, environment: environment,
+      rootPath: paths.root.path, arguments: step.arguments, environment: environment,
       workingDirectory: step.workingDirectory, user: user, cgroupPath: session.folder.cgroupPath(number),
       isCgroupV2: layout.mode == .v2, network: step.network == .host ? .machine : network.map { .own($0) } ?? .none,
       mounts: mounts.mounts.map(\.mount),
-      openFilesMax: Int64(clamping: min(files.rlim_max, 1_048_576)), availableCapabilities: .givable)
+      openFilesMax: OCIEngine.openFilesMax(), availableCapabilities: .givable)
   }
 
   // MARK: The process
@@ -147,69 +141,31 @@ struct RunExecutor: Sendable {
     guard !step.arguments.isEmpty else { throw BuildError(.dockerfile, "RUN has no command") }
     let json = configuration.json.serialized()
     try await blocking { () throws(BuildError) in
-      try RunFiles.write(json, to: "\(paths.bundle)/config.json", mode: 0o600)
+      try system { () throws(SystemError) in try RuntimeFiles.write(json, to: "\(paths.bundle)/config.json") }
     }
-    let engine = session.configuration.runtimePath
-    let isRunc = (engine.split(separator: "/").last ?? "").hasPrefix("runc")
-    let arguments =
-      ["--root", "\(paths.bundle)/state", "--log", "\(paths.bundle)/log", "--log-format", "json"]
-      + (isRunc ? [] : ["--cgroup-manager=cgroupfs"])
-      + ["run", "--bundle", paths.bundle, "apus-build-\(session.folder.id)-\(number)"]
+    let engine = OCIEngine(program: session.configuration.runtimePath, stateFolder: "\(paths.bundle)/state")
     let status: ExitStatus
     let output = OutputTail()
+    let limit = OutputLimit(session.configuration.outputMax)
+    let folder = session.folder
     do throws(SystemError) {
-      let standard = try Pipe()
-      let standardReader = try AsyncDescriptor(owning: standard.readEnd)
-      let errors: Pipe
-      do throws(SystemError) { errors = try Pipe() } catch {
-        close(standard.writeEnd)
-        throw error
+      status = try await engine.run("apus-build-\(folder.id)-\(number)", bundle: paths.bundle) {
+        await folder.killStep(number)
+      } output: { stream, bytes in
+        Self.pass(bytes, stream == .stdout ? .stdout : .stderr, to: vertex, output, limit)
       }
-      let errorReader = try AsyncDescriptor(owning: errors.readEnd)
-      let process: ProcessHandle
-      do throws(SystemError) {
-        process = try Subprocess.spawn(
-          engine, arguments, directory: paths.bundle,
-          descriptors: [.init(from: standard.writeEnd, to: 1), .init(from: errors.writeEnd, to: 2)], newSession: true)
-      } catch {
-        close(standard.writeEnd)
-        close(errors.writeEnd)
-        throw error
-      }
-      close(standard.writeEnd)
-      close(errors.writeEnd)
-      let limit = OutputLimit(session.configuration.outputMax)
-      async let first: Void = Self.pass(standardReader, .stdout, to: vertex, output, limit)
-      async let second: Void = Self.pass(errorReader, .stderr, to: vertex, output, limit)
-      var ended = await process.wait()
-      if ended == nil {
-        // Cancelled: the container goes, and with it the engine that waits for it.
-        let folder = session.folder
-        await Self.uncancelled { await folder.killStep(number) }
-        ended = await Self.uncancelled { await process.wait(deadline: .now + .seconds(10)) }
-        if ended == nil {
-          process.signal(SIGKILL)
-          ended = await Self.uncancelled { await process.wait(deadline: .now + .seconds(5)) }
-        }
-      }
-      // The container's processes are gone with its first one: nobody holds the pipes any more.
-      standardReader.drain()
-      errorReader.drain()
-      _ = await (first, second)
-      standardReader.close()
-      errorReader.close()
-      guard !Task.isCancelled, let ended else { throw SystemError("run", errno: ECANCELED) }
-      status = ended
     } catch {
       if error.errno == ECANCELED || Task.isCancelled { throw .cancelled }
       if error.errno == ENOENT {
-        throw BuildError(.system, "\(engine) is not installed; install the package \(engine) to run RUN")
+        throw BuildError(
+          .system, "\(engine.program) is not installed; install the package \(engine.program) to run RUN")
       }
       throw BuildError(error)
     }
     if status.isSuccess { return }
     let command = step.arguments.joined(separator: " ")
-    let said = await Self.engineMessage(paths)
+    let bundle = paths.bundle
+    let said = try await blocking { () throws(BuildError) in OCIEngine.refusal(bundle: bundle) }
     if let said {
       throw BuildError(
         .execution, "process \"\(command)\" could not be started: \(said)", step: title, output: output.lines)
@@ -219,31 +175,16 @@ struct RunExecutor: Sendable {
       output: output.lines)
   }
 
-  /// Waits although the task is cancelled: what was started must end before its files go.
-  private static func uncancelled<T: Sendable>(_ body: @escaping @Sendable () async -> T) async -> T {
-    await Task { await body() }.value
-  }
-
-  private static func engineMessage(_ paths: Paths) async -> String? {
-    try? await blocking { () throws(BuildError) -> String? in
-      guard let log = try? DurableFile.read("\(paths.bundle)/log", limit: 1 << 20) else { return nil }
-      return RunFiles.lastMessage(log)
-    }
-  }
-
   private static func pass(
-    _ reader: AsyncDescriptor, _ stream: BuildEvent.Stream, to vertex: ProgressVertex, _ tail: OutputTail,
-    _ limit: OutputLimit
-  ) async {
-    while let bytes = try? await reader.read(), !bytes.isEmpty {
-      tail.append(bytes)
-      switch limit.take(bytes.count) {
-      case .all: vertex.output(stream, bytes)
-      case .some(let count):
-        vertex.output(stream, Array(bytes[..<count]))
-        vertex.output(stream, Array("\n[output clipped, log limit \(limit.max) bytes reached]\n".utf8))
-      case .none: break
-      }
+    _ bytes: [UInt8], _ stream: BuildEvent.Stream, to vertex: ProgressVertex, _ tail: OutputTail, _ limit: OutputLimit
+  ) {
+    tail.append(bytes)
+    switch limit.take(bytes.count) {
+    case .all: vertex.output(stream, bytes)
+    case .some(let count):
+      vertex.output(stream, Array(bytes[..<count]))
+      vertex.output(stream, Array("\n[output clipped, log limit \(limit.max) bytes reached]\n".utf8))
+    case .none: break
     }
   }
 
@@ -257,46 +198,20 @@ struct RunExecutor: Sendable {
       try system { () throws(SystemError) in
         // Secrets go with the tmpfs.
         try Mount.unmountTree(paths.bundle)
-        try Mount.unmount(paths.root)
+        try Mount.unmount(paths.root.path)
       }
-      let upper = try system { () throws(SystemError) in try DirectoryTree(paths.upper) }
+      let upper = try system { () throws(SystemError) in try DirectoryTree(paths.root.changes) }
       let excluded = stubs.excluded(upper: upper)
       let options = session.layerOptions(allowsDevices: true)
       let layer = try session.write(
         .upper(
-          try system { () throws(SystemError) in try SourceTree(paths.upper) }, lowers: lowerTree, excluding: excluded),
+          try system { () throws(SystemError) in try SourceTree(paths.root.changes) }, lowers: lowerTree,
+          excluding: excluded),
         options: options)
       for path in excluded { try? upper.removeIfBelow(path) }
-      try? Directory.removeTree(paths.work)
-      return Outcome(layer: layer, folder: layer == nil ? nil : paths.upper)
+      try? Directory.removeTree(paths.root.work)
+      return Outcome(layer: layer, folder: layer == nil ? nil : paths.root.changes)
     }
-  }
-}
-
-/// Small files that need not survive: they are on a tmpfs.
-enum RunFiles {
-  static func write(_ bytes: [UInt8], to path: String, mode: UInt32, uid: UInt32 = 0, gid: UInt32 = 0)
-    throws(BuildError)
-  {
-    try system { () throws(SystemError) in
-      let fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-      guard fd >= 0 else { throw SystemError.last("create \(path)") }
-      defer { close(fd) }
-      try DurableFile.writeAll(fd, bytes, to: path)
-      guard fchown(fd, uid, gid) == 0, fchmod(fd, mode) == 0 else { throw SystemError.last("chmod \(path)") }
-    }
-  }
-
-  /// The last message of an engine's log: lines of JSON with `msg`.
-  static func lastMessage(_ log: [UInt8]) -> String? {
-    for line in log.split(separator: 0x0a).reversed() {
-      if let json = try? JSON.parse(Array(line)), let message = json["msg"]?.string, !message.isEmpty,
-        json["level"]?.string != "warning"
-      {
-        return message
-      }
-    }
-    return nil
   }
 }
 

@@ -1,5 +1,5 @@
-import Containers
 import CRI
+import Containers
 import Distribution
 import KubeTypes
 import OCI

@@ -1,13 +1,14 @@
 import Glibc
 import LinuxSystem
 
-/// The root file system of one container: an overlay of its image's unpacked layers and of a folder for what it changes.
+/// Unpacked layers that can be written to, such as the root file system of a container: an overlay of them and of a folder
+/// for what changes.
 ///
 ///     FOLDER/rootfs   where it is mounted
-///     FOLDER/upper    what the container changes
+///     FOLDER/upper    what was changed
 ///     FOLDER/work     the kernel's own
-package struct ContainerRoot: Sendable {
-  /// Of the container; it is there. Nobody but root reaches what is below it.
+package struct WritableOverlay: Sendable {
+  /// Nobody but root reaches what is below it.
   package let folder: String
 
   package init(folder: String) { self.folder = folder }
@@ -16,13 +17,12 @@ package struct ContainerRoot: Sendable {
   package var changes: String { "\(folder)/upper" }
   package var work: String { "\(folder)/work" }
 
-  /// Blocks. What the container writes need not survive the machine's failure.
+  /// Makes the folders and mounts it. Blocks. What is written need not survive the machine's failure.
   ///
   /// - Parameter layers: top first; none for an empty image.
   package func mount(_ layers: [String]) throws(SystemError) {
-    for path in [path, work] { try Directory.create(path, mode: 0o700) }
-    try Directory.create(changes, mode: 0o700)
-    // Its mode is that of the container's `/`.
+    for folder in [path, work, changes] { try Directory.create(folder, mode: 0o700) }
+    // Its mode is that of the root.
     guard chmod(changes, 0o755) == 0 else { throw .last("chmod \(changes)") }
     var lower = layers
     if lower.isEmpty {
