@@ -152,8 +152,11 @@ public final class Node: ControllerKit.Service, NodeStreams {
       images: runtimeImages?(credentials, configuration.parallelImagePullsMax) ?? stored, time: time,
       events: EventRecorder(client: client, component: "kubelet", host: configuration.name, time: time),
       volumes: VolumeManager(
-        configuration: configuration, client: client, references: references, time: time, lanes: lanes,
-        allocatable: { capacity }),
+        VolumeContext(
+          configuration: configuration, client: client, references: references, time: time, lanes: lanes,
+          allocatable: { capacity },
+          mounts: VolumeMounts(
+            configuration: configuration, drivers: [], lanes: lanes, time: time, bootID: facts.bootID, log: log))),
       references: references, files: files, lanes: lanes,
       specs: ContainerSpecBuilder(configuration: configuration, nodeMemory: facts.memory),
       services: { namespace in allServices.list(namespace: namespace).compactMap(Self.entry) },
@@ -238,7 +241,12 @@ public final class Node: ControllerKit.Service, NodeStreams {
         try await pods.waitUntilSynced()
         changed.yield(.synced)
       }
+      group.addTask {
+        try await pods.waitUntilSynced()
+        await self.removeOrphanFolders(pods)
+      }
       group.addTask { await self.follow(changes) }
+      group.addTask { [context] in await context.volumes.run() }
       group.addTask { try await self.registration().run() }
     }
   }
@@ -427,6 +435,33 @@ public final class Node: ControllerKit.Service, NodeStreams {
     for (uid, found) in found where !known.contains(uid) {
       guard let pod = Self.pod(of: found, uid: uid) else { continue }
       await add(pod).gone()
+    }
+  }
+
+  /// Removes the folders and volumes of pods that nothing else tells of, neither the API nor the runtime nor a copy that can
+  /// be read: a server that was killed while it removed one may have left them.
+  private func removeOrphanFolders(_ pods: Informer) async {
+    let uids: Set<String>
+    do { uids = try await context.volumes.pods() } catch {
+      return log.warning("folders of pods are not looked for", metadata: ["error": "\(describe(error))"])
+    }
+    // Looked at after the folders: a pod whose folder is there by now was known before.
+    let known = state.withLock { Set($0.workers.keys).union($0.found.keys) }.union(pods.list().map(\.header.uid))
+    await withDiscardingTaskGroup { group in
+      for uid in uids.subtracting(known) {
+        group.addTask { [context] in
+          let folder = context.configuration.podDirectory(uid)
+          do {
+            try await context.volumes.remove(uid)
+            try await context.lanes.records.run(uid, "remove \(folder)") { try Directory.removeTree(folder) }
+            context.log.notice("removed what was left of a pod that nobody knows", metadata: ["uid": "\(uid)"])
+          } catch {
+            context.log.warning(
+              "the folder of a pod that nobody knows stays until the next start",
+              metadata: ["folder": "\(folder)", "error": "\(describe(error))"])
+          }
+        }
+      }
     }
   }
 

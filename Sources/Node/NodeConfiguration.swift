@@ -80,6 +80,12 @@ extension NodeConfiguration {
   /// `DATA/pods/<uid>/volumes/<name>`.
   func volumeDirectory(_ uid: String, _ volume: String) -> String { "\(podDirectory(uid))/volumes/\(volume)" }
 
+  /// `DATA/pods/<uid>/mounts`: the volumes that drivers mount, and their records.
+  func mountsDirectory(_ uid: String) -> String { "\(podDirectory(uid))/mounts" }
+
+  /// `DATA/stages`: where drivers stage volumes for all pods.
+  var stagesDirectory: String { "\(dataDirectory)/stages" }
+
   /// `DATA/pods/<uid>/logs/<container>/<attempt>.log`, the last three as below `/var/log/pods`.
   func logPath(_ uid: String, container: String, attempt: Int) -> String {
     "\(podDirectory(uid))/logs/\(container)/\(attempt).log"

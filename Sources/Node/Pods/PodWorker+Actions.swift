@@ -56,7 +56,7 @@ extension PodWorker {
   }
 
   private func watchReferences() {
-    var keys = ObjectReferenceKey.volumes(of: pod)
+    var keys = context.volumes.references(of: pod)
     for (container, _) in allContainers {
       keys.formUnion(ObjectReferenceKey.environment(of: container, namespace: key.namespace))
     }
@@ -279,7 +279,7 @@ extension PodWorker {
   /// What a mount is of, held by its descriptor, where somebody else names the path to it: a `hostPath`, a `subPath`.
   /// `nil` for a whole volume that the node made.
   private func resolve(
-    _ subPath: String, in volume: VolumeManager.Prepared.Volume
+    _ subPath: String, in volume: PreparedVolume
   ) async throws(NodeError) -> ResolvedFile? {
     if volume.hostPathType == nil, subPath.isEmpty { return nil }
     let path = volume.path

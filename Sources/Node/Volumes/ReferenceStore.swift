@@ -98,30 +98,16 @@ final class ReferenceStore: Sendable {
 }
 
 extension ObjectReferenceKey {
-  /// Everything that a pod's volumes refer to.
-  static func volumes(of pod: Pod) -> Set<ObjectReferenceKey> {
-    let namespace = pod.metadata.namespace ?? ""
-    var keys: Set<ObjectReferenceKey> = []
-    func add(_ kind: Kind, _ name: String?) {
-      if let name, !name.isEmpty { keys.insert(ObjectReferenceKey(kind: kind, namespace: namespace, name: name)) }
-    }
-    for volume in pod.spec.volumes {
-      if let source = volume.configMap { add(.configMap, source.name) }
-      if let source = volume.secret { add(.secret, source.secretName) }
-      for source in volume.projected?.sources ?? [] {
-        if let source = source.configMap { add(.configMap, source.name) }
-        if let source = source.secret { add(.secret, source.name) }
-      }
-    }
-    return keys
+  /// The one object, or none when it has no name.
+  static func set(_ kind: Kind, _ namespace: String, _ name: String?) -> Set<ObjectReferenceKey> {
+    guard let name, !name.isEmpty else { return [] }
+    return [ObjectReferenceKey(kind: kind, namespace: namespace, name: name)]
   }
 
   /// Everything that a container's environment refers to.
   static func environment(of container: Container, namespace: String) -> Set<ObjectReferenceKey> {
     var keys: Set<ObjectReferenceKey> = []
-    func add(_ kind: Kind, _ name: String?) {
-      if let name, !name.isEmpty { keys.insert(ObjectReferenceKey(kind: kind, namespace: namespace, name: name)) }
-    }
+    func add(_ kind: Kind, _ name: String?) { keys.formUnion(set(kind, namespace, name)) }
     for source in container.envFrom {
       if let reference = source.configMapRef { add(.configMap, reference.name) }
       if let reference = source.secretRef { add(.secret, reference.name) }

@@ -22,7 +22,7 @@ extension Capability {
           .init("node", signs: ["pods"], filled: ["pods"]),
           // A docker `config.json` for the pulls of all pods.
           .init("config.json", .configuration),
-        ], mounts: ["containers/containers", "node/pods"], running: ["ns"],
+        ], mounts: ["containers/containers", "node/pods", "node/stages"], running: ["ns"],
         checks: checks(place, settings), release: { note in try await release(place, settings, note) })
     },
     start: { context in

@@ -1,5 +1,17 @@
 import LinuxSystem
 
+/// `hostPath`: a path of the host, made and checked by its `type`. It stays when the pod goes, also when the node made it.
+struct HostPathPlugin: VolumePlugin {
+  let source = "hostPath"
+
+  func setUp(_ request: VolumeRequest, _ context: VolumeContext) async throws -> PreparedVolume {
+    let path = request.volume.hostPath?.path ?? ""
+    let type = request.volume.hostPath?.`type` ?? ""
+    _ = try await context.lanes.paths.run(request.uid, "open hostPath \(path)") { try HostPath.open(path, type: type) }
+    return PreparedVolume(path: path, isReadOnly: false, hostPathType: type)
+  }
+}
+
 /// A `hostPath` volume (`pkg/volume/hostpath` in Kubernetes). The calls block.
 enum HostPath {
   /// Looks the path up, makes what its `type` says when it is missing, and checks what it then is.
