@@ -163,7 +163,7 @@ struct MountStateTests {
   func crashes(seed: UInt64) {
     var random = SeededGenerator(seed: seed)
     var machine = Machine()
-    var boot = 0
+    var (boot, kills) = (0, 0)
     for life in 0..<20 {
       let isLast = life >= 18
       if !isLast {
@@ -187,6 +187,7 @@ struct MountStateTests {
       while let step = state.next(toward: goal) {
         if count == crash {
           // Killed in it.
+          kills += 1
           if Bool.random(using: &random) { machine.apply(step) }
           break
         }
@@ -201,5 +202,6 @@ struct MountStateTests {
     }
     #expect(!machine.isMounted && machine.disk == .absent, "seed \(seed)")
     #expect(machine.violations.isEmpty, "seed \(seed): \(machine.violations)")
+    #expect(kills > 0, "seed \(seed) kills nothing")
   }
 }

@@ -108,6 +108,7 @@ final class FakeDriver: VolumeDriver {
   let name = "fake.example.com"
   let needsStage: Bool
   private let world = Mutex(World())
+  private let unstaging = Mutex<(@Sendable (String) async throws -> Void)?>(nil)
   /// Whether a call fails, and with or without its effect: as one that was killed.
   private let fault: @Sendable (Call) -> Fault?
 
@@ -128,6 +129,9 @@ final class FakeDriver: VolumeDriver {
   var calls: [String] { world.withLock { $0.calls } }
   /// What the volume's record said at each call for a pod.
   var phases: [MountRecord.Phase?] { world.withLock { $0.phases } }
+
+  /// Does something in the middle of the next call to undo a stage.
+  func whenUnstaging(_ body: @escaping @Sendable (String) async throws -> Void) { unstaging.withLock { $0 = body } }
 
   /// No mount outlives the machine.
   func reboot() {
@@ -183,6 +187,11 @@ final class FakeDriver: VolumeDriver {
   }
 
   func unstage(_ handle: String, at stage: String) async throws {
+    let body = unstaging.withLock { body in
+      defer { body = nil }
+      return body
+    }
+    try await body?(handle)
     if published.values.contains(handle) { violation("\(handle) is unstaged while it is used") }
     try run(.unstage, handle) { world.withLock { _ = $0.staged.remove(handle) } }
   }

@@ -55,6 +55,36 @@ struct VolumeMountsTests {
     // There is nothing left to undo.
     try await mounts.remove("a")
     #expect(driver.calls.count == 6)
+    // From the beginning.
+    _ = try await mounts.publish(driver.volume("h"), for: request("a"))
+    #expect(driver.calls.suffix(2) == ["stage h", "publish h"] && driver.violations.isEmpty)
+  }
+
+  @Test("a stage that somebody begins to use while others are undone stays; one that is being undone is waited for")
+  func race() async throws {
+    let driver = FakeDriver()
+    let mounts = harness.mounts(driver)
+    for handle in ["h", "i"] {
+      _ = try await mounts.publish(driver.volume(handle), for: request("a"))
+    }
+    try await mounts.remove("a")
+    #expect(driver.staged == ["h", "i"])
+    let refusal = Mutex("")
+    let first = request("b")
+    let second = request("b", "w")
+    driver.whenUnstaging { [harness] handle in
+      let other = handle == "h" ? "i" : "h"
+      _ = try await mounts.publish(driver.volume(other), for: first)
+      let text = await harness.message {
+        _ = try await mounts.publish(driver.volume(handle), for: second)
+      }
+      refusal.withLock { $0 = text }
+    }
+    try await mounts.removeUnusedStages()
+    #expect(refusal.withLock { $0 }.contains("is being mounted or unmounted for another pod"))
+    #expect(driver.calls.filter { $0.hasPrefix("unstage") }.count == 1)
+    #expect(driver.staged.count == 1 && driver.staged == Set(driver.published.values))
+    #expect(stages == driver.staged && driver.violations.isEmpty)
   }
 
   @Test("a new server leaves alone what is mounted, and after a reboot mounts it again")
@@ -272,15 +302,19 @@ struct VolumeMountsTests {
     let random = Mutex(SeededGenerator(seed: seed))
     func pick(_ count: Int) -> Int { random.withLock { Int.random(in: 0..<count, using: &$0) } }
     let isOver = Mutex(false)
+    let kills = Mutex(0)
+    var damages = 0
     let driver = FakeDriver { _ in
       if isOver.withLock({ $0 }) { return nil }
-      return random.withLock { random in
+      let fault: FakeDriver.Fault? = random.withLock { random in
         switch Int.random(in: 0..<8, using: &random) {
         case 0: .before
         case 1: .after
         default: nil
         }
       }
+      if fault != nil { kills.withLock { $0 += 1 } }
+      return fault
     }
     let uids = ["a", "b", "c"]
     func handles(_ uid: String) -> [(name: String, handle: String)] { [("shared", "s"), ("own", "o-\(uid)")] }
@@ -288,7 +322,7 @@ struct VolumeMountsTests {
     var boot = 0
     var old: [String: [UInt8]] = [:]
     var mounts = harness.mounts(driver, boot: "\(boot)")
-    for _ in 0..<16 {
+    for _ in 0..<20 {
       let uid = uids[pick(uids.count)]
       do {
         switch pick(4) {
@@ -313,13 +347,15 @@ struct VolumeMountsTests {
       let path = "\(folder(uid, handles(uid)[pick(2)].name))/record.json"
       guard Files.exists(path) else { continue }
       let bytes = try DurableFile.read(path, limit: MountRecord.sizeMax)
-      if pick(5) == 0 {
+      if pick(3) == 0 {
+        damages += 1
         let all = Damage.allCases
         try damage(all[pick(all.count)], path, old: old[path] ?? bytes, foreign: Array("of another".utf8))
         mounts = harness.mounts(driver, boot: "\(boot)")
       }
       old[path] = bytes
     }
+    #expect(kills.withLock { $0 } > 0 && damages > 0, "seed \(seed) harms nothing")
     isOver.withLock { $0 = true }
     mounts = harness.mounts(driver, boot: "\(boot)")
     var published: [String: String] = [:]
