@@ -1,10 +1,8 @@
-import ControllerKit
 import Glibc
 import KubeTypes
 import LinuxSystem
 import Logging
 import Synchronization
-import Testing
 import Wire
 
 @testable import Node

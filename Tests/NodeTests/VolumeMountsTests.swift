@@ -1,9 +1,9 @@
+import ControllerKit
 import Glibc
 import KubeTypes
 import LinuxSystem
 import Logging
 import Synchronization
-import TestKit
 import Testing
 import Wire
 
@@ -299,7 +299,7 @@ struct VolumeMountsTests {
   /// every life begins with what the last one left.
   @Test("wherever the server is killed: nothing is forgotten, mounted twice, or taken from a pod", arguments: 0..<16)
   func crashes(seed: UInt64) async throws {
-    let random = Mutex(SeededGenerator(seed: seed))
+    let random = Mutex(SeededRandom(seed: seed))
     func pick(_ count: Int) -> Int { random.withLock { Int.random(in: 0..<count, using: &$0) } }
     let isOver = Mutex(false)
     let kills = Mutex(0)

@@ -1,5 +1,4 @@
 import Glibc
-import KubeClient
 import KubeTypes
 import LinuxSystem
 import Testing
