@@ -1,7 +1,6 @@
 import KubeClient
 import KubeTypes
 import LinuxSystem
-import Schema
 import Synchronization
 import Wire
 
