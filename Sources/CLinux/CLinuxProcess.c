@@ -158,11 +158,39 @@ void clinux_trim_heap(void) { malloc_trim(0); }
 
 void clinux_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
-int clinux_receive_fd(int socket) {
-  char data[4096];
-  struct iovec part = {.iov_base = data, .iov_len = sizeof data};
+ssize_t clinux_send_fds(int socket, const void *data, size_t size, const int *fds, size_t count) {
+  if (count > CLINUX_PASSED_FDS_MAX) {
+    errno = EINVAL;
+    return -1;
+  }
+  struct iovec part = {.iov_base = (void *)data, .iov_len = size};
   union {
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[CMSG_SPACE(sizeof(int) * CLINUX_PASSED_FDS_MAX)];
+    struct cmsghdr header;
+  } control;
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+ssize_t clinux_receive_fds(int socket, void *data, size_t size, int *fds, size_t *count) {
+  *count = 0;
+  struct iovec part = {.iov_base = data, .iov_len = size};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int) * CLINUX_PASSED_FDS_MAX)];
     struct cmsghdr header;
   } control;
   struct msghdr message = {
@@ -172,16 +200,42 @@ int clinux_receive_fd(int socket) {
     received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   } while (received < 0 && errno == EINTR);
   if (received < 0) return -1;
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-      header->cmsg_len != CMSG_LEN(sizeof(int))) {
-    errno = EPROTO;
+  // The kernel has put at most as many into the table of this process as there is room for here.
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t bytes = header->cmsg_len - CMSG_LEN(0);
+    memcpy(fds + *count, CMSG_DATA(header), bytes);
+    *count += bytes / sizeof(int);
+  }
+  if (message.msg_flags & MSG_CTRUNC) {
+    for (size_t i = 0; i < *count; i++) close(fds[i]);
+    *count = 0;
+    errno = EMSGSIZE;
     return -1;
   }
-  int fd;
-  memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return fd;
+  return received;
 }
+
+int clinux_receive_fd(int socket) {
+  char data[4096];
+  int fds[CLINUX_PASSED_FDS_MAX];
+  size_t count;
+  if (clinux_receive_fds(socket, data, sizeof data, fds, &count) < 0) return -1;
+  if (count == 1) return fds[0];
+  for (size_t i = 0; i < count; i++) close(fds[i]);
+  errno = EPROTO;
+  return -1;
+}
+
+int clinux_peer_user(int socket, uid_t *user) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return -1;
+  *user = peer.uid;
+  return 0;
+}
+
+int clinux_accept(int socket) { return accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 
 int clinux_set_window_size(int terminal, uint16_t columns, uint16_t rows) {
   struct winsize size = {.ws_row = rows, .ws_col = columns};

@@ -55,6 +55,27 @@ public final class FileLock: Sendable {
     return lock
   }
 
+  /// Shares a lock that another process has taken, by the descriptor that it took it with: it is held until all who share
+  /// it have let it go.
+  ///
+  /// Throws `EWOULDBLOCK` when the descriptor holds no lock, or one of another file than the path's.
+  public static func share(_ descriptor: OwnedDescriptor, _ path: String) throws(FileLockError) -> FileLock {
+    var (named, locked) = (stat(), stat())
+    // The call says yes to whoever shares the lock, and takes it when nobody has it.
+    guard stat(path, &named) == 0, fstat(descriptor.number, &locked) == 0, named.st_dev == locked.st_dev,
+      named.st_ino == locked.st_ino, flock(descriptor.number, LOCK_EX | LOCK_NB) == 0,
+      let copy = try? descriptor.duplicate()
+    else { throw FileLockError(path: path, holder: nil, errno: EWOULDBLOCK) }
+    return FileLock(path: path, descriptor: copy)
+  }
+
+  /// The descriptor for another process to `share` the lock with.
+  public func shared() throws(SystemError) -> OwnedDescriptor {
+    let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else { throw .last("dup \(path)") }
+    return OwnedDescriptor(copy)
+  }
+
   /// The process that holds the lock of the file or folder; `nil` when none does or it cannot be told.
   public static func holder(of path: String) -> Int32? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -12,7 +12,7 @@ public enum HostAddresses {
     var next = list
     while let item = next {
       next = item.pointee.ifa_next
-      guard let address = item.pointee.ifa_addr, let parsed = ip(address) else { continue }
+      guard let address = item.pointee.ifa_addr, let parsed = IPAddress.read(address)?.address else { continue }
       result.insert(parsed)
     }
     return result
@@ -36,27 +36,28 @@ public enum HostAddresses {
         guard connect(fd, socketAddress, length) == 0 else { return nil }
         length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         guard getsockname(fd, socketAddress, &length) == 0 else { return nil }
-        return ip(socketAddress)
+        return IPAddress.read(socketAddress)?.address
       }
-    }
-  }
-
-  private static func ip(_ address: UnsafePointer<sockaddr>) -> IPAddress? {
-    switch Int32(address.pointee.sa_family) {
-    case AF_INET:
-      address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-        withUnsafeBytes(of: $0.pointee.sin_addr) { IPAddress(bytes: $0) }
-      }
-    case AF_INET6:
-      address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-        withUnsafeBytes(of: $0.pointee.sin6_addr) { IPAddress(bytes: $0) }
-      }
-    default: nil
     }
   }
 }
 
 extension IPAddress {
+  /// Address and port of a socket address; `nil` when it is of another family.
+  static func read(_ address: UnsafePointer<sockaddr>) -> (address: IPAddress, port: UInt16)? {
+    switch Int32(address.pointee.sa_family) {
+    case AF_INET:
+      address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { four in
+        (withUnsafeBytes(of: four.pointee.sin_addr) { IPAddress(bytes: $0) }, UInt16(bigEndian: four.pointee.sin_port))
+      }
+    case AF_INET6:
+      address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { six in
+        (withUnsafeBytes(of: six.pointee.sin6_addr) { IPAddress(bytes: $0) }, UInt16(bigEndian: six.pointee.sin6_port))
+      }
+    default: nil
+    }
+  }
+
   /// Fills in a socket address; returns its length.
   package func write(to storage: inout sockaddr_storage, port: UInt16) -> socklen_t {
     withUnsafeMutableBytes(of: &storage) { bytes in

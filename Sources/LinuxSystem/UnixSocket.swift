@@ -43,6 +43,34 @@ public enum UnixSocket {
     }
   }
 
+  /// A connection to whoever listens on a path.
+  public static func connect(_ path: String) throws(SystemError) -> AsyncDescriptor {
+    guard isPath(path) else { throw SystemError("connect to \(path)", errno: EINVAL) }
+    let descriptor = try make()
+    guard withAddress(path, { Glibc.connect(descriptor, $0, $1) }) == 0 else {
+      let error = SystemError.last("connect to \(path)")
+      close(descriptor)
+      throw error
+    }
+    return try AsyncDescriptor(owning: descriptor)
+  }
+
+  /// Whether a descriptor is a socket that listens under a path.
+  public static func isListening(_ descriptor: OwnedDescriptor, on path: String) -> Bool {
+    var accepts: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    guard getsockopt(descriptor.number, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0, accepts == 1 else {
+      return false
+    }
+    var address = sockaddr_un()
+    size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    let isNamed = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor.number, $0, &size) == 0 }
+    }
+    guard isNamed, Int32(address.sun_family) == AF_UNIX else { return false }
+    return withUnsafeBytes(of: address.sun_path) { $0.prefix { $0 != 0 }.elementsEqual(path.utf8) }
+  }
+
   /// Removes the name, when it still is that file's.
   public static func remove(_ path: String, _ file: Identity) {
     if identity(path)?.file == file { unlink(path) }
@@ -55,7 +83,7 @@ public enum UnixSocket {
     let descriptor = try make()
     defer { close(descriptor) }
     // A server with a full queue answers EAGAIN, and is there.
-    let isDead = withAddress(path) { connect(descriptor, $0, $1) } != 0 && errno == ECONNREFUSED
+    let isDead = withAddress(path) { Glibc.connect(descriptor, $0, $1) } != 0 && errno == ECONNREFUSED
     guard isDead else { throw SystemError("bind \(path)", errno: EADDRINUSE, detail: "a server listens there") }
     remove(path, file)
   }

@@ -61,8 +61,19 @@ void clinux_set_thread_name(const char *name);
 /// malloc_trim(3): gives what is free at the ends of the heap, and whole pages within, back to the kernel.
 void clinux_trim_heap(void);
 
-/// Receives one descriptor, close-on-exec, from a connected unix socket (SCM_RIGHTS).
+/// What one message carries at most; the kernel's own limit (SCM_MAX_FD) is 253.
+enum { CLINUX_PASSED_FDS_MAX = 64 };
+/// Sends bytes, at least one, and with the first of them descriptors (SCM_RIGHTS). Returns how many bytes were sent.
+ssize_t clinux_send_fds(int socket, const void *data, size_t size, const int *fds, size_t count);
+/// Receives bytes and the descriptors that came with them, close-on-exec; `fds` has room for CLINUX_PASSED_FDS_MAX. One
+/// message with more is EMSGSIZE, and none of its descriptors stays open. Returns how many bytes there were, 0 at the end.
+ssize_t clinux_receive_fds(int socket, void *data, size_t size, int *fds, size_t *count);
+/// The same of a message with exactly one descriptor.
 int clinux_receive_fd(int socket);
+/// The user of the process at the other end of a unix socket, as it was when they were connected (SO_PEERCRED).
+int clinux_peer_user(int socket, uid_t *user);
+/// accept4(2), close-on-exec and non-blocking.
+int clinux_accept(int socket);
 
 int clinux_set_window_size(int terminal, uint16_t columns, uint16_t rows);
 int clinux_set_nonblocking(int fd);
