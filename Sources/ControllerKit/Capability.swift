@@ -29,7 +29,8 @@ package struct Capability: Sendable {
   package var identities: [CapabilityIdentity]
   /// Commands of `apus`.
   package var commands: [any ParsableCommand.Type]
-  package var companions: [Companion]
+  /// What runs of it in the node's data plane, which outlives the server.
+  package var dataPlane: [DataPlanePart]
   /// The address at which pods reach the API, when it makes one.
   package var advertisedAddress: @Sendable (CapabilitySettings) -> String?
   /// Options with which one more server can live on this machine, for the text of a refusal; `number` counts from 1.
@@ -57,7 +58,7 @@ package struct Capability: Sendable {
     refusal: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
     kinds: [(name: String, text: String)] = [], admission: [any AdmissionStep] = [], routes: [CapabilityRoute] = [],
     identities: [CapabilityIdentity] = [],
-    commands: [any ParsableCommand.Type] = [], companions: [Companion] = [],
+    commands: [any ParsableCommand.Type] = [], dataPlane: [DataPlanePart] = [],
     advertisedAddress: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
     optionsBeside: @escaping @Sendable (Int) -> [OptionBeside] = { _ in [] },
     footprint: @escaping @Sendable (FootprintPlace, CapabilitySettings) -> Footprint = { _, _ in Footprint() },
@@ -72,7 +73,7 @@ package struct Capability: Sendable {
     self.routes = routes
     self.identities = identities
     self.commands = commands
-    self.companions = companions
+    self.dataPlane = dataPlane
     self.advertisedAddress = advertisedAddress
     self.optionsBeside = optionsBeside
     self.footprint = footprint

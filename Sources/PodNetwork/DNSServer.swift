@@ -1,4 +1,5 @@
 import ControllerKit
+import LinuxSystem
 import Logging
 import NIOCore
 import NIOPosix
@@ -8,79 +9,103 @@ import Wire
 /// The cluster's name server, by UDP and TCP.
 final class DNSServer: Sendable {
   static let connectionsMax = 256
+  static let port: UInt16 = 53
   private static let idleTimeout = TimeAmount.seconds(10)
+  /// How long what was asked before the end may take: three servers, and a connection that says nothing more.
+  private static let finishMax = TimeAmount.seconds(11)
 
-  private let addresses: [String]
-  private let port: Int
+  private let addresses: [IPAddress]
+  private let sockets: DataPlaneSockets
   private let records: ClusterRecords
   private let localRanges: [IPRange]
   private let forwarder: DNSForwarder
   private let time: any TimeSource
   private let log = Logger(label: "apus.dns")
-  private let connections = Mutex(0)
+  private let work: Mutex<DNSWork>
+  private let untried: Mutex<Set<IPAddress>>
 
   init(
-    addresses: [String], port: Int, records: ClusterRecords, localRanges: [IPRange], resolverFile: String,
-    time: any TimeSource
+    addresses: [IPAddress], sockets: DataPlaneSockets, records: ClusterRecords, localRanges: [IPRange],
+    resolverFile: String, time: any TimeSource
   ) {
     self.addresses = addresses
-    self.port = port
+    self.sockets = sockets
     self.records = records
     self.localRanges = localRanges
     self.time = time
-    forwarder = DNSForwarder(resolverFile: resolverFile, excluding: addresses)
+    forwarder = DNSForwarder(resolverFile: resolverFile, excluding: addresses.map(\.description))
+    work = Mutex(DNSWork(connectionsMax: Self.connectionsMax))
+    untried = Mutex(Set(addresses))
   }
 
-  /// Serves until its task is cancelled; when an address cannot be used, tries again with back-off.
-  func run() async throws {
+  /// What it takes questions from at an address.
+  static func sockets(_ address: IPAddress) -> [ServerSocket] {
+    [ServerSocket(.udp, address, port: port), ServerSocket(.tcp, address, port: port)]
+  }
+
+  /// Serves until its task is cancelled; then it answers what it was asked. When an address cannot be used, it tries again
+  /// with back-off.
+  /// - Parameter answering: called when it has tried all addresses: those that can be used are answered on.
+  func run(answering: @escaping @Sendable () -> Void) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for address in addresses { group.addTask { try await self.run(address) } }
+      for address in addresses { group.addTask { try await self.run(address, answering) } }
       try await group.waitForAll()
     }
   }
 
-  private func run(_ address: String) async throws {
+  private func run(_ address: IPAddress, _ answering: @Sendable () -> Void) async throws {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
     var random = SeededRandom(name: "dns")
     var failures = 0
+    func tried() {
+      if untried.withLock({ $0.remove(address) != nil && $0.isEmpty }) { answering() }
+    }
     while true {
       do {
-        try await serve(address) { failures = 0 }
+        try await serve(address) {
+          failures = 0
+          tried()
+        }
         try Task.checkCancellation()
       } catch {
         try Task.checkCancellation()
         failures += 1
         log.error(
           "the DNS server cannot use its address, will retry; another name server on all addresses may be the reason",
-          metadata: ["address": "\(address):\(port)", "error": "\(error)"])
+          metadata: ["address": "\(address)", "error": "\(error)"])
+        tried()
       }
       try await time.sleep(for: backoff.delay(failures: max(1, failures), using: &random))
     }
   }
 
-  private func serve(_ address: String, _ started: () -> Void) async throws {
+  private func serve(_ address: IPAddress, _ started: () -> Void) async throws {
     let group = MultiThreadedEventLoopGroup.singleton
+    let sockets = Self.sockets(address)
     let udp = try await DatagramBootstrap(group: group)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(UDPServerHandler(server: self))
         }
       }
-      .bind(host: address, port: port).get()
+      .withBoundSocket(self.sockets.open(sockets[0])).get()
     let tcp: any Channel
     do {
       tcp = try await ServerBootstrap(group: group)
-        .serverChannelOption(.backlog, value: 128)
-        .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
         .childChannelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
+            // From here on it counts, before anything of it is read.
+            guard self.work.withLock({ $0.connected(channel) }) else { throw ChannelError.ioOnClosedChannel }
+            channel.closeFuture.whenComplete { _ in
+              self.work.withLock { $0.disconnected(channel) }.finish()
+            }
             try channel.pipeline.syncOperations.addHandlers([
               IdleStateHandler(allTimeout: DNSServer.idleTimeout), ByteToMessageHandler(DNSFrameDecoder()),
               TCPServerHandler(server: self),
             ])
           }
         }
-        .bind(host: address, port: port).get()
+        .withBoundSocket(self.sockets.open(sockets[1])).get()
     } catch {
       try? await udp.close()
       throw error
@@ -93,6 +118,27 @@ final class DNSServer: Sendable {
       try await udp.closeFuture.get()
       try await tcp.closeFuture.get()
     } onCancel: {
+      finish(udp, tcp, group)
+    }
+  }
+
+  /// Takes nothing more from the sockets, answers what was taken, and closes them. What is in their queues is for whoever
+  /// else has them.
+  private func finish(_ udp: any Channel, _ tcp: any Channel, _ group: MultiThreadedEventLoopGroup) {
+    let loop = udp.eventLoop
+    let isFinished = loop.makePromise(of: Void.self)
+    udp.setOption(.autoRead, value: false).and(tcp.setOption(.autoRead, value: false))
+      .flatMap { _ in
+        // A connection that has just been taken is on its way to its own loop, and does not count yet.
+        EventLoopFuture.andAllComplete(group.makeIterator().map { $0.submit {} }, on: loop)
+      }
+      .whenComplete { [self] _ in work.withLock { $0.finish(isFinished) }.finish() }
+    let tooLate = loop.scheduleTask(in: Self.finishMax) { [self] in
+      for connection in work.withLock({ Array($0.connections.values) }) { connection.close(promise: nil) }
+      isFinished.succeed()
+    }
+    isFinished.futureResult.whenComplete { _ in
+      tooLate.cancel()
       udp.close(promise: nil)
     }
   }
@@ -212,18 +258,25 @@ final class DNSServer: Sendable {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       let envelope = unwrapInboundIn(data)
       let remote = envelope.remoteAddress
-      let channel = context.channel
-      func send(_ bytes: [UInt8]) {
+      let (channel, server) = (context.channel, server)
+      @Sendable func send(_ bytes: [UInt8]) {
         channel.writeAndFlush(
-          AddressedEnvelope(remoteAddress: remote, data: channel.allocator.buffer(bytes: bytes)), promise: nil)
+          AddressedEnvelope(remoteAddress: remote, data: channel.allocator.buffer(bytes: bytes))
+        ).whenComplete { _ in server.work.withLock { $0.answered() }.finish() }
       }
-      switch server.reply(to: Array(envelope.data.readableBytesView), overTCP: false, on: context.eventLoop) {
+      let reply = server.reply(to: Array(envelope.data.readableBytesView), overTCP: false, on: context.eventLoop)
+      if case .none = reply { return }
+      server.work.withLock { $0.asked() }
+      switch reply {
       case .none: break
       case .now(let bytes): send(bytes)
+      // It does not fail: a server that does not answer is an answer, too.
       case .later(let future):
-        future.whenSuccess { bytes in
-          channel.writeAndFlush(
-            AddressedEnvelope(remoteAddress: remote, data: channel.allocator.buffer(bytes: bytes)), promise: nil)
+        future.whenComplete { result in
+          switch result {
+          case .success(let bytes): send(bytes)
+          case .failure: server.work.withLock { $0.answered() }.finish()
+          }
         }
       }
     }
@@ -237,22 +290,8 @@ final class DNSServer: Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
     private let server: DNSServer
-    private var isCounted = false
 
     init(server: DNSServer) { self.server = server }
-
-    func channelActive(context: ChannelHandlerContext) {
-      isCounted = server.connections.withLock { count in
-        guard count < DNSServer.connectionsMax else { return false }
-        count += 1
-        return true
-      }
-      if !isCounted { context.close(promise: nil) }
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-      if isCounted { server.connections.withLock { $0 -= 1 } }
-    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       let message = Array(unwrapInboundIn(data).readableBytesView)
@@ -274,5 +313,56 @@ final class DNSServer: Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+  }
+}
+
+/// What a server has taken and not answered yet: datagrams, and connections, which end when the client has no more questions.
+struct DNSWork {
+  private let connectionsMax: Int
+  private(set) var connections: [ObjectIdentifier: any Channel] = [:]
+  private var questions = 0
+  private var waiting: [EventLoopPromise<Void>] = []
+
+  /// Promises to keep once the lock is let go.
+  struct Finished {
+    fileprivate var promises: [EventLoopPromise<Void>]
+
+    /// A promise that was kept already stays as it is.
+    func finish() { for promise in promises { promise.succeed() } }
+  }
+
+  init(connectionsMax: Int) { self.connectionsMax = connectionsMax }
+
+  /// False when there are too many.
+  mutating func connected(_ channel: any Channel) -> Bool {
+    guard connections.count < connectionsMax else { return false }
+    connections[ObjectIdentifier(channel)] = channel
+    return true
+  }
+
+  mutating func disconnected(_ channel: any Channel) -> Finished {
+    connections[ObjectIdentifier(channel)] = nil
+    return finished()
+  }
+
+  /// By datagram.
+  mutating func asked() { questions += 1 }
+
+  mutating func answered() -> Finished {
+    precondition(questions > 0, "more answers than questions")
+    questions -= 1
+    return finished()
+  }
+
+  /// Keeps the promise as soon as there is nothing left to do.
+  mutating func finish(_ promise: EventLoopPromise<Void>) -> Finished {
+    waiting.append(promise)
+    return finished()
+  }
+
+  private mutating func finished() -> Finished {
+    guard questions == 0, connections.isEmpty else { return Finished(promises: []) }
+    defer { waiting = [] }
+    return Finished(promises: waiting)
   }
 }

@@ -11,7 +11,7 @@ extension Capability {
       guard let bridge = settings["bridgeName"], !(1...15).contains(bridge.utf8.count) else { return nil }
       return "--bridge takes an interface name of at most 15 characters, not '\(bridge)'"
     },
-    identities: [NameServer.identity], companions: [NameServer.companion],
+    identities: [NameServer.identity], dataPlane: [NameServer.dataPlane],
     advertisedAddress: { ClusterRanges($0)?.apiEndpoint.description },
     optionsBeside: { number in
       let network: CapabilitySettings = [

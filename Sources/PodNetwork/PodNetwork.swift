@@ -38,7 +38,7 @@ public struct PodNetworkConfiguration: Sendable, Equatable {
 }
 
 /// The pod network of a node: the bridge and its CNI configuration, and service addresses by nftables. The cluster's DNS
-/// is a process of its own (`NameServer`).
+/// is a part of the data plane (`NameServer`).
 ///
 /// When `run` ends, everything stays as it is, so that pods and services go on working while the server is away; the next
 /// process takes it over. Its footprint tells what a purge removes. Needs root, and the programs `ip` and `nft`.
