@@ -24,7 +24,7 @@ struct ServerOptions: Sendable {
   var acceptsLoss = false
   /// Of all capabilities, whichever run.
   var settings: CapabilitySettings = [:]
-  /// This program, for companions.
+  /// This program, for the data plane.
   var executable = "/proc/self/exe"
 }
 
@@ -106,7 +106,7 @@ final class Composition: Sendable {
     self.running = running
   }
 
-  /// Listens, serves until the closure returns, and stops; containers and companions run on.
+  /// Listens, serves until the closure returns, and stops; containers and the data plane run on.
   ///
   /// - Parameters:
   ///   - began: when the start began.
@@ -179,23 +179,22 @@ final class Composition: Sendable {
     }
     let cluster = try await server.client.get(
       GroupVersionResource(group: "", version: "v1", resource: "namespaces"), namespace: nil, name: "kube-system")
-    for capability in running.map(\.capability) {
-      for companion in capability.companions {
-        // Another cluster, address, certificate or setting, and the companion of an earlier run has to go.
-        let certificate = server.pki.identities[companion.identity]?.certificate ?? ""
-        let own = capability.settings.map { settings[$0] ?? "" }
-        let token = DataDirectory.shortHash(
-          of: ([cluster.header.uid, url, certificate] + own).joined(separator: "\n"))
-        let command = [
-          options.executable, CompanionCommand.name, companion.name, "--data", data.path, "--token", token,
-        ]
-        services.append(
-          (
-            companion.name,
-            CompanionProcess(
-              companion, place: data.place(owner: ""), settings: settings, command: command, token: token, time: time)
-          ))
+    let parts = running.flatMap(\.capability.dataPlane)
+    if !parts.isEmpty {
+      // Another cluster, address, certificate, setting or version, and the data plane of an earlier run is out of date.
+      let certificates = parts.map { server.pki.identities[$0.identity]?.certificate ?? "" }
+      let own = running.map(\.capability).filter { !$0.dataPlane.isEmpty }.flatMap(\.settings).map {
+        settings[$0] ?? ""
       }
+      let marks = [Version.apus, cluster.header.uid, url] + parts.map(\.name) + certificates + own
+      let token = DataDirectory.shortHash(of: marks.joined(separator: "\n"))
+      let command = [options.executable] + DataPlaneCommand.arguments(parts, data: data, token: token)
+      services.append(
+        (
+          DataPlane.name,
+          DataPlaneProcess(
+            parts, place: data.place(owner: ""), settings: settings, command: command, token: token, time: time)
+        ))
     }
     return services
   }

@@ -39,6 +39,7 @@ struct DataDirectory: Sendable {
     .init("state", signs: ["state.db"], proofs: ["state.db"]),
     .init("pki", signs: ["ca.crt"], proofs: ["ca.crt", "sa.key"]), .init("kubeconfig", .file),
     .init("server.json", .file), .init("cluster", .file), .init("apus.log", .file),
+    .init(DataPlane.name),
   ]
 
   func place(owner: String) -> FootprintPlace {

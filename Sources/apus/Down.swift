@@ -78,10 +78,9 @@ struct Purge {
 
     let footprints = try await plan.footprints(of: data, record: record, mark: mark)
     let place = data.place(owner: mark.identity)
-    // Before their cgroups go. In the order in which they stop what those before them need.
-    for capability in data.capabilities.reversed() {
-      for companion in capability.companions { try await CompanionProcess.stop(companion, place: place) }
-    }
+    // Before its cgroup goes.
+    try await DataPlaneProcess.stop(data.capabilities.flatMap(\.dataPlane), place: place)
+    // In the order in which they stop what those before them need.
     for footprint in footprints.reversed() { try await footprint.release { Terminal.note($0) } }
     let tables = footprints.flatMap(\.tables)
     if !tables.isEmpty {

@@ -82,7 +82,7 @@ import Testing
     for file in swiftFiles(below: root + "/Sources/apus") {
       let name = String(file.split(separator: "/").last ?? "")
       let mayKnow =
-        file.contains("/apus/Capabilities") || name.hasSuffix("Command.swift") && name != "CompanionCommand.swift"
+        file.contains("/apus/Capabilities") || name.hasSuffix("Command.swift") && name != "DataPlaneCommand.swift"
       for line in try text(of: file).split(separator: "\n") where line.hasPrefix("import ") {
         guard capabilities.contains(String(line.dropFirst(7))) else { continue }
         seen += 1

@@ -35,9 +35,7 @@ struct Birds: Sendable {
           return CapabilityRoute.Reply(contentType: "text/plain", body: Array(request.user.name.utf8))
         }
       ], identities: [Self.warden],
-      companions: [
-        Companion(name: "warden", folder: "birds", cgroup: "warden", identity: "warden", main: { _ in })
-      ],
+      dataPlane: [DataPlanePart(name: "warden", identity: "warden", sockets: { _ in [] }, run: { _ in })],
       optionsBeside: { [.init(option: "--tree", value: "tree\($0)", claim: .init(.name, "tree", "tree\($0)"))] },
       footprint: footprint, start: start)
   }
@@ -173,14 +171,14 @@ struct Machine {
   init() throws {
     var template = Array("/tmp/apus-birds-XXXXXX".utf8CString)
     base = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
-    // A companion as a process: it records itself, says so, and waits for ever.
+    // A data plane: it records itself, says so, and waits for ever.
     warden = base + "/warden.sh"
     let script = """
       #!/bin/sh
       start=$(cut -d' ' -f22 /proc/$$/stat)
-      printf '{"processID":%d,"startTime":%d,"identity":"%s"}' $$ "$start" "$6" >"$4/birds/warden.json"
-      echo $$ >"$4/../started"
-      exec 3<>"$4/../never"
+      printf '{"processID":%d,"startTime":%d,"identity":"%s"}' $$ "$start" "$5" >"$3/data-plane/record.json"
+      echo "$$ $6" >"$3/../started"
+      exec 3<>"$3/../never"
       read line <&3
       """
     try DurableFile.write(Array(script.utf8), to: warden, mode: 0o755)
@@ -200,11 +198,13 @@ struct Machine {
     return options
   }
 
-  /// The process id of the companion, once it says that it runs.
-  func startedCompanion() async throws -> Int32 {
+  /// The process id of the data plane, once it says that it runs, with the warden alone.
+  func startedDataPlane() async throws -> Int32 {
     let path = base + "/started"
     let text = try await DedicatedThread.run { () throws(SystemError) in try DurableFile.read(path, limit: 64) }
-    return Int32(String(decoding: text, as: UTF8.self).split(separator: "\n").first ?? "") ?? 0
+    let words = String(decoding: text, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    guard words.count == 2, words[1] == "warden", let process = Int32(words[0]) else { throw Failure("\(words)") }
+    return process
   }
 
   /// Runs a server for as long as the body takes.

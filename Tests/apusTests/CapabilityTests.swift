@@ -32,7 +32,7 @@ import Wire
     // The one line.
     let data = machine.data([birds.capability])
     let place = data.place(owner: "")
-    let companion = try await machine.serve(data, machine.options()) { record in
+    let dataPlane = try await machine.serve(data, machine.options()) { record in
       #expect(record.settings == ["tree": "oak"])
       let admin = try HTTPSClient(.load(path: data.kubeconfig))
       defer { admin.close() }
@@ -64,16 +64,16 @@ import Wire
       #expect(
         await refusal { try await machine.serve(other, machine.options()) { _ in } }
           .contains("the tree oak: taken by the server of \(data.path)"))
-      return try await machine.startedCompanion()
+      return try await machine.startedDataPlane()
     }
     // It outlives the server, as does what is in the run folder.
-    #expect(ProcessWatch.startTime(of: companion) != nil)
+    #expect(ProcessWatch.startTime(of: dataPlane) != nil)
     #expect(access("\(place.run)/birds/song", F_OK) == 0)
     #expect(data.claims.claim(of: data.path)?.settings == ["tree": "oak"])
 
     try await machine.purge(data)
     #expect(birds.released.text == "oak")
-    #expect(ProcessWatch.startTime(of: companion) == nil)
+    #expect(ProcessWatch.startTime(of: dataPlane) == nil)
     for path in [data.path, data.runtime] { #expect(access(path, F_OK) != 0, "\(path)") }
     #expect(data.claims.claim(of: data.path) == nil)
   }
@@ -85,7 +85,7 @@ import Wire
     var birds = Birds()
     birds.remains = ["an egg"]
     let data = machine.data([birds.capability])
-    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedCompanion() }
+    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedDataPlane() }
     #expect(await refusal { try await machine.purge(data) }.contains("could not remove:\n  an egg"))
   }
 
@@ -97,7 +97,7 @@ import Wire
     let data = machine.data([Birds().capability])
     try Directory.create(data.path)
     try DurableFile.write(Array("song: loud".utf8), to: data.path + "/birds.yaml")
-    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedCompanion() }
+    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedDataPlane() }
     try DurableFile.write([1], to: data.path + "/birds/eggs/one")
     try Directory.removeTree(data.state)
     #expect(
@@ -124,7 +124,7 @@ import Wire
       #expect(record.settings.keys.sorted() == ["registry"])
     }
     #expect(data.claims.claim(of: data.path)?.things.isEmpty == true)
-    for name in ["network", "cni", "containers/containers", "node/pods"] {
+    for name in ["network", "cni", "containers/containers", "node/pods", "data-plane"] {
       #expect(access("\(data.path)/\(name)", F_OK) != 0, "\(name)")
     }
     try await machine.purge(data)
@@ -144,7 +144,7 @@ import Wire
     defer { machine.remove() }
     let birds = Birds()
     let data = machine.data([birds.capability])
-    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedCompanion() }
+    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedDataPlane() }
     var claim = try #require(data.claims.claim(of: data.path))
     claim.settings = [:]
     _ = try data.claims.take(claim) { _ in false }
@@ -178,7 +178,7 @@ import Wire
     let machine = try Machine()
     defer { machine.remove() }
     let data = machine.data([Birds().capability])
-    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedCompanion() }
+    try await machine.serve(data, machine.options()) { _ in _ = try await machine.startedDataPlane() }
     var options = machine.options([:])
     options.roles = []
     try await machine.serve(data, options) { record in #expect(record.settings == ["tree": "oak"]) }
@@ -196,7 +196,7 @@ struct CapabilityKernelTests {
     var birds = Birds()
     birds.touchesKernel = true
     let data = machine.data([birds.capability])
-    try await machine.serve(data, machine.options(["tree": "birds0"])) { _ in _ = try await machine.startedCompanion() }
+    try await machine.serve(data, machine.options(["tree": "birds0"])) { _ in _ = try await machine.startedDataPlane() }
     func left() async throws -> [String] {
       let tables = String(decoding: try await Subprocess.run("nft", ["list", "tables"]).stdout, as: UTF8.self)
       return (if_nametoindex("birds0") == 0 ? [] : ["link"])
