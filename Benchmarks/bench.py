@@ -78,9 +78,9 @@ def starts(server, data):
 
 
 def idle(server):
-    """The server with its node, and the name server beside it."""
+    """The server with its node, and the data plane beside it."""
     time.sleep(5)
-    names = json.load(open(server.data + "/network/name-server.json"))["processID"]
+    names = json.load(open(server.data + "/data-plane/record.json"))["processID"]
     before, began = cpu(server) + cpu(server, names), time.monotonic()
     time.sleep(20)
     share = (cpu(server) + cpu(server, names) - before) / (time.monotonic() - began) * 100

@@ -210,10 +210,13 @@ package struct DataPlane: Sendable {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
     var random = SeededRandom(name: part.name)
     var failures = 0
+    var api: (any KubeClient)?
     while true {
       do {
+        let known = try api ?? client(part)
+        api = known
         let context = DataPlaneContext(
-          place: place, settings: settings, client: try client(part), time: time, sockets: sockets,
+          place: place, settings: settings, client: known, time: time, sockets: sockets,
           isRelieving: isRelieving, serving: serving)
         try await part.run(context)
         try Task.checkCancellation()

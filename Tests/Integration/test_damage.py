@@ -200,7 +200,9 @@ def walk(images):
             server.kubectl("create", "configmap", "other")
             server.kill()
             shutil.copytree(server.data, f"{foreign}/data", symlinks=True, ignore=shutil.ignore_patterns("images"))
-            shutil.copytree(runtime(server), f"{foreign}/run", symlinks=True, ignore=shutil.ignore_patterns("ns", "shm"))
+            # Without its socket, which is no file.
+            shutil.copytree(runtime(server), f"{foreign}/run", symlinks=True,
+                            ignore=shutil.ignore_patterns("ns", "shm", "data-plane"))
         main = f"{base}/main"
         os.makedirs(main)
         with fresh_server(main) as server:

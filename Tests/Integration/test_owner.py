@@ -51,7 +51,7 @@ def left(data):
 def name_server(server):
     """The process that the record names; None while it is being written."""
     try:
-        return json.load(open(server.data + "/network/name-server.json"))["processID"]
+        return json.load(open(server.data + "/data-plane/record.json"))["processID"]
     except ValueError:
         return None
 
@@ -179,8 +179,8 @@ def test_a_name_server_that_does_not_answer_is_replaced(server):
 def test_a_name_server_without_a_record_is_replaced(server):
     process = name_server(server)
     server.kill()
-    open(server.data + "/network/name-server.json", "w").write("{")
-    os.unlink(server.data + "/network/name-server.lock")
+    open(server.data + "/data-plane/record.json", "w").write("{")
+    os.unlink(server.data + "/data-plane/lock")
     server.start()
     wait_for("another one runs", lambda: name_server(server) not in (None, process))
     assert not os.path.exists(f"/proc/{process}")

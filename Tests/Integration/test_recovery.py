@@ -100,7 +100,7 @@ def lookup(name):
 
 
 def name_server(server):
-    return json.load(open(server.data + "/network/name-server.json"))["processID"]
+    return json.load(open(server.data + "/data-plane/record.json"))["processID"]
 
 
 def test_names_are_answered_while_the_server_is_away(server):

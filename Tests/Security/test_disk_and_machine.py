@@ -145,7 +145,7 @@ def test_locks_cannot_be_opened_by_others(server):
     """A local user who can open a lock can hold it: no names, no purge, no start."""
     locks = [path for folder in (server.data, "/run/apus") for path in glob.glob(f"{folder}/**/*lock*", recursive=True)
              if os.path.isfile(path)]
-    assert any(path.endswith("name-server.lock") for path in locks) and "/run/apus/machine.lock" in locks
+    assert any(path.endswith("/data-plane/lock") for path in locks) and "/run/apus/machine.lock" in locks
     for path in locks:
         taken = subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "flock", "--nonblock", path, "true"],

@@ -338,7 +338,7 @@ class Run:
     def stop_name_server(self):
         for line in subprocess.check_output(["ps", "-eo", "pid=,args="], text=True).splitlines():
             pid, _, arguments = line.strip().partition(" ")
-            if "name-server" in arguments:
+            if " data-plane --data " in arguments:
                 os.kill(int(pid), self.random.choice((signal.SIGSTOP, signal.SIGKILL)))
 
     def kill_a_container(self):
