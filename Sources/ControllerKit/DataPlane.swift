@@ -76,7 +76,7 @@ package final class DataPlaneSockets: Sendable {
   /// - Parameters:
   ///   - wanted: what the parts have named.
   ///   - inherited: from another process. What a descriptor is, the kernel says; what is not wanted is closed.
-  init(_ wanted: Set<ServerSocket>, inherited: [OwnedDescriptor]) {
+  package init(_ wanted: Set<ServerSocket>, inherited: [OwnedDescriptor]) {
     self.wanted = wanted
     var sockets: [ServerSocket: OwnedDescriptor] = [:]
     for descriptor in inherited {

@@ -15,6 +15,7 @@ final class DNSServer: Sendable {
   private static let finishMax = TimeAmount.seconds(11)
 
   private let addresses: [IPAddress]
+  private let port: UInt16
   private let sockets: DataPlaneSockets
   private let records: ClusterRecords
   private let localRanges: [IPRange]
@@ -25,21 +26,22 @@ final class DNSServer: Sendable {
   private let untried: Mutex<Set<IPAddress>>
 
   init(
-    addresses: [IPAddress], sockets: DataPlaneSockets, records: ClusterRecords, localRanges: [IPRange],
-    resolverFile: String, time: any TimeSource
+    addresses: [IPAddress], port: UInt16 = port, sockets: DataPlaneSockets, records: ClusterRecords,
+    localRanges: [IPRange], resolverFile: String, resolverPort: Int = Int(port), time: any TimeSource
   ) {
     self.addresses = addresses
+    self.port = port
     self.sockets = sockets
     self.records = records
     self.localRanges = localRanges
     self.time = time
-    forwarder = DNSForwarder(resolverFile: resolverFile, excluding: addresses.map(\.description))
+    forwarder = DNSForwarder(resolverFile: resolverFile, excluding: addresses.map(\.description), port: resolverPort)
     work = Mutex(DNSWork(connectionsMax: Self.connectionsMax))
     untried = Mutex(Set(addresses))
   }
 
   /// What it takes questions from at an address.
-  static func sockets(_ address: IPAddress) -> [ServerSocket] {
+  static func sockets(_ address: IPAddress, port: UInt16 = port) -> [ServerSocket] {
     [ServerSocket(.udp, address, port: port), ServerSocket(.tcp, address, port: port)]
   }
 
@@ -81,7 +83,7 @@ final class DNSServer: Sendable {
 
   private func serve(_ address: IPAddress, _ started: () -> Void) async throws {
     let group = MultiThreadedEventLoopGroup.singleton
-    let sockets = Self.sockets(address)
+    let sockets = Self.sockets(address, port: port)
     let udp = try await DatagramBootstrap(group: group)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {

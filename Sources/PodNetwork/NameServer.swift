@@ -19,7 +19,7 @@ enum NameServer {
     name: "names", identity: name,
     // Until it had a part in the data plane, it was a process alone.
     earlier: [.init(files: "network/name-server", cgroup: "names")],
-    sockets: { settings in (ClusterRanges(settings)?.nameServers ?? []).flatMap(DNSServer.sockets) },
+    sockets: { settings in (ClusterRanges(settings)?.nameServers ?? []).flatMap { DNSServer.sockets($0) } },
     isSilent: { settings in
       guard let address = ClusterRanges(settings)?.nameServers.first else { return false }
       return await NameServerProbe(address: address.description).isSilent()
