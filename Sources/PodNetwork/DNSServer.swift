@@ -55,18 +55,15 @@ final class DNSServer: Sendable {
     }
   }
 
-  private func run(_ address: IPAddress, _ answering: @Sendable () -> Void) async throws {
+  private func run(_ address: IPAddress, _ answering: @escaping @Sendable () -> Void) async throws {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
     var random = SeededRandom(name: "dns")
     var failures = 0
-    func tried() {
-      if untried.withLock({ $0.remove(address) != nil && $0.isEmpty }) { answering() }
-    }
     while true {
       do {
         try await serve(address) {
           failures = 0
-          tried()
+          tried(address, answering)
         }
         try Task.checkCancellation()
       } catch {
@@ -75,10 +72,14 @@ final class DNSServer: Sendable {
         log.error(
           "the DNS server cannot use its address, will retry; another name server on all addresses may be the reason",
           metadata: ["address": "\(address)", "error": "\(error)"])
-        tried()
+        tried(address, answering)
       }
       try await time.sleep(for: backoff.delay(failures: max(1, failures), using: &random))
     }
+  }
+
+  private func tried(_ address: IPAddress, _ answering: @Sendable () -> Void) {
+    if untried.withLock({ $0.remove(address) != nil && $0.isEmpty }) { answering() }
   }
 
   private func serve(_ address: IPAddress, _ started: () -> Void) async throws {
