@@ -14,8 +14,9 @@ final class DNSServer: Sendable {
   /// How long what was asked before the end may take: three servers, and a connection that says nothing more.
   private static let finishMax = TimeAmount.seconds(11)
 
-  private let addresses: [IPAddress]
-  private let port: UInt16
+  /// Of each address. An array, since an `IPAddress` in the frame of an async function ends the process when it goes on:
+  /// its number asks for an alignment that the frame does not have.
+  private let places: [[ServerSocket]]
   private let sockets: DataPlaneSockets
   private let records: ClusterRecords
   private let localRanges: [IPRange]
@@ -23,21 +24,20 @@ final class DNSServer: Sendable {
   private let time: any TimeSource
   private let log = Logger(label: "apus.dns")
   private let work: Mutex<DNSWork>
-  private let untried: Mutex<Set<IPAddress>>
+  private let untried: Mutex<Set<[ServerSocket]>>
 
   init(
     addresses: [IPAddress], port: UInt16 = port, sockets: DataPlaneSockets, records: ClusterRecords,
     localRanges: [IPRange], resolverFile: String, resolverPort: Int = Int(port), time: any TimeSource
   ) {
-    self.addresses = addresses
-    self.port = port
+    places = addresses.map { Self.sockets($0, port: port) }
     self.sockets = sockets
     self.records = records
     self.localRanges = localRanges
     self.time = time
     forwarder = DNSForwarder(resolverFile: resolverFile, excluding: addresses.map(\.description), port: resolverPort)
     work = Mutex(DNSWork(connectionsMax: Self.connectionsMax))
-    untried = Mutex(Set(addresses))
+    untried = Mutex(Set(places))
   }
 
   /// What it takes questions from at an address.
@@ -50,20 +50,20 @@ final class DNSServer: Sendable {
   /// - Parameter answering: called when it has tried all addresses: those that can be used are answered on.
   func run(answering: @escaping @Sendable () -> Void) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for address in addresses { group.addTask { try await self.run(address, answering) } }
+      for place in places { group.addTask { try await self.run(place, answering) } }
       try await group.waitForAll()
     }
   }
 
-  private func run(_ address: IPAddress, _ answering: @escaping @Sendable () -> Void) async throws {
+  private func run(_ place: [ServerSocket], _ answering: @escaping @Sendable () -> Void) async throws {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
     var random = SeededRandom(name: "dns")
     var failures = 0
     while true {
       do {
-        try await serve(address) {
+        try await serve(place) {
           failures = 0
-          tried(address, answering)
+          tried(place, answering)
         }
         try Task.checkCancellation()
       } catch {
@@ -71,27 +71,26 @@ final class DNSServer: Sendable {
         failures += 1
         log.error(
           "the DNS server cannot use its address, will retry; another name server on all addresses may be the reason",
-          metadata: ["address": "\(address)", "error": "\(error)"])
-        tried(address, answering)
+          metadata: ["address": "\(place[0])", "error": "\(error)"])
+        tried(place, answering)
       }
       try await time.sleep(for: backoff.delay(failures: max(1, failures), using: &random))
     }
   }
 
-  private func tried(_ address: IPAddress, _ answering: @Sendable () -> Void) {
-    if untried.withLock({ $0.remove(address) != nil && $0.isEmpty }) { answering() }
+  private func tried(_ place: [ServerSocket], _ answering: @Sendable () -> Void) {
+    if untried.withLock({ $0.remove(place) != nil && $0.isEmpty }) { answering() }
   }
 
-  private func serve(_ address: IPAddress, _ started: () -> Void) async throws {
+  private func serve(_ place: [ServerSocket], _ started: () -> Void) async throws {
     let group = MultiThreadedEventLoopGroup.singleton
-    let sockets = Self.sockets(address, port: port)
     let udp = try await DatagramBootstrap(group: group)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(UDPServerHandler(server: self))
         }
       }
-      .withBoundSocket(self.sockets.open(sockets[0])).get()
+      .withBoundSocket(sockets.open(place[0])).get()
     let tcp: any Channel
     do {
       tcp = try await ServerBootstrap(group: group)
@@ -108,7 +107,7 @@ final class DNSServer: Sendable {
             ])
           }
         }
-        .withBoundSocket(self.sockets.open(sockets[1])).get()
+        .withBoundSocket(sockets.open(place[1])).get()
     } catch {
       try? await udp.close()
       throw error
