@@ -45,7 +45,7 @@ import Wire
         SocketHandover.Message.request, [file], over: stranger, deadline: .now + .seconds(20))
       #expect(await answer(stranger) == .nothing)
       let asked = try #require(try await SocketHandover.ask(files.socket))
-      #expect(asked.sockets.map { ServerSocket(of: $0) } == [plane.socket])
+      #expect(asked.sockets.map { ServerSocket(of: $0) } == plane.sockets)
       try await plane.expectAnswer()
       await plane.end()
     }
@@ -68,11 +68,11 @@ import Wire
   @Test func nothingIsLostInAHandOver() async throws {
     try await withPlace { place in
       var plane = try await Running(place, "0")
-      let socket = plane.socket
+      let sockets = plane.sockets
       let (begun, begins) = AsyncStream<Void>.makeStream()
       let isOver = Flag()
       let asking = Task {
-        let client = try EchoClient(socket)
+        let client = try EchoClient(sockets[0])
         var asked: UInt64 = 0
         while !isOver.value.withLock({ $0 }) {
           asked += 1
@@ -276,7 +276,8 @@ private func withPlace(_ body: (FootprintPlace) async throws -> Void) async thro
 
 /// A data plane with one part, which sends datagrams back.
 private struct Running {
-  let socket: ServerSocket
+  /// One. An array, since the frames of async functions do not have the alignment that an address asks for.
+  let sockets: [ServerSocket]
   private let task: Task<Void, any Error>
 
   /// An address that nobody else has: a test process's own, and one of its tests'.
@@ -287,10 +288,10 @@ private struct Running {
 
   /// Returns when it is the one that serves; throws when it does not come to that.
   init(_ place: FootprintPlace, _ token: String) async throws {
-    let socket = Self.socket(UInt8(place.owner) ?? 0)
-    self.socket = socket
+    let sockets = [Self.socket(UInt8(place.owner) ?? 0)]
+    self.sockets = sockets
     let part = DataPlanePart(
-      name: "echo", identity: "", sockets: { _ in [socket] }, run: { try await Self.echo($0, socket) })
+      name: "echo", identity: "", sockets: { _ in sockets }, run: { try await Self.echo($0, sockets) })
     let (served, serves) = AsyncStream<Void>.makeStream()
     let plane = DataPlane([part], place: place, settings: [:], time: SystemClock()) { _ in FakeKubeClient() }
     let running = Task {
@@ -303,8 +304,8 @@ private struct Running {
     throw CompanionError(description: "it ended before it served")
   }
 
-  private static func echo(_ context: DataPlaneContext, _ socket: ServerSocket) async throws {
-    let descriptor = try AsyncDescriptor(owning: context.sockets.open(socket))
+  private static func echo(_ context: DataPlaneContext, _ sockets: [ServerSocket]) async throws {
+    let descriptor = try AsyncDescriptor(owning: context.sockets.open(sockets[0]))
     context.serving()
     while true {
       try await descriptor.ready(.readable)
@@ -323,7 +324,7 @@ private struct Running {
     }
   }
 
-  func expectAnswer() async throws { try await EchoClient(socket).ask(7) }
+  func expectAnswer() async throws { try await EchoClient(sockets[0]).ask(7) }
 
   /// By itself, as one does that was relieved.
   func hasEnded() async throws { try await task.value }
