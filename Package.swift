@@ -64,7 +64,7 @@ targets += room("SQLite", ["CSQLite"])
 targets += room("Schema", ["Wire"], tests: ["TestKit"])
 targets += room(
   "HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, hpack, tls, handshake], tests: ["TestKit", embedded])
-targets += room("OCI", ["CZlib", "CZstd", "Cryptography", "LinuxSystem", "SQLite", "Wire"])
+targets += room("OCI", ["CZlib", "CZstd", "Cryptography", "LinuxSystem", "SQLite", "Wire"], tests: ["TestKit"])
 targets += room("Dockerfile", ["Wire"], tests: ["TestKit"])
 // Layer 4
 targets += room("RPC", ["HTTP", nio, http1], tests: [posix])
@@ -103,7 +103,7 @@ targets += room(
   "PodNetwork",
   [
     "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Routing", "Schema", "Wire", nio, posix, logging,
-  ])
+  ], tests: ["TestKit"])
 targets += room(
   "Registry",
   [

@@ -1,4 +1,5 @@
 import LinuxSystem
+import TestKit
 import Testing
 import Wire
 
@@ -7,7 +8,7 @@ import Wire
 /// Parsers of what comes from outside: whatever the bytes, they end, within their limits, with a value or an error.
 @Suite struct FuzzTests {
   /// A few bytes changed, taken out, doubled, or put in.
-  private func mutated(_ bytes: [UInt8], _ random: inout Seeded) -> [UInt8] {
+  private func mutated(_ bytes: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
     var bytes = bytes
     for _ in 0..<Int.random(in: 1...8, using: &random) {
       guard !bytes.isEmpty else { return [UInt8.random(in: 0...255, using: &random)] }
@@ -60,14 +61,14 @@ import Wire
     let good = try archive()
     #expect(read(good).entries == 5)
     for seed in 0..<1500 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       let bytes = mutated(good, &random)
       let result = read(bytes)
       // It cannot give more than it got.
       #expect(result.bytes <= bytes.count && result.entries <= bytes.count / 512 + 1, "seed \(seed)")
     }
     for seed in 0..<100 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       _ = read((0..<2048).map { _ in UInt8.random(in: 0...255, using: &random) })
     }
   }
@@ -76,7 +77,7 @@ import Wire
   @Test func tarHeaders() throws {
     let good = try archive()
     for seed in 0..<1500 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       var bytes = good
       let block = Int.random(in: 0..<bytes.count / 512, using: &random) * 512
       for _ in 0..<Int.random(in: 1...6, using: &random) {
@@ -100,7 +101,7 @@ import Wire
     try writer.write(plain)
     try writer.finish()
     for seed in 0..<500 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       let bytes = mutated(sink.bytes, &random)
       // Damage is found, or it did no harm: 32 bits of checksum do not let it through by chance here.
       if let result = try? decompressed(bytes), Compression(magic: bytes.prefix(4)) == compression {
@@ -123,7 +124,7 @@ import Wire
     config.healthcheck?.interval = .seconds(3)
     let document = ConfigDocument(config: config, diffIDs: [digest], history: [History(createdBy: "x")])
     for seed in 0..<1000 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       for good in [image.json, index.json] {
         // The same bytes are understood the same way, also after they have been written again.
         if let parsed = try? ManifestDocument(mutated(good.serialized(), &random), label: "m") {
@@ -149,7 +150,7 @@ import Wire
     ]
     let platforms = ["linux/amd64", "linux/arm/v7", "windows/amd64", "arm64"]
     for seed in 0..<2000 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       let text = String(
         decoding: mutated(Array(references.randomElement(using: &random)!.utf8), &random), as: UTF8.self)
       if let reference = try? Reference(parsing: text) {
@@ -193,7 +194,7 @@ import Wire
     tar.file("d/f", "content")
     let good = tar.finish()
     for seed in 0..<150 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       let root = "\(folder.path)/\(seed)/root"
       try Directory.create(root)
       do {

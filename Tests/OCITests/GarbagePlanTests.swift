@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import OCI
@@ -43,7 +44,7 @@ import Testing
   /// The plan against the definition, over many random graphs.
   @Test func agreesWithItsDefinition() {
     for seed in 0..<2000 {
-      var random = Seeded(state: UInt64(seed) &* 7919 + 1)
+      var random = SeededGenerator(seed: UInt64(seed))
       let count = Int64.random(in: 1...10, using: &random)
       let manifests = (1...count).map { id in
         manifest(

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxSystem
+import TestKit
 import Testing
 import Wire
 
@@ -287,7 +288,7 @@ import Wire
     let store = try store()
     let packed = try await compressed(base, with: "gzip")
     let good = try ImageBuilder(layers: [base], compress: { _ in packed }).ociTar(name: "a:1")
-    var random = Seeded(state: 7)
+    var random = SeededGenerator(seed: 7)
     for round in 0..<60 {
       var bytes = good
       for _ in 0..<4 {

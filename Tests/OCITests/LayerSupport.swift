@@ -1,5 +1,6 @@
 import Glibc
 import LinuxSystem
+import TestKit
 
 @testable import OCI
 
@@ -64,7 +65,7 @@ func decompressed(_ bytes: [UInt8]) throws -> [UInt8] {
 
 /// Bytes that compress to about a half, the same for the same seed.
 func noise(_ count: Int, seed: UInt64) -> [UInt8] {
-  var random = Seeded(state: seed)
+  var random = SeededGenerator(seed: seed)
   var bytes: [UInt8] = []
   bytes.reserveCapacity(count + 64)
   while bytes.count < count {

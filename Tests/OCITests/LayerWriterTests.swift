@@ -1,5 +1,6 @@
 import Glibc
 import LinuxSystem
+import TestKit
 import Testing
 
 @testable import OCI
@@ -54,7 +55,7 @@ import Testing
     #expect(members[4].entry.mode == 0o700)
     // The order in which they are given does not matter.
     for seed in 0..<5 {
-      var random = Seeded(state: UInt64(seed))
+      var random = SeededGenerator(seed: UInt64(seed))
       #expect(try written(.entries(entries.shuffled(using: &random), lowers: nil)) == bytes)
     }
   }

@@ -1,5 +1,6 @@
 import Glibc
 import LinuxSystem
+import TestKit
 import Testing
 import Wire
 
@@ -168,7 +169,7 @@ import Wire
     let layer = try Self.layer()
     let tree = try layer.tree()
     let contents = try tree.chunks.map { try layer.content($0) }
-    var random = Seeded(state: 11)
+    var random = SeededGenerator(seed: 11)
     var refused = 0
     for _ in 0..<200 {
       var damaged = layer
@@ -312,7 +313,7 @@ import Wire
   /// Whatever the table says, its tree is one: every node is within it, and every chunk within the layer.
   @Test func fuzz() throws {
     let good = try Self.layer().toc()
-    var random = Seeded(state: 5)
+    var random = SeededGenerator(seed: 5)
     var (trees, errors) = (0, 0)
     let numbers = ["-1", "0", "1", "9223372036854775807", "1e30", "null", "\"\"", "[]", "4096", "2500000"]
     for _ in 0..<1500 {
@@ -363,7 +364,7 @@ import Wire
   @Test func fuzzChunks() throws {
     let layer = try Self.layer()
     let chunk = try #require(try layer.tree().chunks.first { $0.size > 1000 })
-    var random = Seeded(state: 8)
+    var random = SeededGenerator(seed: 8)
     for _ in 0..<200 {
       var bytes = Array(layer.bytes[Int(chunk.offset)..<Int(chunk.end)])
       for _ in 0..<Int.random(in: 1...20, using: &random) {

@@ -1,6 +1,7 @@
 import Glibc
 import LinuxSystem
 import Synchronization
+import TestKit
 import Testing
 import Wire
 
@@ -104,7 +105,7 @@ private final class StoreSimulation {
     }
   }
 
-  var random: Seeded
+  var random: SeededGenerator
   let folder: String
   let clock = TestClock()
   var processes: [Process] = []
@@ -131,8 +132,7 @@ private final class StoreSimulation {
 
   init(seed: UInt64) throws {
     defer { note("seed \(seed)") }
-    random = Seeded(state: seed &* 0x9E37_79B9_7F4A_7C15 &+ 99)
-    for _ in 0..<4 { _ = random.next() }
+    random = SeededGenerator(seed: seed)
     let base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
     var template = Array("\(base)/apus-store-XXXXXX".utf8CString)
     folder = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }

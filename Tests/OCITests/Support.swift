@@ -155,12 +155,3 @@ func layer(_ build: (inout TarBuilder) -> Void) -> [UInt8] {
 func compressed(_ bytes: [UInt8], with program: String) async throws -> [UInt8] {
   try await Subprocess.run(program, ["-c"], stdin: bytes, outputLimit: 1 << 26).stdout
 }
-
-/// A small generator with a seed, so that a failure can be repeated.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return state ^ (state >> 29)
-  }
-}

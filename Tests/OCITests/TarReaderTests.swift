@@ -1,4 +1,5 @@
 import LinuxSystem
+import TestKit
 import Testing
 
 @testable import OCI
@@ -101,7 +102,7 @@ import Testing
     tar.longName("another/long/name")
     tar.file("g", "world")
     let good = tar.finish()
-    var random = Seeded(state: 42)
+    var random = SeededGenerator(seed: 42)
     for _ in 0..<3000 {
       var bytes = good
       for _ in 0..<Int.random(in: 1...6, using: &random) {

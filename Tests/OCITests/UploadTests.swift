@@ -1,6 +1,7 @@
 import Glibc
 import LinuxSystem
 import Synchronization
+import TestKit
 import Testing
 import Wire
 
@@ -343,7 +344,7 @@ import Wire
   /// Random changes against counting everything anew.
   @Test func theLedgerAddsUp() throws {
     for seed in 0..<50 as Range<UInt64> {
-      var random = Seeded(state: seed)
+      var random = SeededGenerator(seed: seed)
       var ledger = UploadLedger()
       var model: [String: UploadLedger.Entry] = [:]
       var limits = UploadLimits()

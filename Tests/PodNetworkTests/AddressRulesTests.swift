@@ -1,5 +1,6 @@
 import KubeTypes
 import Routing
+import TestKit
 import Testing
 import Wire
 
@@ -100,7 +101,7 @@ import Wire
 
   /// Whatever the compiler is given: no rule of the result is about an address that may not be translated.
   @Test func fuzz() {
-    var random = Seeded(state: 4)
+    var random = SeededGenerator(seed: 4)
     func address() -> String {
       if Int.random(in: 0..<3, using: &random) == 0 {
         let starts = ["::", "::ffff:", "fd00:10:96::", "fd00:10:244::", "2001:db8::", "fe80::", "ff02::", "64:ff9b::"]

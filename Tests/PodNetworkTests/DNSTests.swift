@@ -1,6 +1,7 @@
 import KubeTypes
 import LinuxSystem
 import NIOCore
+import TestKit
 import Testing
 import Wire
 
@@ -271,7 +272,7 @@ import Wire
 
   @Test func survivesAnyBytes() throws {
     let zone = zone()
-    var random = Seeded(state: 99)
+    var random = SeededGenerator(seed: 99)
     let good = [
       query("web.default.svc.cluster.local", edns: 1232), query("_http._tcp.db.default.svc.cluster.local", DNSType.srv),
       query("20.0.96.10.in-addr.arpa", DNSType.ptr),

@@ -1,6 +1,7 @@
 import KubeTypes
 import Routing
 import Synchronization
+import TestKit
 import Testing
 import Wire
 
@@ -430,7 +431,7 @@ final class FakeKernel: RuleKernel {
   func simulation(seed: UInt64) async throws { try await simulate(seed: seed, steps: 300) }
 
   func simulate(seed: UInt64, steps: Int) async throws {
-    var random = Seeded(state: seed)
+    var random = SeededGenerator(seed: seed)
     var writer = try await started([])
     func pick<T>(_ list: [T]) -> T { list.randomElement(using: &random)! }
     for step in 0..<steps {
