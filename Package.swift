@@ -64,14 +64,14 @@ targets += room("SQLite", ["CSQLite"])
 targets += room("Schema", ["Wire"], tests: ["TestKit"])
 targets += room(
   "HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, hpack, tls, handshake], tests: ["TestKit", embedded])
-targets += room("OCI", ["CZlib", "CZstd", "Cryptography", "LinuxSystem", "SQLite", "Wire"], tests: ["TestKit"])
+targets += room("OCI", ["Cryptography", "Wire"], tests: ["TestKit"])
 targets += room("Dockerfile", ["Wire"], tests: ["TestKit"])
 // Layer 4
 targets += room("RPC", ["HTTP", nio, http1], tests: [posix])
 targets += room("KubeTypes", ["Schema", "Wire"], tests: ["TestKit"])
-targets += room(
-  "Distribution", ["HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1], tests: ["HTTPTestKit", "TestKit"])
+targets += room("Layers", ["CZlib", "CZstd", "LinuxSystem", "OCI", "Wire"], tests: ["TestKit"])
 // Layer 5
+targets += room("Content", ["Layers", "LinuxSystem", "OCI", "SQLite", "Wire"], tests: ["TestKit"])
 targets += room("CRI", ["Protobuf", "RPC", nio], tests: ["HTTP", posix, http1])
 targets += room("Routing", ["KubeTypes", "Wire"])
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["TestKit", "Wire"])
@@ -84,6 +84,9 @@ targets += room(
   "Containers",
   ["CLinux", "CRI", "KubeClient", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging],
   tests: ["HTTP", posix, http1])
+targets += room(
+  "Distribution", ["Content", "HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1],
+  tests: ["HTTPTestKit", "TestKit"])
 // Layer 7
 targets += room(
   "APIServer",
@@ -96,8 +99,8 @@ targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schem
 targets += room(
   "Node",
   [
-    "CRI", "Containers", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "OCI",
-    "Protobuf", "Schema", "RPC", "Wire", nio, posix, http1, logging,
+    "CRI", "Containers", "Content", "ControllerKit", "Distribution", "HTTP", "KubeClient", "KubeTypes", "Layers",
+    "LinuxSystem", "OCI", "Protobuf", "Schema", "RPC", "Wire", nio, posix, http1, logging,
   ])
 targets += room(
   "PodNetwork",
@@ -107,20 +110,21 @@ targets += room(
 targets += room(
   "Registry",
   [
-    "CCrypt", "Cryptography", "Distribution", "HTTP", "LinuxSystem", "OCI", "Telemetry", "Wire", nio, posix, http1, tls,
-    logging,
+    "CCrypt", "Content", "Cryptography", "Distribution", "HTTP", "Layers", "LinuxSystem", "OCI", "Telemetry", "Wire",
+    nio, posix, http1, tls, logging,
   ], tests: ["TestKit"])
 targets += room(
   "ImageBuilder",
-  ["CLinux", "Containers", "Distribution", "Dockerfile", "LinuxSystem", "OCI", "Wire", nio], tests: ["TestKit"])
+  ["CLinux", "Containers", "Content", "Distribution", "Dockerfile", "Layers", "LinuxSystem", "OCI", "Wire", nio],
+  tests: ["TestKit"])
 // Layer 8
 targets += [
   .executableTarget(
     name: "apus",
     dependencies: [
-      "APIServer", "CLinux", "Containers", "ControllerKit", "Distribution", "Dockerfile", "HTTP", "ImageBuilder",
-      "KubeClient", "KubeTypes", "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler", "Schema", "Store",
-      "Telemetry", "Wire", "Workloads", arguments, logging, tls,
+      "APIServer", "CLinux", "Containers", "Content", "ControllerKit", "Distribution", "Dockerfile", "HTTP",
+      "ImageBuilder", "KubeClient", "KubeTypes", "LinuxSystem", "Node", "OCI", "PodNetwork", "Registry", "Scheduler",
+      "Schema", "Store", "Telemetry", "Wire", "Workloads", arguments, logging, tls,
     ], swiftSettings: strict),
   // The composition root as it is, with capabilities of the tests' own.
   .testTarget(

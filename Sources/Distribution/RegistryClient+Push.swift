@@ -1,3 +1,4 @@
+import Content
 import HTTP
 import NIOCore
 import NIOHTTP1

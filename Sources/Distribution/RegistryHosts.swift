@@ -1,5 +1,4 @@
 import HTTP
-import OCI
 
 /// How each registry is reached: plain or TLS, with which certificates, by which mirrors.
 ///

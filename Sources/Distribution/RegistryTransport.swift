@@ -1,7 +1,6 @@
 import HTTP
 import NIOCore
 import NIOHTTP1
-import OCI
 import Synchronization
 import Wire
 

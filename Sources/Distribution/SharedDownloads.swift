@@ -1,3 +1,4 @@
+import Content
 import HTTP
 import OCI
 import Synchronization

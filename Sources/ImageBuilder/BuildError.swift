@@ -1,4 +1,6 @@
+import Content
 import Dockerfile
+import Layers
 import LinuxSystem
 import OCI
 

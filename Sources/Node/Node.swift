@@ -1,4 +1,5 @@
 import Containers
+import Content
 import ControllerKit
 import Distribution
 import Glibc

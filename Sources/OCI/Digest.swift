@@ -41,7 +41,8 @@ public struct Digest: Sendable, Hashable, Comparable, CustomStringConvertible {
 
   public static func < (a: Digest, b: Digest) -> Bool { a.description < b.description }
 
-  static func isHex(_ text: some StringProtocol) -> Bool {
+  /// Whether all are lower-case hexadecimal digits.
+  package static func isHex(_ text: some StringProtocol) -> Bool {
     text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
   }
 }

@@ -87,7 +87,7 @@ public struct ConfigDocument: Sendable, Equatable {
 
   /// - Parameter label: the document, for errors.
   public init(_ bytes: [UInt8], label: String) throws(OCIError) {
-    let json = try parseDocument(bytes, label: label)
+    let json = try JSON(document: bytes, label: label)
     guard let list = json.at("rootfs", "diff_ids")?.array else {
       throw OCIError(.invalidArchive, "\(label): the image configuration has no rootfs.diff_ids")
     }
@@ -162,7 +162,7 @@ extension ImageConfig {
     user = json["User"]?.string ?? ""
     exposedPorts = json["ExposedPorts"]?.object?.keys ?? []
     volumes = json["Volumes"]?.object?.keys ?? []
-    labels = OCI.strings(json["Labels"])
+    labels = json["Labels"]?.strings ?? [:]
     stopSignal = json["StopSignal"]?.string.flatMap { $0.isEmpty ? nil : $0 }
     if let check = json["Healthcheck"], check.object != nil {
       func time(_ key: String) -> Duration { .nanoseconds(check[key]?.int.map { max(0, $0) } ?? 0) }
@@ -196,7 +196,7 @@ extension ImageConfig {
     json["Volumes"] = set(volumes)
     if !workingDir.isEmpty { json["WorkingDir"] = .string(workingDir) }
     json["OnBuild"] = list(onBuild)
-    if !labels.isEmpty { json["Labels"] = sorted(labels) }
+    if !labels.isEmpty { json["Labels"] = JSON(sorted: labels) }
     if let stopSignal { json["StopSignal"] = .string(stopSignal) }
     json["Shell"] = list(shell)
     for (key, value) in others.members where !ImageConfig.known.contains(key) { json[key] = value }

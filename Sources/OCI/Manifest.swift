@@ -43,7 +43,7 @@ public struct Descriptor: Sendable, Equatable {
     self.digest = digest
     self.size = size
     urls = json["urls"]?.array?.compactMap(\.string) ?? []
-    annotations = strings(json["annotations"])
+    annotations = json["annotations"]?.strings ?? [:]
     if let text = json["data"]?.string {
       guard let bytes = Base64.decode(text), Int64(bytes.count) == size, Digest(of: bytes, digest.algorithm) == digest
       else {
@@ -58,7 +58,7 @@ public struct Descriptor: Sendable, Equatable {
   public var json: JSON {
     var json: JSON = ["mediaType": .string(mediaType), "digest": .string(digest.description), "size": .int(size)]
     if !urls.isEmpty { json["urls"] = .array(urls.map { .string($0) }) }
-    if !annotations.isEmpty { json["annotations"] = sorted(annotations) }
+    if !annotations.isEmpty { json["annotations"] = JSON(sorted: annotations) }
     if let data { json["data"] = .string(Base64.encode(data)) }
     if let artifactType { json["artifactType"] = .string(artifactType) }
     if let platform { json["platform"] = platform.json }
@@ -101,7 +101,7 @@ public enum MediaType {
   }
 
   /// Indexes are told by their content, too: the media type is optional.
-  static func isIndex(_ descriptor: Descriptor, _ json: JSON) -> Bool {
+  package static func isIndex(_ descriptor: Descriptor, _ json: JSON) -> Bool {
     isIndex(descriptor.mediaType) || (json["manifests"]?.array != nil && json["layers"] == nil)
   }
 }
@@ -145,11 +145,11 @@ public struct Manifest: Sendable, Equatable {
     layers = []
     for layer in list { layers.append(try Descriptor(json: layer, label: label)) }
     subject = try parseSubject(json, label: label)
-    annotations = strings(json["annotations"])
+    annotations = json["annotations"]?.strings ?? [:]
   }
 
   public init(_ bytes: [UInt8], label: String, limits: ImageLimits = ImageLimits()) throws(OCIError) {
-    try self.init(try parseDocument(bytes, label: label), label: label, limits: limits)
+    try self.init(try JSON(document: bytes, label: label), label: label, limits: limits)
   }
 
   /// What a referrers list shows: the manifest's own artifact type, else its configuration's media type
@@ -162,7 +162,7 @@ public struct Manifest: Sendable, Equatable {
     json["config"] = config.json
     json["layers"] = .array(layers.map(\.json))
     if let subject { json["subject"] = subject.json }
-    if !annotations.isEmpty { json["annotations"] = sorted(annotations) }
+    if !annotations.isEmpty { json["annotations"] = JSON(sorted: annotations) }
     return json
   }
 }
@@ -205,11 +205,11 @@ public struct Index: Sendable, Equatable {
     manifests = []
     for manifest in list { manifests.append(try Descriptor(json: manifest, label: label)) }
     subject = try parseSubject(json, label: label)
-    annotations = strings(json["annotations"])
+    annotations = json["annotations"]?.strings ?? [:]
   }
 
   public init(_ bytes: [UInt8], label: String) throws(OCIError) {
-    try self.init(try parseDocument(bytes, label: label), label: label)
+    try self.init(try JSON(document: bytes, label: label), label: label)
   }
 
   /// The images in it, without what is only about them (BuildKit's attestations).
@@ -227,7 +227,7 @@ public struct Index: Sendable, Equatable {
     if let artifactType { json["artifactType"] = .string(artifactType) }
     json["manifests"] = .array(manifests.map(\.json))
     if let subject { json["subject"] = subject.json }
-    if !annotations.isEmpty { json["annotations"] = sorted(annotations) }
+    if !annotations.isEmpty { json["annotations"] = JSON(sorted: annotations) }
     return json
   }
 }
@@ -245,7 +245,7 @@ public enum ManifestDocument: Sendable, Equatable {
   public init(
     _ bytes: [UInt8], mediaType: String? = nil, label: String, limits: ImageLimits = ImageLimits()
   ) throws(OCIError) {
-    let json = try parseDocument(bytes, label: label)
+    let json = try JSON(document: bytes, label: label)
     guard json.object != nil else { throw OCIError(.invalidArchive, "\(label): a manifest must be a JSON object") }
     let outside = mediaType.flatMap { $0.isEmpty ? nil : $0 }
     if let inside = json["mediaType"], !inside.isNull {
@@ -327,25 +327,4 @@ private func checkVersion(_ json: JSON, label: String) throws(OCIError) {
 private func parseSubject(_ json: JSON, label: String) throws(OCIError) -> Descriptor? {
   guard let subject = json["subject"], !subject.isNull else { return nil }
   return try Descriptor(json: subject, label: "\(label): subject")
-}
-
-/// A map of strings; members of other types are left out.
-func strings(_ json: JSON?) -> [String: String] {
-  var result: [String: String] = [:]
-  for (key, value) in json?.object?.members ?? [] { result[key] = value.string }
-  return result
-}
-
-/// A map of strings in the order of its keys, so that equal maps are equal bytes.
-func sorted(_ map: [String: String]) -> JSON {
-  .object(JSONObject(uniqueMembers: map.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
-}
-
-/// JSON of an archive, with the member's name in the error.
-func parseDocument(_ bytes: [UInt8], label: String) throws(OCIError) -> JSON {
-  do {
-    return try JSON.parse(bytes)
-  } catch {
-    throw OCIError(.invalidArchive, "\(label) is not valid JSON: \(error)")
-  }
 }

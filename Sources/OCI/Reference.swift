@@ -119,7 +119,8 @@ public struct Reference: Sendable, Hashable, CustomStringConvertible {
       && digits.utf8.allSatisfy { (0x30...0x39).contains($0) }
   }
 
-  static func isTag(_ text: Substring) -> Bool {
+  /// Whether it can be a tag (OCI distribution specification, "Pulling manifests").
+  package static func isTag(_ text: Substring) -> Bool {
     guard let first = text.utf8.first, text.utf8.count <= 128, isAlphanumeric(first) || first == UInt8(ascii: "_")
     else {
       return false

@@ -1,4 +1,6 @@
+import Content
 import Distribution
+import Layers
 import OCI
 import Wire
 
@@ -29,7 +31,8 @@ extension RegistryError {
     case .corrupt:
       self.init(
         .unknown, "the registry's disk has damaged it; push it again", detail: ["digests": digests])
-    case .unsafePath, .system: self.init(.unknown, "the registry's storage failed; see the registry's log")
+    // `unsafePath`, `system`, and what the store may learn to say: the log has the reason.
+    default: self.init(.unknown, "the registry's storage failed; see the registry's log")
     }
     cause = error
   }

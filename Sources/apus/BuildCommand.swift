@@ -1,4 +1,5 @@
 import ArgumentParser
+import Content
 import Distribution
 import Dockerfile
 import Glibc

@@ -1,11 +1,11 @@
 import ArgumentParser
+import Content
 import Distribution
 import Glibc
 import HTTP
 import LinuxSystem
 import Logging
 import NIOSSL
-import OCI
 import Registry
 import Telemetry
 

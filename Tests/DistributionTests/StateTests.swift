@@ -1,5 +1,4 @@
 import HTTP
-import OCI
 import TestKit
 import Testing
 import Wire

@@ -1,7 +1,7 @@
+import Content
 import Glibc
 import LinuxSystem
 import NIOCore
-import OCI
 import Synchronization
 import Testing
 import Wire

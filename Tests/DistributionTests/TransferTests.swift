@@ -1,3 +1,4 @@
+import Content
 import HTTPTestKit
 import NIOHTTP1
 import OCI

@@ -1,5 +1,7 @@
+import Content
 import Dockerfile
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 import TestKit

@@ -1,8 +1,8 @@
 import Distribution
 import Dockerfile
 import Glibc
+import Layers
 import LinuxSystem
-import OCI
 import TestKit
 import Testing
 

@@ -1,7 +1,7 @@
 import Dockerfile
 import Glibc
+import Layers
 import LinuxSystem
-import OCI
 import TestKit
 import Testing
 

@@ -1,6 +1,8 @@
+import Content
 import Distribution
 import Dockerfile
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 import Synchronization

@@ -1,3 +1,4 @@
+import Content
 import Distribution
 import Glibc
 import LinuxSystem
@@ -83,7 +84,7 @@ import Wire
     descriptor.size = 10 << 20
     descriptor.annotations = [:]
     #expect(!on.isLazy(descriptor))
-    descriptor.annotations = [Stargz.tocAnnotation: "sha256:1"]
+    descriptor.annotations = [Descriptor.tocAnnotation: "sha256:1"]
     #expect(!on.isLazy(descriptor))
   }
 

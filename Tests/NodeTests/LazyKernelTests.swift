@@ -1,4 +1,6 @@
+import Content
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 import Synchronization

@@ -1,3 +1,4 @@
+import Content
 import LinuxSystem
 import OCI
 import Synchronization

@@ -1,4 +1,3 @@
-import OCI
 import Testing
 
 @testable import Registry

@@ -1,3 +1,4 @@
+import Content
 import Glibc
 import OCI
 import Testing

@@ -1,3 +1,4 @@
+import Content
 import Distribution
 import Glibc
 import LinuxSystem

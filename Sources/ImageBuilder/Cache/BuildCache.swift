@@ -1,3 +1,4 @@
+import Content
 import OCI
 import Synchronization
 import Wire

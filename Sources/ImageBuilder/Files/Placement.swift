@@ -1,4 +1,5 @@
 import Dockerfile
+import Layers
 import LinuxSystem
 import OCI
 

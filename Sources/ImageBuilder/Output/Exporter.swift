@@ -1,5 +1,7 @@
+import Content
 import Distribution
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 import Wire

@@ -1,3 +1,4 @@
+import Content
 import Dockerfile
 import OCI
 import Wire

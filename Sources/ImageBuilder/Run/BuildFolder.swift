@@ -1,6 +1,5 @@
 import Glibc
 import LinuxSystem
-import OCI
 import Synchronization
 
 /// A build's own folder: mounts, overlay's upper folders and bundles of the steps that run. It is locked while the build

@@ -1,6 +1,8 @@
 import Containers
+import Content
 import Dockerfile
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 

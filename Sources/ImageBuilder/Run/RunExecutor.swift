@@ -1,5 +1,6 @@
 import Containers
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 import Synchronization

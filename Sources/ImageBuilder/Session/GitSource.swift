@@ -1,7 +1,6 @@
 import Dockerfile
 import Glibc
 import LinuxSystem
-import OCI
 
 /// The files of a git repository, for `ADD` and as the build context, by the `git` program.
 ///

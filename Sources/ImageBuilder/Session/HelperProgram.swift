@@ -1,7 +1,6 @@
 import CLinux
 import Glibc
 import LinuxSystem
-import OCI
 
 /// Programs of the machine that do what we have no library for.
 enum HelperProgram {

@@ -1,6 +1,7 @@
 import Distribution
 import Dockerfile
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 

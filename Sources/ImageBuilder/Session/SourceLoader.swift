@@ -2,7 +2,6 @@ import Distribution
 import Dockerfile
 import Glibc
 import LinuxSystem
-import OCI
 
 /// Reads the Dockerfile and opens the context.
 struct SourceLoader: Sendable {

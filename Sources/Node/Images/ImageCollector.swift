@@ -1,3 +1,4 @@
+import Content
 import ControllerKit
 import LinuxSystem
 import Logging

@@ -1,4 +1,5 @@
 import Containers
+import Content
 import Distribution
 import Glibc
 import LinuxSystem

@@ -1,6 +1,8 @@
 import Containers
+import Content
 import Distribution
 import Glibc
+import Layers
 import LinuxSystem
 import OCI
 import Synchronization

@@ -3,7 +3,6 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Logging
-import OCI
 import Wire
 
 /// What all pod workers share.

@@ -1,3 +1,4 @@
+import Content
 import Logging
 import OCI
 import Synchronization

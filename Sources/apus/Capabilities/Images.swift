@@ -1,6 +1,6 @@
+import Content
 import ControllerKit
 import Distribution
-import OCI
 
 extension Capability {
   /// The one store of images, and the client of other registries.

@@ -1,10 +1,10 @@
 import Containers
+import Content
 import ControllerKit
 import Distribution
 import Glibc
 import LinuxSystem
 import Node
-import OCI
 import Wire
 
 extension Capability {

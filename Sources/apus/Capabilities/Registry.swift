@@ -1,3 +1,4 @@
+import Content
 import ControllerKit
 import Distribution
 import Glibc
@@ -5,7 +6,6 @@ import HTTP
 import LinuxSystem
 import Logging
 import NIOSSL
-import OCI
 import Registry
 import Telemetry
 
