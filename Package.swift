@@ -63,7 +63,10 @@ targets += room("SQLite", ["CSQLite"])
 // Layer 3
 targets += room("Schema", ["Wire"], tests: ["TestKit"])
 targets += room(
-  "HTTP", ["LinuxSystem", "Wire", nio, posix, http1, http2, hpack, tls, handshake], tests: ["TestKit", embedded])
+  "HTTP",
+  [
+    "CZlib", "Cryptography", "LinuxSystem", "Wire", nio, posix, http1, http2, hpack, webSocket, tls, handshake,
+  ], tests: ["TestKit", embedded])
 targets += room("OCI", ["Cryptography", "Wire"], tests: ["TestKit"])
 targets += room("Dockerfile", ["Wire"], tests: ["TestKit"])
 // Layer 4
@@ -91,8 +94,8 @@ targets += room(
 targets += room(
   "APIServer",
   [
-    "CZlib", "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Protobuf", "Schema",
-    "Store", "Telemetry", "Wire", nio, posix, http1, webSocket, tls, logging,
+    "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Protobuf", "Schema",
+    "Store", "Telemetry", "Wire", nio, posix, http1, tls, logging,
   ], tests: ["TestKit", embedded])
 targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire"])
 targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire", logging])

@@ -84,7 +84,8 @@ public protocol ProcessStream: Sendable {
 
 /// A connection of bytes in both directions.
 public protocol ByteStream: Sendable {
-  /// Read by one task; finishes when the peer closes.
+  /// Read by one task; finishes when the peer closes. Throws `KubeError` with the reason when it turns out that no connection
+  /// was made, and other errors when one breaks.
   var input: AsyncThrowingStream<ByteBuffer, any Error> { get }
   func write(_ bytes: ByteBuffer) async throws
   /// No more writes; the peer sees the end of input.

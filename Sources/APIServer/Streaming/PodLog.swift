@@ -73,7 +73,7 @@ private final class FirstOutcome: Sendable {
 extension PodStreaming {
   /// How a log is read by WebSocket: each message is a piece of it.
   struct LogAgreement: Sendable {
-    var form: WebSocketTransport.Form
+    var form: MessageForm
     var responseHead: String
 
     /// - Throws: `badRequest` when no protocol that is offered is spoken here.
@@ -84,7 +84,7 @@ extension PodStreaming {
           "none of the WebSocket subprotocols \(handshake.offered) is known here; use \(known.joined(separator: " or "))"
         )
       }
-      form = WebSocketTransport.Form(hasChannels: false, isBase64: name == "base64.binary.k8s.io")
+      form = MessageForm(hasChannels: false, isBase64: name == "base64.binary.k8s.io")
       responseHead = handshake.responseHead(name)
     }
   }
@@ -109,7 +109,7 @@ extension PodStreaming {
               group.addTask { do { for try await _ in input {} } catch {} }
               group.addTask {
                 try? await produce { try await output.write($0) }
-                try? await channel.triggerUserOutboundEvent(WebSocketGoodbye())
+                try? await channel.triggerUserOutboundEvent(WebSocket.Goodbye())
               }
               await group.next()
               group.cancelAll()

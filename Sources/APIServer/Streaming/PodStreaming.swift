@@ -84,13 +84,13 @@ enum PodStreaming {
   ///
   /// - Parameter form: of WebSocket messages; `nil` for plain bytes.
   static func switchProtocols(
-    _ channel: any Channel, responseHead: String, _ form: WebSocketTransport.Form?
+    _ channel: any Channel, responseHead: String, _ form: MessageForm?
   ) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> {
     HTTPServer.removeHandlers(from: channel).flatMapThrowing {
       // A session may be silent for hours; a client whose machine has gone must be noticed nevertheless.
       _ = channel.setOption(.socketOption(.so_keepalive), value: 1)
       channel.writeAndFlush(ByteBuffer(string: responseHead), promise: nil)
-      if let form { try WebSocketTransport.install(on: channel, form) }
+      if let form { try form.install(on: channel) }
       let connection = try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
         wrappingChannelSynchronously: channel,
         configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8)))
@@ -150,7 +150,7 @@ extension PodStreaming {
       HTTP/1.1 101 Switching Protocols\r
       Upgrade: websocket\r
       Connection: Upgrade\r
-      Sec-WebSocket-Accept: \(WebSocketTransport.acceptValue(key: key))\r
+      Sec-WebSocket-Accept: \(WebSocket.acceptValue(key: key))\r
       Sec-WebSocket-Protocol: \(name)\r
       \r
 
@@ -177,9 +177,9 @@ extension PodStreaming {
     var responseHead: String
 
     /// Of the WebSocket messages; `nil` without WebSocket.
-    var form: WebSocketTransport.Form? {
-      if isTunnel { return WebSocketTransport.Form(hasChannels: false) }
-      return subprotocol.map { WebSocketTransport.Form(hasChannels: true, isBase64: $0.isBase64) }
+    var form: MessageForm? {
+      if isTunnel { return MessageForm(hasChannels: false) }
+      return subprotocol.map { MessageForm(hasChannels: true, isBase64: $0.isBase64) }
     }
 
     private static let tunnel = "SPDY/3.1+portforward.k8s.io"

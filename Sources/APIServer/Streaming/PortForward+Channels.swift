@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 
@@ -66,23 +67,29 @@ extension PortForward {
       let name = ByteBuffer(integer: UInt16(port), endianness: .little)
       for number in [channel, channel + 1] { try await send(number, name) }
       let target = try await streams.connect(namespace: namespace, pod: pod, port: port)
-      await withTaskGroup(of: Bool.self) { group in
+      let refusal: KubeError? = await withTaskGroup(of: Ending.self) { group in
         group.addTask {
           while let bytes = await pipe.read() {
             do { try await target.write(bytes) } catch { break }
           }
           try? await target.closeWrite()
-          return false
+          return .inputEnded
         }
         group.addTask {
-          do { for try await bytes in target.input { try await send(channel, bytes) } } catch {}
-          return true
+          do { for try await bytes in target.input { try await send(channel, bytes) } } catch {
+            return .over(error as? KubeError)
+          }
+          return .over(nil)
         }
+        defer { group.cancelAll() }
         // The pod's end of the connection decides, as with streams.
-        for await isOver in group where isOver { break }
-        group.cancelAll()
+        for await ending in group {
+          if case .over(let refusal) = ending { return refusal }
+        }
+        return nil
       }
       await target.close()
+      if let refusal { throw refusal }
     } catch {
       let reason = (error as? KubeError)?.message ?? String(describing: error)
       try? await send(channel + 1, ByteBuffer(string: "error forwarding port \(port) to pod \(pod): \(reason)"))

@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 import Synchronization
@@ -24,7 +25,7 @@ struct PortForward: Sendable {
     _ input: NIOAsyncChannelInboundStream<ByteBuffer>, _ output: NIOAsyncChannelOutboundWriter<ByteBuffer>,
     on channel: any Channel
   ) async {
-    let connection = SPDYConnection { try await output.write($0) }
+    guard let connection = try? SPDYConnection(.server, write: { try await output.write($0) }) else { return }
     let (pairs, found) = AsyncStream<Pair>.makeStream(bufferingPolicy: .bufferingOldest(SPDYConnection.streamCountMax))
     let waiting = Waiting()
     await withDiscardingTaskGroup { group in
@@ -64,8 +65,9 @@ struct PortForward: Sendable {
       let target = try await streams.connect(namespace: namespace, pod: pod, port: pair.port)
       // A client that resets the stream wants nothing more, in either direction.
       pair.data.onReset { Task { await target.close() } }
-      await copy(pair, target)
+      let refusal = await copy(pair, target)
       await target.close()
+      if let refusal { throw refusal }
     } catch {
       let reason = (error as? KubeError)?.message ?? String(describing: error)
       // kubectl prints what comes on the error stream.
@@ -74,14 +76,15 @@ struct PortForward: Sendable {
     }
     try? await pair.data.finish()
     try? await pair.error.finish()
-    pair.data.input.abandon()
-    pair.error.input.abandon()
+    pair.data.abandon()
+    pair.error.abandon()
   }
 
-  private func copy(_ pair: Pair, _ target: any ByteStream) async {
-    await withTaskGroup(of: Bool.self) { group in
+  /// - Returns: why there was no connection after all.
+  private func copy(_ pair: Pair, _ target: any ByteStream) async -> KubeError? {
+    await withTaskGroup(of: Ending.self) { group in
       group.addTask {
-        while let bytes = await pair.data.input.read() {
+        while let bytes = await pair.data.read() {
           do {
             try await target.write(bytes)
           } catch {
@@ -89,18 +92,29 @@ struct PortForward: Sendable {
           }
         }
         try? await target.closeWrite()
-        return false
+        return .inputEnded
       }
       group.addTask {
         do {
           for try await bytes in target.input { try await pair.data.write(bytes) }
           try await pair.data.finish()
-        } catch {}
-        return true
+        } catch {
+          return .over(error as? KubeError)
+        }
+        return .over(nil)
       }
+      defer { group.cancelAll() }
       // The pod's end of the connection decides; a client that has sent everything may still wait for the answer.
-      for await isOver in group where isOver { break }
-      group.cancelAll()
+      for await ending in group {
+        if case .over(let refusal) = ending { return refusal }
+      }
+      return nil
     }
+  }
+
+  /// How a direction of a connection to a pod has ended.
+  enum Ending: Sendable {
+    case inputEnded
+    case over(KubeError?)
   }
 }

@@ -194,12 +194,7 @@ struct ProxyRequest: Sendable {
     if let host = request.headers.first(name: "host") { headers.add(name: "X-Forwarded-Host", value: host) }
     headers.add(name: "X-Forwarded-Proto", value: "https")
     headers.add(name: "X-Forwarded-Uri", value: prefix + "/")
-    if let upgrade {
-      headers.add(name: "Connection", value: "Upgrade")
-      headers.add(name: "Upgrade", value: upgrade)
-    } else {
-      headers.add(name: "Connection", value: "close")
-    }
+    if upgrade == nil { headers.add(name: "Connection", value: "close") }
     let mark = path.utf8.firstIndex(of: UInt8(ascii: "?"))
     var outgoing = HTTPClientRequest(
       method: HTTPMethod(rawValue: request.method),
@@ -210,7 +205,6 @@ struct ProxyRequest: Sendable {
     // The addresses of pods change hands: a certificate could name none of them.
     outgoing.tls.isVerificationSkipped = true
     outgoing.isAlone = true
-    outgoing.mayUpgrade = upgrade != nil
     return outgoing
   }
 
@@ -258,7 +252,11 @@ struct ProxyExchange: Sendable {
   /// - Parameter respond: called once.
   func run(_ respond: @escaping Router.Respond) async {
     do {
-      if forwarded.upgrade == nil { try await exchange(respond) } else { try await upgrade(respond) }
+      if let name = forwarded.upgrade {
+        try await upgrade(to: name, respond)
+      } else {
+        try await exchange(respond)
+      }
     } catch let error as KubeError {
       respond(Reply(error))
     } catch {
@@ -307,14 +305,15 @@ struct ProxyExchange: Sendable {
   // MARK: Other protocols
 
   /// Hands on bytes in both directions once the other server has changed the protocol.
-  private func upgrade(_ respond: @escaping Router.Respond) async throws {
-    let answer = try await Self.http.execute(forwarded.outgoing)
-    guard answer.status == 101 else {
-      throw KubeError.badRequest("\(forwarded.target.authority) refuses the upgrade: it answered \(answer.status)")
+  private func upgrade(to name: String, _ respond: @escaping Router.Respond) async throws {
+    let changed: HTTPUpgrade
+    do throws(HTTPClientError) { changed = try await Self.http.upgrade(forwarded.outgoing, to: name) } catch {
+      guard case .upgradeRefused = error.code else { throw error }
+      throw KubeError.badRequest("\(forwarded.target.authority) refuses the upgrade: \(error.message)")
     }
-    let fields = answer.headers.map { "\($0.name): \($0.value)\r\n" }.joined()
+    let fields = changed.headers.map { "\($0.name): \($0.value)\r\n" }.joined()
     let head = "HTTP/1.1 101 Switching Protocols\r\n\(fields)\r\n"
-    let server = try await answer.takeOver()
+    let server = changed.connection
     try await server.executeThenClose { fromServer, toServer in
       let client = try await takeOver(head, respond)
       try await client.executeThenClose { fromClient, toClient in

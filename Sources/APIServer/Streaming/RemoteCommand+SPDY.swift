@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 import Wire
@@ -17,7 +18,9 @@ extension RemoteCommand {
     spdy input: NIOAsyncChannelInboundStream<ByteBuffer>, _ output: NIOAsyncChannelOutboundWriter<ByteBuffer>,
     on channel: any Channel
   ) async {
-    let connection = SPDYConnection { try await output.write($0) }
+    guard let connection = try? SPDYConnection(.server, write: { try await output.write($0) }) else {
+      return await process.close()
+    }
     // At most five streams are taken.
     let (opened, opener) = AsyncStream<SPDYStream>.makeStream(bufferingPolicy: .bufferingOldest(8))
     await withTaskGroup(of: Void.self) { group in
@@ -61,13 +64,13 @@ extension RemoteCommand {
             }
           },
           {
-            while let bytes = await all["stdin"]?.input.read() { try? await process.writeStdin(bytes) }
+            while let bytes = await all["stdin"]?.read() { try? await process.writeStdin(bytes) }
             if all["stdin"] != nil { try? await process.closeStdin() }
             return .inputEnded
           },
           {
             var buffer = LineBuffer()
-            while let bytes = await all["resize"]?.input.read() {
+            while let bytes = await all["resize"]?.read() {
               for line in buffer.lines(adding: bytes) { await resize(line) }
             }
             return .inputEnded
@@ -75,7 +78,7 @@ extension RemoteCommand {
         ],
         goodbye: {
           // Input that nobody takes any more must not keep the connection from being read to its end.
-          for stream in all.values { stream.input.abandon() }
+          for stream in all.values { stream.abandon() }
           for kind in ["stdin", "resize"] { try? await all[kind]?.finish() }
         })
       group.cancelAll()

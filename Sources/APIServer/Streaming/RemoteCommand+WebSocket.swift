@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 import Wire
@@ -37,7 +38,7 @@ extension RemoteCommand {
         {
           do {
             // Clients of version 5 throw away what comes before they have made their streams. They begin to read with it.
-            if subprotocol.hasCloseSignal { try await channel.triggerUserOutboundEvent(WebSocketGreeting()) }
+            if subprotocol.hasCloseSignal { try await channel.triggerUserOutboundEvent(WebSocket.Greeting()) }
             // An empty message on the first channel that can be read tells the client that all is set up.
             let first =
               options.stdout ? ChannelNumber.stdout : options.stderr ? ChannelNumber.stderr : ChannelNumber.error
@@ -56,7 +57,7 @@ extension RemoteCommand {
           }
         }
       ],
-      goodbye: { try? await channel.triggerUserOutboundEvent(WebSocketGoodbye()) })
+      goodbye: { try? await channel.triggerUserOutboundEvent(WebSocket.Goodbye()) })
   }
 
   private func receive(_ message: ByteBuffer, hasCloseSignal: Bool) async {

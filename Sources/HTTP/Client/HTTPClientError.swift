@@ -28,6 +28,8 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     case http1Required(mayBeDone: Bool)
     /// The peer breaks HTTP.
     case malformed
+    /// The peer has answered, and does not change to the protocol that it was asked for.
+    case upgradeRefused(status: Int)
     /// The answer's head is larger than the limits allow.
     case headTooLarge
     /// Too many requests wait for this host already.

@@ -29,9 +29,9 @@ package struct HTTPClientRequest: Sendable {
   /// Whether it gets a connection of its own, of HTTP/1.1, which is neither counted nor kept: for what lasts long, and
   /// for what must show that a connection can be made.
   package var isAlone = false
-  /// Whether its headers ask for another protocol (RFC 9110, section 7.8): the answer may be 101 then, and
-  /// `HTTPClientResponse.takeOver` gives the connection. It has a connection of its own.
-  package var mayUpgrade = false
+  /// Whether its headers ask for another protocol, so that the answer may be 101: see `HTTPClient.upgrade`. It has a
+  /// connection of its own.
+  var mayUpgrade = false
 
   package enum Body: Sendable {
     case none

@@ -60,7 +60,7 @@ package final class HTTPClientResponse: Sendable {
   }
 
   /// The connection, after an answer 101 to a request that may be upgraded. The caller owns it and closes it.
-  package func takeOver() async throws(HTTPClientError) -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
+  func takeOver() async throws(HTTPClientError) -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
     try await exchange.takeOver()
   }
 

@@ -1,3 +1,4 @@
+import HTTP
 import KubeClient
 import NIOCore
 import NIOPosix
@@ -189,7 +190,7 @@ private func exec(_ command: [String], stdin: Bool = false) -> PodStreaming.Targ
           ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", "x, \(name)"),
         ]))
     let agreement = try PodStreaming.LogAgreement(handshake)
-    #expect(agreement.form == WebSocketTransport.Form(hasChannels: false, isBase64: isBase64))
+    #expect(agreement.form == MessageForm(hasChannels: false, isBase64: isBase64))
     let write = try await PodStreaming.log(
       container, options: LogOptions(), streams: node, loop: MultiThreadedEventLoopGroup.singleton.any())
     let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)

@@ -6,6 +6,7 @@ import Testing
 import Wire
 
 @testable import APIServer
+@testable import HTTP
 
 private let container = ContainerReference(namespace: "n", pod: "p", container: "c")
 private let webSocketHeaders = [
@@ -32,7 +33,7 @@ struct NegotiationTests {
 
   /// The example of RFC 6455, section 1.3.
   @Test func theHandshakeIsThatOfTheRFC() throws {
-    #expect(WebSocketTransport.acceptValue(key: "dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    #expect(WebSocket.acceptValue(key: "dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     let agreement = try agree(webSocket + [("Sec-WebSocket-Protocol", "v4.channel.k8s.io, v5.channel.k8s.io")])
     #expect(agreement.protocolName == "v5.channel.k8s.io")
     #expect(agreement.responseHead.hasPrefix("HTTP/1.1 101 Switching Protocols\r\n"))
@@ -70,6 +71,15 @@ struct NegotiationTests {
     let failure = StreamStatus.exited(code: 7)
     #expect(failure["reason"]?.string == "NonZeroExitCode")
     #expect(failure.at("details", "causes")?.array?[0]["message"]?.string == "7")
+  }
+
+  @Test func terminalSizesComeByLines() {
+    var buffer = LineBuffer()
+    #expect(buffer.lines(adding: ByteBuffer(string: "{\"Width\":80,")).isEmpty)
+    let lines = buffer.lines(adding: ByteBuffer(string: "\"Height\":24}\n{\"Width\":1,\"Height\":2}\n\n{"))
+    #expect(lines.compactMap { TerminalSize(json: $0)?.columns } == [80, 1])
+    #expect(TerminalSize(json: ByteBuffer(string: "{\"Width\":70000,\"Height\":2}")) == nil)
+    #expect(TerminalSize(json: ByteBuffer(string: "no")) == nil)
   }
 }
 
@@ -162,7 +172,7 @@ struct WebSocketSessionTests {
       case 0: try await peer.send([0, 1], isMasked: false)
       case 1: try await peer.send([])
       case 2: try await peer.send([1, 2], opcode: 0)
-      default: try await peer.send([UInt8](repeating: 0, count: WebSocketTransport.frameBytesMax + 1))
+      default: try await peer.send([UInt8](repeating: 0, count: WebSocket.frameBytesMax + 1))
       }
       let (_, code) = await readToEnd(&peer)
       #expect(code == (bad == 3 ? 1009 : 1002))

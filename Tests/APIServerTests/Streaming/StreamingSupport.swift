@@ -5,6 +5,7 @@ import NIOPosix
 import Synchronization
 
 @testable import APIServer
+@testable import HTTP
 
 /// An HTTP server on 127.0.0.1 that answers every request by a change of protocol.
 struct StreamingServer {

@@ -1,12 +1,12 @@
 import NIOCore
 
-/// The frames of SPDY/3.1 (draft-mbelshe-httpbis-spdy-00 and its revision 3.1) that are used below `remotecommand` and
-/// `portforward`. Header blocks are decompressed.
+/// The frames of SPDY/3.1 (draft-mbelshe-httpbis-spdy-00 and its revision 3.1) that both ends use. Header blocks are decompressed.
 enum SPDYFrame: Equatable, Sendable {
   case synStream(id: UInt32, headers: [SPDYHeader], isLast: Bool)
   case synReply(id: UInt32, headers: [SPDYHeader], isLast: Bool)
   case rstStream(id: UInt32, status: UInt32)
-  case settings
+  /// `SETTINGS_INITIAL_WINDOW_SIZE`, when it is among them.
+  case settings(initialWindow: UInt32?)
   case ping(id: UInt32)
   case goAway(lastStream: UInt32, status: UInt32)
   case headers(id: UInt32, headers: [SPDYHeader], isLast: Bool)
@@ -16,14 +16,23 @@ enum SPDYFrame: Equatable, Sendable {
 }
 
 /// A name in lower case and a value; several values are separated by NUL.
-struct SPDYHeader: Equatable, Sendable {
-  var name: String
-  var value: String
+package struct SPDYHeader: Equatable, Sendable {
+  package var name: String
+  package var value: String
+
+  package init(name: String, value: String) {
+    self.name = name
+    self.value = value
+  }
 }
 
 /// Why the peer's bytes are not SPDY. The connection cannot go on: the compression's state is lost.
-struct SPDYError: Error, Equatable {
-  var message: String
+package struct SPDYError: Error, Equatable, CustomStringConvertible {
+  package var message: String
+
+  package init(message: String) { self.message = message }
+
+  package var description: String { message }
 }
 
 /// Status codes of `RST_STREAM`.
@@ -31,6 +40,12 @@ enum SPDYStatus {
   static let protocolError: UInt32 = 1
   static let refusedStream: UInt32 = 3
   static let cancel: UInt32 = 5
+  static let flowControlError: UInt32 = 7
+}
+
+/// Numbers of settings, with their flags in front.
+enum SPDYSetting {
+  static let initialWindow: UInt32 = 7
 }
 
 enum SPDYFrameType {
@@ -64,13 +79,21 @@ struct SPDYFrameEncoder {
       return Self.control(SPDYFrameType.synReply, flags: isLast ? 1 : 0, try named(id, headers))
     case .headers(let id, let headers, let isLast):
       return Self.control(SPDYFrameType.headers, flags: isLast ? 1 : 0, try named(id, headers))
-    case .rstStream(let id, let status): return Self.control(SPDYFrameType.rstStream, flags: 0, Self.pair(id, status))
-    case .settings: return Self.control(SPDYFrameType.settings, flags: 0, ByteBuffer(integer: 0 as UInt32))
-    case .ping(let id): return Self.control(SPDYFrameType.ping, flags: 0, ByteBuffer(integer: id))
-    case .goAway(let last, let status): return Self.control(SPDYFrameType.goAway, flags: 0, Self.pair(last, status))
-    case .windowUpdate(let id, let delta):
-      return Self.control(SPDYFrameType.windowUpdate, flags: 0, Self.pair(id, delta))
-    case .data(let id, let bytes, let isLast): return Self.data(id, bytes, isLast: isLast)
+    case .rstStream, .settings, .ping, .goAway, .windowUpdate, .data:
+      return Self.plain(frame) ?? ByteBuffer()
+    }
+  }
+
+  /// A frame without headers, which goes out in any order; `nil` of others.
+  static func plain(_ frame: SPDYFrame) -> ByteBuffer? {
+    switch frame {
+    case .synStream, .synReply, .headers: nil
+    case .rstStream(let id, let status): control(SPDYFrameType.rstStream, flags: 0, pair(id, status))
+    case .settings(let initialWindow): control(SPDYFrameType.settings, flags: 0, settings(initialWindow))
+    case .ping(let id): control(SPDYFrameType.ping, flags: 0, ByteBuffer(integer: id))
+    case .goAway(let last, let status): control(SPDYFrameType.goAway, flags: 0, pair(last, status))
+    case .windowUpdate(let id, let delta): control(SPDYFrameType.windowUpdate, flags: 0, pair(id, delta))
+    case .data(let id, let bytes, let isLast): data(id, bytes, isLast: isLast)
     }
   }
 
@@ -87,6 +110,15 @@ struct SPDYFrameEncoder {
   private func named(_ id: UInt32, _ headers: [SPDYHeader]) throws(SPDYError) -> ByteBuffer {
     var payload = ByteBuffer(integer: id)
     payload.writeBytes(try deflater.compress(Self.block(headers)))
+    return payload
+  }
+
+  private static func settings(_ initialWindow: UInt32?) -> ByteBuffer {
+    var payload = ByteBuffer(integer: (initialWindow == nil ? 0 : 1) as UInt32)
+    if let initialWindow {
+      payload.writeInteger(SPDYSetting.initialWindow)
+      payload.writeInteger(initialWindow)
+    }
     return payload
   }
 

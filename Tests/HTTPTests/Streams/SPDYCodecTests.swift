@@ -3,7 +3,7 @@ import NIOCore
 import TestKit
 import Testing
 
-@testable import APIServer
+@testable import HTTP
 
 struct SPDYCodecTests {
   private static let samples: [SPDYFrame] = [
@@ -11,7 +11,8 @@ struct SPDYCodecTests {
     .synReply(id: 1, headers: [], isLast: false),
     .synStream(
       id: 3, headers: [SPDYHeader(name: "port", value: "80"), SPDYHeader(name: "requestid", value: "0")], isLast: true),
-    .ping(id: 7), .settings, .goAway(lastStream: 3, status: 0), .rstStream(id: 3, status: 5),
+    .ping(id: 7), .settings(initialWindow: nil), .settings(initialWindow: 1 << 20), .goAway(lastStream: 3, status: 0),
+    .rstStream(id: 3, status: 5),
     .headers(id: 1, headers: [SPDYHeader(name: "a", value: "é")], isLast: true), .windowUpdate(id: 1, delta: 65536),
     .data(id: 1, ByteBuffer(string: "hello"), isLast: false), .data(id: 1, ByteBuffer(), isLast: true),
   ]
@@ -103,14 +104,5 @@ struct SPDYCodecTests {
   @Test func headersOfAnotherDictionaryAreRefused() throws {
     #expect(throws: SPDYError.self) { try SPDYInflater().decompress([0x78, 0xBB, 1, 2, 3, 4, 0, 0]) }
     #expect(throws: SPDYError.self) { try SPDYInflater().decompress([1, 2, 3]) }
-  }
-
-  @Test func terminalSizesComeByLines() {
-    var buffer = LineBuffer()
-    #expect(buffer.lines(adding: ByteBuffer(string: "{\"Width\":80,")).isEmpty)
-    let lines = buffer.lines(adding: ByteBuffer(string: "\"Height\":24}\n{\"Width\":1,\"Height\":2}\n\n{"))
-    #expect(lines.compactMap { TerminalSize(json: $0)?.columns } == [80, 1])
-    #expect(TerminalSize(json: ByteBuffer(string: "{\"Width\":70000,\"Height\":2}")) == nil)
-    #expect(TerminalSize(json: ByteBuffer(string: "no")) == nil)
   }
 }

@@ -73,13 +73,25 @@ struct SPDYFrameDecoder {
     case SPDYFrameType.headers:
       return .headers(id: try number() & 0x7FFF_FFFF, headers: try headers(payload), isLast: isLast)
     case SPDYFrameType.rstStream: return .rstStream(id: try number() & 0x7FFF_FFFF, status: try number())
-    case SPDYFrameType.settings: return .settings
+    case SPDYFrameType.settings: return .settings(initialWindow: try Self.initialWindow(payload))
     case SPDYFrameType.ping: return .ping(id: try number())
     case SPDYFrameType.goAway: return .goAway(lastStream: try number() & 0x7FFF_FFFF, status: try number())
     case SPDYFrameType.windowUpdate:
       return .windowUpdate(id: try number() & 0x7FFF_FFFF, delta: try number() & 0x7FFF_FFFF)
     default: return nil
     }
+  }
+
+  private static func initialWindow(_ payload: ByteBuffer) throws(SPDYError) -> UInt32? {
+    var payload = payload
+    guard let count: UInt32 = payload.readInteger(), Int(count) * 8 == payload.readableBytes else {
+      throw SPDYError(message: "settings that are not as long as they say")
+    }
+    var found: UInt32?
+    while let number: UInt32 = payload.readInteger(), let value: UInt32 = payload.readInteger() {
+      if number & 0xFF_FFFF == SPDYSetting.initialWindow { found = value }
+    }
+    return found
   }
 
   private func headers(_ compressed: ByteBuffer) throws(SPDYError) -> [SPDYHeader] {

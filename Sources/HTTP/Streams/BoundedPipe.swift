@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// One task writes and one reads. A task that is cancelled stops waiting: for the reader the pipe is then at its end,
 /// and the writer's bytes are dropped.
-final class BoundedPipe: Sendable {
+package final class BoundedPipe: Sendable {
   private struct State {
     var chunks: [ByteBuffer] = []
     var bytes = 0
@@ -20,22 +20,29 @@ final class BoundedPipe: Sendable {
   private let state = Mutex(State())
 
   /// - Parameter capacity: bytes; one chunk may exceed it.
-  init(capacity: Int) { self.capacity = capacity }
+  package init(capacity: Int) { self.capacity = capacity }
 
   /// Suspends while the pipe is full.
-  func write(_ bytes: ByteBuffer) async {
-    guard bytes.readableBytes > 0 else { return }
-    let reader: CheckedContinuation<ByteBuffer?, Never>? = state.withLock { state in
-      if state.isFinished || state.isAbandoned { return nil }
+  ///
+  /// - Returns: whether the bytes were taken in; not when nobody reads any more.
+  @discardableResult
+  package func write(_ bytes: ByteBuffer) async -> Bool {
+    guard bytes.readableBytes > 0 else { return true }
+    let (isTaken, reader): (Bool, CheckedContinuation<ByteBuffer?, Never>?) = state.withLock { state in
+      if state.isFinished || state.isAbandoned { return (false, nil) }
       if let reader = state.reader {
         state.reader = nil
-        return reader
+        return (true, reader)
       }
       state.chunks.append(bytes)
       state.bytes += bytes.readableBytes
-      return nil
+      return (true, nil)
     }
-    if let reader { return reader.resume(returning: bytes) }
+    if let reader {
+      reader.resume(returning: bytes)
+      return true
+    }
+    guard isTaken else { return false }
     await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
         let mayGoOn = state.withLock { state in
@@ -48,10 +55,11 @@ final class BoundedPipe: Sendable {
     } onCancel: {
       takeWriter()?.resume()
     }
+    return true
   }
 
   /// The next bytes; nil at the end.
-  func read() async -> ByteBuffer? {
+  package func read() async -> ByteBuffer? {
     await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<ByteBuffer?, Never>) in
         let (bytes, isReady, writer): (ByteBuffer?, Bool, CheckedContinuation<Void, Never>?) = state.withLock { state in
@@ -79,7 +87,7 @@ final class BoundedPipe: Sendable {
   }
 
   /// No more bytes come; those that wait can still be read.
-  func finish() {
+  package func finish() {
     let (reader, writer) = state.withLock { state in
       state.isFinished = true
       defer {
@@ -93,16 +101,23 @@ final class BoundedPipe: Sendable {
   }
 
   /// Nobody reads any more: to write would be in vain.
-  var isAbandoned: Bool { state.withLock { $0.isAbandoned } }
+  package var isAbandoned: Bool { state.withLock { $0.isAbandoned } }
 
   /// Nobody reads any more.
-  func abandon() {
-    state.withLock { state in
-      state.isAbandoned = true
-      state.chunks = []
-      state.bytes = 0
+  ///
+  /// - Returns: how many bytes that have waited are dropped.
+  @discardableResult
+  package func abandon() -> Int {
+    let dropped = state.withLock { state in
+      defer {
+        state.isAbandoned = true
+        state.chunks = []
+        state.bytes = 0
+      }
+      return state.bytes
     }
     finish()
+    return dropped
   }
 
   private func takeWriter() -> CheckedContinuation<Void, Never>? {
