@@ -66,7 +66,7 @@ targets += room(
   "HTTP",
   [
     "CZlib", "Cryptography", "LinuxSystem", "Wire", nio, posix, http1, http2, hpack, webSocket, tls, handshake,
-  ], tests: ["TestKit", embedded])
+  ], tests: ["HTTPTestKit", "TestKit", embedded])
 targets += room("OCI", ["Cryptography", "Wire"], tests: ["TestKit"])
 targets += room("Dockerfile", ["Wire"], tests: ["TestKit"])
 // Layer 4
@@ -75,7 +75,7 @@ targets += room("KubeTypes", ["Schema", "Wire"], tests: ["TestKit"])
 targets += room("Layers", ["CZlib", "CZstd", "LinuxSystem", "OCI", "Wire"], tests: ["TestKit"])
 // Layer 5
 targets += room("Content", ["Layers", "LinuxSystem", "OCI", "SQLite", "Wire"], tests: ["TestKit"])
-targets += room("CRI", ["Protobuf", "RPC", nio], tests: ["HTTP", posix, http1])
+targets += room("CRI", ["HTTP", "Protobuf", "RPC", "Wire", nio, http1], tests: ["HTTPTestKit", posix])
 targets += room("Routing", ["KubeTypes", "Wire"])
 targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["TestKit", "Wire"])
 targets += room(
@@ -86,7 +86,7 @@ targets += room(
 targets += room(
   "Containers",
   ["CLinux", "CRI", "KubeClient", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging],
-  tests: ["HTTP", posix, http1])
+  tests: ["HTTP", "HTTPTestKit", posix, http1])
 targets += room(
   "Distribution", ["Content", "HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1],
   tests: ["HTTPTestKit", "TestKit"])

@@ -16,9 +16,19 @@ import time
 
 import pytest
 
+from containerd import BUSYBOX, CONTAINERD, Containerd
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 APUS = os.environ.get("APUS", str(ROOT / ".build/debug/apus"))
 DEADLINE = 60.0
+# What runs the pods of the fixture `server`: Apus' own engine, or a containerd by CRI (APUS_TEST_RUNTIME=containerd).
+RUNTIME = os.environ.get("APUS_TEST_RUNTIME", "crun")
+assert RUNTIME in ("crun", "containerd"), f"APUS_TEST_RUNTIME={RUNTIME}: crun or containerd"
+
+
+def only_with_crun(reason):
+    """Marks a test that is about what Apus' own engine does, or what CRI has no way for."""
+    return pytest.mark.skipif(RUNTIME != "crun", reason=f"not on containerd: {reason}")
 
 
 def wait_for(what, check, deadline=DEADLINE):
@@ -187,9 +197,35 @@ def images(tmp_path_factory):
     return directory
 
 
+@contextlib.contextmanager
+def containerd_server(images):
+    """A fresh server whose pods a containerd runs, with the example's images in that."""
+    if CONTAINERD is None or not os.access(BUSYBOX, os.X_OK):
+        pytest.skip("APUS_TEST_RUNTIME=containerd needs containerd (Scripts/setup tests fetches it) and busybox-static")
+    with folder("it-cri-") as base:
+        # Services are reached through the gateway, also from the pod that serves them; ports of the host by their plugin.
+        runtime = Containerd(
+            base, {"type": "portmap", "capabilities": {"portMappings": True}}, isDefaultGateway=True, hairpinMode=True)
+        try:
+            wait_for("containerd answers", lambda: runtime.ctr("version"))
+            runtime.make("localhost/pause:1", ["/bin/sleep", "1000000"])
+            for version in ("1", "2"):
+                runtime.take(images / f"web-app-{version}.tar")
+            with folder("it-") as data, fresh_server(
+                    data, "--registry", "none", "--container-runtime-endpoint", f"unix://{runtime.socket}") as server:
+                yield server
+            assert runtime.containers() == set(), "a purge leaves nothing in the runtime"
+        finally:
+            runtime.stop()
+
+
 @pytest.fixture(scope="module")
 def server(images):
     """A fresh server with the example's images."""
+    if RUNTIME == "containerd":
+        with containerd_server(images) as server:
+            yield server
+        return
     with folder("it-") as base, fresh_server(base) as server:
         for version in ("1", "2"):
             server.run("image", "import", str(images / f"web-app-{version}.tar"))

@@ -222,10 +222,6 @@ private struct HastyTime: TimeSource {
       spec.portMappings = [PortMapping(hostPort: 1, containerPort: 80, transport: "sctp")]
       // The network has no plugin for ports.
       #expect(try await runtime.createSandbox(spec).unmappedPorts == spec.portMappings)
-      let exec = await refusal { () throws(RuntimeError) in
-        _ = try await runtime.connect(podUID: "u", port: 80)
-      }
-      #expect(exec?.code == .unsupported)
       let stats = await refusal { () throws(RuntimeError) in _ = try await runtime.stats(podUID: "u") }
       #expect(stats?.code == .unsupported, "the runtime does not know the call")
       runtime.close()

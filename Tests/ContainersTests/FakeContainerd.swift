@@ -25,6 +25,9 @@ final class FakeContainerd: HTTPRequestHandler {
     var lastID = 0
     /// Containers that nothing is told about.
     var silent: Set<String> = []
+    /// Where its streams are to be had.
+    var streams = "http://127.0.0.1:1/"
+    var streamsAsked: [CRIStreams] = []
     /// Every question is answered by `unavailable`.
     var isBroken = false
   }
@@ -218,6 +221,21 @@ final class FakeContainerd: HTTPRequestHandler {
       let id = try id()
       model.containers.removeAll { $0.id == id }
       return []
+    case "Exec":
+      let request = try Calls.Exec(parsing: bytes)
+      _ = try container(request.containerID, model)
+      model.streamsAsked.append(request.streams)
+      return try Calls.Text(text: model.streams + (request.cmd.first ?? "")).serialized()
+    case "Attach":
+      let request = try Calls.Attach(parsing: bytes)
+      _ = try container(request.containerID, model)
+      model.streamsAsked.append(request.streams)
+      return try Calls.Text(text: model.streams + "attach").serialized()
+    case "PortForward":
+      let request = try Calls.PortForward(parsing: bytes)
+      return try Calls.Text(
+        text: model.streams + "port-\(request.podSandboxID)-\(request.port.map(String.init).joined())"
+      ).serialized()
     default: throw Failure(status: 12, message: "unknown method \(method)")
     }
   }

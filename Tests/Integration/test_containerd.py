@@ -3,112 +3,24 @@
 Run by Scripts/integration. Its low-level runtime is crun, which the other tests need, too.
 """
 
+import contextlib
 import glob
-import hashlib
-import io
 import json
 import os
-import pathlib
-import shutil
+import pty
+import re
+import socket
 import subprocess
-import tarfile
 
 import pytest
 
-from conftest import ROOT, folder, fresh_server, wait_for
+from conftest import folder, fresh_server, wait_for
+from containerd import BUSYBOX, CONTAINERD, Containerd
 from test_pod_life import create, events, finished, log, ready, status
 
-BUSYBOX = os.environ.get("BUSYBOX", "/bin/busybox")
-CONTAINERD = shutil.which("containerd", path=f"{os.environ['PATH']}:{ROOT}/.cache/bin:/usr/sbin:/usr/bin")
 BOX = "localhost/box:1"
 
 pytestmark = pytest.mark.skipif(CONTAINERD is None, reason="containerd is not installed: Scripts/setup tests fetches it")
-
-CONFIG = """\
-version = 2
-root = "{base}/root"
-state = "{base}/state"
-[grpc]
-  address = "{base}/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "localhost/pause:1"
-  stream_server_address = "127.0.0.1"
-  stream_server_port = "0"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "{base}/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-      BinaryName = "crun"
-"""
-
-
-def archive(path, name, entrypoint):
-    """An image of Debian's static busybox, as `docker save` writes it."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        program = pathlib.Path(BUSYBOX).read_bytes()
-        entry = tarfile.TarInfo("bin/busybox")
-        entry.size, entry.mode = len(program), 0o755
-        tar.addfile(entry, io.BytesIO(program))
-        for tool in ("sh", "sleep", "echo", "cat", "test", "touch", "hostname"):
-            link = tarfile.TarInfo(f"bin/{tool}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-        for directory, mode in (("tmp", 0o1777), ("etc", 0o755), ("proc", 0o755), ("sys", 0o755), ("dev", 0o755)):
-            made = tarfile.TarInfo(directory)
-            made.type, made.mode = tarfile.DIRTYPE, mode
-            tar.addfile(made)
-    digest = hashlib.sha256(layer.getvalue()).hexdigest()
-    config = json.dumps({
-        "architecture": os.uname().machine.replace("x86_64", "amd64").replace("aarch64", "arm64"), "os": "linux",
-        "config": {"Entrypoint": entrypoint, "Env": ["FROM_IMAGE=yes"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]}}).encode()
-    name_of_config = hashlib.sha256(config).hexdigest() + ".json"
-    manifest = json.dumps([{"Config": name_of_config, "RepoTags": [name], "Layers": [f"{digest}.tar"]}]).encode()
-    with tarfile.open(path, "w") as tar:
-        for member, content in ((name_of_config, config), (f"{digest}.tar", layer.getvalue()), ("manifest.json", manifest)):
-            entry = tarfile.TarInfo(member)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-
-
-class Containerd:
-    def __init__(self, base):
-        self.base = base
-        self.socket = f"{base}/containerd.sock"
-        self.log = open(f"{base}/containerd.log", "ab")
-        with open(f"{base}/config.toml", "w") as file:
-            file.write(CONFIG.format(base=base))
-        os.mkdir(f"{base}/cni")
-        with open(f"{base}/cni/10-test.conflist", "w") as file:
-            json.dump({"cniVersion": "1.0.0", "name": "test", "plugins": [{
-                "type": "bridge", "bridge": "cri0", "isGateway": True,
-                "ipam": {"type": "host-local", "dataDir": f"{base}/ipam", "ranges": [[{"subnet": "10.99.0.0/24"}]]}}]}, file)
-        path = f"{os.path.dirname(CONTAINERD)}:{os.environ['PATH']}:/usr/sbin:/usr/bin:/sbin:/bin"
-        self.environment = {**os.environ, "PATH": path}
-        self.process = subprocess.Popen(
-            [CONTAINERD, "--config", f"{base}/config.toml"], stdout=self.log, stderr=self.log, env=self.environment)
-
-    def ctr(self, *arguments):
-        return subprocess.run(
-            ["ctr", "--address", self.socket, "--namespace", "k8s.io", *arguments], check=True, capture_output=True,
-            text=True, env=self.environment).stdout
-
-    def containers(self, *filters):
-        """Ids of containers and sandboxes by containerd's own filters."""
-        return set(self.ctr("containers", "list", "--quiet", *filters).split())
-
-    def of(self, uid):
-        return self.containers(f'labels."io.kubernetes.pod.uid"=={uid}')
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-        self.log.close()
-
 
 @pytest.fixture(scope="module")
 def containerd():
@@ -118,9 +30,8 @@ def containerd():
         runtime = Containerd(base)
         try:
             wait_for("containerd answers", lambda: runtime.ctr("version"))
-            for name, entrypoint in (("localhost/pause:1", ["/bin/sleep", "1000000"]), (BOX, ["/bin/sh"])):
-                archive(f"{base}/image.tar", name, entrypoint)
-                runtime.ctr("images", "import", f"{base}/image.tar")
+            runtime.make("localhost/pause:1", ["/bin/sleep", "1000000"])
+            runtime.make(BOX, ["/bin/sh"])
             # What is somebody else's stays.
             runtime.ctr("containers", "create", BOX, "foreign")
             yield runtime
@@ -128,8 +39,6 @@ def containerd():
             runtime.ctr("containers", "delete", "foreign")
         finally:
             runtime.stop()
-            subprocess.run(["ip", "link", "delete", "cri0"], capture_output=True)
-            print(open(f"{base}/containerd.log", errors="replace").read()[-20000:])
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +129,107 @@ def test_volumes_are_mounted(server, tmp_path):
     server.kubectl("delete", "pod", "mounts", "--grace-period=1", "--timeout=60s")
 
 
+def client(server, *arguments, **options):
+    """A kubectl that stays."""
+    return subprocess.Popen(
+        ["kubectl", *arguments], env={**os.environ, "KUBECONFIG": server.kubeconfig, "HOME": os.path.dirname(server.data)},
+        **options)
+
+
+def test_exec(server):
+    def run(*command, stdin=None, check=True):
+        return server.kubectl(
+            "exec", *(["-i"] if stdin is not None else []), "first", "-c", "c0", "--", *command, stdin=stdin, check=check)
+
+    assert run("echo", "hi") == "hi\n"
+    ended = run("sh", "-c", "echo out; echo err >&2; exit 7", check=False)
+    assert ended.returncode == 7 and ended.stdout == "out\n" and ended.stderr.startswith("err\n"), ended
+    # Its input ends, and what was sent before comes back.
+    text = "a line of text\n" * 50_000
+    assert run("cat", stdin=text) == text
+    assert run("sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x") == "x" * 5_000_000
+    missing = run("/bin/none", check=False)
+    assert missing.returncode not in (0, 7) and "/bin/none" in missing.stderr, missing
+
+
+def test_exec_with_a_terminal(server):
+    ours, theirs = pty.openpty()
+    script = "test -t 0 && echo a terminal; read x; echo got $x; exit 3"
+    process = client(
+        server, "exec", "-it", "first", "-c", "c0", "--", "sh", "-c", script, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    try:
+        seen = b""
+        while b"a terminal" not in seen:
+            seen += os.read(ours, 4096)
+        os.write(ours, b"hello\n")
+        # The end of a terminal is an error to whoever reads the other side.
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 4096):
+                seen += piece
+        assert process.wait(timeout=60) == 3 and b"got hello" in seen, seen
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def test_attach(server):
+    create(server, pod("talks", {
+        "command": ["sh", "-c", "while read line; do echo heard $line; done; echo bye"], "stdin": True, "stdinOnce": True},
+        restartPolicy="Never"))
+    ready(server, "talks")
+    attached = server.kubectl("attach", "-i", "talks", stdin="hello\n", check=False)
+    assert attached.returncode == 0 and "heard hello" in attached.stdout, attached
+    assert finished(server, "talks")["phase"] == "Succeeded"
+    log(server, "talks", "heard hello\nbye")
+    server.kubectl("delete", "pod", "talks", "--timeout=60s")
+
+
+def test_port_forward(server):
+    create(server, pod("serves", {"command": ["nc", "-ll", "-p", "7000", "-e", "/bin/echo", "served"]}))
+    address = ready(server, "serves")["podIP"]
+    wait_for("the pod listens", lambda: socket.create_connection((address, 7000), timeout=10).close() or True)
+    process = client(
+        server, "port-forward", "pod/serves", ":7000", ":9", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        ports = {}
+        while len(ports) < 2:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            if found := re.match(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)", line):
+                ports[found[2]] = int(found[1])
+
+        def ask(port):
+            with socket.create_connection(("127.0.0.1", ports[port]), timeout=60) as connection:
+                answer = b""
+                while piece := connection.recv(4096):
+                    answer += piece
+                return answer
+
+        for _ in range(3):
+            assert ask("7000") == b"served\n"
+        # Nobody listens there, and the client is told so. Some clients end with that.
+        with contextlib.suppress(ConnectionError):
+            assert ask("9") == b""
+        while "refused" not in (line := process.stderr.readline()):
+            assert line, "the client ended without the reason"
+    finally:
+        process.kill()
+        process.wait()
+    server.kubectl("delete", "pod", "serves", "--grace-period=1", "--timeout=60s")
+
+
+def test_cp_both_ways(server, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(3_000_000))
+    server.kubectl("cp", "-c", "c0", str(source), "first:/tmp/copied")
+    server.kubectl("cp", "-c", "c0", "first:/tmp/copied", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == source.read_bytes()
+    server.kubectl("exec", "first", "-c", "c0", "--", "rm", "/tmp/copied")
+
+
 def test_what_cannot_be_done_is_said(server):
-    refused = server.kubectl("exec", "first", "-c", "c0", "--", "echo", "hi", check=False)
-    assert refused.returncode != 0 and "not supported" in refused.stdout + refused.stderr
     create(server, pod("users", LIVES, hostUsers=False))
     wait_for("the reason is told", lambda: any(
         "hostUsers" in message for message in events(server, "users", "FailedCreatePodSandBox")))

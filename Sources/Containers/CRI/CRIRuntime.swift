@@ -45,6 +45,7 @@ public final class CRIRuntime: ContainerRuntime {
   let configuration: Configuration
   package let client: CRIClient
   let time: any TimeSource
+  let streaming = StreamingClient()
   let log = Logger(label: "apus.node.runtime")
   private let lanes: BlockingLanes
   private let cgroups: CgroupLayout
@@ -255,7 +256,7 @@ public final class CRIRuntime: ContainerRuntime {
     }
   }
 
-  private func list(podUID: String?) async throws(RuntimeError) -> [RuntimeV1.PodSandbox] {
+  func list(podUID: String?) async throws(RuntimeError) -> [RuntimeV1.PodSandbox] {
     var filter = RuntimeV1.PodSandboxFilter()
     filter.labelSelector[CRITranslation.Label.owner] = configuration.owner
     filter.labelSelector[CRITranslation.Label.podUID] = podUID
@@ -497,22 +498,6 @@ public final class CRIRuntime: ContainerRuntime {
 
   // MARK: - Processes
 
-  private static let streamsRefusal =
-    "exec, attach and port-forward are not supported by this node with another container runtime: it gives its streams by a "
-    + "server of its own, which the node does not speak to yet"
-
-  public func exec(
-    _ id: String, command: [String], options: TerminalOptions
-  ) async throws(RuntimeError) -> any ProcessStream { throw RuntimeError(.unsupported, Self.streamsRefusal) }
-
-  public func attach(_ id: String, options: TerminalOptions) async throws(RuntimeError) -> any ProcessStream {
-    throw RuntimeError(.unsupported, Self.streamsRefusal)
-  }
-
-  public func connect(podUID: String, port: Int) async throws(RuntimeError) -> any ByteStream {
-    throw RuntimeError(.unsupported, Self.streamsRefusal)
-  }
-
   public func execSync(
     _ id: String, command: [String], timeout: Duration, outputLimit: Int
   ) async throws(RuntimeError) -> ProcessResult {
@@ -552,7 +537,7 @@ public final class CRIRuntime: ContainerRuntime {
     do throws(ProtobufError) { return try config.serialized() } catch { throw RuntimeError(.invalid, error.message) }
   }
 
-  private func ask<Answer: Sendable>(
+  func ask<Answer: Sendable>(
     _ what: String, _ call: (CRIClient) async throws(RPCError) -> Answer
   ) async throws(RuntimeError) -> Answer {
     do throws(RPCError) { return try await call(client) } catch {

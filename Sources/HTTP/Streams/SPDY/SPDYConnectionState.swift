@@ -122,6 +122,9 @@ struct SPDYConnectionState: Sendable {
   }
 
   private mutating func received(data bytes: ByteBuffer, of id: UInt32, isLast: Bool) throws(SPDYError) -> [Action] {
+    guard id % 2 == 1, role == .client ? id < nextStream : id <= lastPeerStream else {
+      throw SPDYError(message: "data for stream \(id), which nobody has opened")
+    }
     guard let stream = streams[id], stream.isInputOpen else {
       // Data for a stream that has ended already was on its way. It counts for the connection's window.
       return consumed(bytes.readableBytes, of: id) ? [.answersDue] : []
