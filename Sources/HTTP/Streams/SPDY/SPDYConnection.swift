@@ -5,8 +5,9 @@ import Synchronization
 package final class SPDYConnection: Sendable {
   /// Streams that are open at the same time.
   package static let streamCountMax = SPDYConnectionState.streamCountMax
-  /// Bytes of a stream that wait to be taken, before the connection is no longer read.
-  private static let streamBytesMax = SPDYConnectionState.window
+  /// Bytes of a stream that wait to be taken, before the connection is no longer read. Beyond the window: a peer that keeps
+  /// windows must never stop the reading, by which its own are opened.
+  private static let streamBytesMax = SPDYConnectionState.window + 1
 
   private struct State {
     var core: SPDYConnectionState
@@ -16,6 +17,7 @@ package final class SPDYConnection: Sendable {
     var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
     var lastWaiter: UInt64 = 0
     var isOpening = false
+    var hasGreeted = false
     var isOver = false
     var failure: SPDYError?
 
@@ -100,6 +102,7 @@ package final class SPDYConnection: Sendable {
       state.streams[id] = stream
       return try state.encoder.encode(.synReply(id: id, headers: [], isLast: false))
     }
+    try await greet()
     // Before anybody can write to the stream.
     try await writeFrame(reply)
     if !onStream(stream) { reset(stream, SPDYStatus.refusedStream) }
@@ -142,8 +145,20 @@ package final class SPDYConnection: Sendable {
       return (stream, try state.encoder.encode(.synStream(id: id, headers: headers, isLast: false)))
     }
     defer { state.withLock { $0.isOpening = false } }
+    try await greet()
     try await writeFrame(frame)
     return stream
+  }
+
+  /// Shows the peer that this end has windows, before the first stream, and so before any data: two ends of which one hears of
+  /// the other's windows too late can wait for each other for ever.
+  private func greet() async throws {
+    let isFirst = state.withLock { state in
+      defer { state.hasGreeted = true }
+      return !state.hasGreeted
+    }
+    let settings = SPDYFrame.settings(initialWindow: UInt32(SPDYConnectionState.window))
+    if isFirst, let frame = SPDYFrameEncoder.plain(settings) { try await writeFrame(frame) }
   }
 
   // MARK: For streams

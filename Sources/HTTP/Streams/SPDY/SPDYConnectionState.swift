@@ -5,10 +5,11 @@ package enum SPDYRole: Sendable { case client, server }
 
 /// A SPDY connection apart from IO: which streams are open, what windows allow, and what is due to be said.
 ///
-/// **Windows.** What is read is given back to the peer's windows, of the stream and of the connection. Its own windows are
-/// kept once it has shown that it has some, by a `WINDOW_UPDATE` or a `SETTINGS`: `moby/spdystream`, which is behind kubectl
-/// and behind container runtimes, never opens one, and to wait for it would stop a stream after 64 KiB. Against such a peer
-/// what bounds memory is the connection: it is not read while a stream's bytes wait, and writing waits for it.
+/// **Windows.** This end shows its windows by a `SETTINGS` before the first stream. What is read is given back to the peer's
+/// windows, of the stream and of the connection. Its own windows are kept once it has shown that it has some, by a `SETTINGS`
+/// or a `WINDOW_UPDATE`: `moby/spdystream`, which is behind kubectl and behind container runtimes, never opens one, and to
+/// wait for it would stop a stream after 64 KiB. Against such a peer what bounds memory is the connection: it is not read
+/// while a stream's bytes wait, and writing waits for it.
 struct SPDYConnectionState: Sendable {
   /// Streams that are open at the same time.
   static let streamCountMax = 512
