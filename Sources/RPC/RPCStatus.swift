@@ -56,7 +56,7 @@ package struct RPCError: Error, Sendable, CustomStringConvertible {
       // The two that a call's own deadline leads to.
       case .timeout(.head, _), .timeout(.body, _): .deadlineExceeded
       case .cancelled: .cancelled
-      case .malformed, .headTooLarge, .source: .internalError
+      case .malformed, .headTooLarge, .source, .upgradeRefused: .internalError
       case .invalidRequest, .invalidConfiguration: .invalidArgument
       case .connect, .proxy, .tls, .timeout, .closed, .refused, .http1Required, .overloaded: .unavailable
       }
