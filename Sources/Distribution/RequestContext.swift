@@ -46,6 +46,8 @@ struct RequestContext: Sendable {
       )
     case .refused: return DistributionError(.connectionLost, "\(host) does not begin with \(subject): \(why)")
     case .http1Required: return DistributionError(.connectionLost, "\(host) does not take \(subject): \(why)")
+    case .upgradeRefused(let status):
+      return DistributionError(.invalidResponse, "\(host), asked for \(subject): \(why)", status: status)
     case .malformed:
       return DistributionError(.invalidResponse, "\(host) answers for \(subject) with something that is not HTTP")
     case .headTooLarge:
