@@ -6,8 +6,8 @@ import Testing
 import Wire
 
 @testable import CRI
-@testable import HTTP
 @testable import Containers
+@testable import HTTP
 
 /// Streams of clients by a runtime that is asked by CRI, against its streaming server.
 @Suite(.timeLimit(.minutes(1))) struct CRIStreamTests {
@@ -31,10 +31,9 @@ import Wire
       let runtime = try await CRIRuntime.open(configuration, time: Time())
       _ = try await runtime.createSandbox(
         SandboxSpec(podUID: "u", name: "p", namespace: "n", hostname: "h", cgroupParent: "besteffort/podu"))
-      var spec = ContainerSpec(
+      let spec = ContainerSpec(
         podUID: "u", podName: "p", podNamespace: "n", name: "c", attempt: 0, image: "web:1", imageID: "sha256:1",
         lowerDirectories: [], arguments: ["/app"], environment: [], logPath: "\(folder)/logs/c/0.log")
-      spec.labels = [ContainerSpecBuilder.stopSignalLabel: "15"]
       let made = try await runtime.createContainer(spec)
       try await runtime.startContainer(made.id)
       try await ScriptedServer.run({ session in

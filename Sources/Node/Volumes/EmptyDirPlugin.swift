@@ -1,5 +1,7 @@
 import Glibc
+import KubeTypes
 import LinuxSystem
+import Wire
 
 /// `emptyDir`: a folder on disk, or with `medium: Memory` a tmpfs on it.
 ///

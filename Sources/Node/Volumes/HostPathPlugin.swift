@@ -1,3 +1,4 @@
+import KubeTypes
 import LinuxSystem
 
 /// `hostPath`: a path of the host, made and checked by its `type`. It stays when the pod goes, also when the node made it.
