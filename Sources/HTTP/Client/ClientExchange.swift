@@ -491,6 +491,8 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
         configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8)))
       let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPResponseDecoder>.self)
       return pipeline.removeHandler(decoder).map {
+        // What the decoder has kept is handed on by the end of a read, which may have been long ago.
+        channel.pipeline.fireChannelReadComplete()
         // The exchange may have held back the read that is due.
         channel.read()
         return connection
