@@ -486,20 +486,29 @@ final class ClientExchangeHandler: ChannelDuplexHandler, RemovableChannelHandler
       ] as [any RemovableChannelHandler] {
         _ = pipeline.removeHandler(handler)
       }
+      let place = ReadPlace()
+      try pipeline.addHandler(place)
       let connection = try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
         wrappingChannelSynchronously: channel,
         configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8)))
+      let above = try pipeline.context(handler: place)
       let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPResponseDecoder>.self)
-      return pipeline.removeHandler(decoder).map {
-        // What the decoder has kept is handed on by the end of a read, which may have been long ago.
-        channel.pipeline.fireChannelReadComplete()
+      return pipeline.removeHandler(decoder).assumeIsolated().map {
+        // What the decoder has kept is handed on by the end of a read, which may have been long ago. Below, TLS would keep it.
+        above.fireChannelReadComplete()
+        _ = channel.pipeline.syncOperations.removeHandler(place)
         // The exchange may have held back the read that is due.
         channel.read()
         return connection
-      }
+      }.nonisolated()
     } catch {
       return channel.eventLoop.makeFailedFuture(error)
     }
+  }
+
+  /// Where the decoder hands on what it has kept.
+  private final class ReadPlace: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
   }
 
   private func end(_ failure: HTTPClientError) {

@@ -319,4 +319,30 @@ import Testing
       #expect(error?.code == .malformed)
     }
   }
+
+  @Test(arguments: [true, false]) func byTLSAndByUnixSockets(isTLS: Bool) async throws {
+    let folder = try ClientTestFolder()
+    let socket = isTLS ? nil : "\(folder.path)/s"
+    let server = ClientTestServer { _ in
+      .raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: spdy/3.1\r\n\r\nfirst")
+    }
+    try await server.run(isTLS: isTLS, unixSocket: socket) { port in
+      let url = try #require(HTTPURL(isTLS ? "https://127.0.0.1:\(port)/" : "http://host/"))
+      var request = HTTPClientRequest(method: .POST, url: url)
+      request.tls.isVerificationSkipped = true
+      if let socket { request.endpoint = .unixSocket(path: socket) }
+      let upgrade = try await HTTPClient().upgrade(request, to: "SPDY/3.1")
+      let text = try await upgrade.connection.executeThenClose { input, _ in
+        var text = ""
+        for try await bytes in input {
+          text += String(buffer: bytes)
+          if text.utf8.count >= 5 { break }
+        }
+        return text
+      }
+      #expect(text == "first")
+      let head = server.requests.withLock { $0.first?.head.headers }
+      #expect(head?["upgrade"] == ["SPDY/3.1"] && head?["connection"] == ["Upgrade"])
+    }
+  }
 }
