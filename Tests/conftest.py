@@ -21,6 +21,8 @@ from containerd import BUSYBOX, CONTAINERD, Containerd
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 APUS = os.environ.get("APUS", str(ROOT / ".build/debug/apus"))
 DEADLINE = 60.0
+# A user who owns nothing.
+NOBODY = 65534
 # What runs the pods of the fixture `server`: Apus' own engine, or a containerd by CRI (APUS_TEST_RUNTIME=containerd).
 RUNTIME = os.environ.get("APUS_TEST_RUNTIME", "crun")
 assert RUNTIME in ("crun", "containerd"), f"APUS_TEST_RUNTIME={RUNTIME}: crun or containerd"
@@ -29,6 +31,33 @@ assert RUNTIME in ("crun", "containerd"), f"APUS_TEST_RUNTIME={RUNTIME}: crun or
 def only_with_crun(reason):
     """Marks a test that is about what Apus' own engine does, or what CRI has no way for."""
     return pytest.mark.skipif(RUNTIME != "crun", reason=f"not on containerd: {reason}")
+
+
+def as_local_user(attempt, *arguments):
+    """What a function answers in a process of a user who owns nothing, or its error's name."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(read)
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            try:
+                answer = attempt(*arguments)
+            except OSError as error:
+                answer = type(error).__name__
+            with os.fdopen(write, "w") as pipe:
+                json.dump(answer, pipe)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return json.loads(text)
 
 
 def wait_for(what, check, deadline=DEADLINE):

@@ -61,10 +61,12 @@ package struct DataPlaneContext: Sendable {
   package var client: any KubeClient
   package var time: any TimeSource
   package var sockets: DataPlaneSockets
-  /// Whether an earlier process answers meanwhile. Then the part takes nothing from its sockets before it can answer as well
-  /// as that one. Otherwise it answers at once, as well as it can.
+  /// Whether an earlier process answers meanwhile. Then the part says that it is `serving` as soon as it can answer as well as
+  /// that one, and takes nothing from its sockets before its `turn`. Otherwise it answers at once, as well as it can.
   package var isRelieving: Bool
-  /// Called by the part when it answers; more than once does no harm.
+  /// The part says there how it stops to take.
+  package var turn: DataPlaneTurn
+  /// Called by the part when it answers, or can; more than once does no harm.
   package var serving: @Sendable () -> Void
 }
 
@@ -151,12 +153,13 @@ package struct DataPlane: Sendable {
     let record = CompanionRecord(
       processID: getpid(), startTime: ProcessWatch.startTime(of: getpid()) ?? 0, token: token)
     if predecessor == nil { try record.write(files.record) }
+    let turn = DataPlaneTurn(isMine: predecessor == nil)
 
     let (answering, answers) = AsyncStream<String>.makeStream()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for part in parts {
         group.addTask {
-          try await keepRunning(part, sockets, isRelieving: predecessor != nil) { answers.yield(part.name) }
+          try await keepRunning(part, sockets, turn, isRelieving: predecessor != nil) { answers.yield(part.name) }
         }
       }
       group.addTask {
@@ -170,11 +173,15 @@ package struct DataPlane: Sendable {
           // Before its word: a server that starts now finds one that serves, and both do.
           try record.write(files.record)
           try await predecessor.relieve()
+          turn.begin()
         }
         served()
         try await SocketHandover.serve(listener, time: time) { () throws(SystemError) in
           (try lock.shared(), sockets.all)
+        } letGo: {
+          await turn.stop()
         } withdrawn: {
+          turn.goOn()
           // The other one may have written its own.
           try? record.write(files.record)
         }
@@ -205,7 +212,8 @@ package struct DataPlane: Sendable {
 
   /// Runs a part until the task is cancelled; one that fails is run again, and disturbs no other.
   private func keepRunning(
-    _ part: DataPlanePart, _ sockets: DataPlaneSockets, isRelieving: Bool, serving: @escaping @Sendable () -> Void
+    _ part: DataPlanePart, _ sockets: DataPlaneSockets, _ turn: DataPlaneTurn, isRelieving: Bool,
+    serving: @escaping @Sendable () -> Void
   ) async throws {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
     var random = SeededRandom(name: part.name)
@@ -217,7 +225,7 @@ package struct DataPlane: Sendable {
         api = known
         let context = DataPlaneContext(
           place: place, settings: settings, client: known, time: time, sockets: sockets,
-          isRelieving: isRelieving, serving: serving)
+          isRelieving: isRelieving, turn: turn, serving: serving)
         try await part.run(context)
         try Task.checkCancellation()
         log.error("a part of the data plane ended, will start it again", metadata: ["part": .string(part.name)])

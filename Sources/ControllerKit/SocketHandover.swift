@@ -6,8 +6,8 @@ import Wire
 ///
 /// The new process connects to the socket of the old one and asks. The old one sends its lock, the socket that it listens on
 /// for this, and all sockets of its services, and goes on serving. Both have them now, and whichever dies, the other is not
-/// disturbed. When the new one can answer, it says so; the old one lets go, stops to take anything and says that; then the
-/// new one is the one that serves. If the new one ends before its word, or takes too long, the old one goes on as if nothing
+/// disturbed. When the new one can answer, it says so; the old one stops to take anything and says that; then the new one
+/// takes, and is the one that serves: what comes in between waits in the kernel. If the new one ends before its word, or takes too long, the old one goes on as if nothing
 /// had been.
 ///
 ///     new: request        "APHO" version
@@ -101,12 +101,13 @@ enum SocketHandover {
   /// - Parameters:
   ///   - listener: `nil` for none: then it waits until its task is cancelled.
   ///   - offer: the lock and the sockets, as they are when somebody asks.
+  ///   - letGo: called when somebody can serve; returns when nothing more is taken from the sockets.
   ///   - withdrawn: called when somebody was given them and does not come to serve.
   static func serve(
     _ listener: OwnedDescriptor?, time: any TimeSource,
     readyDeadline: Duration = Self.readyDeadline,
     offer: @Sendable () throws(SystemError) -> (lock: OwnedDescriptor, sockets: [OwnedDescriptor]),
-    withdrawn: @Sendable () -> Void
+    letGo: @Sendable () async -> Void, withdrawn: @Sendable () -> Void
   ) async throws {
     guard let listener else {
       while true { try await time.sleep(for: .seconds(3600)) }
@@ -119,7 +120,7 @@ enum SocketHandover {
         // Whoever is not given anything is told nothing.
         guard try await isRequest(connection) else { continue }
         let (lock, sockets) = try offer()
-        if await isRelieved(by: connection, [lock, listener] + sockets, readyDeadline) { return }
+        if await isRelieved(by: connection, [lock, listener] + sockets, readyDeadline, letGo) { return }
         try Task.checkCancellation()
         withdrawn()
       } catch {
@@ -139,13 +140,15 @@ enum SocketHandover {
 
   /// Gives the descriptors away, and tells whether the other one serves.
   private static func isRelieved(
-    by connection: AsyncDescriptor, _ descriptors: [OwnedDescriptor], _ readyDeadline: Duration
+    by connection: AsyncDescriptor, _ descriptors: [OwnedDescriptor], _ readyDeadline: Duration,
+    _ letGo: @Sendable () async -> Void
   ) async -> Bool {
     do throws(SystemError) {
       try await DescriptorPassing.send(
         Message.offer(count: descriptors.count), descriptors, over: connection, deadline: .now + answerDeadline)
       let answer = try await connection.read(limit: 1, deadline: .now + readyDeadline)
       if answer == [Message.serving] {
+        await letGo()
         // Fails when it has ended since, as one that was not heard for too long.
         try await connection.write([Message.released], deadline: .now + answerDeadline)
         return true

@@ -25,6 +25,8 @@ final class DNSServer: Sendable {
   private let log = Logger(label: "apus.dns")
   private let work: Mutex<DNSWork>
   private let untried: Mutex<Set<[ServerSocket]>>
+  /// What takes questions and connections from the sockets.
+  private let taking = Mutex<[ObjectIdentifier: any Channel]>([:])
 
   init(
     addresses: [IPAddress], port: UInt16 = port, sockets: DataPlaneSockets, records: ClusterRecords,
@@ -112,6 +114,8 @@ final class DNSServer: Sendable {
       try? await udp.close()
       throw error
     }
+    for channel in [udp, tcp] { taking.withLock { $0[ObjectIdentifier(channel)] = channel } }
+    defer { for channel in [udp, tcp] { taking.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(channel)) } } }
     started()
     try await withTaskCancellationHandler {
       // The one ends with the other.
@@ -121,6 +125,20 @@ final class DNSServer: Sendable {
       try await tcp.closeFuture.get()
     } onCancel: {
       finish(udp, tcp, group)
+    }
+  }
+
+  /// Takes nothing more from the sockets, and goes on answering what was taken.
+  func stopTaking() async {
+    for channel in taking.withLock({ Array($0.values) }) {
+      // One that is closed takes nothing either.
+      try? await channel.setOption(.autoRead, value: false).get()
+    }
+  }
+
+  func goOnTaking() {
+    for channel in taking.withLock({ Array($0.values) }) {
+      channel.setOption(.autoRead, value: true).whenComplete { _ in }
     }
   }
 

@@ -41,7 +41,12 @@ enum NameServer {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await informers.run() }
       group.addTask {
-        if context.isRelieving { try await informers.waitUntilSynced() }
+        if context.isRelieving {
+          try await informers.waitUntilSynced()
+          context.serving()
+          try await context.turn.wait()
+        }
+        context.turn.takes("names", stop: { await server.stopTaking() }, goOn: { server.goOnTaking() })
         try await server.run(answering: context.serving)
       }
       // Whichever ends, the other one ends with it; the server has answered then what it was asked.

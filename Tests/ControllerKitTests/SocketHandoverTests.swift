@@ -307,6 +307,7 @@ private struct Running {
   private static func echo(_ context: DataPlaneContext, _ sockets: [ServerSocket]) async throws {
     let descriptor = try AsyncDescriptor(owning: context.sockets.open(sockets[0]))
     context.serving()
+    try await context.turn.wait()
     while true {
       try await descriptor.ready(.readable)
       // What is taken is answered.

@@ -7,39 +7,9 @@ import stat
 
 import pytest
 
-from conftest import wait_for
+from conftest import as_local_user, wait_for
 
 IMAGE = "localhost/web-app:1"
-NOBODY = 65534
-
-
-def as_local_user(attempt, *arguments):
-    """What a function answers in a process of a user who owns nothing, or its error's name."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(read)
-            os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
-            try:
-                answer = attempt(*arguments)
-            except OSError as error:
-                answer = type(error).__name__
-            with os.fdopen(write, "w") as pipe:
-                json.dump(answer, pipe)
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        text = pipe.read()
-    assert os.waitpid(child, 0)[1] == 0
-    return json.loads(text)
-
-
 def reached(paths):
     """Those of the paths that can be looked at."""
     found = []
