@@ -102,6 +102,8 @@ private final class Mirror: Sendable {
       await Task.yield()
     }
     #expect(informer.list().map(\.header.name) == ["b", "c", "d"])
+    // Handlers are called after the copy has been changed.
+    await until { mirror.state.withLock { $0.calls.count } == 7 }
     let (calls, problems) = mirror.state.withLock { ($0.calls, $0.problems) }
     #expect(problems.isEmpty)
     // The other object of the same name is a removal and an addition.
