@@ -118,7 +118,7 @@ extension CrunRuntime {
       seen.monitor = livingMonitor(record) ?? monitors[id]
       if seen.monitor == nil, !hasSeenAll, seen.process != nil || record.phase == .creating {
         // Rare, and worth a look at every process of the machine.
-        monitors = monitorsByContainer(((try? Directory.list("/proc")) ?? []).compactMap { Int32($0) })
+        monitors = monitorsByContainer(Self.allProcesses())
         hasSeenAll = true
         seen.monitor = monitors[id]
       }
@@ -230,6 +230,11 @@ extension CrunRuntime {
     }
     return living(record.monitor?.pid) ?? living(pidFile("conmon.pid", record.id))
   }
+
+  /// The container's monitor among all processes of the machine. Blocks.
+  func searchMonitor(_ id: String) -> RecordedProcess? { monitorsByContainer(Self.allProcesses())[id] }
+
+  private static func allProcesses() -> [Int32] { ((try? Directory.list("/proc")) ?? []).compactMap { Int32($0) } }
 
   private func pidFile(_ name: String, _ id: String) -> Int32? {
     RuntimeFiles.readText("\(containerFolder(id))/\(name)").flatMap { Int32($0) }

@@ -33,8 +33,9 @@ extension CrunRuntime {
       record.user = bundle.user
       let created = try await startMonitor(record, spec)
       if let profile = bundle.uncompiled {
-        try await system(spec.podUID, "read the filter of container \(spec.name)") { [self] () throws(SystemError) in
-          keepFilter(of: id, profile)
+        // Without it the next one is compiled anew.
+        _ = try? await system(spec.podUID, "read the filter of container \(spec.name)") {
+          [self] () throws(SystemError) in keepFilter(of: id, profile)
         }
       }
       if spec.mounts.contains(where: { $0.held != nil }) {

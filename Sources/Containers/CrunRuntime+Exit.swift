@@ -83,7 +83,9 @@ extension CrunRuntime {
   /// Ends whatever lives of the container at once and waits until its monitor has ended as well.
   func kill(_ record: ContainerRecord) async throws(RuntimeError) {
     let monitor = try await blocking(record.podUID, "look for the monitor of container \(record.name)") {
-      [self] () throws(RuntimeError) in livingMonitor(record)
+      [self] () throws(RuntimeError) in
+      // One of a half-made container may not have come to write its number.
+      livingMonitor(record) ?? (record.phase == .creating ? searchMonitor(record.id) : nil)
     }
     // The monitor of a half-made container waits for an engine that may never answer, and that could still make it: both
     // are of one group.

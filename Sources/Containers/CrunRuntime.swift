@@ -61,7 +61,7 @@ public final class CrunRuntime: ContainerRuntime {
   let state = Mutex(State())
   /// Sandboxes and containers that are being made or started, and until when moves between cgroups are kept quick for
   /// them (`nil` while nobody does that).
-  let starts = Mutex<(count: Int, areMovesPreparedUntil: Timestamp?)>((0, nil))
+  let starts = Mutex<(count: Int, areMovesPreparedUntil: ContinuousClock.Instant?)>((0, nil))
   /// Held while a container's record is written.
   let saving = Mutex(())
   let network: CNI
@@ -172,7 +172,7 @@ public final class CrunRuntime: ContainerRuntime {
 
   /// Counts a sandbox or a container that is being made or started, until `endStart`.
   func beginStart() {
-    let until = time.now().adding(.seconds(1))
+    let until = ContinuousClock.now + .seconds(1)
     let isFirst = starts.withLock { starts in
       starts.count += 1
       defer { starts.areMovesPreparedUntil = until }
@@ -182,7 +182,7 @@ public final class CrunRuntime: ContainerRuntime {
     Task { [self] in
       // An engine that hangs is not waited for in this way.
       while starts.withLock({ starts in
-        if starts.count > 0, let until = starts.areMovesPreparedUntil, time.now() < until { return true }
+        if starts.count > 0, let until = starts.areMovesPreparedUntil, .now < until { return true }
         starts.areMovesPreparedUntil = nil
         return false
       }) {

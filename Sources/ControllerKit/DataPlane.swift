@@ -112,6 +112,9 @@ package final class DataPlaneSockets: Sendable {
 package struct DataPlane: Sendable {
   /// Its folder in the data directory and in the run folder, and its cgroup, are called so.
   package static let name = "data-plane"
+  /// From its start until it can answer, so that with the time for the hand-over it is below what the server waits
+  /// (`DataPlaneProcess`).
+  private static let readyDeadline = Duration.seconds(20)
 
   private let parts: [DataPlanePart]
   private let place: FootprintPlace
@@ -139,6 +142,7 @@ package struct DataPlane: Sendable {
   ///   - served: called once, when this process is the one that serves.
   /// - Throws: `FileLockError` when another one serves already and does not hand over.
   package func run(token: String, served: @escaping @Sendable () -> Void) async throws {
+    let began = ContinuousClock.now
     // Whoever waits for a word of ours may have died.
     signal(SIGPIPE, SIG_IGN)
     let files = DataPlaneFiles(place)
@@ -159,7 +163,7 @@ package struct DataPlane: Sendable {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for part in parts {
         group.addTask {
-          try await keepRunning(part, sockets, turn, isRelieving: predecessor != nil) { answers.yield(part.name) }
+          try await keepRunning(part, sockets, turn) { answers.yield(part.name) }
         }
       }
       group.addTask {
@@ -170,6 +174,10 @@ package struct DataPlane: Sendable {
         }
         try Task.checkCancellation()
         if let predecessor {
+          // The server would end this process while the one before lets go.
+          guard ContinuousClock.now < began + Self.readyDeadline else {
+            throw CompanionError(description: "it took too long until it could answer")
+          }
           // Before its word: a server that starts now finds one that serves, and both do.
           try record.write(files.record)
           try await predecessor.relieve()
@@ -212,7 +220,7 @@ package struct DataPlane: Sendable {
 
   /// Runs a part until the task is cancelled; one that fails is run again, and disturbs no other.
   private func keepRunning(
-    _ part: DataPlanePart, _ sockets: DataPlaneSockets, _ turn: DataPlaneTurn, isRelieving: Bool,
+    _ part: DataPlanePart, _ sockets: DataPlaneSockets, _ turn: DataPlaneTurn,
     serving: @escaping @Sendable () -> Void
   ) async throws {
     let backoff = Backoff(first: .milliseconds(200), longest: .seconds(30))
@@ -225,7 +233,7 @@ package struct DataPlane: Sendable {
         api = known
         let context = DataPlaneContext(
           place: place, settings: settings, client: known, time: time, sockets: sockets,
-          isRelieving: isRelieving, turn: turn, serving: serving)
+          isRelieving: !turn.isMine, turn: turn, serving: serving)
         try await part.run(context)
         try Task.checkCancellation()
         log.error("a part of the data plane ended, will start it again", metadata: ["part": .string(part.name)])

@@ -10,6 +10,8 @@ package final class DataPlaneTurn: Sendable {
 
   private struct State {
     var isMine: Bool
+    /// The other process takes, or is about to.
+    var isStopped = false
     var takings: [String: Taking] = [:]
     var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, any Error>)] = []
     var lastWaiter: UInt64 = 0
@@ -19,6 +21,9 @@ package final class DataPlaneTurn: Sendable {
 
   /// - Parameter isMine: whether there is no other process that takes.
   init(isMine: Bool) { state = Mutex(State(isMine: isMine)) }
+
+  /// Whether this process may take.
+  var isMine: Bool { state.withLock { $0.isMine } }
 
   /// Waits until this process may take. Throws `CancellationError`.
   package func wait() async throws {
@@ -49,8 +54,12 @@ package final class DataPlaneTurn: Sendable {
   /// - Parameter stop: returns when nothing more is taken.
   package func takes(
     _ part: String, stop: @escaping @Sendable () async -> Void, goOn: @escaping @Sendable () -> Void
-  ) {
-    state.withLock { $0.takings[part] = Taking(stop: stop, goOn: goOn) }
+  ) async {
+    let isLate = state.withLock { state in
+      state.takings[part] = Taking(stop: stop, goOn: goOn)
+      return state.isStopped
+    }
+    if isLate { await stop() }
   }
 
   /// The other process has stopped.
@@ -65,11 +74,19 @@ package final class DataPlaneTurn: Sendable {
 
   /// Stops every part.
   func stop() async {
-    for taking in state.withLock({ Array($0.takings.values) }) { await taking.stop() }
+    let takings = state.withLock { state in
+      state.isStopped = true
+      return Array(state.takings.values)
+    }
+    for taking in takings { await taking.stop() }
   }
 
   /// The other process does not come to take.
   func goOn() {
-    for taking in state.withLock({ Array($0.takings.values) }) { taking.goOn() }
+    let takings = state.withLock { state in
+      state.isStopped = false
+      return Array(state.takings.values)
+    }
+    for taking in takings { taking.goOn() }
   }
 }

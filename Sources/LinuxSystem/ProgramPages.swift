@@ -6,13 +6,16 @@ public enum ProgramPages {
   /// Once a start is over, gives up the code that it needed: most of what is mapped, and not used again. What is used is
   /// mapped again from the page cache, where a kernel that is short of memory drops first what nobody has mapped.
   ///
-  /// Only what was read from a file and cannot have been changed.
-  public static func forget(after pause: Duration = .seconds(3), _ time: any TimeSource) async {
+  /// Only what was read from a file and may not be written to: in this program nothing of that is ever changed.
+  ///
+  /// - Returns: how many mappings.
+  @discardableResult
+  public static func forget(after pause: Duration = .seconds(3), _ time: any TimeSource) async -> Int {
     guard (try? await time.sleep(for: pause)) != nil,
       let maps = try? DurableFile.read("/proc/self/maps", limit: 4 << 20)
-    else { return }
-    for range in ranges(ofMaps: maps) {
-      madvise(UnsafeMutableRawPointer(bitPattern: range.lowerBound), range.count, MADV_DONTNEED)
+    else { return 0 }
+    return ranges(ofMaps: maps).count { range in
+      madvise(UnsafeMutableRawPointer(bitPattern: range.lowerBound), range.count, MADV_DONTNEED) == 0
     }
   }
 

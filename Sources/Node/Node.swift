@@ -453,6 +453,10 @@ public final class Node: ControllerKit.Service, NodeStreams {
         group.addTask { [context] in
           let folder = context.configuration.podDirectory(uid)
           do {
+            guard try await context.lanes.records.run(uid, "look into \(folder)", { try Self.isOfAPod(folder) }) else {
+              return context.log.notice(
+                "a folder among those of pods is not one of a pod", metadata: ["folder": "\(folder)"])
+            }
             try await context.volumes.remove(uid)
             try await context.lanes.records.run(uid, "remove \(folder)") { try Directory.removeTree(folder) }
             context.log.notice("removed what was left of a pod that nobody knows", metadata: ["uid": "\(uid)"])
@@ -463,6 +467,16 @@ public final class Node: ControllerKit.Service, NodeStreams {
           }
         }
       }
+    }
+  }
+
+  /// Whether a folder holds nothing but what the node keeps of a pod, or is not there: somebody else's is not removed. Blocks.
+  private static func isOfAPod(_ folder: String) throws -> Bool {
+    var status = stat()
+    if lstat(folder, &status) != 0, errno == ENOENT { return true }
+    guard status.st_mode & S_IFMT == S_IFDIR, !folder.hasSuffix("/lost+found") else { return false }
+    return try Directory.list(folder).allSatisfy { name in
+      name.hasPrefix("pod.json") || ["volumes", "volume-subpaths", "mounts", "logs"].contains(name)
     }
   }
 

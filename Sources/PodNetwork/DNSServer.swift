@@ -93,6 +93,8 @@ final class DNSServer: Sendable {
         }
       }
       .withBoundSocket(sockets.open(place[0])).get()
+    take(udp)
+    defer { leave(udp) }
     let tcp: any Channel
     do {
       tcp = try await ServerBootstrap(group: group)
@@ -114,8 +116,8 @@ final class DNSServer: Sendable {
       try? await udp.close()
       throw error
     }
-    for channel in [udp, tcp] { taking.withLock { $0[ObjectIdentifier(channel)] = channel } }
-    defer { for channel in [udp, tcp] { taking.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(channel)) } } }
+    take(tcp)
+    defer { leave(tcp) }
     started()
     try await withTaskCancellationHandler {
       // The one ends with the other.
@@ -126,6 +128,11 @@ final class DNSServer: Sendable {
     } onCancel: {
       finish(udp, tcp, group)
     }
+  }
+
+  private func take(_ channel: any Channel) { taking.withLock { $0[ObjectIdentifier(channel)] = channel } }
+  private func leave(_ channel: any Channel) {
+    taking.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(channel)) }
   }
 
   /// Takes nothing more from the sockets, and goes on answering what was taken.

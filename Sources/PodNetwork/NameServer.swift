@@ -46,7 +46,7 @@ enum NameServer {
           context.serving()
           try await context.turn.wait()
         }
-        context.turn.takes("names", stop: { await server.stopTaking() }, goOn: { server.goOnTaking() })
+        await context.turn.takes("names", stop: { await server.stopTaking() }, goOn: { server.goOnTaking() })
         try await server.run(answering: context.serving)
       }
       // Whichever ends, the other one ends with it; the server has answered then what it was asked.

@@ -32,11 +32,7 @@ public struct JSONObject: Sendable, ExpressibleByDictionaryLiteral {
   public var keys: [String] { members.map(\.key) }
 
   @inlinable
-  public func index(of key: String) -> Int? {
-    // Names that differ mostly differ in length, which is looked at without a call.
-    let length = key.utf8.count
-    return members.firstIndex { $0.key.utf8.count == length && $0.key == key }
-  }
+  public func index(of key: String) -> Int? { members.firstIndex { $0.key == key } }
 
   /// The value of `key`; assigning `nil` removes the member, a new key goes to the end.
   public subscript(key: String) -> JSON? {

@@ -149,7 +149,7 @@ final class Composition: Sendable {
     let supervisor = Supervisor(time: time, logger: logger)
     await withTaskGroup(of: Void.self) { group in
       for (name, service) in services { group.addTask { await supervisor.run(name, service) } }
-      group.addTask { [time] in await ProgramPages.forget(time) }
+      group.addTask { [time] in _ = await ProgramPages.forget(time) }
       await stopped()
       group.cancelAll()
       await group.waitForAll()

@@ -27,8 +27,8 @@ import Wire
   /// Code that was given up is there when it is called.
   @Test func codeGoesOn() async throws {
     let maps = try DurableFile.read("/proc/self/maps", limit: 4 << 20)
-    #expect(!ProgramPages.ranges(ofMaps: maps).isEmpty)
-    await ProgramPages.forget(after: .zero, SystemClock())
+    let given = ProgramPages.ranges(ofMaps: maps).count
+    #expect(await ProgramPages.forget(after: .zero, SystemClock()) == given && given > 0)
     #expect(try JSON.parse("[1,2]") == [1, 2])
   }
 }

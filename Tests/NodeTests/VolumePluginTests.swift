@@ -276,11 +276,20 @@ struct VolumePluginTests {
     // A copy that cannot be read.
     for uid in ["uid-gone", "uid-a"] { try DurableFile.write(Array("{".utf8), to: "\(pods)/\(uid)/pod.json") }
     try Directory.create("\(harness.base)/run/volumes/uid-memory/v")
+    // Somebody else's.
+    let foreign = ["lost+found", "uid-gone.saved", "uid-mixed"]
+    for name in foreign { try Directory.create("\(pods)/\(name)") }
+    for name in foreign.dropFirst() { try DurableFile.write([1], to: "\(pods)/\(name)/notes") }
+    try DurableFile.write([1], to: "\(pods)/uid-mixed/pod.json")
+    try DurableFile.write([1], to: "\(pods)/a-file")
     harness.createPod("a")
     try await harness.withNode { _ in
       await harness.client.waitForPod("a") { $0.isPodReady }
       while Files.exists(gone) || Files.exists("\(harness.base)/run/volumes/uid-memory") { await Task.yield() }
       #expect(Files.exists("\(pods)/uid-a/volumes/kept/file"))
+      #expect(Files.exists("\(pods)/lost+found"))
+      for name in foreign.dropFirst() { #expect(Files.exists("\(pods)/\(name)/notes")) }
+      #expect(Files.exists("\(pods)/a-file"))
       #expect(try MountInfo.current().filter { $0.isAtOrBelow(harness.base) }.isEmpty)
       try await harness.deletePod("a")
       await harness.client.waitForNoPod("a")

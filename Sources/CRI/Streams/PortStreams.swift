@@ -30,6 +30,9 @@ package final class PortStreams: Sendable {
       throw StreamingError(.failed, String(decoding: reason.prefix(Self.reasonMax), as: UTF8.self))
     }
     if let failure = client.failure { throw StreamingClient.explain(failure) }
+    if data.isCutOff, !client.wasClosed {
+      throw StreamingError(.closed, "the container runtime's streaming server broke the connection off")
+    }
     return nil
   }
 

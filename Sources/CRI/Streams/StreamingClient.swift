@@ -39,6 +39,8 @@ package final class StreamingClient: Sendable {
     if wanted.stderr { kinds.append("stderr") }
     if wanted.tty { kinds.append("resize") }
     let streams = try await open(kinds.map { [SPDYHeader(name: "streamtype", value: $0)] }, client)
+    // The runtime has nothing to say on them.
+    for (kind, stream) in zip(kinds, streams) where kind == "stdin" || kind == "resize" { stream.abandon() }
     return ProcessStreams(client, Dictionary(uniqueKeysWithValues: zip(kinds, streams)))
   }
 

@@ -14,7 +14,20 @@ package final class BoundedPipe: Sendable {
     var isAbandoned = false
     var reader: CheckedContinuation<ByteBuffer?, Never>?
     var writer: CheckedContinuation<Void, Never>?
+
+    /// Small pieces are copied together: each would keep the whole block that it came in.
+    mutating func append(_ piece: ByteBuffer) {
+      bytes += piece.readableBytes
+      guard piece.readableBytes < BoundedPipe.smallMax else { return chunks.append(piece) }
+      if let last = chunks.indices.last, chunks[last].readableBytes + piece.readableBytes <= BoundedPipe.smallMax {
+        chunks[last].writeBytes(piece.readableBytesView)
+      } else {
+        chunks.append(ByteBuffer(bytes: piece.readableBytesView))
+      }
+    }
   }
+
+  private static let smallMax = 4096
 
   private let capacity: Int
   private let state = Mutex(State())
@@ -34,8 +47,7 @@ package final class BoundedPipe: Sendable {
         state.reader = nil
         return (true, reader)
       }
-      state.chunks.append(bytes)
-      state.bytes += bytes.readableBytes
+      state.append(bytes)
       return (true, nil)
     }
     if let reader {

@@ -6,6 +6,7 @@ package final class SPDYClient: Sendable {
   private let channel: any Channel
   private let connection: SPDYConnection
   private let missed = Mutex<Duration?>(nil)
+  private let isClosed = Atomic(false)
 
   private init(_ channel: any Channel, _ connection: SPDYConnection) {
     self.channel = channel
@@ -71,5 +72,12 @@ package final class SPDYClient: Sendable {
     return connection.failure.map { HTTPClientError(.malformed, "what it sends is not SPDY: \($0.message)", cause: $0) }
   }
 
-  package func close() { channel.close(promise: nil) }
+  package func close() {
+    isClosed.store(true, ordering: .releasing)
+    connection.close()
+    channel.close(promise: nil)
+  }
+
+  /// Whether this end has closed it.
+  package var wasClosed: Bool { isClosed.load(ordering: .acquiring) }
 }

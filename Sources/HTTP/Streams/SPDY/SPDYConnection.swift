@@ -83,7 +83,7 @@ package final class SPDYConnection: Sendable {
         let isTaken = await stream(id)?.input.write(bytes) ?? false
         if !isTaken { consumed(bytes.readableBytes, of: id) }
       case .inputEnded(let id):
-        stream(id)?.input.finish()
+        stream(id)?.inputEnded()
         state.withLock { $0.release(id) }
       case .reset(let id):
         let (stream, waiters) = state.withLock { ($0.streams.removeValue(forKey: id), $0.takeWaiters()) }
@@ -119,6 +119,10 @@ package final class SPDYConnection: Sendable {
       }
     }
   }
+
+  /// Ends every stream, also one whose bytes nobody takes: who writes to it waits no longer. For whoever closes the
+  /// connection.
+  func close() { end(nil) }
 
   private func end(_ failure: SPDYError?) {
     let (streams, waiters) = state.withLock { state in

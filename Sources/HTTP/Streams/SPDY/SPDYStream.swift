@@ -9,6 +9,7 @@ package final class SPDYStream: Sendable {
   private struct State {
     var resetHandler: (@Sendable () -> Void)?
     var wasReset = false
+    var hasEnded = false
   }
 
   package let id: UInt32
@@ -40,6 +41,9 @@ package final class SPDYStream: Sendable {
     return bytes
   }
 
+  /// Whether what was read is not all that the peer had to send: it has reset the stream or is gone, and had not finished.
+  package var isCutOff: Bool { state.withLock { $0.wasReset && !$0.hasEnded } }
+
   /// Nobody reads any more: what still comes is dropped.
   package func abandon() { connection.consumed(input.abandon(), of: id) }
 
@@ -62,6 +66,12 @@ package final class SPDYStream: Sendable {
       return state.wasReset
     }
     if isLate { handler() }
+  }
+
+  /// The peer has finished its side.
+  func inputEnded() {
+    state.withLock { $0.hasEnded = !$0.wasReset }
+    input.finish()
   }
 
   func wasAccepted(_ isAccepted: Bool) { acceptance.resolve(isAccepted) }

@@ -71,6 +71,8 @@ final class WebSocketHandler: ChannelDuplexHandler {
   typealias OutboundOut = WebSocketFrame
 
   private var state = WebSocketState()
+  /// What the newest ping asked for, and the client has not made room for.
+  private var pong: ByteBuffer?
   private var greeting: (promise: EventLoopPromise<Void>, timeout: Scheduled<Void>)?
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -86,8 +88,8 @@ final class WebSocketHandler: ChannelDuplexHandler {
     case .deliver(let isFirst, let isLast):
       context.fireChannelRead(wrapInboundOut(WebSocket.Piece(isFirst: isFirst, isLast: isLast, data: data)))
     case .pong:
-      guard !state.hasSentClose else { return }
-      context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: data)), promise: nil)
+      pong = data
+      sendPong(context)
     case .close:
       // The code is given back (RFC 6455, section 5.5.1).
       sendClose(context, data.readSlice(length: min(2, data.readableBytes)) ?? ByteBuffer())
@@ -95,6 +97,18 @@ final class WebSocketHandler: ChannelDuplexHandler {
     case .fail(let code): end(context, code)
     case .ignore: break
     }
+  }
+
+  /// Of pings that came while the client reads nothing, the newest is answered (RFC 6455, section 5.5.3).
+  private func sendPong(_ context: ChannelHandlerContext) {
+    guard let data = pong, context.channel.isWritable, !state.hasSentClose else { return }
+    pong = nil
+    context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: data)), promise: nil)
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    sendPong(context)
+    context.fireChannelWritabilityChanged()
   }
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
