@@ -109,7 +109,7 @@ package final class RPCClient: Sendable {
     request.endpoint = endpoint
     if let tls { request.tls = tls }
     request.headDeadline = deadline
-    let end = deadline.map { NIODeadline.now() + TimeAmount($0) }
+    let end = deadline.map { NIODeadline.now() + TimeAmount(bounded: $0) }
     let response: HTTPClientResponse
     do throws(HTTPClientError) {
       response = try await http.execute(request)

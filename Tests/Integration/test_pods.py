@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from conftest import wait_for
+from conftest import only_with_crun, wait_for
 
 IMAGE = "localhost/web-app:1"
 
@@ -392,6 +392,7 @@ def test_a_watch_that_begins_with_the_state(server):
     server.kubectl("delete", "configmaps", "-l", "w=1")
 
 
+@only_with_crun("a node's port by 127.0.0.1 needs a setting of the bridge, which is containerd's")
 def test_ports_of_the_node(server):
     create(
         server, pod("node-port", "busybox nc -ll -p 7000 -e echo served", labels={"app": "node-port"}),

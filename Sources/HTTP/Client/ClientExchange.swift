@@ -261,7 +261,7 @@ final class ClientExchange: Sendable {
         throw failure
       }
       if deadline == nil {
-        deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limit)) { [weak self] in
+        deadline = channel.eventLoop.scheduleTask(in: TimeAmount(bounded: limit)) { [weak self] in
           self?.abort(.timeout(phase, limit))
         }
       }
@@ -282,7 +282,8 @@ final class ClientExchange: Sendable {
 
   /// Ends the exchange when it is not over by then and the timer has not been cancelled.
   func abort(after limit: Duration) -> Scheduled<Void> {
-    channel.eventLoop.scheduleTask(in: TimeAmount(limit)) { [weak self] in self?.abort(.timeout(.body, limit)) }
+    channel.eventLoop.scheduleTask(in: TimeAmount(bounded: limit)) { [weak self] in self?.abort(.timeout(.body, limit))
+    }
   }
 
   private func abort(_ failure: HTTPClientError) {

@@ -112,7 +112,7 @@ final class ConnectionPool: Sendable {
     }
     guard let waiter else { throw overloaded }
     let limit = deadline.limit(deadlines.queue)
-    let timer = group.any().scheduleTask(in: TimeAmount(limit)) { [weak self] in
+    let timer = group.any().scheduleTask(in: TimeAmount(bounded: limit)) { [weak self] in
       self?.fail(key, waiter, .timeout(.queue, limit))
     }
     let grant = await withTaskCancellationHandler {
@@ -175,7 +175,7 @@ final class ConnectionPool: Sendable {
       }
     }
     guard let serial = outcome.idle, let loop = connection?.channel.eventLoop else { return }
-    loop.scheduleTask(in: TimeAmount(deadlines.keepAlive)) { [weak self] in
+    loop.scheduleTask(in: TimeAmount(bounded: deadlines.keepAlive)) { [weak self] in
       let expired = self?.state.withLock { $0.pool.expire(key, serial: serial) }
       expired?.channel.close(promise: nil)
     }
@@ -230,7 +230,7 @@ final class ConnectionPool: Sendable {
       self?.happened(event, key, connection)
     }
     let bootstrap = ClientBootstrap(group: group)
-      .connectTimeout(TimeAmount(limit))
+      .connectTimeout(TimeAmount(bounded: limit))
       .channelOption(
         .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4 << 10, initial: 16 << 10, maximum: 256 << 10)
       )
@@ -339,7 +339,7 @@ final class ConnectionPool: Sendable {
       return shared
     }.cascade(to: end)
     channel.setOption(.autoRead, value: true).cascadeFailure(to: end)
-    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limit)) {
+    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(bounded: limit)) {
       end.fail(HTTPClientError.timeout(.settings, limit))
     }
     return end.futureResult
@@ -388,7 +388,7 @@ final class ConnectionPool: Sendable {
       done.fail(error)
     }
     let bound = NIOLoopBound(handler, eventLoop: loop)
-    let deadline = loop.scheduleTask(in: TimeAmount(limit)) { done.fail(failure) }
+    let deadline = loop.scheduleTask(in: TimeAmount(bounded: limit)) { done.fail(failure) }
     return done.futureResult
       .always { _ in deadline.cancel() }
       .flatMap { value in channel.pipeline.syncOperations.removeHandler(bound.value).map { value } }

@@ -45,7 +45,8 @@ final class HTTP2ClientConnection: Sendable {
     let record = Record(HTTP2ClientState(streamsAllowed: configuration.limits.streamsPerConnection))
     let deadlines = configuration.deadlines
     let silence = PeerSilence(
-      quiet: TimeAmount(deadlines.silence), patience: TimeAmount(deadlines.ping), now: channel.eventLoop.now)
+      quiet: TimeAmount(bounded: deadlines.silence), patience: TimeAmount(bounded: deadlines.ping),
+      now: channel.eventLoop.now)
     let control = Control(record, failure, ready, asksSilentPeers ? silence : nil, deadlines.ping, notify)
     do {
       let pipeline = channel.pipeline.syncOperations

@@ -61,7 +61,7 @@ package final class HTTPClient: Sendable {
   package func collect(
     _ request: HTTPClientRequest, limit: Int, within total: Duration
   ) async throws(HTTPClientError) -> (response: HTTPClientResponse, body: [UInt8]?) {
-    let end = NIODeadline.now() + TimeAmount(total)
+    let end = NIODeadline.now() + TimeAmount(bounded: total)
     var request = request
     request.headDeadline = total
     let response = try await execute(request)

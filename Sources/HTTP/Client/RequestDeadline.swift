@@ -7,7 +7,7 @@ struct RequestDeadline: Sendable {
 
   init(_ total: Duration?) {
     self.total = total
-    end = total.map { NIODeadline.now() + TimeAmount($0) }
+    end = total.map { NIODeadline.now() + TimeAmount(bounded: $0) }
   }
 
   func limit(_ phase: Duration) -> Duration {

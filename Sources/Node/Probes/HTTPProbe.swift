@@ -66,7 +66,7 @@ enum TCPProbe {
   static func connect(host: String, port: Int, timeout: Duration) async -> ProbeResult {
     do {
       let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-        .connectTimeout(TimeAmount(timeout)).connect(host: host, port: port).get()
+        .connectTimeout(TimeAmount(bounded: timeout)).connect(host: host, port: port).get()
       channel.close(promise: nil)
       return .success
     } catch {

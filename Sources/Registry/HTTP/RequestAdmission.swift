@@ -99,10 +99,10 @@ extension HTTPServerLimits {
       connections: ConnectionBudget.Limits(
         total: limits.connectionsMax, strangers: limits.connectionsMax - limits.connectionsMax / 2),
       bodies: SharedBudget.Limits(total: bodies, share: bodies / 2, kept: bodies / 4))
-    connection.idle = TimeAmount(limits.idle)
+    connection.idle = TimeAmount(bounded: limits.idle)
     connection.strangerIdle = connection.idle
-    connection.head = min(TimeAmount(limits.head), connection.idle)
-    connection.stall = TimeAmount(limits.stall)
+    connection.head = min(TimeAmount(bounded: limits.head), connection.idle)
+    connection.stall = TimeAmount(bounded: limits.stall)
     connection.take = connection.stall
     connection.streamTake = connection.stall
     connection.liveTake = connection.stall

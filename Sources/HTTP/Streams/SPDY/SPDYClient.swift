@@ -45,7 +45,7 @@ package final class SPDYClient: Sendable {
   package func open(
     _ streams: [[SPDYHeader]], within limit: Duration
   ) async throws(HTTPClientError) -> [SPDYStream] {
-    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(limit)) { [weak self] in
+    let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(bounded: limit)) { [weak self] in
       self?.missed.withLock { $0 = limit }
       self?.close()
     }
