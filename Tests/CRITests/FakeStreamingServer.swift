@@ -5,7 +5,8 @@ import NIOCore
 
 /// A container runtime's streaming server whose processes are the last word of the URL's path: `cat` copies its input and
 /// ends with it, `exit-N` ends, `write-N` writes N bytes, `size` tells its terminal's size, `fail` cannot be started, `rude`
-/// says something and is gone, `deaf` takes no streams. `port` echoes, except for port 9, which nobody listens on.
+/// says something and is gone, `deaf` takes no streams. `port` echoes, except for port 9, which nobody listens on, and port 7, which
+/// says something and is gone.
 enum FakeStreamingServer {
   /// - Parameter body: gets the URL, with a slash at its end.
   static func run<Value: Sendable>(_ body: (_ url: String) async throws -> Value) async throws -> Value {
@@ -46,9 +47,10 @@ enum FakeStreamingServer {
         // Which streams there are says the word; they come in one order.
         if !isPort, streams.count == Self.streamCount(of: word) { break }
       }
-      if isPort { await port(streams) } else { await process(String(word), streams) }
+      var isRude = word == "rude"
+      if isPort { isRude = await !port(streams) } else { await process(String(word), streams) }
       // As the server of Kubernetes does: what is still open is reset, and the connection ends.
-      if word != "rude" { for await _ in opened {} }
+      if !isRude { for await _ in opened {} }
       group.cancelAll()
     }
   }
@@ -93,8 +95,13 @@ enum FakeStreamingServer {
     for stream in streams.values { stream.reset() }
   }
 
-  private static func port(_ streams: [String: SPDYStream]) async {
-    guard let data = streams["data"], let error = streams["error"] else { return }
+  /// - Returns: whether it ends as it should.
+  private static func port(_ streams: [String: SPDYStream]) async -> Bool {
+    guard let data = streams["data"], let error = streams["error"] else { return false }
+    if data.header("port") == "7" {
+      try? await data.write(ByteBuffer(string: "half"))
+      return false
+    }
     if data.header("port") == "9" {
       try? await error.write(ByteBuffer(string: "error forwarding port 9: connection refused"))
     } else {
@@ -102,5 +109,6 @@ enum FakeStreamingServer {
     }
     try? await error.finish()
     try? await data.finish()
+    return true
   }
 }

@@ -157,6 +157,13 @@ import Wire
       let refused = try await client.port(9, at: "\(url)port")
       let error = await failure { () throws(StreamingError) in _ = try await refused.read() }
       #expect(error == StreamingError(.failed, "error forwarding port 9: connection refused"))
+      let broken = try await client.port(7, at: "\(url)port")
+      #expect(try await broken.read() == ByteBuffer(string: "half"))
+      let end = await failure { () throws(StreamingError) in _ = try await broken.read() }
+      #expect(end?.code == .closed, "what is cut off is no end")
+      let closed = try await client.port(7, at: "\(url)port")
+      closed.close()
+      while try await closed.read() != nil {}
     }
   }
 

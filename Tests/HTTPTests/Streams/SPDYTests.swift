@@ -81,6 +81,33 @@ import Testing
     }
   }
 
+  /// Whoever closes a connection ends the task that waits for room in a stream which nobody reads.
+  @Test func closingEndsWhoWaits() async throws {
+    let connection = try SPDYConnection(.client) { _ in }
+    let encoder = Mutex(try SPDYFrameEncoder())
+    let reply = try encoder.withLock { encoder throws(SPDYError) in
+      try encoder.encode(.synReply(id: 1, headers: [], isLast: false))
+    }
+    let piece = SPDYFrameEncoder.data(1, ByteBuffer(repeating: 0, count: 32 << 10), isLast: false)
+    let frames = [reply] + Array(repeating: piece, count: 4)
+    let taken = Mutex(0)
+    let stream = try await connection.open([])
+    let running = Task {
+      try await connection.run(
+        AsyncStream<ByteBuffer> {
+          taken.withLock { taken in
+            defer { taken += 1 }
+            return taken < frames.count ? frames[taken] : nil
+          }
+        })
+    }
+    // The third piece finds the stream full, and the fourth is not taken.
+    while taken.withLock({ $0 }) < 4 { await Task.yield() }
+    connection.close()
+    try await running.value
+    #expect(stream.isCutOff)
+  }
+
   @Test func streamsThatAreRefusedAndReset() async throws {
     try await ScriptedServer.run({ session in
       try await Self.serve(session) { stream in

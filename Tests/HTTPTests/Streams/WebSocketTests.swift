@@ -76,6 +76,20 @@ struct WebSocketTests {
     return bytes
   }
 
+  /// Of pings that come while the client takes no answers, the newest is answered once it does.
+  @Test func pingsWithoutRoomForAnswers() throws {
+    let channel = try channel()
+    channel.isWritable = false
+    for number in 0..<1000 { try channel.writeInbound(bytes(0x89, Array("\(number)".utf8))) }
+    #expect(try sent(channel).isEmpty)
+    channel.isWritable = true
+    channel.pipeline.fireChannelWritabilityChanged()
+    #expect(try sent(channel) == [0x8A, 3] + Array("999".utf8))
+    try channel.writeInbound(bytes(0x89, [9]))
+    #expect(try sent(channel) == [0x8A, 1, 9])
+    _ = try? channel.finish()
+  }
+
   @Test func piecesAndMessages() throws {
     let channel = try channel()
     try channel.writeInbound(bytes(0x02, [1, 2]))
