@@ -18,7 +18,7 @@ struct KernelTests {
     for (name, text) in files { try DurableFile.write(Array(text.utf8), to: "\(folder)/\(name)") }
     let result = try await Subprocess.run(
       "unshare", ["-n", "-m", "-p", "-f", "--kill-child", "sh", "-euc", "cd \(folder); \(script)"],
-      timeout: .seconds(60))
+      timeout: .seconds(180))
     let output = String(decoding: result.stdout, as: UTF8.self)
     #expect(result.status == .exited(0), "\(output) \(String(decoding: result.stderr, as: UTF8.self))")
     return output
@@ -99,7 +99,7 @@ struct KernelTests {
     }
     let kernel = FakeKernel()
     var writer = RuleWriter(base: base, kernel: kernel)
-    for step in 0..<120 {
+    for step in 0..<60 {
       if step % 20 == 0 { writer = RuleWriter(base: base, kernel: kernel) }
       let changed = writer.set([key: versions[step % versions.count]])
       if step % 20 == 0 { try await writer.writeAll() } else { _ = try await writer.write(changed) }
