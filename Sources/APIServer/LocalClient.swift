@@ -61,14 +61,13 @@ public struct LocalClient: KubeClient {
     let kind = try service.kind(resource)
     let selector = try ObjectSelector(labels: options.labelSelector, fields: options.fieldSelector, kind: kind)
     let (stream, continuation) = WatchStream.makeStream(bufferingPolicy: .bufferingOldest(WatchSource.capacity * 2))
-    // The source wakes from the store's thread; the relay moves what waits into the stream at once.
-    let relay = Relay(continuation)
+    let relay = Relay(continuation, on: loops.next())
     let source = WatchSource(
       service, kind,
       WatchSource.Options(
         namespace: kind.isNamespaced ? namespace ?? "" : "", selector: selector,
         resourceVersion: options.resourceVersion, allowBookmarks: options.allowWatchBookmarks),
-      wake: { [weak relay] in relay?.drain() })
+      wake: { [weak relay] in relay?.wake() })
     relay.attach(source)
     // It must not wait for the relay's lock: who cancels a task holds that task's own lock meanwhile, which the relay needs
     // to hand it an event. The relay lives as long as the stream.
@@ -79,13 +78,53 @@ public struct LocalClient: KubeClient {
   }
 
   /// Moves notices from a source into a stream, in order, whichever thread wakes it.
-  private final class Relay: Sendable {
-    private let continuation: WatchStream.Continuation
-    private let source = Mutex<WatchSource?>(nil)
+  ///
+  /// A reader that sleeps costs a thread's wake-up, which is more than what it does with one event. So the first event
+  /// after a pause is told at once, and those of a busy collection together, every `interval`: what a crowd of writes
+  /// costs does not grow by a wake-up for each.
+  final class Relay: Sendable {
+    static let interval = TimeAmount.milliseconds(4)
 
-    init(_ continuation: WatchStream.Continuation) { self.continuation = continuation }
+    private struct Pace {
+      var last: NIODeadline?
+      var isScheduled = false
+    }
+
+    private let continuation: WatchStream.Continuation
+    private let loop: any EventLoop
+    private let source = Mutex<WatchSource?>(nil)
+    private let pace = Mutex(Pace())
+
+    init(_ continuation: WatchStream.Continuation, on loop: any EventLoop) {
+      self.continuation = continuation
+      self.loop = loop
+    }
 
     func attach(_ source: WatchSource) { self.source.withLock { $0 = source } }
+
+    /// Something waits, or the source has ended.
+    func wake() {
+      let now = loop.now
+      // What ends is told at once: nothing follows, and the loop may end, too.
+      let isOver = source.withLock { $0?.isOver ?? true }
+      let deadline = pace.withLock { pace -> NIODeadline? in
+        if isOver { return now }
+        if pace.isScheduled { return nil }
+        if let last = pace.last, now - last < Self.interval {
+          pace.isScheduled = true
+          return last + Self.interval
+        }
+        pace.last = now
+        return now
+      }
+      guard let deadline else { return }
+      guard deadline > now else { return drain() }
+      loop.scheduleTask(deadline: deadline) { [weak self] in
+        guard let self else { return }
+        pace.withLock { $0 = Pace(last: self.loop.now) }
+        drain()
+      }
+    }
 
     func drain() {
       // Taking and yielding under one lock keeps the order when two threads drain. Finishing runs the termination
