@@ -17,6 +17,7 @@ extension CrunRuntime {
     try await refuseSecond(spec)
     beginStart()
     defer { endStart() }
+    prepareMoves()
     let id = Self.makeID()
     var record = ContainerRecord(
       id: id, podUID: spec.podUID, podName: spec.podName, podNamespace: spec.podNamespace, name: spec.name,
@@ -284,8 +285,9 @@ extension CrunRuntime {
   ) async throws(RuntimeError) -> ContainerRecord {
     let folder = containerFolder(record.id)
     var arguments = [
-      "--cid", record.id, "--cuuid", record.id, "--name", record.name, "--bundle", folder, "--runtime",
-      try oci.path(), "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
+      "--cid", record.id, "--cuuid", record.id, "--name", record.name, "--bundle", folder,
+      "--runtime", try await oci.path(),
+      "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
       "--exit-dir", "\(folder)/exits", "--persist-dir", folder, "--full-attach", "--no-sync-log", "--log-level",
       "error",
       "--log-path", "k8s-file:\(record.logPath)",

@@ -50,6 +50,7 @@ extension CrunRuntime {
         }
         try save(first)
         try Cgroup(cgroups, path: first.cgroupPath).create(Self.limits(spec.resources))
+        prepareMoves()
         if !spec.hostIPC {
           let folder = sharedMemoryFolder(spec.podUID)
           try Directory.create(folder)

@@ -59,9 +59,8 @@ public final class CrunRuntime: ContainerRuntime {
   let oci: OCIEngine
   let openFilesMax: Int64
   let state = Mutex(State())
-  /// Sandboxes and containers that are being made or started, and until when moves between cgroups are kept quick for
-  /// them (`nil` while nobody does that).
-  let starts = Mutex<(count: Int, areMovesPreparedUntil: ContinuousClock.Instant?)>((0, nil))
+  /// Sandboxes and containers that are being made or started.
+  let starts = Mutex(Starts())
   /// Held while a container's record is written.
   let saving = Mutex(())
   let network: CNI
@@ -170,11 +169,27 @@ public final class CrunRuntime: ContainerRuntime {
     }
   }
 
+  struct Starts: Sendable {
+    var count = 0
+    /// How many have begun since the server's start.
+    var begun = 0
+    /// Until when moves between cgroups are kept quick for them; `nil` while nobody does that.
+    var areMovesPreparedUntil: ContinuousClock.Instant?
+  }
+
   /// Counts a sandbox or a container that is being made or started, until `endStart`.
   func beginStart() {
+    starts.withLock { starts in
+      starts.count += 1
+      starts.begun += 1
+    }
+  }
+
+  /// Keeps moves between cgroups quick while something is being started. Not before the pod's own cgroup is made: that
+  /// waits for the same lock.
+  func prepareMoves() {
     let until = ContinuousClock.now + .seconds(1)
     let isFirst = starts.withLock { starts in
-      starts.count += 1
       defer { starts.areMovesPreparedUntil = until }
       return starts.areMovesPreparedUntil == nil
     }

@@ -13,6 +13,8 @@ package struct OCIEngine: Sendable {
   package let program: String
   /// Where it keeps what it knows of its containers; in memory.
   package let stateFolder: String
+  /// This process's, whoever runs an engine.
+  private static let sealed = SealedEngine()
 
   package init(program: String, stateFolder: String) {
     self.program = program
@@ -49,9 +51,10 @@ package struct OCIEngine: Sendable {
   package func command(
     _ arguments: [String], stdin: [UInt8]? = nil, timeout: Duration
   ) async throws(RuntimeError) -> ProcessResult {
+    let path = try await path()
     let result: ProcessResult
     do throws(SystemError) {
-      result = try await Subprocess.run(program, options + arguments, stdin: stdin, timeout: timeout)
+      result = try await Subprocess.run(path, options + arguments, stdin: stdin, timeout: timeout)
     } catch {
       throw RuntimeError(
         error.errno == ETIMEDOUT ? .timedOut : .engine, "\(program) \(arguments.first ?? ""): \(error.description)")
@@ -62,11 +65,15 @@ package struct OCIEngine: Sendable {
     return result
   }
 
-  /// Where the program is.
-  package func path() throws(RuntimeError) -> String {
-    do throws(SystemError) { return try Subprocess.find(program, Subprocess.defaultEnvironment) } catch {
+  /// What is run for it. It may be a path that lasts as long as this process only.
+  package func path() async throws(RuntimeError) -> String {
+    do throws(SystemError) { return try await findPath() } catch {
       throw RuntimeError(.engine, "\(program) is not installed; install the package \(program)")
     }
+  }
+
+  private func findPath() async throws(SystemError) -> String {
+    await Self.sealed.path(of: try Subprocess.find(program, Subprocess.defaultEnvironment))
   }
 
   // MARK: - To the end
@@ -86,6 +93,7 @@ package struct OCIEngine: Sendable {
     _ id: String, bundle: String, end: @escaping @Sendable () async -> Void,
     output: @escaping @Sendable (OutputStream, [UInt8]) -> Void
   ) async throws(SystemError) -> ExitStatus {
+    let path = try await findPath()
     let arguments = options + ["--log", "\(bundle)/log", "--log-format", "json", "run", "--bundle", bundle, id]
     let standard = try Pipe()
     let standardReader: AsyncDescriptor
@@ -103,7 +111,7 @@ package struct OCIEngine: Sendable {
     do throws(SystemError) {
       errorReader = try AsyncDescriptor(owning: errors.readEnd)
       process = try Subprocess.spawn(
-        program, arguments, directory: bundle,
+        path, arguments, directory: bundle,
         descriptors: [.init(from: standard.writeEnd, to: 1), .init(from: errors.writeEnd, to: 2)], newSession: true)
     } catch {
       close(standard.writeEnd)

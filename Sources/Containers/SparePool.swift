@@ -161,6 +161,9 @@ extension CrunRuntime {
     return stream
   }
 
+  /// How many sandboxes and containers have begun to be made or started.
+  package var startsBegun: Int { starts.withLock { $0.begun } }
+
   func wakeSpareMaker() { _ = spareMaker.withLock { $0 }?.yield() }
 
   /// At an orderly end without pods: an empty run folder tells that nothing of this data directory is on the machine.

@@ -37,8 +37,13 @@ public struct SpareSandboxes: Service {
       }
       if failures == 0 {
         _ = await wishes.next()
-        // A pod's containers are made right after its sandbox: it does not share the processors with what only waits.
-        try await runtime.time.sleep(for: .milliseconds(20))
+        // A pod's containers are made and started after its sandbox: it does not share the processors with what only
+        // waits. Where pods come without a pause it is made all the same.
+        for _ in 0..<20 {
+          let begun = runtime.startsBegun
+          try await runtime.time.sleep(for: .milliseconds(100))
+          if runtime.startsBegun == begun { break }
+        }
       } else {
         try await runtime.time.sleep(for: backoff.delay(failures: failures, using: &random))
       }
