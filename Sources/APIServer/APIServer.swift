@@ -119,9 +119,10 @@ public final class APIServer: Sendable {
     for notice in pki.notices { logger.warning("\(notice)") }
 
     let identifiers = IdentifierSource()
-    let rbac = try RBAC(store: store)
+    let reader = StoredObjectReader(metrics: metrics, logger: logger)
+    let rbac = try RBAC(store: store, reader: reader)
     let allocator = try ServiceAllocator(
-      ranges: ranges, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers)
+      ranges: ranges, nodePorts: configuration.nodePorts, store: store, identifiers: identifiers, reader: reader)
     let issuer = "https://kubernetes.default.svc.\(domain)"
     var tokens: [String: UserInfo] = [:]
     if let file = configuration.tokenFile {
@@ -136,7 +137,8 @@ public final class APIServer: Sendable {
       store: store, issuer: TokenIssuer(key: pki.tokenKey, issuer: issuer), staticTokens: tokens, audiences: [issuer])
     let steps: [any AdmissionStep] = [
       NamespaceLifecycle(store: store), NamespaceDefaults(), RBACEscalation(rbac: rbac),
-      ServiceAccountAdmission(store: store, identifiers: identifiers), PriorityAdmission(store: store),
+      ServiceAccountAdmission(store: store, identifiers: identifiers),
+      PriorityAdmission(classes: try PriorityClasses(store: store, reader: reader)),
       RuntimeClassAdmission(store: store), DefaultTolerations(), PodStatusDefaults(), JobSelectorAdmission(),
       ServiceAdmission(allocator: allocator, cluster: Self.ownAddresses(configuration, services: ranges)),
       UnservedKindWarning(),

@@ -51,7 +51,8 @@ import Wire
       let services = try #require(IPRanges("10.96.0.0/24"))
       let admission = ServiceAdmission(
         allocator: try ServiceAllocator(
-          ranges: services, nodePorts: 30000...32767, store: fixture.store, identifiers: IdentifierSource()),
+          ranges: services, nodePorts: 30000...32767, store: fixture.store, identifiers: IdentifierSource(),
+          reader: Fixture.reader),
         cluster: { ClusterAddresses(pods: nil, services: services, machine: [own]) })
       func request(_ object: JSON, subresource: String = "") throws -> AdmissionRequest {
         AdmissionRequest(

@@ -204,7 +204,7 @@ import Wire
     try await Fixture.run { fixture in
       let allocator = try ServiceAllocator(
         ranges: try #require(IPRanges("10.96.0.0/24")), nodePorts: 30000...32767, store: fixture.store,
-        identifiers: IdentifierSource(SeededGenerator(seed: 1)))
+        identifiers: IdentifierSource(SeededGenerator(seed: 1)), reader: Fixture.reader)
       // Two writes of one Service want the same port; one is stored, the other fails afterwards.
       #expect(allocator.reserve(port: 30500, for: "default/s") && allocator.reserve(port: 30500, for: "default/s"))
       _ = try await fixture.create(

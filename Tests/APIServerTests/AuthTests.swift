@@ -116,7 +116,7 @@ import Wire
           "metadata": ["name": "a"], "subjects": [["kind": "User", "apiGroup": .string(group), "name": "ann"]],
           "roleRef": ["apiGroup": .string(group), "kind": "ClusterRole", "name": "admin"],
         ])
-      let step = RBACEscalation(rbac: try RBAC(store: fixture.store))
+      let step = RBACEscalation(rbac: try RBAC(store: fixture.store, reader: Fixture.reader))
       func attempt(_ kind: String, _ namespace: String, _ object: JSON, user: String = "ann") -> Int? {
         guard
           let schema = SchemaRegistry.builtin.kind(GroupVersionKind(group: group, version: "v1", kind: kind))

@@ -25,6 +25,7 @@ final class ManualClock: TimeSource {
 final class Fixture {
   let directory: String
   let clock = ManualClock()
+  let metrics = Metrics()
   let store: Store
   let server: APIServer
   var client: LocalClient { server.client }
@@ -48,7 +49,7 @@ final class Fixture {
         dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, podRange: pods,
         hostname: "test", version: "0", threads: 1, tokenFile: directory + "/tokens"), store: store, schemas: .builtin,
       time: clock,
-      metrics: Metrics(),
+      metrics: metrics,
       logger: Logger(label: "test"), nodeStreams: { _ in nil })
   }
 
@@ -73,6 +74,14 @@ final class Fixture {
       throw error
     }
     await fixture.close()
+  }
+
+  static var reader: StoredObjectReader { StoredObjectReader(metrics: Metrics(), logger: Logger(label: "test")) }
+
+  /// Writes bytes that no request could have written.
+  func put(_ key: String, _ bytes: String, namespace: String, name: String) async throws {
+    let header = ObjectHeader(["metadata": ["namespace": .string(namespace), "name": .string(name)]])
+    try await store.commit([.put(key, value: Array(bytes.utf8), revisionAt: 0, header: header)])
   }
 
   static func resource(_ name: String) -> GroupVersionResource {

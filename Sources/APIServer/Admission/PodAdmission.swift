@@ -78,25 +78,19 @@ struct ServiceAccountAdmission: AdmissionStep {
 
 /// `spec.priority` and `spec.preemptionPolicy` follow from `spec.priorityClassName`.
 struct PriorityAdmission: AdmissionStep {
-  let store: Store
-
-  private static let prefix = "scheduling.k8s.io/priorityclasses/"
+  let classes: PriorityClasses
 
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
     guard request.isCore("pods"), request.operation == .create else { return }
-    var priority: Int64 = 0
-    var policy = "PreemptLowerPriority"
+    let found: PriorityClasses.PriorityClass?
     if let name = request.object.at("spec", "priorityClassName")?.string, !name.isEmpty {
-      guard let entry = store.get(Self.prefix + name), let found = try? JSON.parse(entry.value) else {
-        throw request.forbidden("no PriorityClass with name \(name) was found")
-      }
-      priority = found["value"]?.int ?? 0
-      policy = found["preemptionPolicy"]?.string ?? policy
-    } else if let found = globalDefault() {
-      request.object["spec"]?["priorityClassName"] = found.at("metadata", "name")
-      priority = found["value"]?.int ?? 0
-      policy = found["preemptionPolicy"]?.string ?? policy
+      guard let named = classes[name] else { throw request.forbidden("no PriorityClass with name \(name) was found") }
+      found = named
+    } else {
+      found = classes.globalDefault
+      if let found { request.object["spec"]?["priorityClassName"] = .string(found.name) }
     }
+    let priority = found?.value ?? 0
     if let given = request.object.at("spec", "priority")?.int, given != priority {
       throw request.forbidden(
         "the integer value of priority (\(given)) must not be provided in pod spec; priority admission controller "
@@ -104,16 +98,8 @@ struct PriorityAdmission: AdmissionStep {
     }
     request.object["spec"]?["priority"] = .int(priority)
     if request.object.at("spec", "preemptionPolicy") == nil {
-      request.object["spec"]?["preemptionPolicy"] = .string(policy)
+      request.object["spec"]?["preemptionPolicy"] = .string(found?.preemptionPolicy ?? "PreemptLowerPriority")
     }
-  }
-
-  private func globalDefault() -> JSON? {
-    guard let page = try? store.list(prefix: Self.prefix) else { return nil }
-    return page.entries.lazy
-      .filter { JSON.scalar(at: ["globalDefault"], of: $0.value) == "true" }
-      .compactMap { try? JSON.parse($0.value) }
-      .min { ($0["value"]?.int ?? 0) < ($1["value"]?.int ?? 0) }
   }
 }
 

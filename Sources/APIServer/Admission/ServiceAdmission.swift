@@ -56,9 +56,17 @@ final class ServiceAllocator: Sendable {
     }
   }
 
+  /// What a Service has.
+  private struct Numbers {
+    var addresses: [IPAddress] = []
+    var ports: [Int] = []
+  }
+
   private struct State {
     var addresses = Table<IPAddress>()
     var ports = Table<Int>()
+    /// What the stored Services have, by `namespace/name`.
+    var services: [String: Numbers] = [:]
     /// Addresses whose stored owner may have changed since they were last taken.
     var changed: Set<IPAddress> = []
   }
@@ -67,27 +75,27 @@ final class ServiceAllocator: Sendable {
   let nodePorts: ClosedRange<Int>
   private let identifiers: IdentifierSource
   private let store: Store
+  private let reader: StoredObjectReader
   private let state = Mutex(State())
   private let listener = Mutex<(@Sendable () -> Void)?>(nil)
   private let watch = Mutex<Store.Watch?>(nil)
 
-  init(ranges: IPRanges, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource) throws {
+  init(
+    ranges: IPRanges, nodePorts: ClosedRange<Int>, store: Store, identifiers: IdentifierSource,
+    reader: StoredObjectReader
+  ) throws {
     self.ranges = ranges
     self.nodePorts = nodePorts
     self.identifiers = identifiers
     self.store = store
+    self.reader = reader
     let page = try store.list(prefix: "services/")
-    for entry in page.entries { hold(entry) }
+    for entry in page.entries { set(entry, isDeleted: false) }
     let watch = try store.watch(prefix: "services/", after: page.revision) { [weak self] signal in
       guard case .events(let events) = signal, let self else { return }
-      for event in events { follow(event) }
+      for event in events { set(event.entry, isDeleted: event.kind == .delete) }
     }
     self.watch.withLock { $0 = watch }
-  }
-
-  private func used(_ entry: Entry) -> (addresses: [IPAddress], ports: [Int]) {
-    guard let json = try? JSON.parse(entry.value) else { return ([], []) }
-    return used(json)
   }
 
   func used(_ service: JSON) -> (addresses: [IPAddress], ports: [Int]) {
@@ -100,28 +108,27 @@ final class ServiceAllocator: Sendable {
     return (addresses, ports.filter { $0 != 0 })
   }
 
-  private func hold(_ entry: Entry) {
-    let (addresses, ports) = used(entry)
+  private func set(_ entry: Entry, isDeleted: Bool) {
+    var after = Numbers()
+    if !isDeleted {
+      // What cannot be read keeps what it had: somebody else would get it a second time.
+      guard let service = reader.read(entry) else { return }
+      (after.addresses, after.ports) = used(service)
+    }
     let owner = entry.header.key.description
-    state.withLock { state in
-      for address in addresses { state.addresses.setStored(address, by: owner) }
-      for port in ports { state.ports.setStored(port, by: owner) }
-      state.changed.formUnion(addresses)
+    let numbers = after
+    let changed = state.withLock { state in
+      let before = state.services[owner] ?? Numbers()
+      state.services[owner] = isDeleted ? nil : numbers
+      for address in before.addresses where !numbers.addresses.contains(address) {
+        state.addresses.removeStored(address, by: owner)
+      }
+      for port in before.ports where !numbers.ports.contains(port) { state.ports.removeStored(port, by: owner) }
+      for address in numbers.addresses { state.addresses.setStored(address, by: owner) }
+      for port in numbers.ports { state.ports.setStored(port, by: owner) }
+      return Set(before.addresses).symmetricDifference(numbers.addresses)
     }
-  }
-
-  private func follow(_ event: Store.Event) {
-    let owner = event.entry.header.key.description
-    let before = event.previous.map(used) ?? ([], [])
-    let after = event.kind == .delete ? ([], []) : used(event.entry)
-    state.withLock { state in
-      for address in before.0 where !after.0.contains(address) { state.addresses.removeStored(address, by: owner) }
-      for port in before.1 where !after.1.contains(port) { state.ports.removeStored(port, by: owner) }
-      for address in after.0 { state.addresses.setStored(address, by: owner) }
-      for port in after.1 { state.ports.setStored(port, by: owner) }
-    }
-    let addresses = Set(before.0).symmetricDifference(after.0)
-    if !addresses.isEmpty { noteChanged(addresses) }
+    if !changed.isEmpty { noteChanged(changed) }
   }
 
   // MARK: Who has which address

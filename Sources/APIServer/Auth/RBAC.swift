@@ -66,17 +66,20 @@ final class RBAC: Sendable {
     }
   }
 
-  private struct Binding {
-    var namespace: String
-    /// The key of the role in the index.
-    var role: String
+  struct Binding {
+    /// The key of the role in the index; `nil` for a reference that no role can have.
+    var role: String?
     var users: Set<String>
     var groups: Set<String>
 
-    init(_ json: JSON) {
-      namespace = json.at("metadata", "namespace")?.string ?? ""
-      let scope = json.at("roleRef", "kind")?.string == "Role" ? namespace : ""
-      role = "\(scope)/\(json.at("roleRef", "name")?.string ?? "")"
+    /// - Parameter namespace: empty for a ClusterRoleBinding.
+    init(_ json: JSON, namespace: String) {
+      let name = json.at("roleRef", "name")?.string ?? ""
+      switch json.at("roleRef", "kind")?.string {
+      case "ClusterRole": role = "/\(name)"
+      case "Role" where !namespace.isEmpty: role = "\(namespace)/\(name)"
+      default: role = nil
+      }
       users = []
       groups = []
       for subject in json["subjects"]?.array ?? [] {
@@ -90,85 +93,118 @@ final class RBAC: Sendable {
         }
       }
     }
-
-    func applies(to user: UserInfo) -> Bool { users.contains(user.name) || !groups.isDisjoint(with: user.groups) }
   }
 
-  private struct Index {
+  /// What is stored, so that a request finds the bindings of its user in its namespace, and that a change costs what it
+  /// changes, however many others there are.
+  struct Index {
+    /// The bindings of one user or group: the key of the role, by the store key of the binding.
+    private struct Bindings {
+      var ofCluster: [String: String] = [:]
+      var ofNamespace: [String: [String: String]] = [:]
+
+      var isEmpty: Bool { ofCluster.isEmpty && ofNamespace.isEmpty }
+
+      mutating func set(_ role: String?, key: String, namespace: String) {
+        guard !namespace.isEmpty else {
+          ofCluster[key] = role
+          return
+        }
+        ofNamespace[namespace, default: [:]][key] = role
+        if ofNamespace[namespace]?.isEmpty == true { ofNamespace[namespace] = nil }
+      }
+    }
+
     /// By `namespace/name`; the namespace is empty for cluster roles.
     var roles: [String: [Rule]] = [:]
     /// By store key.
-    var bindings: [String: Binding] = [:] {
-      didSet {
-        bindingsOfUser = [:]
-        bindingsOfGroup = [:]
-        for binding in bindings.values {
-          for user in binding.users { bindingsOfUser[user, default: []].append(binding) }
-          for group in binding.groups { bindingsOfGroup[group, default: []].append(binding) }
-        }
+    private var bindings: [String: (binding: Binding, namespace: String)] = [:]
+    private var ofUser: [String: Bindings] = [:]
+    private var ofGroup: [String: Bindings] = [:]
+    /// How many entries of the tables were written so far, by which tests see what a change costs.
+    private(set) var writes = 0
+
+    /// - Parameter binding: `nil` when there is none any more, or none that can be read.
+    mutating func set(_ binding: Binding?, key: String, namespace: String) {
+      if let (old, namespace) = bindings.removeValue(forKey: key) {
+        write(nil, old, key: key, namespace: namespace)
       }
+      guard let binding, let role = binding.role else { return }
+      bindings[key] = (binding, namespace)
+      write(role, binding, key: key, namespace: namespace)
     }
-    /// The same for each request to find: it changes seldom and is asked for always.
-    private(set) var bindingsOfUser: [String: [Binding]] = [:]
-    private(set) var bindingsOfGroup: [String: [Binding]] = [:]
+
+    private mutating func write(_ role: String?, _ binding: Binding, key: String, namespace: String) {
+      for user in binding.users { Self.write(role, user, &ofUser, key: key, namespace: namespace) }
+      for group in binding.groups { Self.write(role, group, &ofGroup, key: key, namespace: namespace) }
+      writes += binding.users.count + binding.groups.count
+    }
+
+    private static func write(
+      _ role: String?, _ subject: String, _ table: inout [String: Bindings], key: String, namespace: String
+    ) {
+      table[subject, default: Bindings()].set(role, key: key, namespace: namespace)
+      if table[subject]?.isEmpty == true { table[subject] = nil }
+    }
 
     func allows(_ attributes: AccessAttributes) -> Bool {
-      if bindingsOfUser[attributes.user.name].map({ allows(attributes, by: $0) }) == true { return true }
-      return attributes.user.groups.contains { group in
-        bindingsOfGroup[group].map { allows(attributes, by: $0) } == true
-      }
+      if ofUser[attributes.user.name].map({ allows(attributes, by: $0) }) == true { return true }
+      return attributes.user.groups.contains { group in ofGroup[group].map { allows(attributes, by: $0) } == true }
     }
 
-    private func allows(_ attributes: AccessAttributes, by bindings: [Binding]) -> Bool {
-      bindings.contains { binding in
-        guard binding.namespace.isEmpty || (attributes.isResourceRequest && binding.namespace == attributes.namespace)
-        else { return false }
-        return roles[binding.role]?.contains { $0.allows(attributes) } == true
+    private func allows(_ attributes: AccessAttributes, by bindings: Bindings) -> Bool {
+      func grants(_ names: [String: String]) -> Bool {
+        names.values.contains { role in roles[role]?.contains { $0.allows(attributes) } == true }
       }
+      if grants(bindings.ofCluster) { return true }
+      guard attributes.isResourceRequest, !bindings.ofNamespace.isEmpty else { return false }
+      return bindings.ofNamespace[attributes.namespace].map(grants) == true
+    }
+
+    /// The rules of the roles that are bound to a user in a namespace, in the order of the bindings' keys.
+    func rules(for user: UserInfo, namespace: String) -> [Rule] {
+      var names: [String: String] = [:]
+      for bindings in [ofUser[user.name]] + user.groups.map({ ofGroup[$0] }) {
+        guard let bindings else { continue }
+        names.merge(bindings.ofCluster) { $1 }
+        names.merge(bindings.ofNamespace[namespace] ?? [:]) { $1 }
+      }
+      return names.sorted { $0.key < $1.key }.flatMap { roles[$0.value] ?? [] }
     }
   }
 
   static let prefix = "rbac.authorization.k8s.io/"
   private let index = Mutex(Index())
+  private let reader: StoredObjectReader
   private let watch = Mutex<Store.Watch?>(nil)
 
   /// Indexes what is stored and follows it until the store closes.
-  init(store: Store) throws {
+  init(store: Store, reader: StoredObjectReader) throws {
+    self.reader = reader
     let page = try store.list(prefix: Self.prefix)
-    for entry in page.entries { put(entry.key, entry.value, entry.header) }
+    for entry in page.entries { set(entry, isDeleted: false) }
     let watch = try store.watch(prefix: Self.prefix, after: page.revision) { [weak self] signal in
       guard case .events(let events) = signal, let self else { return }
-      for event in events {
-        if event.kind == .delete {
-          remove(event.entry.key, event.entry.header)
-        } else {
-          put(event.entry.key, event.entry.value, event.entry.header)
-        }
-      }
+      for event in events { set(event.entry, isDeleted: event.kind == .delete) }
     }
     self.watch.withLock { $0 = watch }
   }
 
-  private func put(_ key: String, _ value: [UInt8], _ header: ObjectHeader) {
-    guard let json = try? JSON.parse(value) else { return }
-    index.withLock { index in
-      if key.hasPrefix("\(Self.prefix)roles/") || key.hasPrefix("\(Self.prefix)clusterroles/") {
-        index.roles["\(header.namespace)/\(header.name)"] = (json["rules"]?.array ?? []).map(Rule.init)
-      } else {
-        index.bindings[key] = Binding(json)
-      }
+  /// A role or binding that cannot be read gives nobody anything: what it said before may be what was taken back.
+  private func set(_ entry: Entry, isDeleted: Bool) {
+    let json = isDeleted ? nil : reader.read(entry)
+    let (key, header) = (entry.key, entry.header)
+    if key.hasPrefix("\(Self.prefix)roles/") || key.hasPrefix("\(Self.prefix)clusterroles/") {
+      let rules = json.map { ($0["rules"]?.array ?? []).map(Rule.init) }
+      index.withLock { $0.roles["\(header.namespace)/\(header.name)"] = rules }
+    } else {
+      let binding = json.map { Binding($0, namespace: header.namespace) }
+      index.withLock { $0.set(binding, key: key, namespace: header.namespace) }
     }
   }
 
-  private func remove(_ key: String, _ header: ObjectHeader) {
-    index.withLock { index in
-      if key.hasPrefix("\(Self.prefix)roles/") || key.hasPrefix("\(Self.prefix)clusterroles/") {
-        index.roles["\(header.namespace)/\(header.name)"] = nil
-      } else {
-        index.bindings[key] = nil
-      }
-    }
-  }
+  /// How many entries of the index were written so far.
+  var writes: Int { index.withLock { $0.writes } }
 
   /// Whether a role that is bound to the user allows the request.
   func allows(_ attributes: AccessAttributes) -> Bool {
@@ -184,13 +220,6 @@ final class RBAC: Sendable {
   /// Everything that the user may do in a namespace, for `SelfSubjectRulesReview`.
   func rules(for user: UserInfo, namespace: String) -> [Rule] {
     if user.isMaster { return Rule.everything }
-    return index.withLock { index in
-      var rules: [Rule] = []
-      for (_, binding) in index.bindings.sorted(by: { $0.key < $1.key })
-      where (binding.namespace.isEmpty || binding.namespace == namespace) && binding.applies(to: user) {
-        rules += index.roles[binding.role] ?? []
-      }
-      return rules
-    }
+    return index.withLock { $0.rules(for: user, namespace: namespace) }
   }
 }
