@@ -1,10 +1,43 @@
+import Glibc
 import Synchronization
+
+/// The system's random numbers, taken many at a time: one system call for each would be a good part of what an identifier
+/// costs. No number is given twice.
+struct BufferedRandomNumbers: RandomNumberGenerator, Sendable {
+  /// 256 bytes: as much as getentropy(3) gives at once.
+  static let count = 32
+
+  private let fill: @Sendable (inout [UInt64]) -> Void
+  private var numbers = [UInt64](repeating: 0, count: Self.count)
+  /// Of the numbers that were not given yet.
+  private var left = 0
+
+  /// - Parameter fill: sets all numbers of the array, without changing their count.
+  init(fill: @escaping @Sendable (inout [UInt64]) -> Void = Self.fillFromSystem) { self.fill = fill }
+
+  mutating func next() -> UInt64 {
+    if left == 0 {
+      fill(&numbers)
+      precondition(numbers.count == Self.count, "a source of random numbers sets those that there are")
+      left = Self.count
+    }
+    left -= 1
+    return numbers[left]
+  }
+
+  private static let fillFromSystem: @Sendable (inout [UInt64]) -> Void = { numbers in
+    numbers.withUnsafeMutableBytes { bytes in
+      // It can only fail by a mistake of ours, and what is left of earlier numbers must not be given again.
+      precondition(getentropy(bytes.baseAddress, bytes.count) == 0, "getentropy(3) gives up to 256 bytes")
+    }
+  }
+}
 
 /// Random identifiers: UIDs and the suffixes of generated names. Tests hand in a seeded generator.
 final class IdentifierSource: Sendable {
   private let generator: Mutex<any RandomNumberGenerator & Sendable>
 
-  init(_ generator: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()) {
+  init(_ generator: any RandomNumberGenerator & Sendable = BufferedRandomNumbers()) {
     self.generator = Mutex(generator)
   }
 
@@ -33,7 +66,7 @@ final class IdentifierSource: Sendable {
   /// Five characters without vowels and without digits that look like letters (`k8s.io/apimachinery/pkg/util/rand`).
   func suffix() -> String {
     var text: [UInt8] = []
-    // One number for all five: each is a system call.
+    // One number is enough for all five.
     var number = generator.withLock { $0.next() }
     for _ in 0..<5 {
       let (rest, place) = number.quotientAndRemainder(dividingBy: UInt64(Self.alphabet.count))
