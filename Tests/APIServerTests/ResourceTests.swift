@@ -337,6 +337,43 @@ import Wire
     }
   }
 
+  @Test func whatWaitsIsTakenInPiecesAndInOrder() async throws {
+    try await Fixture.run { fixture in
+      let kind = try fixture.client.service.kind(Fixture.resource("configmaps"))
+      let names = (0..<3000).map { "c\(1000 + $0)" }
+      try await fixture.store.commit(
+        names.map { name in
+          let object: JSON = [
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": .string(name), "namespace": "default"],
+          ]
+          let (bytes, revisionAt) = Canonical.encode(object)
+          return .put(
+            "configmaps/default/\(name)", value: bytes, revisionAt: revisionAt, header: ObjectHeader(object))
+        })
+      let source = WatchSource(fixture.client.service, kind, WatchSource.Options(), wake: {})
+      try source.start()
+      for name in ["d1", "d2", "d3"] { _ = try await fixture.configMap(name) }
+      let full = source.waitingBytes
+      var seen: [String] = []
+      func take(_ limit: Int, bytes: Int) -> Int {
+        let (notices, isEnded) = source.take(limit, bytes: bytes)
+        #expect(!isEnded)
+        for notice in notices {
+          guard case .added(let entry) = notice else { continue }
+          seen.append(entry.header.name)
+        }
+        return notices.count
+      }
+      #expect(take(.max, bytes: 1) == 1)
+      while take(7, bytes: .max) == 7 {}
+      // 3,002 were left: the last piece was no full one.
+      #expect(seen == names + ["d1", "d2", "d3"])
+      #expect(source.waitingBytes < full / 100, "an empty queue gives its memory back")
+      source.cancel()
+      #expect(source.take().isEnded)
+    }
+  }
+
   @Test func theStoresEndIsTheStreamsEnd() async throws {
     let fixture = try Fixture()
     let stream = try await fixture.client.watch(

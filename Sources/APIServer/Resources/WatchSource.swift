@@ -1,5 +1,6 @@
 import KubeClient
 import KubeTypes
+import NIOCore
 import Schema
 import Store
 import Synchronization
@@ -61,7 +62,7 @@ final class WatchSource: Sendable {
   }
 
   private struct State {
-    var queue: [WatchNotice] = []
+    var queue = WatchSource.emptyQueue
     var isEnded = false
     var watch: Store.Watch?
     /// How many notices may wait: the state that the watch starts with does not count as falling behind.
@@ -71,6 +72,11 @@ final class WatchSource: Sendable {
     /// Of the values that wait and that came after the start. A slow reader keeps them alive when nobody else does.
     var bytes = 0
   }
+
+  /// A ring: a reader takes from the front, in pieces, however much is behind.
+  private static var emptyQueue: CircularBuffer<WatchNotice> { CircularBuffer(initialCapacity: 1) }
+  /// A queue that was longer than this gives its memory back when it is empty.
+  private static let keptCapacity = 64
 
   static let capacity = 16_384
   static let bytesMax = 64 << 20
@@ -120,7 +126,7 @@ final class WatchSource: Sendable {
     }
     if !initial.isEmpty {
       state.withLock { state in
-        state.queue = initial
+        state.queue = CircularBuffer(initial)
         state.countMax += initial.count
       }
     }
@@ -186,7 +192,7 @@ final class WatchSource: Sendable {
       if state.queue.count + notices.count > state.countMax || state.bytes + size > options.bytesMax && !wasEmpty {
         return true
       }
-      state.queue += notices
+      state.queue.append(contentsOf: notices)
       state.bytes += size
       if wasEmpty { state.needsWake = true }
       return false
@@ -222,7 +228,7 @@ final class WatchSource: Sendable {
   func cancel() {
     let watch = state.withLock { state -> Store.Watch? in
       state.isEnded = true
-      state.queue = []
+      state.queue = Self.emptyQueue
       return state.watch
     }
     watch?.cancel()
@@ -233,21 +239,19 @@ final class WatchSource: Sendable {
   /// - Returns: `isEnded` when nothing will follow them.
   func take(_ limit: Int = .max, bytes: Int = .max) -> (notices: [WatchNotice], isEnded: Bool) {
     state.withLock { state in
-      var count = 0
+      var notices: [WatchNotice] = []
       var size = 0
-      while count < state.queue.count, count < limit, size < bytes {
-        size += state.queue[count].size
-        count += 1
+      while notices.count < limit, size < bytes, let next = state.queue.popFirst() {
+        size += next.size
+        notices.append(next)
       }
-      if count == state.queue.count {
-        let all = state.queue
-        state.queue = []
-        return (all, state.isEnded)
+      guard state.queue.isEmpty else {
+        state.bytes = max(0, state.bytes - size)
+        return (notices, false)
       }
-      let first = Array(state.queue[..<count])
-      state.queue.removeFirst(count)
-      state.bytes = max(0, state.bytes - size)
-      return (first, false)
+      state.bytes = 0
+      if state.queue.capacity > Self.keptCapacity { state.queue = Self.emptyQueue }
+      return (notices, state.isEnded)
     }
   }
 
