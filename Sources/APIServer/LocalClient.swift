@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import NIOCore
@@ -16,12 +17,15 @@ public struct LocalClient: KubeClient {
   let loops: any EventLoopGroup
 
   private func request(
-    _ resource: GroupVersionResource, _ namespace: String?, _ name: String, _ subresource: String?, dryRun: Bool = false
+    _ resource: GroupVersionResource, _ namespace: String?, _ name: String, _ subresource: String?,
+    fieldManager: String = "", dryRun: Bool = false, as options: String
   ) throws(KubeError) -> WriteRequest {
+    try FieldManager.check(fieldManager, options: options)
     let kind = try service.kind(resource)
     return WriteRequest(
       kind: kind, namespace: kind.isNamespaced ? namespace ?? "" : "", name: name, subresource: subresource ?? "",
-      user: .internal, dryRun: dryRun, fieldValidation: .ignore, isWarned: false, loop: loops.next())
+      context: RequestContext(user: .internal, fieldManager: fieldManager, dryRun: dryRun), fieldValidation: .ignore,
+      isWarned: false, loop: loops.next())
   }
 
   private func written(_ body: (@escaping WriteCompletion) -> Void) async throws -> Object {
@@ -164,7 +168,9 @@ public struct LocalClient: KubeClient {
     _ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, body: JSON,
     options: WriteOptions
   ) async throws -> Object {
-    var request = try request(resource, namespace, name ?? "", subresource, dryRun: options.dryRun)
+    var request = try request(
+      resource, namespace, name ?? "", subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
+      as: "CreateOptions")
     if request.kind.isNamespaced, request.namespace.isEmpty {
       request.namespace = body.at("metadata", "namespace")?.string ?? ""
     }
@@ -176,7 +182,9 @@ public struct LocalClient: KubeClient {
     _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, body: JSON,
     options: WriteOptions
   ) async throws -> Object {
-    let request = try request(resource, namespace, name, subresource, dryRun: options.dryRun)
+    let request = try request(
+      resource, namespace, name, subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
+      as: "UpdateOptions")
     return try await written { completion in
       subresources.update(request, body: body, completion: completion)
     }
@@ -186,7 +194,9 @@ public struct LocalClient: KubeClient {
     _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
     body: JSON, options: WriteOptions
   ) async throws -> Object {
-    let request = try request(resource, namespace, name, subresource, dryRun: options.dryRun)
+    let request = try request(
+      resource, namespace, name, subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
+      as: "PatchOptions")
     return try await written { completion in
       subresources.patch(request, type: type, body: body, completion: completion)
     }
@@ -195,7 +205,7 @@ public struct LocalClient: KubeClient {
   public func delete(
     _ resource: GroupVersionResource, namespace: String?, name: String, options: DeleteOptions
   ) async throws -> Object {
-    let request = try request(resource, namespace, name, nil)
+    let request = try request(resource, namespace, name, nil, as: "DeleteOptions")
     return try await written { completion in service.delete(request, options: options, completion: completion) }
   }
 }

@@ -57,8 +57,8 @@ import Wire
       func request(_ object: JSON, subresource: String = "") throws -> AdmissionRequest {
         AdmissionRequest(
           operation: .create, kind: try fixture.client.service.kind(Fixture.resource("services")),
-          namespace: "default", name: "s", subresource: subresource, user: .anonymous, dryRun: false, object: object,
-          old: nil)
+          namespace: "default", name: "s", subresource: subresource, context: RequestContext(user: .anonymous),
+          object: object, old: nil)
       }
       var named = try request(service("s", ["externalIPs": ["192.0.2.7"]]))
       #expect(throws: KubeError.self) { try admission.admit(&named) }

@@ -45,7 +45,7 @@ import Wire
     ) throws -> [String] {
       var request = AdmissionRequest(
         operation: old == nil ? .create : .update, kind: kind, namespace: "default", name: "a",
-        subresource: subresource, user: .internal, dryRun: false, object: object, old: old)
+        subresource: subresource, context: RequestContext(user: .internal), object: object, old: old)
       try UnservedKindWarning().admit(&request)
       return request.warnings
     }

@@ -123,7 +123,8 @@ import Wire
         else { return -1 }
         var request = AdmissionRequest(
           operation: .create, kind: schema, namespace: namespace, name: "x", subresource: "",
-          user: UserInfo(name: user, groups: ["system:authenticated"]), dryRun: false, object: object, old: nil)
+          context: RequestContext(user: UserInfo(name: user, groups: ["system:authenticated"])), object: object,
+          old: nil)
         do {
           try step.admit(&request)
           return nil

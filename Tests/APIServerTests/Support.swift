@@ -1,3 +1,4 @@
+import ControllerKit
 import Glibc
 import KubeClient
 import KubeTypes
@@ -33,7 +34,7 @@ final class Fixture {
   /// - Parameter tokens: lines of a token file.
   init(
     options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
-    tokens: String = ""
+    tokens: String = "", admission: [any AdmissionStep] = []
   ) throws {
     var template = Array("/tmp/apus-api-XXXXXX".utf8CString)
     directory = String(
@@ -44,10 +45,12 @@ final class Fixture {
     store = try Store.open(
       directory: directory + "/state", options: options, header: { ObjectHeader(try JSON.parse($0)) })
     try DurableFile.write(Array(tokens.utf8), to: directory + "/tokens", mode: 0o600)
+    var configuration = APIServerConfiguration(
+      dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, podRange: pods,
+      hostname: "test", version: "0", threads: 1, tokenFile: directory + "/tokens")
+    configuration.admission = admission
     server = try APIServer(
-      configuration: APIServerConfiguration(
-        dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, podRange: pods,
-        hostname: "test", version: "0", threads: 1, tokenFile: directory + "/tokens"), store: store, schemas: .builtin,
+      configuration: configuration, store: store, schemas: .builtin,
       time: clock,
       metrics: metrics,
       logger: Logger(label: "test"), nodeStreams: { _ in nil })
@@ -62,9 +65,9 @@ final class Fixture {
   /// Runs a body on a bootstrapped server and cleans up.
   static func run(
     options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
-    tokens: String = "", _ body: (Fixture) async throws -> Void
+    tokens: String = "", admission: [any AdmissionStep] = [], _ body: (Fixture) async throws -> Void
   ) async throws {
-    let fixture = try Fixture(options: options, range: range, pods: pods, tokens: tokens)
+    let fixture = try Fixture(options: options, range: range, pods: pods, tokens: tokens, admission: admission)
     do {
       try await fixture.server.bootstrap(port: 6443)
       _ = try await fixture.create("serviceaccounts", ["metadata": ["name": "default"]])
@@ -161,5 +164,47 @@ func refusal(_ body: () async throws -> Void) async -> KubeError? {
     return nil
   } catch {
     return error as? KubeError
+  }
+}
+
+/// An admission step that remembers what it was asked, and refuses what the test wants refused.
+final class RecordingAdmission: AdmissionStep {
+  struct Seen: Sendable {
+    var operation: AdmissionRequest.Operation
+    var resource: String
+    var subresource: String
+    var name: String
+    var user: String
+    var fieldManager: String
+    var dryRun: Bool
+    var hasDeadline: Bool
+    var object: JSON
+    var old: JSON?
+  }
+
+  private let all = Mutex<[Seen]>([])
+  private let refuses: @Sendable (Seen) -> Bool
+  /// Reservations that have not ended, by resource.
+  private let reserved = Mutex<[String: Int]>([:])
+
+  init(refuses: @escaping @Sendable (Seen) -> Bool = { _ in false }) { self.refuses = refuses }
+
+  func admit(_ request: inout AdmissionRequest) throws(KubeError) {
+    let context = request.context
+    let seen = Seen(
+      operation: request.operation, resource: request.kind.resource, subresource: request.subresource,
+      name: request.name, user: context.user.name, fieldManager: context.fieldManager, dryRun: context.dryRun,
+      hasDeadline: context.deadline != nil, object: request.object, old: request.old)
+    all.withLock { $0.append(seen) }
+    reserved.withLock { $0[seen.resource, default: 0] += 1 }
+    request.reservations.append { self.reserved.withLock { $0[seen.resource, default: 0] -= 1 } }
+    if refuses(seen) { throw request.forbidden("the test says so") }
+  }
+
+  func reservations(of resource: String) -> Int { reserved.withLock { $0[resource] ?? 0 } }
+
+  /// What was asked about one object, in order.
+  func seen(_ resource: String, _ name: String) -> [Seen] {
+    all.withLock { $0.filter { $0.resource == resource && $0.name == name } }
   }
 }

@@ -40,14 +40,15 @@ struct NamespaceLifecycle: AdmissionStep {
 /// Namespaces start with the finalizer of the namespace controller, the phase `Active` and their name as a label.
 struct NamespaceDefaults: AdmissionStep {
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
-    guard request.isCore("namespaces"), request.operation != .delete else { return }
+    guard request.isCore("namespaces"), request.isStored else { return }
     if request.operation == .create {
       request.object["spec"] = ["finalizers": ["kubernetes"]]
       request.object["status"] = ["phase": "Active"]
     }
+    let name = request.name
     let label = request.object.at("metadata", "labels", "kubernetes.io/metadata.name")?.string
-    if !request.name.isEmpty, label != request.name {
-      request.object["metadata"]?["labels"]?["kubernetes.io/metadata.name"] = .string(request.name)
+    if !name.isEmpty, label != name {
+      request.object["metadata"]?["labels"]?["kubernetes.io/metadata.name"] = .string(name)
     }
   }
 }

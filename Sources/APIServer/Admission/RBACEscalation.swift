@@ -12,7 +12,7 @@ struct RBACEscalation: AdmissionStep {
   private static let group = "rbac.authorization.k8s.io"
 
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
-    guard request.kind.group == Self.group, request.subresource.isEmpty, request.operation != .delete,
+    guard request.kind.group == Self.group, request.subresource.isEmpty, request.isStored,
       !request.user.isMaster
     else { return }
     switch request.kind.kind {

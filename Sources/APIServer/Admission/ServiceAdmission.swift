@@ -226,7 +226,7 @@ struct ServiceAdmission: AdmissionStep {
 
   func admit(_ request: inout AdmissionRequest) throws(KubeError) {
     try checkExternalAddresses(request)
-    guard request.isCore("services"), request.operation != .delete, var spec = request.object["spec"],
+    guard request.isCore("services"), request.isStored, var spec = request.object["spec"],
       spec.object != nil
     else { return }
     let owner = "\(request.namespace)/\(request.name)"
@@ -347,7 +347,7 @@ struct ServiceAdmission: AdmissionStep {
   /// External addresses and those of load balancers. What the Service had before stays: it is not translated, and a
   /// condition of the Service says so.
   private func checkExternalAddresses(_ request: AdmissionRequest) throws(KubeError) {
-    guard request.kind.group.isEmpty, request.kind.resource == "services", request.operation != .delete else { return }
+    guard request.kind.group.isEmpty, request.kind.resource == "services", request.isStored else { return }
     typealias Named = (path: String, text: String)
     func external(_ service: JSON?) -> [Named] {
       (service?.at("spec", "externalIPs")?.array ?? []).enumerated().map {

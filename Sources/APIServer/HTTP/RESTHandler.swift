@@ -1,6 +1,8 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import NIOCore
+import NIOHTTP1
 import Schema
 import Store
 import Wire
@@ -29,20 +31,26 @@ final class RESTHandler: Sendable {
       let kind = try service.kind(info.groupVersionResource)
       try checkServed(kind, info)
       if let path = info.proxyPath {
-        return try proxies.handle(request, info, path: path, respond: respond)
+        let warnings = try admit(.proxy(kind, path), info, kind, user)
+        return try proxies.handle(request, info, path: path, respond: Self.adding(warnings, respond))
       }
       if pods.serves(kind, info) {
-        return try pods.handle(request, info, user, respond: respond)
+        var warnings: [String] = []
+        // Reading a log is no connection, though it may last as long as one.
+        if let options = ConnectOptions.pod(info) { warnings = try admit(options, info, kind, user) }
+        return try pods.handle(request, info, user, respond: Self.adding(warnings, respond))
       }
+      var context = RequestContext(user: user)
+      if info.verb != "watch" { context.deadline = try RequestContext.deadline(timeout: info.query["timeout"]) }
       switch info.verb {
       case "get": respond(try get(request, info, kind))
       case "list": respond(try list(request, info, kind))
       case "watch": respond(try watch(request, info, kind))
-      case "create": try create(request, info, kind, user, respond)
-      case "update": try update(request, info, kind, user, respond)
-      case "patch": try patch(request, info, kind, user, respond)
-      case "delete": try delete(request, info, kind, user, respond)
-      case "deletecollection": try deleteCollection(request, info, kind, user, respond)
+      case "create": try create(request, info, kind, context, respond)
+      case "update": try update(request, info, kind, context, respond)
+      case "patch": try patch(request, info, kind, context, respond)
+      case "delete": try delete(request, info, kind, context, respond)
+      case "deletecollection": try deleteCollection(request, info, kind, context, respond)
       default: throw KubeError.methodNotAllowed()
       }
     } catch {
@@ -67,6 +75,30 @@ final class RESTHandler: Sendable {
     }
     if !kind.isNamespaced, !info.objectNamespace.isEmpty { throw .noSuchPath() }
     if info.verb == "create", info.subresource.isEmpty, !info.name.isEmpty { throw .methodNotAllowed() }
+  }
+
+  /// Asks admission for a connection.
+  ///
+  /// - Returns: the warnings for the client.
+  private func admit(
+    _ options: ConnectOptions, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo
+  ) throws(KubeError) -> [String] {
+    var admitted = AdmissionRequest(
+      operation: .connect, kind: kind, namespace: info.objectNamespace, name: info.name, subresource: info.subresource,
+      context: RequestContext(user: user), object: options.object, old: nil)
+    // Nothing is stored that a reservation would wait for.
+    defer { admitted.endReservations() }
+    try service.admission.admit(&admitted)
+    return admitted.warnings
+  }
+
+  private static func adding(_ warnings: [String], _ respond: @escaping Router.Respond) -> Router.Respond {
+    if warnings.isEmpty { return respond }
+    return { reply in
+      var reply = reply
+      reply.add(warnings: warnings)
+      respond(reply)
+    }
   }
 
   // MARK: Reads
@@ -243,17 +275,24 @@ final class RESTHandler: Sendable {
 
   // MARK: Writes
 
-  private func writeRequest(_ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo, _ loop: any EventLoop)
-    throws(KubeError) -> WriteRequest
-  {
+  /// - Parameter options: the kind of the write's options, which refusals of them name.
+  private func writeRequest(
+    _ received: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext, as options: String
+  ) throws(KubeError) -> WriteRequest {
     var request = WriteRequest(
-      kind: kind, namespace: info.objectNamespace, name: info.name, subresource: info.subresource, user: user,
-      loop: loop, canBlock: true)
+      kind: kind, namespace: info.objectNamespace, name: info.name, subresource: info.subresource, context: context,
+      loop: received.loop, canBlock: true)
+    if let manager = info.query["fieldManager"], !manager.isEmpty {
+      try FieldManager.check(manager, options: options)
+      request.context.fieldManager = manager
+    } else {
+      request.context.fieldManager = FieldManager.name(userAgent: received.headers.first(name: "user-agent"))
+    }
     for value in info.query.all("dryRun") {
       guard value == "All" else {
         throw .badRequest("dryRun: Unsupported value: \"\(value)\": supported values: \"All\"")
       }
-      request.dryRun = true
+      request.context.dryRun = true
     }
     if let text = info.query["fieldValidation"], !text.isEmpty {
       guard let validation = FieldValidation(rawValue: text) else {
@@ -290,30 +329,30 @@ final class RESTHandler: Sendable {
   }
 
   private func create(
-    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     let representation = try Representation.negotiate(
       request.accept, hasTable: !info.subresource.isEmpty || kind.verbs.contains("get"))
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
-    let write = try writeRequest(info, kind, user, request.loop)
+    let write = try writeRequest(request, info, kind, context, as: "CreateOptions")
     subresources.create(
       write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func update(
-    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     let representation = try Representation.negotiate(request.accept)
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
-    let write = try writeRequest(info, kind, user, request.loop)
+    let write = try writeRequest(request, info, kind, context, as: "UpdateOptions")
     subresources.update(
       write, body: body, duplicates: duplicates, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func patch(
-    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     let representation = try Representation.negotiate(request.accept)
@@ -324,7 +363,7 @@ final class RESTHandler: Sendable {
         mediaType.hasPrefix("application/apply-patch")
           ? "server-side apply is not served yet: use client-side apply (kubectl apply --server-side=false)" : "")
     }
-    let write = try writeRequest(info, kind, user, request.loop)
+    let write = try writeRequest(request, info, kind, context, as: "PatchOptions")
     let body: JSON
     do { body = try JSON.parse(request.body) } catch {
       throw .badRequest("the patch is not valid JSON: \(error)")
@@ -334,21 +373,21 @@ final class RESTHandler: Sendable {
   }
 
   private func delete(
-    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
     let representation = try Representation.negotiate(request.accept)
     guard info.subresource.isEmpty else { throw .methodNotAllowed() }
-    var write = try writeRequest(info, kind, user, request.loop)
+    var write = try writeRequest(request, info, kind, context, as: "DeleteOptions")
     let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
     service.delete(write, options: options, completion: answer(info, kind, representation, request.loop, respond))
   }
 
   private func deleteCollection(
-    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ user: UserInfo,
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
-    var write = try writeRequest(info, kind, user, request.loop)
+    var write = try writeRequest(request, info, kind, context, as: "DeleteOptions")
     // One commit may be waited for, not one for each object.
     write.canBlock = false
     let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)

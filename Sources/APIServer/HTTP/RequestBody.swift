@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import Schema
 import Synchronization
@@ -54,12 +55,7 @@ enum RequestBody {
     var options = DeleteOptions()
     if !request.body.isEmpty {
       let (body, _) = try parse(request, schemas)
-      options.gracePeriodSeconds = body["gracePeriodSeconds"]?.int
-      options.preconditionUID = body.at("preconditions", "uid")?.string
-      options.preconditionResourceVersion = body.at("preconditions", "resourceVersion")?.string
-      if let policy = body["propagationPolicy"]?.string { options.propagationPolicy = try propagation(policy) }
-      if body["orphanDependents"]?.bool == true { options.propagationPolicy = .orphan }
-      if body["dryRun"]?.array?.contains("All") == true { write.dryRun = true }
+      options = try deleteOptions(body, &write)
     }
     if let text = info.query["gracePeriodSeconds"] {
       guard let seconds = Int64(text) else { throw .badRequest("gracePeriodSeconds must be a number") }
@@ -69,6 +65,18 @@ enum RequestBody {
       options.propagationPolicy = try propagation(policy)
     }
     if info.query["orphanDependents"] == "true" { options.propagationPolicy = .orphan }
+    return options
+  }
+
+  /// `DeleteOptions` as an object.
+  static func deleteOptions(_ body: JSON, _ write: inout WriteRequest) throws(KubeError) -> DeleteOptions {
+    var options = DeleteOptions()
+    options.gracePeriodSeconds = body["gracePeriodSeconds"]?.int
+    options.preconditionUID = body.at("preconditions", "uid")?.string
+    options.preconditionResourceVersion = body.at("preconditions", "resourceVersion")?.string
+    if let policy = body["propagationPolicy"]?.string { options.propagationPolicy = try propagation(policy) }
+    if body["orphanDependents"]?.bool == true { options.propagationPolicy = .orphan }
+    if body["dryRun"]?.array?.contains("All") == true { write.context.dryRun = true }
     return options
   }
 

@@ -83,8 +83,9 @@ extension ResourceService {
     }
     var admitted = AdmissionRequest(
       operation: .create, kind: kind, namespace: request.namespace, name: name,
-      subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: object, old: nil)
+      subresource: request.subresource, context: request.context, object: object, old: nil)
     do {
+      try request.context.checkDeadline()
       if !request.name.isEmpty, request.name != name {
         throw KubeError.badRequest(
           "the name of the object (\(name)) does not match the name on the URL (\(request.name))")
@@ -102,7 +103,7 @@ extension ResourceService {
     }
     let allWarnings = warnings + admitted.warnings + (request.isWarned ? kind.warnings(object, old: nil) : [])
     let key = StoreKey.key(request.kind, namespace: request.namespace, name: name)
-    if request.dryRun {
+    if request.context.dryRun {
       admitted.endReservations()
       if store.get(key) != nil { return completion(.failure(.alreadyExists(request.resource, name))) }
       return completion(

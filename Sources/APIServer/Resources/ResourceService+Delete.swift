@@ -7,6 +7,23 @@ import Store
 import Wire
 
 extension ResourceService {
+  /// What the deletion of one object comes to.
+  private struct Deletion {
+    /// The state that it was decided on.
+    var entry: Entry
+    var key: String
+    /// `nil` when nothing is to be written.
+    var operation: Store.Operation?
+    /// Whether the object is gone then, and not only marked.
+    var isGone: Bool
+    var warnings: [String]
+    var reservations: [@Sendable () -> Void]
+
+    var unchanged: Written { Written(bytes: entry.value, header: entry.header, warnings: warnings) }
+
+    func endReservations() { for end in reservations { end() } }
+  }
+
   /// Deletes an object, or marks it for its finalizers or its grace period.
   ///
   /// `Written.status` is set when the object is gone and its kind answers with a `Status` then.
@@ -14,65 +31,79 @@ extension ResourceService {
     _ request: WriteRequest, options: DeleteOptions, attempt: Int = 0, completion: @escaping WriteCompletion
   ) {
     let completion = attempt == 0 ? Self.served(completion, for: request) : completion
-    let key = StoreKey.key(request.kind, namespace: request.namespace, name: request.name)
-    guard let entry = store.get(key) else {
-      return completion(.failure(.notFound(request.resource, request.name)))
-    }
-    do {
-      if let uid = options.preconditionUID, uid != entry.header.uid {
-        throw KubeError.conflict(
-          request.resource, request.name,
-          "Precondition failed: UID in precondition: \(uid), UID in object meta: \(entry.header.uid)")
+    do throws(KubeError) {
+      let deletion = try deletion(request, options)
+      guard let operation = deletion.operation else {
+        deletion.endReservations()
+        return completion(.success(answer(deletion.unchanged, request, deletion.isGone)))
       }
-      if let version = options.preconditionResourceVersion, version != String(entry.revision) {
-        throw KubeError.conflict(
-          request.resource, request.name,
-          "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: "
-            + "\(entry.revision)")
-      }
-      if let grace = options.gracePeriodSeconds, grace < 0 {
-        throw KubeError.badRequest("gracePeriodSeconds must not be negative")
-      }
-      var admitted = AdmissionRequest(
-        operation: .delete, kind: request.kind, namespace: request.namespace, name: request.name,
-        subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: .null, old: nil)
-      try admission.admit(&admitted)
-      guard let current = try? JSON.parse(entry.value) else {
-        throw KubeError.internalError("the stored \(key) is not readable")
-      }
-      let marked = mark(current, request.kind, options)
-      let isFinished = Self.isFinished(marked)
-      if request.dryRun || (!isFinished && marked == current) {
-        return completion(.success(answer(Written(bytes: entry.value, header: entry.header), request, isFinished)))
-      }
-      let retry: @Sendable (StoreError) -> Void = { failure in
-        guard failure.isConflict, attempt + 1 < Self.attemptsMax else {
-          return completion(.failure(self.error(failure, request.resource, request.name)))
-        }
-        request.loop.execute {
-          self.delete(request, options: options, attempt: attempt + 1, completion: completion)
-        }
-      }
-      if isFinished {
-        // The last state is the object as it was: a watcher must not see a deletion mark that never was stored.
-        let last = request.kind.kind == "Pod" ? marked : current
-        remove(last, key: key, expecting: .revision(entry.revision)) { result in
-          switch result {
-          case .success(let written): completion(.success(self.answer(written, request, true)))
-          case .failure(let failure): retry(failure)
+      commit(operation, key: deletion.key, canBlock: request.canBlock && !deletion.isGone) { result in
+        deletion.endReservations()
+        switch result {
+        case .success(let last):
+          let written = Written(bytes: last.value, header: last.header, warnings: deletion.warnings)
+          completion(.success(self.answer(written, request, deletion.isGone)))
+        case .failure(let failure):
+          guard failure.isConflict, attempt + 1 < Self.attemptsMax else {
+            return completion(.failure(self.error(failure, request.resource, request.name)))
           }
-        }
-      } else {
-        put(marked, key: key, expecting: .revision(entry.revision), canBlock: request.canBlock) { result in
-          switch result {
-          case .success(let entry):
-            completion(.success(Written(bytes: entry.value, header: entry.header)))
-          case .failure(let failure): retry(failure)
+          request.loop.execute {
+            self.delete(request, options: options, attempt: attempt + 1, completion: completion)
           }
         }
       }
     } catch {
-      completion(.failure(error as? KubeError ?? .internalError("\(error)")))
+      completion(.failure(error))
+    }
+  }
+
+  /// Checks, admits and decides on the present state of an object.
+  private func deletion(_ request: WriteRequest, _ options: DeleteOptions) throws(KubeError) -> Deletion {
+    try request.context.checkDeadline()
+    let key = StoreKey.key(request.kind, namespace: request.namespace, name: request.name)
+    guard let entry = store.get(key) else { throw .notFound(request.resource, request.name) }
+    try Self.check(options, entry, request)
+    guard let current = try? JSON.parse(entry.value) else {
+      throw .internalError("the stored \(key) is not readable")
+    }
+    var admitted = AdmissionRequest(
+      operation: .delete, kind: try storageKind(request.kind), namespace: request.namespace, name: request.name,
+      subresource: request.subresource, context: request.context, object: .null, old: current)
+    do throws(KubeError) { try admission.admit(&admitted) } catch {
+      admitted.endReservations()
+      throw error
+    }
+    let marked = mark(current, request.kind, options)
+    let isGone = Self.isFinished(marked)
+    var deletion = Deletion(
+      entry: entry, key: key, operation: nil, isGone: isGone, warnings: admitted.warnings,
+      reservations: admitted.reservations)
+    if request.context.dryRun { return deletion }
+    if isGone {
+      // The last state is the object as it was: a watcher must not see a deletion mark that never was stored.
+      deletion.operation = Self.removing(
+        request.kind.kind == "Pod" ? marked : current, key: key, expecting: .revision(entry.revision))
+    } else if marked != current {
+      deletion.operation = Self.putting(marked, key: key, expecting: .revision(entry.revision))
+    }
+    return deletion
+  }
+
+  /// The preconditions of a deletion.
+  static func check(_ options: DeleteOptions, _ entry: Entry, _ request: WriteRequest) throws(KubeError) {
+    if let uid = options.preconditionUID, uid != entry.header.uid {
+      throw .conflict(
+        request.resource, request.name,
+        "Precondition failed: UID in precondition: \(uid), UID in object meta: \(entry.header.uid)")
+    }
+    if let version = options.preconditionResourceVersion, version != String(entry.revision) {
+      throw .conflict(
+        request.resource, request.name,
+        "Precondition failed: ResourceVersion in precondition: \(version), ResourceVersion in object meta: "
+          + "\(entry.revision)")
+    }
+    if let grace = options.gracePeriodSeconds, grace < 0 {
+      throw .badRequest("gracePeriodSeconds must not be negative")
     }
   }
 
@@ -169,26 +200,78 @@ extension ResourceService {
     return object
   }
 
-  /// Deletes every object that a selector picks, in the order of their names.
+  /// How many objects of a collection, and bytes of them, are deleted by one commit: as many as an event loop may decide on
+  /// at a time.
+  static let batchCountMax = 100
+  static let batchBytesMax = 1 << 20
+
+  /// Deletes every object that a selector picks, in the order of their names, many with one commit. Each is checked, admitted,
+  /// and marked or removed as if it were deleted alone. The first one that may not be deleted ends it.
   func deleteCollection(
     _ request: WriteRequest, objects: [Entry], options: DeleteOptions,
     completion: @escaping @Sendable (Result<[Entry], KubeError>) -> Void
   ) {
-    deleteNext(request, objects, at: 0, options: options, completion: completion)
+    deleteBatch(request, objects, from: 0, options: options, completion: completion)
   }
 
-  private func deleteNext(
-    _ request: WriteRequest, _ objects: [Entry], at index: Int, options: DeleteOptions,
+  private func deleteBatch(
+    _ request: WriteRequest, _ objects: [Entry], from start: Int, options: DeleteOptions,
     completion: @escaping @Sendable (Result<[Entry], KubeError>) -> Void
   ) {
-    guard index < objects.count else { return completion(.success(objects)) }
+    guard start < objects.count else { return completion(.success(objects)) }
+    var deletions: [Deletion] = []
+    var bytes = 0
+    var end = start
+    var refused: KubeError?
+    while end < objects.count, end - start < Self.batchCountMax, bytes < Self.batchBytesMax, refused == nil {
+      do throws(KubeError) {
+        let deletion = try deletion(Self.single(request, objects[end]), options)
+        bytes += deletion.entry.value.count
+        if deletion.operation == nil { deletion.endReservations() } else { deletions.append(deletion) }
+      } catch {
+        // What is gone already is as it should be.
+        if error.reason != .notFound { refused = error }
+      }
+      end += 1
+    }
+    let (next, refusal, batch) = (end, refused, deletions)
+    let goOn: @Sendable () -> Void = {
+      if let refusal { return completion(.failure(refusal)) }
+      request.loop.execute { self.deleteBatch(request, objects, from: next, options: options, completion: completion) }
+    }
+    if batch.isEmpty { return goOn() }
+    store.commit(batch.compactMap(\.operation)) { result in
+      for deletion in batch { deletion.endReservations() }
+      switch result {
+      case .success: goOn()
+      case .failure(let failure) where failure.isConflict:
+        // One of them was changed meanwhile, and so none was deleted: each by itself, as often as it takes.
+        request.loop.execute {
+          self.deleteEach(request, batch.map(\.entry), at: 0, options: options) { result in
+            if case .failure(let error) = result { completion(.failure(error)) } else { goOn() }
+          }
+        }
+      case .failure(let failure): completion(.failure(self.error(failure, request.resource, request.name)))
+      }
+    }
+  }
+
+  private static func single(_ request: WriteRequest, _ object: Entry) -> WriteRequest {
     var single = request
-    single.namespace = objects[index].header.namespace
-    single.name = objects[index].header.name
-    delete(single, options: options) { result in
+    single.namespace = object.header.namespace
+    single.name = object.header.name
+    return single
+  }
+
+  private func deleteEach(
+    _ request: WriteRequest, _ objects: [Entry], at index: Int, options: DeleteOptions,
+    completion: @escaping @Sendable (Result<Void, KubeError>) -> Void
+  ) {
+    guard index < objects.count else { return completion(.success(())) }
+    delete(Self.single(request, objects[index]), options: options) { result in
       if case .failure(let error) = result, error.reason != .notFound { return completion(.failure(error)) }
       request.loop.execute {
-        self.deleteNext(request, objects, at: index + 1, options: options, completion: completion)
+        self.deleteEach(request, objects, at: index + 1, options: options, completion: completion)
       }
     }
   }

@@ -95,6 +95,7 @@ extension ResourceService {
       return completion(.failure(.notFound(request.resource, request.name)))
     }
     do {
+      try request.context.checkDeadline()
       guard let current = try? JSON.parse(entry.value) else {
         throw KubeError.internalError("the stored \(key) is not readable")
       }
@@ -106,7 +107,7 @@ extension ResourceService {
       kind.applyDefaults(&object)
       var admitted = AdmissionRequest(
         operation: .update, kind: kind, namespace: request.namespace, name: request.name,
-        subresource: request.subresource, user: request.user, dryRun: request.dryRun, object: object, old: current)
+        subresource: request.subresource, context: request.context, object: object, old: current)
       do {
         try admission.admit(&admitted)
         object = admitted.object
@@ -130,7 +131,7 @@ extension ResourceService {
         return completion(
           .success(Written(bytes: entry.value, header: entry.header, warnings: warnings)))
       }
-      if request.dryRun {
+      if request.context.dryRun {
         admitted.endReservations()
         object["metadata"]?["resourceVersion"] = .string(String(entry.revision))
         return completion(
@@ -151,10 +152,9 @@ extension ResourceService {
       if Self.isFinished(final) {
         remove(final, key: key, expecting: .revision(entry.revision)) { result in
           switch result {
-          case .success(var written):
+          case .success(let last):
             for end in reservations { end() }
-            written.warnings = finalWarnings
-            completion(.success(written))
+            completion(.success(Written(bytes: last.value, header: last.header, warnings: finalWarnings)))
           case .failure(let failure): retry(failure)
           }
         }

@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Logging
@@ -23,8 +24,7 @@ struct WriteRequest: Sendable {
   /// Empty for `create` with `generateName`.
   var name: String
   var subresource = ""
-  var user: UserInfo
-  var dryRun = false
+  var context: RequestContext
   var fieldValidation = FieldValidation.warn
   /// Whether somebody reads warnings: the controllers of this process do not.
   var isWarned = true
@@ -218,32 +218,38 @@ final class ResourceService: Sendable {
     _ object: JSON, key: String, expecting precondition: Store.Precondition, canBlock: Bool,
     completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
   ) {
-    let (bytes, revisionAt) = Canonical.encode(object)
-    let header = ObjectHeader(object)
-    let operation = Store.Operation.put(
-      key, value: bytes, revisionAt: revisionAt, header: header, precondition: precondition)
+    commit(
+      Self.putting(object, key: key, expecting: precondition), key: key, canBlock: canBlock, completion: completion)
+  }
+
+  /// Removes an object; its watchers see `object` as its last state, which the completion gets.
+  func remove(
+    _ object: JSON, key: String, expecting precondition: Store.Precondition,
+    completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
+  ) {
+    commit(Self.removing(object, key: key, expecting: precondition), key: key, canBlock: false, completion: completion)
+  }
+
+  func commit(
+    _ operation: Store.Operation, key: String, canBlock: Bool,
+    completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
+  ) {
     store.commit([operation], canBlock: canBlock) { result in
       completion(
         result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
     }
   }
 
-  /// Removes an object; its watchers see `object` as its last state.
-  func remove(
-    _ object: JSON, key: String, expecting precondition: Store.Precondition,
-    completion: @escaping @Sendable (Result<Written, StoreError>) -> Void
-  ) {
+  static func putting(_ object: JSON, key: String, expecting precondition: Store.Precondition) -> Store.Operation {
     let (bytes, revisionAt) = Canonical.encode(object)
-    let header = ObjectHeader(object)
-    let operation = Store.Operation.delete(
-      key, finalValue: bytes, revisionAt: revisionAt, header: header, precondition: precondition)
-    store.commit([operation]) { result in
-      completion(
-        result.map { entries in
-          if let last = entries.first ?? nil { return Written(bytes: last.value, header: last.header) }
-          return Written(bytes: bytes, header: header)
-        })
-    }
+    return .put(
+      key, value: bytes, revisionAt: revisionAt, header: ObjectHeader(object), precondition: precondition)
+  }
+
+  static func removing(_ object: JSON, key: String, expecting precondition: Store.Precondition) -> Store.Operation {
+    let (bytes, revisionAt) = Canonical.encode(object)
+    return .delete(
+      key, finalValue: bytes, revisionAt: revisionAt, header: ObjectHeader(object), precondition: precondition)
   }
 }
 

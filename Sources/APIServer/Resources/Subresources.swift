@@ -1,3 +1,4 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
@@ -25,11 +26,11 @@ final class Subresources: Sendable {
     do {
       switch (request.resource.groupResource, request.subresource) {
       case ("pods", "binding"), ("bindings", ""): try bind(request, body, completion)
-      case ("pods", "eviction"): try evict(request, body, completion)
+      case ("pods", "eviction"): try Eviction(service, request, body, completion: completion).run()
       case ("serviceaccounts", "token"): try completion(.success(issueToken(request, body)))
       case ("tokenreviews.authentication.k8s.io", ""): completion(.success(review(tokenReview(body))))
       case ("selfsubjectreviews.authentication.k8s.io", ""):
-        completion(.success(review(Self.selfReview(body, request.user))))
+        completion(.success(review(Self.selfReview(body, request.context.user))))
       case ("subjectaccessreviews.authorization.k8s.io", ""),
         ("localsubjectaccessreviews.authorization.k8s.io", ""):
         // Who may ask about one namespace must not learn about another, or about what is in none.
@@ -45,9 +46,9 @@ final class Subresources: Sendable {
         }
         completion(.success(review(try accessReview(body, user: nil, namespace: request.namespace))))
       case ("selfsubjectaccessreviews.authorization.k8s.io", ""):
-        completion(.success(review(try accessReview(body, user: request.user, namespace: ""))))
+        completion(.success(review(try accessReview(body, user: request.context.user, namespace: ""))))
       case ("selfsubjectrulesreviews.authorization.k8s.io", ""):
-        completion(.success(review(rulesReview(body, request.user))))
+        completion(.success(review(rulesReview(body, request.context.user))))
       case (_, ""): service.create(request, body: body, duplicates: duplicates, completion: completion)
       default: throw KubeError.methodNotAllowed()
       }
@@ -60,7 +61,7 @@ final class Subresources: Sendable {
     Written(code: 201, bytes: object.serialized(), header: ObjectHeader(object))
   }
 
-  private static func success(code: Int = 201) -> JSON {
+  static func success(code: Int = 201) -> JSON {
     ["kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "code": .int(Int64(code))]
   }
 
@@ -121,44 +122,6 @@ final class Subresources: Sendable {
         pod["status"]?["conditions"] = .array(conditions)
         return pod
       })
-  }
-
-  /// Deletes a pod unless a PodDisruptionBudget forbids it (`pods/eviction`).
-  private func evict(_ request: WriteRequest, _ body: JSON, _ completion: @escaping WriteCompletion) throws(KubeError) {
-    var pod = request
-    pod.subresource = ""
-    pod.dryRun = request.dryRun || body.at("deleteOptions", "dryRun")?.array?.isEmpty == false
-    let entry = try service.get(request.kind, namespace: request.namespace, name: request.name)
-    let budgets =
-      (try? service.store.list(prefix: "policy/poddisruptionbudgets/\(request.namespace)/").entries) ?? []
-    for budget in budgets {
-      guard let json = try? JSON.parse(budget.value),
-        let selector = try? Selector(labelSelector: json.at("spec", "selector")), selector.matches(entry.header.labels)
-      else { continue }
-      if (json.at("status", "disruptionsAllowed")?.int ?? 0) <= 0 {
-        throw KubeError(
-          code: 429, reason: .tooManyRequests,
-          message: "Cannot evict pod as it would violate the pod's disruption budget.",
-          details: KubeError.Details(
-            causes: [
-              KubeError.Cause(
-                reason: "DisruptionBudget", message: "The disruption budget \(budget.header.name) needs more pods",
-                field: "")
-            ], retryAfterSeconds: 10))
-      }
-    }
-    let options = DeleteOptions(
-      gracePeriodSeconds: body.at("deleteOptions", "gracePeriodSeconds")?.int,
-      preconditionUID: body.at("deleteOptions", "preconditions", "uid")?.string)
-    service.delete(pod, options: options) { result in
-      completion(
-        result.map { written in
-          var written = written
-          written.code = 201
-          written.status = Self.success()
-          return written
-        })
-    }
   }
 
   private static let tokenLifetimeMin: Int64 = 600
