@@ -145,7 +145,8 @@ public final class APIServer: Sendable {
     ]
     let admission = AdmissionChain(steps: steps + configuration.admission)
     let service = ResourceService(
-      store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers, logger: logger)
+      store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers,
+      metrics: ServiceMetrics(metrics, store: store, schemas: schemas), logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     client = LocalClient(service: service, subresources: subresources, loops: group)

@@ -90,16 +90,66 @@ import Wire
   @Test func documentsAreServed() async throws {
     try await Fixture.run { fixture in
       let client = try Self.client(fixture, try await fixture.server.start())
-      for path in ["/readyz", "/livez?verbose", "/healthz/ping", "/metrics"] {
-        #expect(try await !client.raw(path: path).isEmpty)
+      func text(_ path: String) async throws -> String {
+        String(decoding: try await client.raw(path: path), as: UTF8.self)
       }
-      for path in [
-        "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/openapi/v3", "/openapi/v3/api/v1", "/version",
-      ] {
-        _ = try JSON.parse(try await client.raw(path: path))
-      }
+      func document(_ path: String) async throws -> JSON { try JSON.parse(try await client.raw(path: path)) }
+      func names(_ list: JSON?) -> [String] { (list?.array ?? []).compactMap { $0["name"]?.string } }
+      #expect(try await text("/readyz") == "ok")
+      let live = try await text("/livez?verbose")
+      #expect(live.contains("[+]ping ok\n") && live.hasSuffix("livez check passed\n"))
+      #expect(try await text("/healthz/ping") == "ok")
+      #expect(try await document("/version")["minor"] == "33")
+
+      let core = try await document("/api")
+      #expect(core["kind"] == "APIVersions" && core["versions"] == ["v1"])
+      #expect(names(try await document("/apis")["groups"]).contains("apps"))
+      #expect(names(try await document("/api/v1")["resources"]).contains("pods/eviction"))
+      let group = try await document("/apis/apps")
+      #expect(group["kind"] == "APIGroup" && group["name"] == "apps")
+      #expect(names(try await document("/apis/apps/v1")["resources"]).contains("deployments"))
+
+      let index = try await document("/openapi/v3")
+      let place = try #require(index.at("paths", "api/v1", "serverRelativeURL")?.string)
+      let schemas = try await document(place).at("components", "schemas")
+      #expect(schemas?["io.k8s.api.core.v1.Pod"] != nil)
       for path in ["/apis/none", "/api/v1/nothing", "/nowhere"] {
         #expect(await refusal { _ = try await client.raw(path: path) }?.code == 404)
+      }
+      client.close()
+    }
+  }
+
+  @Test func whatTheServerDoesIsCounted() async throws {
+    try await Fixture.run { fixture in
+      let client = try Self.client(fixture, try await fixture.server.start())
+      for name in ["a", "b", "c"] { _ = try await fixture.configMap(name) }
+      func metrics() async throws -> [Substring] {
+        String(decoding: try await client.raw(path: "/metrics"), as: UTF8.self).split(separator: "\n")
+      }
+      func value(_ series: String, _ lines: [Substring]) -> Double? {
+        lines.first { $0.hasPrefix(series + " ") }.flatMap { Double($0.dropFirst(series.count + 1)) }
+      }
+      let before = try await metrics()
+      #expect(value("apiserver_longrunning_requests{verb=\"watch\"}", before) == 0)
+      #expect(value("apiserver_storage_objects{resource=\"configmaps\"}", before) == 3)
+      #expect(value("apiserver_storage_objects{resource=\"deployments.apps\"}", before) == 0)
+      #expect(value("apus_store_revision", before) ?? 0 >= 3)
+      #expect(value("apus_store_commit_duration_seconds_count", before) ?? 0 >= 3)
+      #expect(value("apus_store_watches", before) ?? 0 > 0)
+      #expect(value("apiserver_unreadable_objects_total", before) == 0)
+
+      let stream = try await client.watch(Self.configMaps, namespace: "default", options: ListOptions())
+      var seen = 0
+      for try await _ in stream {
+        seen += 1
+        if seen < 3 { continue }
+        let during = try await metrics()
+        #expect(value("apiserver_longrunning_requests{verb=\"watch\"}", during) == 1)
+        #expect(value("apiserver_watch_events_total", during) == 3)
+        #expect(
+          value("apiserver_request_total{verb=\"watch\",resource=\"configmaps\",code=\"200\"}", during) == 1)
+        break
       }
       client.close()
     }

@@ -17,6 +17,8 @@ final class WatchResponse: Sendable {
   let contentType: String
   private let encode: @Sendable (WatchNotice) -> ByteBuffer?
   private let timing = Mutex(Timing())
+  private let metrics: ServiceMetrics
+  private let counted: ServiceMetrics.OpenWatch
 
   private struct Timing {
     var isBookmarkDue = false
@@ -50,6 +52,8 @@ final class WatchResponse: Sendable {
     self.contentType = contentType
     self.endsAfter = endsAfter
     self.encode = encode
+    metrics = service.metrics
+    counted = service.metrics.watch()
     var options = options
     options.capacity = Self.capacity
     options.bytesMax = Self.bytesMax
@@ -60,6 +64,7 @@ final class WatchResponse: Sendable {
   /// The next lines: up to `limit` notices, and no more than one beyond `bytes`.
   func next(_ limit: Int, bytes: Int) -> (lines: [ByteBuffer], isEnded: Bool) {
     let (notices, isEnded) = source.take(limit, bytes: bytes)
+    metrics.sent(events: notices.count)
     return (notices.compactMap(encode), isEnded)
   }
 

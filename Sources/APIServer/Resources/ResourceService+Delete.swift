@@ -240,7 +240,9 @@ extension ResourceService {
       request.loop.execute { self.deleteBatch(request, objects, from: next, options: options, completion: completion) }
     }
     if batch.isEmpty { return goOn() }
+    let start = ContinuousClock.now
     store.commit(batch.compactMap(\.operation)) { result in
+      self.metrics.committed(since: start)
       for deletion in batch { deletion.endReservations() }
       switch result {
       case .success: goOn()

@@ -61,6 +61,7 @@ final class ResourceService: Sendable {
   let admission: AdmissionChain
   let time: any TimeSource
   let identifiers: IdentifierSource
+  let metrics: ServiceMetrics
   let logger: Logger
 
   /// How often a write that loses against another one is tried before it is reported as a conflict. Of the writes to one
@@ -69,13 +70,14 @@ final class ResourceService: Sendable {
 
   init(
     store: Store, schemas: SchemaRegistry, admission: AdmissionChain, time: any TimeSource,
-    identifiers: IdentifierSource, logger: Logger
+    identifiers: IdentifierSource, metrics: ServiceMetrics, logger: Logger
   ) {
     self.store = store
     self.schemas = schemas
     self.admission = admission
     self.time = time
     self.identifiers = identifiers
+    self.metrics = metrics
     self.logger = logger
   }
 
@@ -234,7 +236,9 @@ final class ResourceService: Sendable {
     _ operation: Store.Operation, key: String, canBlock: Bool,
     completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
   ) {
-    store.commit([operation], canBlock: canBlock) { result in
+    let start = ContinuousClock.now
+    store.commit([operation], canBlock: canBlock) { [metrics] result in
+      metrics.committed(since: start)
       completion(
         result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
     }
