@@ -1,7 +1,9 @@
+import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
 import Store
+import Synchronization
 import Testing
 import Wire
 
@@ -149,6 +151,40 @@ import Wire
         fixture, allowed: 0, spec: ["unhealthyPodEvictionPolicy": "AlwaysAllow"], status: ["currentHealthy": 0])
       try await Self.evict(fixture.client, "waiting")
       #expect(try await Self.isDeleted(fixture, "waiting"))
+    }
+  }
+
+  /// A client takes "not found" for the pod's end.
+  @Test func aBudgetThatGoesMeanwhileGuardsNothing() async throws {
+    let removal = Mutex<(@Sendable () -> Void)?>(nil)
+    let admission = RecordingAdmission { seen in
+      guard seen.operation == .update, seen.resource == "poddisruptionbudgets" else { return false }
+      let pending = removal.withLock { removal in
+        defer { removal = nil }
+        return removal
+      }
+      pending?()
+      return false
+    }
+    try await Fixture.run(admission: [admission]) { fixture in
+      try await Self.pod(fixture, "a")
+      try await Self.budget(fixture, allowed: 1)
+      let store = fixture.store
+      let entry = try #require(store.get("policy/poddisruptionbudgets/default/b"))
+      let isGone = Mutex(false)
+      removal.withLock {
+        $0 = {
+          // It is in the queue before what the eviction writes.
+          let last = JSON.object(["kind": "PodDisruptionBudget", "metadata": ["name": "b", "namespace": "default"]])
+          let operation = ResourceService.removing(last, key: entry.key, expecting: .revision(entry.revision))
+          store.commit([operation]) { result in
+            if case .success = result { isGone.withLock { $0 = true } }
+          }
+        }
+      }
+      try await Self.evict(fixture.client, "a")
+      #expect(isGone.withLock { $0 })
+      #expect(try await Self.isDeleted(fixture, "a"))
     }
   }
 

@@ -374,7 +374,7 @@ import Wire
     }
   }
 
-  @Test func theStoresEndIsTheStreamsEnd() async throws {
+  @Test(.timeLimit(.minutes(1))) func theStoresEndIsTheStreamsEnd() async throws {
     let fixture = try Fixture()
     let stream = try await fixture.client.watch(
       Fixture.resource("pods"), namespace: nil, options: ListOptions())

@@ -52,7 +52,7 @@ struct Eviction: Sendable {
         // A pod that becomes ready meanwhile is guarded.
         let isBound = isOfThisState && options.preconditionResourceVersion == nil
         delete(expecting: isBound ? entry.revision : nil, attempt: attempt)
-      case .takes(let budget): take(from: budget)
+      case .takes(let budget): take(from: budget, attempt: attempt)
       }
     } catch {
       completion(.failure(error))
@@ -114,7 +114,7 @@ struct Eviction: Sendable {
 
   // MARK: The budget
 
-  private func take(from budget: String) {
+  private func take(from budget: String, attempt: Int) {
     guard let kind = service.schemas.resource(Self.budgetResource) else {
       return completion(.failure(.internalError("disruption budgets are not served")))
     }
@@ -131,6 +131,9 @@ struct Eviction: Sendable {
         // The pod is read and deleted on the request's loop: this is the store's thread, which all writes wait for.
         switch result {
         case .success: request.loop.execute { delete(expecting: nil, attempt: 0) }
+        case .failure(let error) where error.reason == .notFound && attempt + 1 < ResourceService.attemptsMax:
+          // The budget is gone, and not the pod: a client would take this answer for the pod's end.
+          request.loop.execute { run(attempt: attempt + 1) }
         case .failure(let error): completion(.failure(error))
         }
       },

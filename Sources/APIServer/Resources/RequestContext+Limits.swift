@@ -65,6 +65,11 @@ enum FieldManager {
   /// says that it is, up to its version.
   static func name(userAgent: String?) -> String {
     guard let userAgent else { return "" }
+    // What nearly all are, without a look at each scalar.
+    let program = userAgent.utf8.prefix { $0 != UInt8(ascii: "/") }
+    if program.count <= lengthMax, program.allSatisfy({ (0x20..<0x7F).contains($0) }) {
+      return String(Substring(program))
+    }
     var name = String.UnicodeScalarView()
     var length = 0
     for scalar in userAgent.unicodeScalars {
