@@ -71,9 +71,10 @@ struct RunExecutor: Sendable {
       await closed
       return outcome
     } catch {
-      mounts.release()
       let cleanup = session.folder
       await withoutCancellation { await cleanup.killStep(number) }
+      // Not before: what still ran could write to a cache that another step has.
+      mounts.release()
       await opened?.end()
       try? await blocking { () throws(BuildError) in
         try? Mount.unmountTree(folder)
