@@ -4,22 +4,29 @@ import LinuxSystem
 import OCI
 
 extension ImageStore {
-  /// The folders of the image's layers, top first, as an overlay's `lowerdir` wants them. Each layer is unpacked once.
+  /// The folders of the image's layers, top first: a snapshot's parent (`Snapshotter`). Each layer is unpacked once.
   ///
   /// A layer whose content is not what the configuration's diffID says is refused and not kept. The folders stay as long
   /// as the image has a name, or is pinned: whoever mounts them pins it first.
-  public func unpack(_ image: Image) async throws(OCIError) -> [String] {
-    try await blocking { () throws(OCIError) in
-      // First the note, then the look: what is removed between the two is missing now and comes again.
-      try self.content.noteUnpacked(image.layers)
-      for layer in image.layers where access("\(self.folder(layer))/fs", F_OK) != 0 {
-        try self.unpackNow(layer, of: image)
+  ///
+  /// - Parameter others: folders of layers that others have, by the layers' digests: made by a build that still runs, or
+  ///   served while they are fetched. They are taken as they are, and need not be in the store.
+  public func unpack(_ image: Image, besides others: [Digest: String] = [:]) async throws(OCIError) -> [String] {
+    let own = image.layers.filter { others[$0.digest] == nil }
+    if !own.isEmpty {
+      try await blocking { () throws(OCIError) in
+        // First the note, then the look: what is removed between the two is missing now and comes again.
+        try self.content.noteUnpacked(own)
+        for layer in own where !self.isUnpacked(layer) { try self.unpackNow(layer, of: image) }
       }
-      return image.layers.reversed().map { "\(self.folder($0))/fs" }
     }
+    return image.layers.reversed().map { others[$0.digest] ?? files($0) }
   }
 
-  /// Takes over a folder that has a layer's files as `unpack` would make them: an overlay's upper folder that the layer was
+  /// Whether a layer's files are here, so that `unpack` does not need its blob.
+  public func isUnpacked(_ layer: Image.Layer) -> Bool { access(files(layer), F_OK) == 0 }
+
+  /// Takes over a folder that has a layer's files as `unpack` would make them: a committed snapshot that the layer was
   /// written from, durable (syncfs(2)) and on the store's file system. Nothing is done when the layer is unpacked already.
   /// Blocks shortly.
   public func adopt(_ folder: String, as layer: Image.Layer) throws(OCIError) {
@@ -28,7 +35,7 @@ extension ImageStore {
     let made = "\(workspace.path)/layer"
     try system { () throws(SystemError) in try Directory.create(made, mode: 0o755) }
     guard rename(folder, "\(made)/fs") == 0 else { throw OCIError(SystemError.last("rename \(folder)")) }
-    let target = "\(root)/unpacked/\(layer.diffID.hex)"
+    let target = self.folder(layer)
     guard rename(made, target) == 0 || errno == ENOTEMPTY || errno == EEXIST else {
       throw OCIError(SystemError.last("rename \(made) to \(target)"))
     }
@@ -36,6 +43,7 @@ extension ImageStore {
   }
 
   private func folder(_ layer: Image.Layer) -> String { "\(root)/unpacked/\(layer.diffID.hex)" }
+  private func files(_ layer: Image.Layer) -> String { "\(folder(layer))/fs" }
 
   private func unpackNow(_ layer: Image.Layer, of image: Image) throws(OCIError) {
     let target = folder(layer)
@@ -43,7 +51,7 @@ extension ImageStore {
     let fd = try ContentStore.lockFile("\(root)/unpacked/.\(layer.diffID.hex).lock")
     defer { _ = close(fd) }
     defer { _ = unlink("\(root)/unpacked/.\(layer.diffID.hex).lock") }
-    if access("\(target)/fs", F_OK) == 0 { return }
+    if isUnpacked(layer) { return }
 
     let label = "layer \(layer.digest) of \(image.names.first ?? image.digest.description)"
     let workspace = try content.locked { () throws(OCIError) in try Workspace(root: root) }

@@ -114,6 +114,45 @@ import Wire
     #expect(try await second == folders)
   }
 
+  /// Layers that a build or a process of its own has need not be in the store.
+  @Test func takesLayersFromOthers() async throws {
+    let store = try store()
+    func layer(_ number: UInt8) -> Image.Layer {
+      Image.Layer(
+        blob: Digest(of: [number]), diffID: Digest(of: [number, 0]), size: 1, mediaType: MediaType.layer(.gzip))
+    }
+    let image = Image(layers: [layer(1), layer(2), layer(1)], label: "test")
+    let others = [layer(1).digest: "/made/fs", layer(2).digest: "/served/fs", layer(3).digest: "/another/fs"]
+    #expect(try await store.unpack(image, besides: others) == ["/made/fs", "/served/fs", "/made/fs"])
+    #expect(try Directory.list("\(folder.path)/images/unpacked") == [])
+    let error = await #expect(throws: OCIError.self) {
+      try await store.unpack(image, besides: [layer(1).digest: "/made/fs"])
+    }
+    #expect(error?.code == .notFound && error?.digests == [layer(2).digest])
+    // Beside one that is unpacked here.
+    try Directory.create("\(folder.path)/images/unpacked/\(layer(2).diffID.hex)/fs")
+    #expect(store.isUnpacked(layer(2)) && !store.isUnpacked(layer(1)))
+    let folders = try await store.unpack(image, besides: [layer(1).digest: "/made/fs"])
+    #expect(
+      folders == ["/made/fs", "\(folder.path)/images/unpacked/\(layer(2).diffID.hex)/fs", "/made/fs"])
+  }
+
+  /// What a build committed becomes the store's, and its folder is no longer the build's.
+  @Test func adoptsWhatABuildCommitted() async throws {
+    let store = try store()
+    let layer = Image.Layer(
+      blob: Digest(of: [1]), diffID: Digest(of: [2]), size: 1, mediaType: MediaType.layer(.gzip))
+    for round in ["first", "second"] {
+      try Directory.create("\(folder.path)/\(round)/upper")
+      _ = try folder.write(Array(round.utf8), "\(round)/upper/file")
+      try store.adopt("\(folder.path)/\(round)/upper", as: layer)
+    }
+    let folders = try await store.unpack(Image(layers: [layer], label: "test"))
+    #expect(try Directory.list(folders[0]) == ["file"])
+    #expect(try DurableFile.read("\(folders[0])/file", limit: 99) == Array("first".utf8), "what is there stays")
+    #expect(try Directory.list("\(folder.path)/images/work") == [])
+  }
+
   @Test(
     .enabled(if: geteuid() == 0), arguments: ["../escape", "/etc/escape", "a/../../escape", "link/escape", "up/escape"])
   func refusesToLeaveTheRoot(name: String) async throws {

@@ -126,6 +126,46 @@ import Wire
     #expect(!images.isBroken(Self.image.digest))
   }
 
+  /// A container's root stands on what is served, too, and no longer when that is gone.
+  @Test func whatIsServedIsInTheParent() async throws {
+    let machine = try Machine()
+    let images = machine.images(Self.ready + "\nexec sleep 1000")
+    let provider = ImageProvider(
+      catalog: ImageCatalog(store: machine.store), puller: nil,
+      uses: ImageUses(
+        pins: FakePins(), lanes: testLanes.images, path: "\(machine.base)/pulled.json", time: SystemClock(),
+        log: Logger(label: "test")),
+      lazy: images, lanes: testLanes.images, credentialsPath: nil, parallelPullsMax: 1, time: SystemClock())
+    let local = Image.Layer(
+      blob: Digest(of: [4]), diffID: Digest(of: [5]), size: 1, mediaType: MediaType.layer(.gzip))
+    let found = FoundImage(
+      image: Self.image, reference: try Reference(parsing: "r.example/a:1"), target: Self.image.digest)
+    func refused(_ found: FoundImage) async -> Bool {
+      do throws(NodeError) {
+        _ = try await provider.prepare(found)
+        return false
+      } catch {
+        return error.reason == .errImagePull && error.message.contains("is not complete any more")
+      }
+    }
+    #expect(await refused(found), "nobody serves it yet")
+    try await machine.start(images)
+    let prepared = try await provider.prepare(found)
+    #expect(prepared.lowerDirectories == ["/nowhere/0/fs"] && prepared.servedDirectories == ["/nowhere/0/fs"])
+    #expect(prepared.isLazy && provider.isServed(prepared))
+    // A layer that is neither in the store nor served.
+    var other = found
+    other.image.layers.append(local)
+    #expect(await refused(other))
+
+    kill(try machine.process().pid, SIGKILL)
+    for await death in images.deaths() {
+      await images.buried(death)
+      break
+    }
+    #expect(await refused(found) && !provider.isServed(prepared))
+  }
+
   /// One that ends because nobody needs it any more takes its record with it.
   @Test func anEndInOrderIsNoDeath() async throws {
     let machine = try Machine()

@@ -33,9 +33,8 @@ final class BuildSession: Sendable {
     /// Steps' files, set by the scheduler before anything that needs them runs.
     var layers: [Int: [Image.Layer]] = [:]
     var labels: [Int: String] = [:]
-    /// Layers of this build that lie unpacked in its folder.
-    var unpacked: [Digest: String] = [:]
-    var made: [(layer: Image.Layer, folder: String)] = []
+    /// Layers that steps of this build made, and their snapshots, by digest.
+    var made: [Digest: (layer: Image.Layer, folder: String)] = [:]
     /// Where layers are that are not in the store.
     var remote: [Digest: RemoteCache.Location] = [:]
     var cacheMounts: [String: String] = [:]
@@ -166,23 +165,20 @@ final class BuildSession: Sendable {
     }
   }
 
-  /// Remembers that a layer lies unpacked in this build's folder.
+  /// Remembers a layer that is a committed snapshot in this build's folder. Of equal ones the first is used.
   func noteMade(_ layer: Image.Layer, folder: String) {
-    state.withLock {
-      $0.unpacked[layer.diffID] = folder
-      $0.made.append((layer, folder))
-    }
+    state.withLock { if $0.made[layer.digest] == nil { $0.made[layer.digest] = (layer, folder) } }
   }
 
   /// Hands what was unpacked by running over to the store. All mounts are gone. Blocks.
   private func adoptLayers() {
     let made = state.withLock { state in
-      defer { state.made = [] }
+      defer { state.made = [:] }
       return state.made
     }
     guard !made.isEmpty, let tree = try? DirectoryTree(folder.path), (try? tree.sync()) != nil else { return }
     // Not adopted is unpacked again where it is needed.
-    for (layer, folder) in made { try? images.adopt(folder, as: layer) }
+    for (layer, folder) in made.values { try? images.adopt(folder, as: layer) }
   }
 
   /// Takes up what a step of another build has made. Blocks.
@@ -227,22 +223,15 @@ final class BuildSession: Sendable {
     }
   }
 
-  /// The folders of layers, top first, unpacked where they are not.
+  /// The folders of layers, top first, unpacked where they are not: a snapshot's parent.
   func folders(_ layers: [Image.Layer]) async throws(BuildError) -> [String] {
-    let known = state.withLock { $0.unpacked }
-    let missing = layers.filter { known[$0.diffID] == nil }
-    try await fetch(missing.filter { access("\(images.root)/unpacked/\($0.diffID.hex)/fs", F_OK) != 0 })
-    var folders: [Digest: String] = [:]
-    if !missing.isEmpty {
-      let unpacked: [String]
-      do throws(OCIError) {
-        unpacked = try await images.unpack(Image(layers: missing, label: "the build"))
-      } catch {
-        throw BuildError(error)
-      }
-      for (layer, folder) in zip(missing.reversed(), unpacked) { folders[layer.diffID] = folder }
+    let made = state.withLock { $0.made.mapValues(\.folder) }
+    try await fetch(layers.filter { made[$0.digest] == nil && !images.isUnpacked($0) })
+    do throws(OCIError) {
+      return try await images.unpack(Image(layers: layers, label: "the build"), besides: made)
+    } catch {
+      throw BuildError(error)
     }
-    return layers.reversed().compactMap { known[$0.diffID] ?? folders[$0.diffID] }
   }
 
   func lowerTree(_ layers: [Image.Layer]) async throws(BuildError) -> LowerTree {

@@ -26,7 +26,7 @@ struct FoundImage: Sendable {
 /// An image that is ready to be run.
 struct PreparedImage: Sendable {
   var image: OCI.Image
-  /// The unpacked layers, top first; none of an image that the runtime keeps itself.
+  /// The folders of its layers, top first; none of an image that the runtime keeps itself.
   var lowerDirectories: [String]
   /// Those of them that are served while they are fetched.
   var servedDirectories: [String] = []
@@ -215,24 +215,13 @@ final class ImageProvider: NodeImages {
       let missing = try await lanes.run(nil, "look for the layers of \(image.digest)") { [catalog] in
         Set(try catalog.store.missingLayers(of: image).map(\.digest))
       }
-      let served = missing.isEmpty ? [:] : lazy.folders(of: image.digest)
-      var here = image
-      here.layers.removeAll { missing.contains($0.digest) }
-      var unpacked = try await catalog.store.unpack(here)[...]
-      var folders: [String] = []
-      var servedFolders: [String] = []
-      for layer in image.layers.reversed() {
-        if !missing.contains(layer.digest), let folder = unpacked.popFirst() {
-          folders.append(folder)
-        } else if let folder = served[layer.digest] {
-          folders.append(folder)
-          servedFolders.append(folder)
-        } else {
-          throw NodeError(.errImagePull, "image \(found.reference) is not complete any more: it is pulled again")
-        }
+      let served = missing.isEmpty ? [:] : lazy.folders(of: image.digest).filter { missing.contains($0.key) }
+      guard served.count == missing.count else {
+        throw NodeError(.errImagePull, "image \(found.reference) is not complete any more: it is pulled again")
       }
       return PreparedImage(
-        image: image, lowerDirectories: folders, servedDirectories: servedFolders, imageID: found.imageID, hold: hold)
+        image: image, lowerDirectories: try await catalog.store.unpack(image, besides: served),
+        servedDirectories: Array(served.values), imageID: found.imageID, hold: hold)
     } catch let error as NodeError {
       throw error
     } catch {

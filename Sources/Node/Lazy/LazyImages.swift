@@ -108,15 +108,13 @@ final class LazyImages: Sendable {
     let record = state.withLock { state in
       state.entries.values.first { $0.record.image == image && !$0.isReleased }?.record
     }
-    return record?.layers.mapValues { "\($0)/\(LazyLayer.folder)" } ?? [:]
+    return record?.folders ?? [:]
   }
 
   /// Whether folders of layers, as `folders(of:)` gave them, still have somebody who serves them.
   func serves(_ folders: [String]) -> Bool {
     if folders.isEmpty { return true }
-    let served = state.withLock { state in
-      Set(state.entries.values.flatMap(\.record.layers.values).map { "\($0)/\(LazyLayer.folder)" })
-    }
+    let served = state.withLock { state in Set(state.entries.values.flatMap(\.record.folders.values)) }
     return folders.allSatisfy { served.contains($0) }
   }
 

@@ -98,6 +98,9 @@ struct LazyRecord: Sendable, Equatable {
   /// They are. Until then nobody uses them.
   var isReady = false
 
+  /// The layers' files.
+  var folders: [Digest: String] { layers.mapValues { "\($0)/\(LazyLayer.folder)" } }
+
   private static func path(in folder: String) -> String { "\(folder)/record.json" }
 
   /// The process runs.
