@@ -85,7 +85,7 @@ targets += room(
   "ControllerKit", ["KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Telemetry", "Wire", arguments, logging])
 targets += room(
   "Containers",
-  ["CLinux", "CRI", "KubeClient", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging],
+  ["CLinux", "CRI", "KubeClient", "Layers", "LinuxSystem", "Protobuf", "RPC", "Wire", nio, logging],
   tests: ["HTTP", "HTTPTestKit", posix, http1])
 targets += room(
   "Distribution", ["Content", "HTTP", "LinuxSystem", "OCI", "Wire", nio, posix, http1],

@@ -196,7 +196,8 @@ public struct ContainerSpec: Sendable, Equatable {
   /// The reference from the pod and the image's id, for `ContainerState`.
   public var image: String
   public var imageID: String
-  /// Unpacked layers for overlay's `lowerdir`, top first: at least one, and none with a runtime that has images of its own.
+  /// The parent of the root's snapshot: folders of layers, top first. At least one, and none with a runtime that has images
+  /// of its own.
   public var lowerDirectories: [String]
 
   /// The whole command line; the first element is looked up in the container's `PATH`.

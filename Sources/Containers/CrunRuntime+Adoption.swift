@@ -1,4 +1,5 @@
 import Glibc
+import Layers
 import LinuxSystem
 import Logging
 import Synchronization
@@ -106,9 +107,8 @@ extension CrunRuntime {
     var monitors = monitorsByContainer(Cgroup(cgroups, path: monitorsCgroup).processes())
     var hasSeenAll = false
     var ids = Set(cgroupPaths.keys).union(monitors.keys)
-    for folder in ["\(configuration.stateDirectory)/containers", "\(configuration.runDirectory)/oci"] {
-      ids.formUnion((try? Directory.list(folder))?.filter { (try? Self.checkName($0, "container id")) != nil } ?? [])
-    }
+    let names = ((try? snapshots.keys()) ?? []) + ((try? Directory.list("\(configuration.runDirectory)/oci")) ?? [])
+    ids.formUnion(names.filter { (try? Self.checkName($0, "container id")) != nil })
     var found = Found()
     for id in ids.sorted() {
       var seen = Witnesses()

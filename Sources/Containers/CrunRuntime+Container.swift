@@ -1,4 +1,5 @@
 import Glibc
+import Layers
 import LinuxSystem
 import Logging
 import Synchronization
@@ -106,9 +107,7 @@ extension CrunRuntime {
       if access(engineFolder(id), F_OK) == 0 { try Directory.removeTree(engineFolder(id)) }
       if !record.cgroupPath.isEmpty { try Cgroup(cgroups, path: record.cgroupPath).remove() }
       try handover.end(id)
-      let folder = containerFolder(id)
-      try Mount.unmount(WritableOverlay(folder: folder).path, detach: true)
-      if access(folder, F_OK) == 0 { try Directory.removeTree(folder) }
+      try snapshots.remove(id)
     }
     let monitor = state.withLock { state in
       state.unended.remove(id)
@@ -182,11 +181,11 @@ extension CrunRuntime {
     _ spec: ContainerSpec, _ record: ContainerRecord, _ sandbox: SandboxRecord
   ) throws(RuntimeError) -> (user: ResolvedUser, uncompiled: [UInt8]?) {
     let folder = containerFolder(record.id)
-    let root = WritableOverlay(folder: folder).path
+    let root: String
     do throws(SystemError) {
       try Directory.create(folder, mode: 0o700)
       try persist(container: record.id)
-      try WritableOverlay(folder: folder).mount(spec.lowerDirectories)
+      root = try snapshots.prepare(record.id, on: spec.lowerDirectories)
       if spec.terminationMessagePath != nil {
         try RuntimeFiles.write([], to: "\(folder)/termination-log", mode: 0o666)
       }

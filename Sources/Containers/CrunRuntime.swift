@@ -1,4 +1,5 @@
 import Glibc
+import Layers
 import LinuxSystem
 import Logging
 import Synchronization
@@ -7,7 +8,7 @@ import Wire
 /// Containers by `crun` (or `runc`), each under a `conmon` of its own, which keeps the container's streams, writes its
 /// log and notes its exit code. Both outlive the server: the next one finds them by their records.
 ///
-/// On disk, below `stateDirectory`: `containers/<id>/` (record, OCI bundle, overlay's upper folder, exit file, attach
+/// On disk, below `stateDirectory`: `containers/<id>/` (record, OCI bundle, the root's snapshot, exit file, attach
 /// socket) and `sandboxes/<pod uid>/` (record, `/etc/hosts` and the like). Below `runDirectory`, gone after a reboot:
 /// `oci/` (the engine's own state), `ns/<network id>/` (pinned namespaces), `shm/<pod uid>`. A sandbox that waits for a
 /// pod has a name of its own in the pod's place.
@@ -65,6 +66,8 @@ public final class CrunRuntime: ContainerRuntime {
   let saving = Mutex(())
   let network: CNI
   let handover: MountHandover
+  /// The containers' root file systems, by the containers' ids.
+  let snapshots: Snapshotter
   let ends = Announcer<RuntimeEvent>()
   /// Who is told that another spare sandbox may be wanted.
   let spareMaker = Mutex<AsyncStream<Void>.Continuation?>(nil)
@@ -98,6 +101,7 @@ public final class CrunRuntime: ContainerRuntime {
       pluginDirectories: configuration.networkPluginDirectories)
     oci = OCIEngine(program: configuration.runtimePath, stateFolder: "\(configuration.runDirectory)/oci")
     handover = MountHandover(folder: "\(configuration.runDirectory)/binds")
+    snapshots = Snapshotter(folder: "\(configuration.stateDirectory)/containers")
     do throws(SystemError) {
       // Containers make set-user-id programs, devices and files that everybody may write: nobody else of this machine
       // comes near them. Inside, a container reaches its files by its own mounts.
@@ -125,7 +129,7 @@ public final class CrunRuntime: ContainerRuntime {
 
   // MARK: - Paths
 
-  func containerFolder(_ id: String) -> String { "\(configuration.stateDirectory)/containers/\(id)" }
+  func containerFolder(_ id: String) -> String { snapshots.folder(of: id) }
   func sandboxFolder(_ podUID: String) -> String { "\(configuration.stateDirectory)/sandboxes/\(podUID)" }
   func namespaceFolder(_ networkID: String) -> String { "\(configuration.runDirectory)/ns/\(networkID)" }
   func sharedMemoryFolder(_ podUID: String) -> String { "\(configuration.runDirectory)/shm/\(podUID)" }

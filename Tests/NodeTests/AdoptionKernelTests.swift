@@ -1,5 +1,6 @@
 import ControllerKit
 import Glibc
+import Layers
 import LinuxSystem
 import Synchronization
 import Testing
@@ -209,6 +210,25 @@ extension KernelTests.AdoptionKernelTests {
       let event = try #require(await harness.exit(of: id))
       #expect(event.exitCode == 5)
       #expect(Self.copies(of: ["sleep", child]).isEmpty)
+    }
+  }
+
+  /// A server may be killed before there is anything of a container but its folder and its root.
+  @Test(arguments: [false, true]) func aRootAloneTellsOfAContainer(isMounted: Bool) async throws {
+    try await RuntimeHarness.run { harness in
+      let id = CrunRuntime.makeID()
+      let folder = harness.runtime.containerFolder(id)
+      if isMounted {
+        let root = try harness.runtime.snapshots.prepare(id, on: ["\(harness.base)/layer"])
+        #expect(access("\(root)/bin/busybox", X_OK) == 0)
+      } else {
+        try Directory.create("\(folder)/rootfs", mode: 0o700)
+      }
+      harness.crash()
+      try await harness.restart()
+      #expect(access(folder, F_OK) != 0)
+      #expect(try !MountInfo.current().contains { $0.isAtOrBelow(harness.configuration.stateDirectory) })
+      #expect(try await harness.runtime.containers().isEmpty)
     }
   }
 

@@ -173,17 +173,19 @@ extension KernelTests.LazyLayerTests {
 
   @Test func isALayerOfAnOverlay() async throws {
     try await LazyHarness.run(try Self.entries()) { lazy in
-      for folder in ["below/hidden", "below/data", "upper", "work", "merged"] {
+      for folder in ["below/hidden", "below/data", "snapshots"] {
         try Directory.create("\(lazy.base)/\(folder)")
       }
       for name in ["gone", "hidden/other", "data/below"] {
         try DurableFile.write(Array("below".utf8), to: "\(lazy.base)/below/\(name)")
       }
-      let merged = "\(lazy.base)/merged"
-      try Mount.overlay(
-        lower: [lazy.layer, "\(lazy.base)/below"], upper: "\(lazy.base)/upper", work: "\(lazy.base)/work",
-        target: merged)
-      #expect(try await lazy.shell("ls \(merged)") == "bin\ndata\ndev\nhidden\nmany\n")
+      let (snapshots, parent) = (Snapshotter(folder: "\(lazy.base)/snapshots"), [lazy.layer, "\(lazy.base)/below"])
+      let merged = try snapshots.prepare("merged", on: parent)
+      let view = try snapshots.view("view", of: parent)
+      for root in [merged, view] {
+        #expect(try await lazy.shell("ls \(root)") == "bin\ndata\ndev\nhidden\nmany\n")
+      }
+      try snapshots.remove("view")
       #expect(try await lazy.shell("ls \(merged)/hidden") == "own\n")
       #expect(try await lazy.shell("cat \(merged)/data/below") == "below")
       // Programs run from it; what is changed is copied up.
@@ -202,9 +204,11 @@ extension KernelTests.LazyLayerTests {
       #expect(access(lazy.layer, F_OK) != 0)
       #expect(
         try await lazy.shell("cat \(merged)/hidden/own \(merged)/many/a-name-that-is-not-short-49 | wc -c") == "52\n")
-      try Mount.unmount(merged)
+      let changes = try snapshots.commit("merged")
       // Its last user was the overlay: the server has ended by itself.
       await lazy.waitForEnd()
+      #expect(
+        try await lazy.shell("cd \(changes) && find . -type f && cat data/open") == "./data/open\neverybody'smore\n")
     }
   }
 

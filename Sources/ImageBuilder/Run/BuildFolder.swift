@@ -1,13 +1,14 @@
 import Glibc
+import Layers
 import LinuxSystem
 import Synchronization
 
-/// A build's own folder: mounts, overlay's upper folders and bundles of the steps that run. It is locked while the build
-/// lives, whatever way its process ends; what a killed build left is recognised by its free lock and taken away.
+/// A build's own folder: snapshots and bundles of the steps that run. It is locked while the build lives, whatever way its
+/// process ends; what a killed build left is recognised by its free lock and taken away.
 ///
 /// ```
 /// WORK/builds/ID/lock
-/// WORK/builds/ID/N/        one step that runs, or one mounted image
+/// WORK/builds/ID/N/        one step that runs, one snapshot, or what was fetched
 /// WORK/caches/HEX/         a cache mount's files, kept
 /// WORK/steps/              where builds meet (``StepRendezvous``)
 /// ```
@@ -16,6 +17,8 @@ final class BuildFolder: Sendable {
   let id: String
   /// Without symbolic links.
   let work: String
+  /// By the numbers of `newFolder`.
+  let snapshots: Snapshotter
   private let lock: Int32
   private let numbers = Counter()
   private let cgroupRoot: String
@@ -48,6 +51,7 @@ final class BuildFolder: Sendable {
     }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     id = FilePath.name(path)
+    snapshots = Snapshotter(folder: path)
     lock = try Self.openLock("\(path)/lock")
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { throw BuildError(SystemError.last("lock \(path)")) }
   }

@@ -168,15 +168,15 @@ struct MountPreparer: Sendable {
     }
     var host = tree.hostPath(path)
     if !mount.isReadOnly {
-      // What is written goes with the step.
-      let (overlay, lower) = (WritableOverlay(folder: "\(folder)/bind-\(index)"), host)
+      // What is written goes with the build, and is in no layer.
       guard isFolder else {
         throw BuildError(.unsupported, "RUN --mount=type=bind,rw of the single file \(source): mount its folder")
       }
-      try await blocking { () throws(BuildError) in
-        try system { () throws(SystemError) in try overlay.mount([lower]) }
+      let lower = host
+      host = try await blocking { [build = session.folder] () throws(BuildError) in
+        let key = String(try build.newFolder().number)
+        return try system { () throws(SystemError) in try build.snapshots.prepare(key, on: [lower]) }
       }
-      host = overlay.path
     }
     add(planned.target, .bind(source: host, isReadOnly: mount.isReadOnly), isFolder: isFolder)
   }

@@ -17,16 +17,17 @@ struct RunExecutor: Sendable {
   struct Outcome: Sendable {
     /// `nil` when nothing was changed.
     var layer: Image.Layer?
-    /// The overlay's upper folder: the layer, unpacked.
+    /// The step's committed snapshot: the layer, unpacked.
     var folder: String?
     var cacheMounts: [String: String] = [:]
   }
 
   private struct Paths: Sendable {
-    var folder: String
-    var root: WritableOverlay { WritableOverlay(folder: folder) }
+    /// Of the snapshot, whose folder is the step's.
+    var key: String
+    var root: String
     /// On a tmpfs: what is in it never comes to the disk, and goes with the mount.
-    var bundle: String { folder + "/bundle" }
+    var bundle: String
   }
 
   /// - Parameter layers: what is underneath.
@@ -34,13 +35,16 @@ struct RunExecutor: Sendable {
     try checkPlatform()
     let lower = try await session.folders(layers)
     let (folder, number) = try await blocking { [session] () throws(BuildError) in try session.folder.newFolder() }
-    let paths = Paths(folder: folder)
-    var mounts = MountPreparer(session: session, folder: folder, bundle: paths.bundle)
+    let (key, bundle) = (String(number), "\(folder)/bundle")
+    var mounts = MountPreparer(session: session, folder: folder, bundle: bundle)
     var opened: StepNetwork?
     do throws(BuildError) {
-      try await blocking { () throws(BuildError) in try Self.mountRoot(paths, lower: lower) }
+      let root = try await blocking { [session] () throws(BuildError) in
+        try Self.makeRoot(session.folder.snapshots, key, on: lower, bundle: bundle)
+      }
+      let paths = Paths(key: key, root: root, bundle: bundle)
       // It comes up while the rest is made ready.
-      if step.network == .default { opened = try await StepNetwork.start(in: folder, bundle: paths.bundle) }
+      if step.network == .default { opened = try await StepNetwork.start(in: folder, bundle: bundle) }
       let network = opened
       let lowerTree = try await blocking { () throws(BuildError) in
         try stored { () throws(OCIError) in try LowerTree(lower) }
@@ -58,7 +62,7 @@ struct RunExecutor: Sendable {
       let targets =
         OCIConfiguration.systemFolders.map { (path: $0, isFolder: true) }
         + prepared.mounts.map { (path: $0.mount.destination, isFolder: $0.isFolder) }
-      let stubs = try await blocking { () throws(BuildError) in try MountStubs(root: paths.root.path, targets: targets)
+      let stubs = try await blocking { () throws(BuildError) in try MountStubs(root: root, targets: targets)
       }
       let configuration = try await configure(
         paths, user: user, number: number, mounts: prepared, network: network?.path)
@@ -78,7 +82,7 @@ struct RunExecutor: Sendable {
       await opened?.end()
       try? await blocking { () throws(BuildError) in
         try? Mount.unmountTree(folder)
-        try? Directory.removeTree(folder)
+        try? cleanup.snapshots.remove(key)
       }
       throw error
     }
@@ -105,11 +109,15 @@ struct RunExecutor: Sendable {
         + "FROM --platform=$BUILDPLATFORM")
   }
 
-  private static func mountRoot(_ paths: Paths, lower: [String]) throws(BuildError) {
+  /// - Returns: where the root is.
+  private static func makeRoot(
+    _ snapshots: Snapshotter, _ key: String, on parent: [String], bundle: String
+  ) throws(BuildError) -> String {
     try system { () throws(SystemError) in
-      try paths.root.mount(lower)
-      try Directory.create(paths.bundle, mode: 0o700)
-      try Mount.tmpfs(target: paths.bundle, mode: 0o700, sizeMax: 64 << 20)
+      let root = try snapshots.prepare(key, on: parent)
+      try Directory.create(bundle, mode: 0o700)
+      try Mount.tmpfs(target: bundle, mode: 0o700, sizeMax: 64 << 20)
+      return root
     }
   }
 
@@ -128,7 +136,7 @@ struct RunExecutor: Sendable {
       try system { () throws(SystemError) in try OCIEngine.usableCgroups().layout }
     }
     return ContainerConfiguration(
-      rootPath: paths.root.path, arguments: step.arguments, environment: environment,
+      rootPath: paths.root, arguments: step.arguments, environment: environment,
       workingDirectory: step.workingDirectory, user: user, cgroupPath: session.folder.cgroupPath(number),
       isCgroupV2: layout.mode == .v2, network: step.network == .host ? .machine : network.map { .own($0) } ?? .none,
       mounts: mounts.mounts.map(\.mount),
@@ -197,22 +205,22 @@ struct RunExecutor: Sendable {
   ) async throws(BuildError) -> Outcome {
     let session = session
     return try await blocking { () throws(BuildError) in
-      try system { () throws(SystemError) in
+      let changes = try system { () throws(SystemError) in
         // Secrets go with the tmpfs.
         try Mount.unmountTree(paths.bundle)
-        try Mount.unmount(paths.root.path)
+        return try session.folder.snapshots.commit(paths.key)
       }
-      let upper = try system { () throws(SystemError) in try DirectoryTree(paths.root.changes) }
+      let upper = try system { () throws(SystemError) in try DirectoryTree(changes) }
       let excluded = stubs.excluded(upper: upper)
       let options = session.layerOptions(allowsDevices: true)
       let layer = try session.write(
         .upper(
-          try system { () throws(SystemError) in try SourceTree(paths.root.changes) }, lowers: lowerTree,
+          try system { () throws(SystemError) in try SourceTree(changes) }, lowers: lowerTree,
           excluding: excluded),
         options: options)
+      // Nobody has it for a parent yet.
       for path in excluded { try? upper.removeIfBelow(path) }
-      try? Directory.removeTree(paths.root.work)
-      return Outcome(layer: layer, folder: layer == nil ? nil : paths.root.changes)
+      return Outcome(layer: layer, folder: layer == nil ? nil : changes)
     }
   }
 }

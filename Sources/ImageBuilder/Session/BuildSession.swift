@@ -295,17 +295,11 @@ final class BuildSession: Sendable {
 
   /// Shows layers as one folder, read-only, until the end of the build.
   private func mount(_ layers: [Image.Layer], label: String) async throws(BuildError) -> FileTree {
-    let folders = Mount.distinctLayers(try await folders(layers))
+    let parent = try await folders(layers)
     return try await blocking { [folder] () throws(BuildError) in
-      // A single layer needs no mount.
-      if let only = folders.first, folders.count == 1 { return try FileTree(only, origin: .image, label: label) }
-      let target = try folder.newFolder().path
-      if !folders.isEmpty {
-        try system { () throws(SystemError) in
-          try Mount.overlay(lower: folders, upper: nil, work: nil, target: target)
-        }
-      }
-      return try FileTree(target, origin: .image, label: label)
+      let key = String(try folder.newFolder().number)
+      let view = try system { () throws(SystemError) in try folder.snapshots.view(key, of: parent) }
+      return try FileTree(view, origin: .image, label: label)
     }
   }
 
