@@ -80,9 +80,19 @@ package final class DataPlaneSockets: Sendable {
   ///   - inherited: from another process. What a descriptor is, the kernel says; what is not wanted is closed.
   package init(_ wanted: Set<ServerSocket>, inherited: [OwnedDescriptor]) {
     self.wanted = wanted
+    let log = Logger(label: "apus.data-plane")
     var sockets: [ServerSocket: OwnedDescriptor] = [:]
     for descriptor in inherited {
-      if let socket = ServerSocket(of: descriptor), wanted.contains(socket) { sockets[socket] = descriptor }
+      do throws(SystemError) {
+        let socket = try ServerSocket(adopting: descriptor)
+        if wanted.contains(socket) {
+          sockets[socket] = descriptor
+        } else {
+          log.info("a socket of the process before is not needed any more", metadata: ["socket": "\(socket)"])
+        }
+      } catch {
+        log.error("what the process before has handed over cannot be used", metadata: ["error": "\(error)"])
+      }
     }
     state = Mutex(sockets)
   }
@@ -192,6 +202,8 @@ package struct DataPlane: Sendable {
           turn.goOn()
           // The other one may have written its own.
           try? record.write(files.record)
+        } refused: { error in
+          log.error("the sockets cannot be handed over", metadata: ["error": "\(error)"])
         }
         log.notice("another process has taken over")
       }

@@ -175,7 +175,11 @@ package final class DataPlaneProcess: Service {
         Subprocess.Mapping(from: output, to: 2), Subprocess.Mapping(from: pipe.writeEnd, to: Self.readyDescriptor),
       ], newSession: true)
     // Not the server's: a service manager that ends the server leaves it alone.
-    if let layout = try? CgroupLayout.current() { try? Self.cgroup(layout, place).adopt(process.pid) }
+    do throws(SystemError) { try Self.cgroup(.current(), place).adopt(process.pid) } catch {
+      log.warning(
+        "the data plane stays in the server's cgroup, and is ended with it by whoever ends that",
+        metadata: ["error": "\(error)"])
+    }
     return (process, ready)
   }
 

@@ -35,6 +35,9 @@ enum SocketHandover {
     static let fixed = 2
   }
 
+  /// What goes into one message beside the fixed ones.
+  static let socketsMax = DescriptorPassing.countMax - Message.fixed
+
   /// For an answer that needs no more than the other's attention.
   static let answerDeadline = Duration.seconds(5)
   /// How long the new one may take until it answers. The server ends it before (`DataPlaneProcess`).
@@ -103,11 +106,12 @@ enum SocketHandover {
   ///   - offer: the lock and the sockets, as they are when somebody asks.
   ///   - letGo: called when somebody can serve; returns when nothing more is taken from the sockets.
   ///   - withdrawn: called when somebody was given them and does not come to serve.
+  ///   - refused: called when there are more sockets than can be handed over: nobody is given any.
   static func serve(
     _ listener: OwnedDescriptor?, time: any TimeSource,
     readyDeadline: Duration = Self.readyDeadline,
     offer: @Sendable () throws(SystemError) -> (lock: OwnedDescriptor, sockets: [OwnedDescriptor]),
-    letGo: @Sendable () async -> Void, withdrawn: @Sendable () -> Void
+    letGo: @Sendable () async -> Void, withdrawn: @Sendable () -> Void, refused: @Sendable (SystemError) -> Void
   ) async throws {
     guard let listener else {
       while true { try await time.sleep(for: .seconds(3600)) }
@@ -120,6 +124,13 @@ enum SocketHandover {
         // Whoever is not given anything is told nothing.
         guard try await isRequest(connection) else { continue }
         let (lock, sockets) = try offer()
+        guard sockets.count <= socketsMax else {
+          refused(
+            SystemError(
+              "hand over \(sockets.count) sockets", errno: EMSGSIZE, detail: "\(socketsMax) are what a message can have"
+            ))
+          continue
+        }
         if await isRelieved(by: connection, [lock, listener] + sockets, readyDeadline, letGo) { return }
         try Task.checkCancellation()
         withdrawn()

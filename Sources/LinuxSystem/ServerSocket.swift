@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 public import Wire
 
@@ -44,34 +45,51 @@ public struct ServerSocket: Sendable, Hashable, CustomStringConvertible {
     return made
   }
 
-  /// What a descriptor is, as the kernel tells it; `nil` when it is none of these: no socket, of another family or kind, not
-  /// bound, connected, or of a kind that listens and does not.
-  public init?(of descriptor: OwnedDescriptor) {
+  /// Takes over a descriptor that another process has opened. What it is, the kernel says; it is non-blocking and
+  /// close-on-exec from here on, as those are that `open` makes.
+  ///
+  /// - Throws: with what it is, when it is none of these: closed, no socket, of another family or kind, not bound, connected,
+  ///   or of a kind that listens and does not.
+  public init(adopting descriptor: OwnedDescriptor) throws(SystemError) {
     let fd = descriptor.number
-    func option(_ name: Int32) -> Int32? {
+    let operation = "use descriptor \(fd) as a server's socket"
+    // Of a closed one and of what is no socket the first call tells.
+    func option(_ name: Int32) throws(SystemError) -> Int32 {
       var value: Int32 = 0
       var size = socklen_t(MemoryLayout<Int32>.size)
-      return getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : nil
+      guard getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 else { throw .last(operation) }
+      return value
+    }
+    guard [AF_INET, AF_INET6].contains(try option(SO_DOMAIN)) else {
+      throw SystemError(operation, detail: "its family is neither IPv4 nor IPv6")
+    }
+    let kind: Kind
+    switch (try option(SO_TYPE), try option(SO_PROTOCOL)) {
+    case (Int32(SOCK_STREAM.rawValue), Int32(IPPROTO_TCP)): kind = .tcp
+    case (Int32(SOCK_DGRAM.rawValue), Int32(IPPROTO_UDP)): kind = .udp
+    default: throw SystemError(operation, detail: "it is neither of TCP nor of UDP")
     }
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    let name = withUnsafeMutablePointer(to: &storage) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address -> (IPAddress, UInt16)? in
-        guard getpeername(fd, address, &length) != 0 else { return nil }
+    let (isConnected, name) = withUnsafeMutablePointer(to: &storage) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address -> (Bool, (IPAddress, UInt16)?) in
+        if getpeername(fd, address, &length) == 0 { return (true, nil) }
         length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        guard getsockname(fd, address, &length) == 0 else { return nil }
-        return IPAddress.read(address)
+        return (false, getsockname(fd, address, &length) == 0 ? IPAddress.read(address) : nil)
       }
     }
-    guard let (address, port) = name, port != 0, let type = option(SO_TYPE), let proto = option(SO_PROTOCOL) else {
-      return nil
-    }
-    switch (type, proto) {
-    case (Int32(SOCK_STREAM.rawValue), Int32(IPPROTO_TCP)):
-      guard option(SO_ACCEPTCONN) == 1 else { return nil }
-      self.init(.tcp, address, port: port)
-    case (Int32(SOCK_DGRAM.rawValue), Int32(IPPROTO_UDP)): self.init(.udp, address, port: port)
-    default: return nil
-    }
+    guard !isConnected else { throw SystemError(operation, detail: "it is connected") }
+    let isListening = try option(SO_ACCEPTCONN) == 1
+    guard isListening || kind == .udp else { throw SystemError(operation, detail: "it does not listen") }
+    guard let (address, port) = name, port != 0 else { throw SystemError(operation, detail: "it is not bound") }
+    guard fcntl(fd, F_SETFD, FD_CLOEXEC) == 0, clinux_set_nonblocking(fd) == 0 else { throw .last(operation) }
+    self.init(kind, address, port: port)
+  }
+
+  /// Whether a socket at the address `::` takes connections of IPv4, too.
+  public static func takesBothFamilies(_ descriptor: OwnedDescriptor) -> Bool {
+    var isOnlyIPv6: Int32 = 1
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    return getsockopt(descriptor.number, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &isOnlyIPv6, &size) == 0 && isOnlyIPv6 == 0
   }
 }

@@ -45,7 +45,7 @@ import Wire
         SocketHandover.Message.request, [file], over: stranger, deadline: .now + .seconds(20))
       #expect(await answer(stranger) == .nothing)
       let asked = try #require(try await SocketHandover.ask(files.socket))
-      #expect(asked.sockets.map { ServerSocket(of: $0) } == plane.sockets)
+      #expect(try asked.sockets.map { try ServerSocket(adopting: $0) } == plane.sockets)
       try await plane.expectAnswer()
       await plane.end()
     }
@@ -239,12 +239,44 @@ import Wire
     }
   }
 
+  /// More than a message can have: whoever asks is given none, that is told, and it goes on.
+  @Test func tooManySocketsAreRefused() async throws {
+    try await withPlace { place in
+      let files = DataPlaneFiles(place)
+      try Directory.createPrivate(files.folder)
+      try Directory.createPrivate(files.runFolder)
+      let lock = try FileLock.acquire(files.lock)
+      let listener = try SocketHandover.bind(files.socket)
+      let null = OwnedDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC))
+      let offered = Offered(SocketHandover.socketsMax + 1)
+      let serving = Task {
+        try await SocketHandover.serve(listener, time: SystemClock()) { () throws(SystemError) in
+          (try lock.shared(), Array(repeating: null, count: offered.count.withLock { $0 }))
+        } letGo: {
+        } withdrawn: {
+        } refused: { error in
+          offered.refusals.withLock { $0.append(error.errno) }
+        }
+      }
+      do {
+        _ = try await SocketHandover.ask(files.socket)
+        Issue.record("taken")
+      } catch { #expect((error as? SystemError)?.errno == EPROTO) }
+      #expect(offered.refusals.withLock { $0 } == [EMSGSIZE])
+      offered.count.withLock { $0 -= 1 }
+      let asked = try #require(try await SocketHandover.ask(files.socket))
+      #expect(asked.sockets.count == SocketHandover.socketsMax)
+      serving.cancel()
+      _ = await serving.result
+    }
+  }
+
   /// What is not wanted any more is closed, and what is new is opened.
   @Test func onlyWhatIsWantedIsKept() throws {
     let (one, two) = (Running.socket(1), Running.socket(2))
     let null = OwnedDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC))
     let sockets = DataPlaneSockets([one], inherited: [try one.open(), try two.open(), null])
-    #expect(sockets.all.map { ServerSocket(of: $0) } == [one])
+    #expect(try sockets.all.map { try ServerSocket(adopting: $0) } == [one])
     // Nobody has it.
     let taken = DataPlaneSockets([two], inherited: [])
     close(try taken.open(two))
@@ -253,6 +285,14 @@ import Wire
     close(try sockets.open(one))
     #expect(sockets.all.count == 1 && taken.all.count == 1)
   }
+}
+
+/// How many sockets somebody offers, and how his offers were refused.
+private final class Offered: Sendable {
+  let count: Mutex<Int>
+  let refusals = Mutex<[Int32]>([])
+
+  init(_ count: Int) { self.count = Mutex(count) }
 }
 
 /// A word for a task.
