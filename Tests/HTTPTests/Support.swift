@@ -256,7 +256,11 @@ private final class ReadCounter: ChannelOutboundHandler {
 
 enum Loopback {
   /// Sends a text to 127.0.0.1 and reads until the other end closes.
-  static func exchange(port: Int, _ text: String) async throws -> String {
+  ///
+  /// - Parameter connected: called before anything is sent.
+  static func exchange(
+    port: Int, _ text: String, connected: () async throws -> Void = {}
+  ) async throws -> String {
     let connection = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .connect(host: "127.0.0.1", port: port) { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -264,6 +268,7 @@ enum Loopback {
         }
       }
     return try await connection.executeThenClose { input, output in
+      try await connected()
       try await output.write(ByteBuffer(string: text))
       var received = ByteBuffer()
       for try await var buffer in input { received.writeBuffer(&buffer) }

@@ -71,14 +71,27 @@ package final class HTTPServer: Sendable {
   /// - Returns: the port, which differs from `port` when that is 0.
   /// - Throws: `IOError` with the system's reason.
   package func listen(host: String, port: Int) async throws -> Int {
-    let channel = try await bootstrap()
+    let channel = try await tcpBootstrap()
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      // A connection may be silent for hours; a client whose machine has gone must be noticed nevertheless.
-      .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .bind(host: host, port: port).get()
     state.withLock { $0.listeners.append(channel) }
     return channel.localAddress?.port ?? port
+  }
+
+  /// Serves on a socket that listens already, such as one that a service manager has opened: who has connected before is
+  /// answered, and who connects after the server's end waits when somebody else has the socket, too.
+  ///
+  /// - Parameter descriptor: the server's from here on; the caller lets go of it.
+  /// - Returns: what it is.
+  /// - Throws: `SystemError` when it is no socket of TCP that listens, with what it is; `IOError` with the system's reason.
+  package func listen(on descriptor: OwnedDescriptor) async throws -> ServerSocket {
+    let socket = try ServerSocket(adopting: descriptor)
+    guard socket.kind == .tcp else {
+      throw SystemError("listen on descriptor \(descriptor.number)", detail: "it is \(socket), and not of TCP")
+    }
+    let channel = try await serve(tcpBootstrap(), on: descriptor.duplicate())
+    state.withLock { $0.listeners.append(channel) }
+    return socket
   }
 
   /// Serves on a unix socket. Whoever may write to its file may connect; all of them count as one address.
@@ -93,8 +106,7 @@ package final class HTTPServer: Sendable {
   package func listen(unixSocket path: String, mode: UInt32 = 0o600) async throws {
     let (descriptor, file) = try UnixSocket.bind(path, mode: mode)
     do {
-      // The descriptor is the channel's from here on, whatever comes of it.
-      let channel = try await bootstrap().withBoundSocket(descriptor).get()
+      let channel = try await serve(bootstrap(), on: descriptor)
       state.withLock { state in
         state.listeners.append(channel)
         state.sockets.append((path, file))
@@ -105,13 +117,35 @@ package final class HTTPServer: Sendable {
     }
   }
 
+  /// Accepts from a bound socket, which is the channel's from here on, whatever comes of it.
+  private func serve(_ bootstrap: ServerBootstrap, on descriptor: Int32) async throws -> any Channel {
+    let channel = try await bootstrap.withBoundSocket(descriptor).get()
+    // NIO makes bound sockets listen with a queue of its own length, whatever the option says.
+    guard Glibc.listen(descriptor, Self.backlog) == 0 else {
+      let error = SystemError.last("listen on descriptor \(descriptor)")
+      try? await channel.close()
+      throw error
+    }
+    return channel
+  }
+
+  /// So many connections wait in the kernel until they are accepted.
+  private static let backlog: Int32 = 512
+
   /// About so much of its answers waits in a connection for a client that does not take them.
   static let unsentBytesMax = 256 << 10
+
+  private func tcpBootstrap() -> ServerBootstrap {
+    bootstrap()
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      // A connection may be silent for hours; a client whose machine has gone must be noticed nevertheless.
+      .childChannelOption(.socketOption(.so_keepalive), value: 1)
+  }
 
   private func bootstrap() -> ServerBootstrap {
     let limits = self.limits.connection
     return ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 512)
+      .serverChannelOption(.backlog, value: Self.backlog)
       .childChannelOption(.maxMessagesPerRead, value: limits.readsMax)
       .childChannelOption(
         .recvAllocator,
