@@ -31,10 +31,11 @@ release: setup   ## Build the apus command, optimised: .build-release/release/ap
 run: release     ## Start Apus, deploy the example application and print its URL.
 	@Scripts/run
 
-install: release ## Put apus below PREFIX (/usr/local) and install its systemd unit; DESTDIR for packages.
+install: release ## Put apus below PREFIX (/usr/local) and install its systemd units; DESTDIR for packages.
 	@install -D -s -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/apus
 	@install -d $(DESTDIR)/etc/systemd/system
 	@sed 's|/usr/local|$(PREFIX)|' Scripts/apus.service >$(DESTDIR)/etc/systemd/system/apus.service
+	@install -m 644 Scripts/apus.socket Scripts/apus-registry.socket $(DESTDIR)/etc/systemd/system/
 	@echo "==> installed $(DESTDIR)$(PREFIX)/bin/apus; start it now and after each boot: systemctl enable --now apus"
 
 unit: build      ## Pure and simulated tests: no root, no network.

@@ -4,6 +4,7 @@ Run by Scripts/integration inside network, mount and process namespaces of its o
 """
 
 import contextlib
+import fcntl
 import glob
 import json
 import os
@@ -86,13 +87,25 @@ def folder(prefix):
         shutil.rmtree(path)
 
 
-class Server:
-    """One data directory and the server that runs on it."""
+def with_sockets(command, sockets):
+    """A command that is given listening sockets by their names, as a service manager gives them (sd_listen_fds(3)), and the
+    descriptors that it is to inherit for that, which are the caller's to close."""
+    # Above what they become there: none is overwritten before it is moved.
+    numbers = [fcntl.fcntl(kept, fcntl.F_DUPFD_CLOEXEC, 100) for kept in sockets.values()]
+    moves = "".join(f" {3 + index}<&{number} {number}<&-" for index, number in enumerate(numbers))
+    script = (f"exec{moves}; export LISTEN_PID=$$ LISTEN_FDS={len(numbers)} LISTEN_FDNAMES={':'.join(sockets)}; "
+              'exec "$@"')
+    return ["bash", "-euc", script, "bash", *command], numbers
 
-    def __init__(self, directory, port=6443, options=()):
+
+class Server:
+    """One data directory and the server that runs on it; with `sockets`, listening ones by name, it is given these."""
+
+    def __init__(self, directory, port=6443, options=(), sockets=None):
         self.data = str(directory)
         self.port = port
         self.options = options
+        self.sockets = sockets or {}
         self.process = None
         self.log = open(os.path.join(self.data, "..", "server.log"), "ab")
 
@@ -101,9 +114,13 @@ class Server:
         return self.data + "/kubeconfig"
 
     def start(self):
-        self.process = subprocess.Popen(
-            [APUS, "up", "--data", self.data, "--port", str(self.port), "--log-level", "info", *self.options],
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        command = [APUS, "up", "--data", self.data, "--port", str(self.port), "--log-level", "info", *self.options]
+        numbers = []
+        if self.sockets:
+            command, numbers = with_sockets(command, self.sockets)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, pass_fds=numbers)
+        for number in numbers:
+            os.close(number)
         line = self.process.stdout.readline()
         assert "is ready" in line, f"no ready line but {line!r}; see {self.log.name}"
         return line

@@ -226,17 +226,26 @@ public final class APIServer: Sendable {
 
   /// Creates the objects that a cluster starts with, binds the socket, and serves from then on.
   ///
-  /// - Parameter makingReachable: called once the first address is bound, and makes the advertised one, so that a server
-  ///   whose port is taken has changed nothing.
+  /// - Parameters:
+  ///   - socket: one that listens already at the first address; the server's from here on.
+  ///   - makingReachable: called once the first address is bound, and makes the advertised one, so that a server whose port
+  ///     is taken has changed nothing.
   /// - Returns: the port.
   @discardableResult
-  public func start(makingReachable: () async throws -> Void = {}) async throws -> Int {
+  public func start(
+    on socket: OwnedDescriptor? = nil, makingReachable: () async throws -> Void = {}
+  ) async throws -> Int {
     if let port = port.withLock({ $0 }) { return port }
     health.add(
       HealthChecks.Check(name: "poststarthook/bootstrap", isLiveness: false) { [weak self] in
         self?.isReady.load(ordering: .acquiring) == true ? nil : "not finished"
       })
-    let bound = try await listen(on: configuration.bindAddress, port: configuration.port)
+    let bound: Int
+    if let socket {
+      bound = Int(try await server.listen(on: socket).port)
+    } else {
+      bound = try await listen(on: configuration.bindAddress, port: configuration.port)
+    }
     try await makingReachable()
     // Pods reach the API at the advertised address, clients at the other.
     // A wildcard of IPv4 is not one of IPv6; the other way round it is, since Linux maps them.

@@ -34,12 +34,14 @@ package struct CapabilityContext: Sendable {
   package var inheritedOwners: Set<String>
   /// What capabilities that stand before this one in the list made for others.
   package var shared: SharedValues
+  /// What a listener of the footprint serves on when it was given a socket.
+  package var sockets: GivenSockets
 
   package init(
     place: FootprintPlace, settings: CapabilitySettings, earlierSettings: CapabilitySettings, client: any KubeClient,
     informers: InformerSet, schemas: SchemaRegistry, rootCertificate: String, servingCertificate: String,
     servingKey: String, metrics: Metrics, time: any TimeSource, seed: UInt64, executable: String, version: String,
-    kubernetesVersion: String, inheritedOwners: Set<String>, shared: SharedValues
+    kubernetesVersion: String, inheritedOwners: Set<String>, shared: SharedValues, sockets: GivenSockets
   ) {
     self.place = place
     self.settings = settings
@@ -58,6 +60,7 @@ package struct CapabilityContext: Sendable {
     self.kubernetesVersion = kubernetesVersion
     self.inheritedOwners = inheritedOwners
     self.shared = shared
+    self.sockets = sockets
   }
 
   /// A setting that `apus up` always gives.

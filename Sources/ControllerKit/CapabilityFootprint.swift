@@ -71,7 +71,7 @@ package struct Footprint: Sendable {
   /// nftables tables with their family: `ip apus0`.
   package var tables: [String]
   package var claims: [Claim]
-  /// Host and port of what it listens on beside the API, and the option that changes it.
+  /// What it listens on beside the API.
   package var listeners: [Listener]
   /// What it stands on, for `apus doctor`.
   package var checks: [MachineCheck]
@@ -84,10 +84,14 @@ package struct Footprint: Sendable {
   package var leftovers: @Sendable () async throws -> [String]
 
   package struct Listener: Sendable, Equatable {
+    /// By which a socket can be given for it (`GivenSockets`).
+    package var name: String
     package var port: Int
+    /// The option that changes it.
     package var option: String
 
-    package init(port: Int, option: String) {
+    package init(name: String, port: Int, option: String) {
+      self.name = name
       self.port = port
       self.option = option
     }

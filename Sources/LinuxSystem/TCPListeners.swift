@@ -11,25 +11,26 @@ public enum TCPListeners {
   /// Every port that somebody listens on, on whichever address.
   public static func ports() -> Set<Int> { Set(sockets().map(\.port)) }
 
-  /// A process that listens on a port; `nil` when none does that can be seen from here.
-  public static func process(on port: Int, otherThan excluded: Int32 = 0) -> Process? {
+  /// The processes that have a socket which listens on a port, as far as they can be seen from here. A socket may be
+  /// several processes', such as a service manager's and that of the service.
+  public static func processes(on port: Int) -> [Process] {
     let links = Set(sockets().filter { $0.port == port }.map { "socket:[\($0.inode)]" })
-    guard !links.isEmpty else { return nil }
-    for name in (try? Directory.list("/proc")) ?? [] {
-      guard let processID = Int32(name), processID != excluded,
-        let descriptors = try? Directory.list("/proc/\(processID)/fd")
-      else { continue }
-      for descriptor in descriptors {
-        var target = [CChar](repeating: 0, count: 64)
-        let count = readlink("/proc/\(processID)/fd/\(descriptor)", &target, target.count)
-        guard count > 0 else { continue }
-        if links.contains(String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)) {
-          let program = (try? DurableFile.read("/proc/\(processID)/comm", limit: 64)) ?? []
-          return Process(processID: processID, name: String(decoding: program.prefix { $0 != 0x0a }, as: UTF8.self))
-        }
-      }
+    guard !links.isEmpty else { return [] }
+    return ((try? Directory.list("/proc")) ?? []).compactMap { name in
+      guard let processID = Int32(name), has(processID, links) else { return nil }
+      let program = (try? DurableFile.read("/proc/\(processID)/comm", limit: 64)) ?? []
+      return Process(processID: processID, name: String(decoding: program.prefix { $0 != 0x0a }, as: UTF8.self))
     }
-    return nil
+  }
+
+  /// Whether one of a process's descriptors is one of these.
+  private static func has(_ processID: Int32, _ links: Set<String>) -> Bool {
+    ((try? Directory.list("/proc/\(processID)/fd")) ?? []).contains { descriptor in
+      var target = [CChar](repeating: 0, count: 64)
+      let count = readlink("/proc/\(processID)/fd/\(descriptor)", &target, target.count)
+      guard count > 0 else { return false }
+      return links.contains(String(decoding: target[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    }
   }
 
   private static func sockets() -> [(port: Int, inode: UInt64)] {

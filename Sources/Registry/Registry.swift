@@ -93,9 +93,10 @@ public final class Registry: Sendable {
 
   /// Binds the socket, makes the registry's names known to the content store, and serves from then on.
   ///
+  /// - Parameter socket: one that listens already at the configured address; the registry's from here on.
   /// - Returns: the port.
   @discardableResult
-  public func start() async throws -> Int {
+  public func start(on socket: OwnedDescriptor? = nil) async throws -> Int {
     if let port { return port }
     pool.start()
     hashing.start()
@@ -109,7 +110,11 @@ public final class Registry: Sendable {
       handler: admission)
     let port: Int
     do {
-      port = try await server.listen(host: configuration.host, port: configuration.port)
+      if let socket {
+        port = Int(try await server.listen(on: socket).port)
+      } else {
+        port = try await server.listen(host: configuration.host, port: configuration.port)
+      }
     } catch {
       await shutdown()
       // The system's words, not those of the calls that led there.

@@ -33,6 +33,7 @@ final class Composition: Sendable {
   private let data: DataDirectory
   private let options: ServerOptions
   private let lock: FileLock
+  private let sockets: GivenSockets
   private let time: any TimeSource
   private let logger = Logger(label: "apus")
   private let store: Store
@@ -44,10 +45,23 @@ final class Composition: Sendable {
   /// What the record tells: how this server was started, and earlier ones as far as this one does not say it.
   private let settings: CapabilitySettings
 
-  init(_ options: ServerOptions, data: DataDirectory, time: any TimeSource) async throws {
+  /// By which a socket can be given for the API.
+  static let listenerName = "api"
+
+  /// - Parameter given: sockets to serve on, by the names of the listeners.
+  init(
+    _ options: ServerOptions, data: DataDirectory, time: any TimeSource,
+    given: [(name: String, descriptor: OwnedDescriptor)] = []
+  ) async throws {
     self.data = data
     self.options = options
     self.time = time
+    let capabilities = data.capabilities
+    let chosen = capabilities.filter { !$0.roles.isDisjoint(with: options.roles) }
+    let names = Set(chosen.flatMap(\.settings))
+    let started = options.settings.filter { names.contains($0.key) }
+    let listeners = chosen.flatMap { $0.footprint(data.place(owner: ""), started).listeners }
+    sockets = try GivenSockets(given, for: [Self.listenerName] + listeners.map(\.name))
     // Before anything is made in it.
     try data.refuseEarlierName()
     try DirectoryMark.check(data)
@@ -56,15 +70,11 @@ final class Composition: Sendable {
     let identity = try data.identity()
     let mark = try DirectoryMark.take(data)
     try identity.begin()
-    let capabilities = data.capabilities
     // Linked on another processor while this one reads the state.
     async let linked = SchemaRegistry.builtin(and: capabilities.flatMap(\.kinds))
     store = try Self.store(data, identity, acceptsLoss: options.acceptsLoss)
     for notice in identity.notices + store.notices { logger.warning("\(notice)") }
 
-    let chosen = capabilities.filter { !$0.roles.isDisjoint(with: options.roles) }
-    let names = Set(chosen.flatMap(\.settings))
-    let started = options.settings.filter { names.contains($0.key) }
     let earlier = ServerRecord.read(data.serverRecord)?.settings ?? [:]
     settings = earlier.merging(started) { $1 }
 
@@ -94,7 +104,8 @@ final class Composition: Sendable {
       informers: informers, schemas: schemas, rootCertificate: server.pki.authority.certificate,
       servingCertificate: server.pki.serving.certificate, servingKey: server.pki.serving.privateKey, metrics: metrics,
       time: time, seed: UInt64.random(in: .min ... .max), executable: options.executable, version: Version.apus,
-      kubernetesVersion: Version.kubernetes, inheritedOwners: holding.inherited, shared: SharedValues())
+      kubernetesVersion: Version.kubernetes, inheritedOwners: holding.inherited, shared: SharedValues(),
+      sockets: sockets)
     var running: [(capability: Capability, parts: CapabilityParts)] = []
     do {
       for capability in chosen { running.append((capability, try await capability.start(context))) }
@@ -119,10 +130,14 @@ final class Composition: Sendable {
       processID: getpid(), processStart: statistics.startTicks, url: url(port: options.port), startedAt: time.now(),
       readyAfterMilliseconds: 0, settings: settings)
     let port: Int
+    var isGiven = false
     do {
       // The machine is touched last: a server that cannot listen leaves no trace.
       for part in running { record.settings.merge(try await part.parts.listen()) { $1 } }
-      port = try await server.start { [self, record] in
+      let socket = try sockets.take(Self.listenerName, host: options.bind, port: options.port)
+      isGiven = socket != nil
+      try sockets.finish()
+      port = try await server.start(on: socket) { [self, record] in
         for part in running { try await part.parts.check() }
         holding.touch()
         // Before anything of the machine: a purge after a failed start has to know what to remove.
@@ -130,7 +145,7 @@ final class Composition: Sendable {
         for part in running { try await part.parts.prepare() }
       }
     } catch {
-      throw failure(of: error)
+      throw failure(of: error, isGiven: isGiven)
     }
     record.url = url(port: port)
     try DurableFile.write(Array(server.kubeconfig(server: record.url).utf8), to: data.kubeconfig, mode: 0o600)
@@ -200,13 +215,15 @@ final class Composition: Sendable {
   }
 
   /// What is said of a start that failed; what it took of the machine and did not touch is given back.
-  private func failure(of error: any Error) -> any Error {
+  ///
+  /// - Parameter isGiven: whether the API's port was given, and is others' for that reason only.
+  private func failure(of error: any Error, isGiven: Bool) -> any Error {
     if !holding.isTouched { holding.giveBack() }
     let neighbours = Neighbours(data: data)
     if let taken = error as? PortTaken {
       return neighbours.explain(port: taken.port, instead: taken.instead) ?? Failure(taken.otherwise)
     }
-    guard let refusal = error as? APIServerError,
+    guard !isGiven, let refusal = error as? APIServerError,
       let taken = neighbours.explain(port: options.port, instead: { "--port \($0)" })
     else { return error }
     return Failure("\(refusal.message): \(taken.message)", code: taken.code)

@@ -233,14 +233,23 @@ struct Examination {
   }
 
   private var listeners: [MachineCheck] {
-    let api = Footprint.Listener(port: port, option: "--port")
+    let api = Footprint.Listener(name: Composition.listenerName, port: port, option: "--port")
     return ([api] + footprints.flatMap(\.listeners)).filter { $0.port != 0 }.map { listener in
       MachineCheck("port \(listener.port)") { [data, record] in
-        guard let holder = TCPListeners.process(on: listener.port) else { return .ok("free") }
-        if let record, record.isAlive, record.processID == holder.processID { return .ok("this server's") }
+        let holders = TCPListeners.processes(on: listener.port)
+        guard let holder = holders.first else { return .ok("free") }
+        if let record, record.isAlive, holders.contains(where: { $0.processID == record.processID }) {
+          return .ok("this server's")
+        }
+        let other = "start with another: \(listener.option), as in\n\(Neighbours(data: data).beside())"
+        // A service manager waits there for a service's first connection, which may be this server.
+        if holder.processID == 1 {
+          return .warning(
+            "kept by process 1 (\(holder.name)) for a service",
+            remedy: "systemctl list-sockets says for which; if it is not this one, stop that unit, or \(other)")
+        }
         return .problem(
-          "taken by process \(holder.processID) (\(holder.name))",
-          remedy: "stop it, or start with another: \(listener.option), as in\n\(Neighbours(data: data).beside())")
+          "taken by process \(holder.processID) (\(holder.name))", remedy: "stop it, or \(other)")
       }
     }
   }

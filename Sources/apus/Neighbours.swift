@@ -43,18 +43,27 @@ struct Neighbours {
   ///
   /// - Parameter instead: options that use another port.
   func explain(port: Int, instead: (Int) -> String) -> Failure? {
-    guard let holder = TCPListeners.process(on: port, otherThan: getpid()) else { return nil }
-    if let owner = data.claims.all().first(where: { $0.processID == holder.processID && $0.isServed }) {
+    let holders = TCPListeners.processes(on: port).filter { $0.processID != getpid() }
+    guard let holder = holders.first else { return nil }
+    let owner = data.claims.all().first { claim in
+      claim.isServed && holders.contains { $0.processID == claim.processID }
+    }
+    if let owner {
       return Failure(
         """
-        port \(port) is taken by the Apus server of \(owner.directory) (process \(holder.processID)), which is left as it is.
+        port \(port) is taken by the Apus server of \(owner.directory) (process \(owner.processID)), which is left as it is.
         Use that one, or start this one beside it:
           \(beside())
         """)
     }
     let other = instead(Self.freePort(from: port + 1))
+    // A service manager waits there for a service's first connection.
+    let remedy =
+      holder.processID == 1
+      ? "stop its socket unit (systemctl list-sockets) or start the service of that unit" : "stop it"
     return Failure(
-      "port \(port) is taken by process \(holder.processID) (\(holder.name)): stop it, or give another port: \(other)")
+      "port \(port) is taken by process \(holder.processID) (\(holder.name)): \(remedy), or give another port: \(other)"
+    )
   }
 
   /// A command that starts one more server, with what nobody has.

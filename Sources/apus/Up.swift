@@ -130,12 +130,13 @@ struct Up: AsyncParsableCommand {
     let level = logLevel
     LoggingSystem.bootstrap { StandardErrorLog(label: $0, level: level, time: time) }
     try await Terminal.reporting {
+      let given = try SocketActivation.take()
       guard geteuid() == 0 else {
         throw Failure("apus up makes containers, networks and folders below /run and needs root: sudo apus up")
       }
       let signals = try TerminationSignal.caught()
       let data = try options.data
-      let composition = try await Composition(serverOptions, data: data, time: time)
+      let composition = try await Composition(serverOptions, data: data, time: time, given: given)
       try await composition.run(began: began) { record in
         let registry = record.settings["registry"].flatMap { $0 == "none" ? nil : ", registry at \($0)" } ?? ""
         Terminal.say(

@@ -168,3 +168,4 @@ def test_the_installed_program_is_stripped():
         assert ".text" in sections and ".symtab" not in sections and ".debug_info" not in sections
         assert subprocess.check_output([program, "version"], text=True).startswith("apus 0.")
         assert os.path.getsize(program) < os.path.getsize(APUS)
+        assert set(os.listdir(base + "/etc/systemd/system")) == {"apus.service", "apus.socket", "apus-registry.socket"}

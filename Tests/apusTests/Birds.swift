@@ -210,9 +210,10 @@ struct Machine {
   /// Runs a server for as long as the body takes.
   @discardableResult
   func serve<Value: Sendable>(
-    _ data: DataDirectory, _ options: ServerOptions, _ body: (ServerRecord) async throws -> Value
+    _ data: DataDirectory, _ options: ServerOptions, given: [(name: String, descriptor: OwnedDescriptor)] = [],
+    _ body: (ServerRecord) async throws -> Value
   ) async throws -> Value {
-    let composition = try await Composition(options, data: data, time: SystemClock())
+    let composition = try await Composition(options, data: data, time: SystemClock(), given: given)
     let (ready, isReady) = AsyncStream.makeStream(of: ServerRecord.self)
     let (stopped, stop) = AsyncStream.makeStream(of: Void.self)
     async let running: Void = {

@@ -131,6 +131,83 @@ import Wire
     #expect(access(data.path, F_OK) != 0)
   }
 
+  private func opened() throws -> (descriptor: OwnedDescriptor, port: UInt16) {
+    let descriptor = try ServerSocket(.tcp, IPAddress(bytes: [127, 0, 0, 1]), port: 0).open()
+    return (descriptor, try ServerSocket(adopting: descriptor).port)
+  }
+
+  /// Somebody else has the ports: the server cannot have bound them itself.
+  @Test func socketsThatAreGivenAreServedOn() async throws {
+    let machine = try Machine()
+    defer { machine.remove() }
+    let data = machine.data(Capabilities.all)
+    let (api, registry) = (try opened(), try opened())
+    var options = Up.parseOrExit([
+      "--role", "server", "--port", "\(api.port)", "--registry", "127.0.0.1:\(registry.port)",
+    ]).serverOptions
+    options.executable = machine.warden
+    let given = [(name: "registry", descriptor: registry.descriptor), (name: "api", descriptor: api.descriptor)]
+    try await machine.serve(data, options, given: given) { record in
+      #expect(record.url == "https://127.0.0.1:\(api.port)")
+      #expect(record.settings["registry"] == "127.0.0.1:\(registry.port)")
+      let admin = try HTTPSClient(.load(path: data.kubeconfig))
+      defer { admin.close() }
+      #expect(try await admin.list(KubeTypes.Node.self).isEmpty)
+    }
+    try await machine.purge(data)
+  }
+
+  @Test func socketsThatAreForNobodyAreRefused() async throws {
+    let machine = try Machine()
+    defer { machine.remove() }
+    let data = machine.data(Capabilities.all)
+    let descriptor = try opened().descriptor
+    func refusal(_ name: String, registry: String) async -> String {
+      var options = Up.parseOrExit(["--role", "server", "--port", "0", "--registry", registry]).serverOptions
+      options.executable = machine.warden
+      return await self.refusal {
+        try await machine.serve(data, options, given: [(name: name, descriptor: descriptor)]) { _ in }
+      }
+    }
+    #expect(await refusal("web", registry: "127.0.0.1:0").hasSuffix("there is api, registry"))
+    #expect(await refusal("registry", registry: "none").hasSuffix("there is api"))
+    // Nothing was made.
+    #expect(access(data.path, F_OK) != 0)
+  }
+
+  @Test func aSocketAtAnotherAddressIsRefused() async throws {
+    let machine = try Machine()
+    defer { machine.remove() }
+    let (descriptor, port) = try opened()
+    var options = machine.options()
+    options.port = Int(port ^ 1)
+    let data = machine.data([Birds().capability])
+    let text = await refusal {
+      try await machine.serve(data, options, given: [(name: "api", descriptor: descriptor)]) { _ in }
+    }
+    #expect(
+      text
+        == "the socket that was given for 'api' is tcp 127.0.0.1:\(port), and 127.0.0.1:\(port ^ 1) is what it is "
+        + "configured with")
+    // A start that touched nothing keeps nothing.
+    #expect(data.claims.claim(of: data.path) == nil)
+  }
+
+  /// A capability that says that it listens, and does not use what it is given for that.
+  @Test func whatNobodyUsesIsRefused() async throws {
+    let machine = try Machine()
+    defer { machine.remove() }
+    var birds = Birds().capability
+    birds.footprint = { _, _ in
+      Footprint(entries: [.init("birds")], listeners: [.init(name: "song", port: 0, option: "--song")])
+    }
+    let data = machine.data([birds])
+    let given = [(name: "song", descriptor: try opened().descriptor)]
+    #expect(
+      await refusal { try await machine.serve(data, machine.options(), given: given) { _ in } }
+        == "nobody uses the sockets that were given for song")
+  }
+
   @Test func aNodeAloneIsRefusedWithTheReason() {
     do {
       _ = try Up.parse(["--role", "node"])

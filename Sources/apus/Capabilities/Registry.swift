@@ -26,7 +26,7 @@ extension Capability {
       let address = settings["registry"].flatMap(RegistryConfiguration.address)
       return Footprint(
         entries: [.init("registry"), .init("registry.yaml", .configuration)],
-        listeners: address.map { [.init(port: $0.1, option: "--registry")] } ?? [])
+        listeners: address.map { [.init(name: listenerName, port: $0.1, option: "--registry")] } ?? [])
     },
     start: { context in
       guard let (host, port) = RegistryConfiguration.address(context.setting("registry")) else {
@@ -48,7 +48,9 @@ extension Capability {
         metrics: Metrics(), logger: Logger(label: "apus.registry"))
       return CapabilityParts(
         services: [RegistryService(registry: registry, file: file, base: base)],
-        listen: { ["registry": try await listen(registry)] },
+        listen: {
+          ["registry": try await listen(registry, on: try context.sockets.take(listenerName, host: host, port: port))]
+        },
         stop: { await registry.shutdown() })
     })
 
@@ -64,11 +66,13 @@ extension Capability {
     return try NIOSSLContext(configuration: configuration)
   }
 
+  private static let listenerName = "registry"
+
   /// - Returns: where it listens.
-  private static func listen(_ registry: Registry) async throws -> String {
+  private static func listen(_ registry: Registry, on socket: OwnedDescriptor?) async throws -> String {
     do {
-      return "\(registry.configuration.host):\(try await registry.start())"
-    } catch {
+      return "\(registry.configuration.host):\(try await registry.start(on: socket))"
+    } catch  where socket == nil {
       throw PortTaken(
         port: registry.configuration.port, instead: { "--registry 127.0.0.1:\($0), or --registry none" },
         otherwise: "the image registry \(error); give another --registry ADDRESS:PORT, or --registry none")
