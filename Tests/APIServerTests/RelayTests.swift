@@ -1,7 +1,10 @@
 import KubeClient
+import KubeTypes
 import NIOCore
 import NIOEmbedded
+import Store
 import Testing
+import Wire
 
 @testable import APIServer
 

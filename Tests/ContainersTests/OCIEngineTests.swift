@@ -117,7 +117,8 @@ import Testing
       #expect(truncate(path, 0) == -1)
       let first = try await Subprocess.run(path, [])
       #expect(first.status.isSuccess)
-      #expect(try await engine.path() == path)
+      let again = try await engine.path()
+      #expect(again == path)
       // Another program on disk is another copy.
       try await install("/bin/false")
       let second = try await Subprocess.run(try await engine.path(), [])
@@ -127,7 +128,8 @@ import Testing
 
   @Test func aScriptIsRunAsItIs() async throws {
     try await withEngine("exit 3") { engine, folder in
-      #expect(try await engine.path() == "\(folder)/crun")
+      let path = try await engine.path()
+      #expect(path == "\(folder)/crun")
     }
   }
 }
