@@ -1,12 +1,11 @@
 import KubeClient
-import KubeTypes
 import Logging
 import Wire
 
 /// Runs a reconciler: takes keys from a queue and gives each to one worker.
 public final class Controller<R: Reconciler>: Service {
   public let reconciler: R
-  public let queue: WorkQueue
+  public let queue: WorkQueue<R.Key>
   private let workers: Int
   private let informers: [Informer]
   private let log: Logger
@@ -26,9 +25,9 @@ public final class Controller<R: Reconciler>: Service {
     log = Logger(label: "apus.controller.\(reconciler.name)")
   }
 
-  public func enqueue(_ key: ObjectKey) { queue.add(key) }
+  public func enqueue(_ key: R.Key) { queue.add(key) }
 
-  public func enqueue(_ key: ObjectKey, after delay: Duration) { queue.add(key, after: delay) }
+  public func enqueue(_ key: R.Key, after delay: Duration) { queue.add(key, after: delay) }
 
   public func run() async throws {
     for informer in informers { try await informer.waitUntilSynced() }
@@ -69,7 +68,7 @@ public final class Controller<R: Reconciler>: Service {
   /// One pass for one key, without the queue.
   ///
   /// - Returns: when the reconciler wants to look again.
-  public func reconcile(_ key: ObjectKey) async throws -> Duration? {
+  public func reconcile(_ key: R.Key) async throws -> Duration? {
     guard let snapshot = try await reconciler.observe(key) else { return nil }
     let plan = reconciler.plan(snapshot)
     for action in plan.actions { try await reconciler.apply(action) }

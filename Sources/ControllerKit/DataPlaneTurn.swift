@@ -9,45 +9,22 @@ package final class DataPlaneTurn: Sendable {
   }
 
   private struct State {
-    var isMine: Bool
     /// The other process takes, or is about to.
     var isStopped = false
     var takings: [String: Taking] = [:]
-    var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, any Error>)] = []
-    var lastWaiter: UInt64 = 0
   }
 
-  private let state: Mutex<State>
+  private let mine: Gate
+  private let state = Mutex(State())
 
   /// - Parameter isMine: whether there is no other process that takes.
-  init(isMine: Bool) { state = Mutex(State(isMine: isMine)) }
+  init(isMine: Bool) { mine = Gate(isOpen: isMine) }
 
   /// Whether this process may take.
-  var isMine: Bool { state.withLock { $0.isMine } }
+  var isMine: Bool { mine.isOpen }
 
   /// Waits until this process may take. Throws `CancellationError`.
-  package func wait() async throws {
-    let id = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
-    }
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-        let result: Result<Void, any Error>? = state.withLock { state in
-          if Task.isCancelled { return .failure(CancellationError()) }
-          if state.isMine { return .success(()) }
-          state.waiters.append((id, continuation))
-          return nil
-        }
-        if let result { continuation.resume(with: result) }
-      }
-    } onCancel: {
-      let waiter = state.withLock { state in
-        state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
-      }
-      waiter?.continuation.resume(throwing: CancellationError())
-    }
-  }
+  package func wait() async throws { try await mine.wait() }
 
   /// Says how a part stops to take, and goes on; the last word of a part counts.
   ///
@@ -63,14 +40,7 @@ package final class DataPlaneTurn: Sendable {
   }
 
   /// The other process has stopped.
-  func begin() {
-    let waiters = state.withLock { state in
-      state.isMine = true
-      defer { state.waiters = [] }
-      return state.waiters
-    }
-    for waiter in waiters { waiter.continuation.resume() }
-  }
+  func begin() { mine.open() }
 
   /// Stops every part.
   func stop() async {

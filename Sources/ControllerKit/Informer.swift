@@ -25,12 +25,10 @@ public final class Informer: Sendable, Service {
     var handlers: [Handler] = []
     var isStarted = false
     var isDelivering = false
-    var isSynced = false
-    var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, any Error>)] = []
-    var lastWaiter: UInt64 = 0
   }
 
   private let state = Mutex(State())
+  private let synced = Gate()
 
   /// - Parameters:
   ///   - namespace: `nil` for cluster-scoped resources and for all namespaces.
@@ -73,32 +71,10 @@ public final class Informer: Sendable, Service {
   /// Every write to this collection up to this revision is in the copy.
   public var revision: Int64 { state.withLock { $0.cache.revision } }
 
-  public var isSynced: Bool { state.withLock { $0.isSynced } }
+  public var isSynced: Bool { synced.isOpen }
 
   /// Waits for the first complete list, handlers included. Throws `CancellationError`.
-  public func waitUntilSynced() async throws {
-    let id = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
-    }
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-        let result: Result<Void, any Error>? = state.withLock { state in
-          // The flag is read under the lock: a cancellation that comes later finds the waiter and resumes it.
-          if Task.isCancelled { return .failure(CancellationError()) }
-          if state.isSynced { return .success(()) }
-          state.waiters.append((id, continuation))
-          return nil
-        }
-        if let result { continuation.resume(with: result) }
-      }
-    } onCancel: {
-      let waiter = state.withLock { state in
-        state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
-      }
-      waiter?.continuation.resume(throwing: CancellationError())
-    }
-  }
+  public func waitUntilSynced() async throws { try await synced.wait() }
 
   /// Lists, watches (anew at each run), resumes a watch that ended from the last revision seen, and lists again when that revision is gone.
   /// Failures are retried with back-off for as long as the task lives.
@@ -154,14 +130,7 @@ public final class Informer: Sendable, Service {
     } while !options.continueToken.isEmpty
     let number = Int64(revision) ?? 0
     deliver { $0.replace(with: items, revision: number) }
-
-    let waiters = state.withLock { state in
-      state.isSynced = true
-      let waiters = state.waiters
-      state.waiters = []
-      return waiters
-    }
-    for waiter in waiters { waiter.continuation.resume() }
+    synced.open()
   }
 
   /// Watches until the stream ends. `failures` goes back to zero as soon as the watch is of use.

@@ -1,10 +1,10 @@
-import KubeTypes
-
-/// One rule of the platform: how the objects below one key are brought to what they should be.
+/// One rule of the platform: how what is below one key is brought to what it should be.
 ///
 /// A reconciler is asked with nothing but a key, as often as anything changes that may concern it, and never twice at the
 /// same time for one key. It must come to the same result whatever was missed in between (level-triggered).
 public protocol Reconciler: Sendable {
+  /// What it is asked about: the key of an object, or a type of its own when there is more to ask than objects.
+  associatedtype Key: Hashable & Sendable
   /// All that the decision depends on, the time included.
   associatedtype Snapshot: Sendable
   associatedtype Action: Sendable
@@ -13,7 +13,7 @@ public protocol Reconciler: Sendable {
   var name: String { get }
 
   /// Collects the snapshot, from informers where it can; `nil` when there is nothing to do.
-  func observe(_ key: ObjectKey) async throws -> Snapshot?
+  func observe(_ key: Key) async throws -> Snapshot?
 
   /// Decides. Pure: the same snapshot gives the same plan.
   func plan(_ snapshot: Snapshot) -> Plan<Action>

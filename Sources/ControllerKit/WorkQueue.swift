@@ -1,15 +1,14 @@
-import KubeTypes
 import Synchronization
 import Wire
 
 /// A queue of keys for a reconcile loop: level-triggered, each key at most once in it and at one worker, delayed adds,
 /// and exponential back-off with jitter per key. See `WorkQueueState` for the rules.
 ///
-/// Its length is bounded by the number of objects, since a key is in it at most once.
-public final class WorkQueue: Sendable {
+/// Its length is bounded by what there is to ask about, since a key is in it at most once.
+public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   private struct State {
-    var queue = WorkQueueState<ObjectKey>()
-    var waiters: [(id: UInt64, continuation: CheckedContinuation<ObjectKey?, Never>)] = []
+    var queue = WorkQueueState<Key>()
+    var waiters: [(id: UInt64, continuation: CheckedContinuation<Key?, Never>)] = []
     var lastWaiter: UInt64 = 0
     var random: SeededRandom
   }
@@ -32,12 +31,12 @@ public final class WorkQueue: Sendable {
     state.withLock { ($0.queue.readyCount, $0.queue.processingCount, $0.queue.delayedCount) }
   }
 
-  public func add(_ key: ObjectKey) {
+  public func add(_ key: Key) {
     update { $0.add(key) }
   }
 
   /// Adds `key` after `delay`, or earlier when it is added earlier.
-  public func add(_ key: ObjectKey, after delay: Duration) {
+  public func add(_ key: Key, after delay: Duration) {
     guard delay > .zero else { return add(key) }
     let at = time.now().adding(delay)
     let isFirst = state.withLock { state in
@@ -48,14 +47,14 @@ public final class WorkQueue: Sendable {
   }
 
   /// The next key, when there is one; `nil` when the task is cancelled. Every key must be given back by `finish`.
-  public func next() async -> ObjectKey? {
+  public func next() async -> Key? {
     let id = state.withLock { state in
       state.lastWaiter += 1
       return state.lastWaiter
     }
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        let answer: ObjectKey?? = state.withLock { state in
+        let answer: Key?? = state.withLock { state in
           // The flag is read under the lock: a cancellation that comes later finds the waiter and resumes it.
           if Task.isCancelled { return .some(nil) }
           if let key = state.queue.next() { return key }
@@ -73,7 +72,7 @@ public final class WorkQueue: Sendable {
   }
 
   /// The work on `key` went well; it is wanted again after `requeueAfter` when that is given.
-  public func finish(_ key: ObjectKey, requeueAfter: Duration? = nil) {
+  public func finish(_ key: Key, requeueAfter: Duration? = nil) {
     update { queue in
       queue.succeeded(key)
       queue.finished(key)
@@ -83,7 +82,7 @@ public final class WorkQueue: Sendable {
 
   /// The work on `key` failed: it comes back after the back-off. Returns that delay.
   @discardableResult
-  public func fail(_ key: ObjectKey) -> Duration {
+  public func fail(_ key: Key) -> Duration {
     let delay = state.withLock { state in
       let failures = state.queue.failed(key)
       return backoff.delay(failures: failures, using: &state.random)
@@ -128,8 +127,8 @@ public final class WorkQueue: Sendable {
   }
 
   /// Changes the queue and hands keys that became ready to waiting workers.
-  private func update(_ change: (inout WorkQueueState<ObjectKey>) -> Void) {
-    var resumed: [(CheckedContinuation<ObjectKey?, Never>, ObjectKey)] = []
+  private func update(_ change: (inout WorkQueueState<Key>) -> Void) {
+    var resumed: [(CheckedContinuation<Key?, Never>, Key)] = []
     state.withLock { state in
       change(&state.queue)
       while !state.waiters.isEmpty, let key = state.queue.next() {

@@ -75,14 +75,10 @@ struct GarbageCollectorReconciler: Reconciler {
     case unblockOwners(Item)
   }
 
-  func observe(_ key: ObjectKey) async throws -> Snapshot? {
-    guard let slash = key.name.firstIndex(of: "/") else { return nil }
-    let resource = String(key.name[..<slash])
-    let objectKey = ObjectKey(namespace: key.namespace, name: String(key.name[key.name.index(after: slash)...]))
-    guard let object = informers[resource]?.get(objectKey) else { return nil }
-    let header = object.header
+  func observe(_ slot: GarbageGraph.Slot) async throws -> Snapshot? {
+    guard let header = informers[slot.resource]?.get(slot.key)?.header else { return nil }
     let item = Item(
-      place: GarbageGraph.Place(resource: resource, key: objectKey, uid: header.uid), header: header)
+      place: GarbageGraph.Place(resource: slot.resource, key: slot.key, uid: header.uid), header: header)
     if header.deletionTimestamp != nil {
       if header.finalizers.contains(Self.orphan) { return .orphaning(item, dependents(of: header.uid)) }
       if header.finalizers.contains(Self.foreground) { return .foreground(item, dependents(of: header.uid)) }
@@ -176,8 +172,8 @@ struct GarbageCollectorReconciler: Reconciler {
       message: "ownerRef \(owner) does not exist in namespace \"\(item.header.namespace)\"")
   }
 
-  /// Takes a change of any object into the graph; returns the objects that are to be visited because of it.
-  func changed(_ resource: String, _ old: Object?, _ new: Object?) -> [ObjectKey] {
+  /// Takes a change of any object into the graph; returns what is to be visited because of it.
+  func changed(_ resource: String, _ old: Object?, _ new: Object?) -> [GarbageGraph.Slot] {
     // One that was replaced by another of the same name between two lists.
     if let old, let new, old.header.uid != new.header.uid {
       return changed(resource, old, nil) + changed(resource, nil, new)
@@ -188,20 +184,20 @@ struct GarbageCollectorReconciler: Reconciler {
     let after = new?.header.ownerReferences ?? []
     if before != after { graph.update(place, from: before, to: after) }
 
-    var visits: [ObjectKey] = []
+    var visits: [GarbageGraph.Slot] = []
     // Owners that wait for this object, or for its reference to go.
     if before != after || new == nil {
-      for owner in before { if let place = waitingOwner(owner, of: header) { visits.append(place.workKey) } }
+      for owner in before { if let place = waitingOwner(owner, of: header) { visits.append(place.slot) } }
     }
-    guard let new else { return visits + graph.dependents(of: header.uid).map(\.workKey) }
+    guard let new else { return visits + graph.dependents(of: header.uid).map(\.slot) }
     if before != after || old == nil {
       let hasGoneOwner = after.contains { !isKnownSolid($0, for: new.header) }
-      if hasGoneOwner { visits.append(place.workKey) }
+      if hasGoneOwner { visits.append(place.slot) }
     }
     let isWaiting = Self.isWaiting(new.header)
-    if isWaiting || Self.isOrphaning(new.header) { visits.append(place.workKey) }
+    if isWaiting || Self.isOrphaning(new.header) { visits.append(place.slot) }
     if isWaiting, old.map({ !Self.isWaiting($0.header) }) ?? true {
-      visits += graph.dependents(of: header.uid).map(\.workKey)
+      visits += graph.dependents(of: header.uid).map(\.slot)
     }
     return visits
   }

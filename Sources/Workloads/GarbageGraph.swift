@@ -26,8 +26,17 @@ final class GarbageGraph: Sendable {
     var key: ObjectKey
     var uid: String
 
-    /// The key of the work queue. No object's name contains a slash, so that it can be taken apart again.
-    var workKey: ObjectKey { ObjectKey(namespace: key.namespace, name: "\(resource)/\(key.name)") }
+    var slot: Slot { Slot(resource: resource, key: key) }
+  }
+
+  /// Where one object after the other can be: what the collector is asked about. Two objects of one name are one
+  /// question, so that they are never worked on at the same time.
+  struct Slot: Sendable, Hashable, CustomStringConvertible {
+    /// `deployments.apps`.
+    var resource: String
+    var key: ObjectKey
+
+    var description: String { "\(resource) \(key)" }
   }
 
   /// By the owner's uid, then by the dependent's.

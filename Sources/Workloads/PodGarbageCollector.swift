@@ -13,15 +13,20 @@ struct PodGarbageReconciler: Reconciler {
   static let terminatedMax = 12_500
   /// How long a node may be missing before its pods are given up: it may only be registering anew.
   static let nodeGrace: Duration = .seconds(40)
-  /// The key of the check for ended pods; no node's name contains a slash.
-  static let terminatedKey = ObjectKey(name: "pods/terminated")
-  /// The key of the check of all pods against the nodes.
-  static let orphansKey = ObjectKey(name: "pods/orphans")
 
   let client: any KubeClient
   let pods: Informer
   let nodes: Informer
   let time: any TimeSource
+
+  enum Key: Sendable, Hashable {
+    /// The pods of a node that went.
+    case node(String)
+    /// All pods against all nodes.
+    case orphans
+    /// The number of ended pods.
+    case terminated
+  }
 
   struct Candidate: Sendable, Equatable {
     var key: ObjectKey
@@ -46,8 +51,8 @@ struct PodGarbageReconciler: Reconciler {
     return phase == "Succeeded" || phase == "Failed"
   }
 
-  func observe(_ key: ObjectKey) async throws -> Snapshot? {
-    if key == Self.terminatedKey {
+  func observe(_ key: Key) async throws -> Snapshot? {
+    if key == .terminated {
       if pods.count <= Self.terminatedMax { return nil }
       let candidates = pods.list().compactMap { object -> Candidate? in
         guard object.header.deletionTimestamp == nil, Self.isTerminated(object.decode()) else { return nil }
@@ -60,7 +65,7 @@ struct PodGarbageReconciler: Reconciler {
     for object in pods.list() {
       let pod = object.decode(Pod.self)
       let node = pod.spec.nodeName ?? ""
-      if node.isEmpty || (key != Self.orphansKey && node != key.name) { continue }
+      if node.isEmpty || (key != .orphans && key != .node(node)) { continue }
       if isMissing[node] == nil { isMissing[node] = try await isNodeMissing(node) }
       guard isMissing[node] == true else { continue }
       orphans.append(candidate(object.header, isTerminated: Self.isTerminated(pod)))
@@ -132,16 +137,16 @@ func podGarbageCollector(
     PodGarbageReconciler(client: client, pods: pods, nodes: nodes, time: time), workers: 1,
     informers: [pods, nodes], time: time, seed: seed)
   // What was left behind while nobody watched.
-  controller.enqueue(PodGarbageReconciler.orphansKey, after: PodGarbageReconciler.nodeGrace)
+  controller.enqueue(.orphans, after: PodGarbageReconciler.nodeGrace)
   nodes.onChange { old, new in
     if new == nil, let old {
-      controller.enqueue(ObjectKey(name: old.header.name), after: PodGarbageReconciler.nodeGrace)
+      controller.enqueue(.node(old.header.name), after: PodGarbageReconciler.nodeGrace)
     }
   }
   pods.onChange { old, _ in
     // Ended pods cannot be too many while all pods together are not; counting them would mean to decode each.
     guard old == nil, pods.count > PodGarbageReconciler.terminatedMax else { return }
-    controller.enqueue(PodGarbageReconciler.terminatedKey, after: .seconds(20))
+    controller.enqueue(.terminated, after: .seconds(20))
   }
   return controller
 }

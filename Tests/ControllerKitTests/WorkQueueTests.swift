@@ -137,14 +137,14 @@ import Wire
 
   @Test func waitingWorkerGetsTheKey() async {
     let clock = VirtualClock()
-    let queue = WorkQueue(time: clock, seed: 1)
+    let queue = WorkQueue<ObjectKey>(time: clock, seed: 1)
     async let key = queue.next()
     queue.add(ObjectKey(name: "a"))
     #expect(await key == ObjectKey(name: "a"))
   }
 
   @Test func cancelledWorkerGetsNothing() async {
-    let queue = WorkQueue(time: VirtualClock(), seed: 1)
+    let queue = WorkQueue<ObjectKey>(time: VirtualClock(), seed: 1)
     let worker = Task { await queue.next() }
     worker.cancel()
     #expect(await worker.value == nil)
@@ -154,7 +154,7 @@ import Wire
 
   @Test func delayedKeysComeInTime() async throws {
     let clock = VirtualClock()
-    let queue = WorkQueue(time: clock, seed: 1)
+    let queue = WorkQueue<ObjectKey>(time: clock, seed: 1)
     let timers = Task { try await queue.runTimers() }
     queue.add(ObjectKey(name: "late"), after: .seconds(20))
     await clock.waitForSleepers()
@@ -180,5 +180,31 @@ import Wire
     let waiter = Task.immediate { try await signal.wait() }
     waiter.cancel()
     await #expect(throws: CancellationError.self) { try await waiter.value }
+  }
+
+  @Test func aGateLetsEverybodyThroughOnceItIsOpen() async throws {
+    let gate = Gate()
+    // They have begun to wait when this returns.
+    let waiters = (0..<3).map { _ in Task.immediate { try await gate.wait() } }
+    let cancelled = Task.immediate { try await gate.wait() }
+    cancelled.cancel()
+    await #expect(throws: CancellationError.self) { try await cancelled.value }
+    #expect(!gate.isOpen)
+    gate.open()
+    for waiter in waiters { try await waiter.value }
+    #expect(gate.isOpen)
+    try await gate.wait()
+  }
+
+  /// What is asked about need not be an object.
+  @Test func keysAreOfAnyType() async {
+    enum Question: Hashable { case node(String), all }
+    let queue = WorkQueue<Question>(time: VirtualClock(), seed: 1)
+    queue.add(.node("all"))
+    queue.add(.all)
+    queue.add(.node("all"))
+    #expect(queue.counts.ready == 2)
+    #expect(await queue.next() == .node("all"))
+    #expect(await queue.next() == .all)
   }
 }
