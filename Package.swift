@@ -97,8 +97,8 @@ targets += room(
     "ControllerKit", "Cryptography", "HTTP", "KubeClient", "KubeTypes", "LinuxSystem", "Protobuf", "Schema",
     "Store", "Telemetry", "Wire", nio, posix, http1, tls, logging,
   ], tests: ["TestKit", embedded])
-targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire"])
-targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Wire", logging])
+targets += room("Workloads", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire"])
+targets += room("Scheduler", ["ControllerKit", "KubeClient", "KubeTypes", "Schema", "Telemetry", "Wire", logging])
 targets += room(
   "Node",
   [
@@ -108,7 +108,8 @@ targets += room(
 targets += room(
   "PodNetwork",
   [
-    "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Routing", "Schema", "Wire", nio, posix, logging,
+    "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Routing", "Schema", "Telemetry", "Wire", nio, posix,
+    logging,
   ], tests: ["TestKit"])
 targets += room(
   "Registry",

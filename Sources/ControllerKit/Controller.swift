@@ -1,5 +1,6 @@
 import KubeClient
 import Logging
+import Telemetry
 import Wire
 
 /// Runs a reconciler: takes keys from a queue and gives each to one worker.
@@ -8,20 +9,26 @@ public final class Controller<R: Reconciler>: Service {
   public let queue: WorkQueue<R.Key>
   private let workers: Int
   private let informers: [Informer]
+  private let counts: ControllerMetrics
   private let log: Logger
 
   /// - Parameters:
   ///   - workers: how many keys are worked on at the same time.
   ///   - informers: what must have its first list before the first key is taken.
+  ///   - metrics: where visits and the queue are counted, by the reconciler's name.
   ///   - seed: for the jitter of the back-off.
   public init(
-    _ reconciler: R, workers: Int = 2, informers: [Informer] = [], time: any TimeSource, seed: UInt64,
-    backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
+    _ reconciler: R, workers: Int = 2, informers: [Informer] = [], metrics: Metrics, time: any TimeSource,
+    seed: UInt64, backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
   ) {
     self.reconciler = reconciler
     self.workers = max(1, workers)
     self.informers = informers
-    queue = WorkQueue(time: time, seed: seed, backoff: backoff)
+    let queue = WorkQueue<R.Key>(name: reconciler.name, metrics: metrics, time: time, seed: seed, backoff: backoff)
+    self.queue = queue
+    counts = ControllerMetrics(metrics, controller: reconciler.name, workers: self.workers) { [weak queue] in
+      queue?.counts.processing ?? 0
+    }
     log = Logger(label: "apus.controller.\(reconciler.name)")
   }
 
@@ -40,8 +47,11 @@ public final class Controller<R: Reconciler>: Service {
 
   private func work() async {
     while let key = await queue.next() {
+      let began = ContinuousClock.now
       do {
-        queue.finish(key, requeueAfter: try await reconcile(key))
+        let requeueAfter = try await reconcile(key)
+        counts.ended(requeueAfter == nil ? .success : .requeueAfter, began: began)
+        queue.finish(key, requeueAfter: requeueAfter)
       } catch {
         if Task.isCancelled {
           // Undone: the next run sees to it.
@@ -51,10 +61,12 @@ public final class Controller<R: Reconciler>: Service {
         }
         if (error as? KubeError)?.isNamespaceTerminating == true {
           // Nothing is to be made there any more: what the key stands for goes with the namespace, and is told of then.
+          counts.ended(.success, began: began)
           queue.finish(key)
           log.debug("not created: the namespace is being deleted", metadata: ["key": "\(key)"])
           continue
         }
+        counts.ended(.error, began: began)
         let delay = queue.fail(key)
         // Somebody else was faster, or the object is gone: the next visit sees it.
         let isRace = (error as? KubeError).map { [.conflict, .notFound, .alreadyExists].contains($0.reason) } ?? false

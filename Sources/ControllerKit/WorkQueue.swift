@@ -1,4 +1,5 @@
 import Synchronization
+import Telemetry
 import Wire
 
 /// A queue of keys for a reconcile loop: level-triggered, each key at most once in it and at one worker, delayed adds,
@@ -17,13 +18,20 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   private let timersChanged = Signal()
   private let backoff: Backoff
   private let time: any TimeSource
+  private let metrics: WorkQueueMetrics
 
+  /// - Parameters:
+  ///   - name: for the metrics.
+  ///   - seed: for the jitter of the back-off.
   public init(
-    time: any TimeSource, seed: UInt64, backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
+    name: String, metrics: Metrics, time: any TimeSource, seed: UInt64,
+    backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
   ) {
     self.time = time
     self.backoff = backoff
     state = Mutex(State(random: SeededRandom(seed: seed)))
+    self.metrics = WorkQueueMetrics(metrics, queue: name)
+    self.metrics.collect(metrics) { [weak self] in self?.counts.ready ?? 0 }
   }
 
   /// How many keys are ready, being worked on, and put off.
@@ -87,6 +95,7 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
       let failures = state.queue.failed(key)
       return backoff.delay(failures: failures, using: &state.random)
     }
+    metrics.retried()
     update { $0.finished(key) }
     add(key, after: delay)
     return delay
@@ -129,12 +138,15 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   /// Changes the queue and hands keys that became ready to waiting workers.
   private func update(_ change: (inout WorkQueueState<Key>) -> Void) {
     var resumed: [(CheckedContinuation<Key?, Never>, Key)] = []
-    state.withLock { state in
+    let added = state.withLock { state in
+      let before = state.queue.addCount
       change(&state.queue)
       while !state.waiters.isEmpty, let key = state.queue.next() {
         resumed.append((state.waiters.removeFirst().continuation, key))
       }
+      return state.queue.addCount - before
     }
+    metrics.added(added)
     for (continuation, key) in resumed { continuation.resume(returning: key) }
   }
 }

@@ -18,6 +18,8 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   /// A binary heap by time.
   private var timers: [Timer] = []
   private var sequence: UInt64 = 0
+  /// How many keys have come to be wanted; one that was wanted already does not count.
+  private(set) var addCount: UInt64 = 0
 
   private struct Timer {
     var at: Timestamp
@@ -35,8 +37,9 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   mutating func add(_ key: Key) {
     // Work that comes now makes the later visit unnecessary: the reconciler asks for a new one when it needs it.
     due[key] = nil
-    guard dirty.insert(key).inserted, !processing.contains(key) else { return }
-    ready.append(key)
+    guard dirty.insert(key).inserted else { return }
+    addCount += 1
+    if !processing.contains(key) { ready.append(key) }
   }
 
   mutating func next() -> Key? {

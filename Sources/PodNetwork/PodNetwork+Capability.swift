@@ -49,7 +49,8 @@ extension Capability {
         throw PodNetworkError(.configuration, "a pod network needs a bridge and ranges")
       }
       let network = PodNetwork(
-        configuration: configuration, client: context.client, informers: context.informers, time: context.time)
+        configuration: configuration, client: context.client, informers: context.informers, metrics: context.metrics,
+        time: context.time)
       let isRecorded = context.earlierSettings["bridgeName"] == configuration.bridgeName
       return CapabilityParts(
         services: [network],

@@ -1,6 +1,7 @@
 public import ControllerKit
 public import KubeClient
 import KubeTypes
+public import Telemetry
 public import Wire
 
 /// Addresses and names of this node's pods and of the cluster's services.
@@ -49,14 +50,15 @@ public final class PodNetwork: ControllerKit.Service {
   private let proxy: ServiceProxy
 
   /// Asks `informers` for Services and EndpointSlices, and adds its handlers: they must not run yet. Through `client` it
-  /// says in the status of Services and of the node what does not work.
+  /// says in the status of Services and of the node what does not work. Its controllers are counted in `metrics`.
   public init(
-    configuration: PodNetworkConfiguration, client: any KubeClient, informers: InformerSet, time: any TimeSource
+    configuration: PodNetworkConfiguration, client: any KubeClient, informers: InformerSet, metrics: Metrics,
+    time: any TimeSource
   ) {
     do throws(PodNetworkError) { host = .success(try HostNetwork(configuration)) } catch { host = .failure(error) }
     self.configuration = configuration
     proxy = ServiceProxy(
-      nodeName: configuration.nodeName, client: client, informers: informers, time: time)
+      nodeName: configuration.nodeName, client: client, informers: informers, metrics: metrics, time: time)
   }
 
   /// The file that the node hands to the CNI plugins, once `prepare` is done.

@@ -6,6 +6,7 @@ import Logging
 import Routing
 import Schema
 import Synchronization
+import Telemetry
 import Wire
 
 /// Keeps nftables in step with Services and EndpointSlices.
@@ -37,7 +38,7 @@ final class ServiceProxy: Sendable {
 
   /// - Precondition: the informers do not run yet.
   init(
-    nodeName: String, client: any KubeClient, informers: InformerSet, time: any TimeSource,
+    nodeName: String, client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource,
     kernel: any RuleKernel = NFTProgram()
   ) {
     self.nodeName = nodeName
@@ -49,10 +50,10 @@ final class ServiceProxy: Sendable {
     let events = EventRecorder(client: client, component: "service-proxy", host: nodeName, time: time)
     serviceConditions = Controller(
       ServiceProblemReconciler(client: client, services: services, problems: problems, events: events, time: time),
-      workers: 1, informers: [services], time: time, seed: random.next())
+      workers: 1, informers: [services], metrics: metrics, time: time, seed: random.next())
     tableCondition = Controller(
       TableConditionReconciler(client: client, problems: problems, events: events, time: time),
-      workers: 1, time: time, seed: random.next())
+      workers: 1, metrics: metrics, time: time, seed: random.next())
     services.onChange { [weak self] old, new in
       guard let key = (new ?? old)?.header.key else { return }
       self?.mark([key])

@@ -6,7 +6,9 @@ extension Capability {
     name: "scheduler", roles: [.server],
     start: { context in
       CapabilityParts(services: [
-        Scheduler(client: context.client, informers: context.informers, time: context.time, seed: context.seed)
+        Scheduler(
+          client: context.client, informers: context.informers, metrics: context.metrics, time: context.time,
+          seed: context.seed)
       ])
     })
 }

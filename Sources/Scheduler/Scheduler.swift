@@ -4,6 +4,7 @@ import KubeTypes
 import Logging
 import Schema
 import Synchronization
+import Telemetry
 import Wire
 
 /// Gives every pod that names it in `spec.schedulerName` and has no node yet a node, through the pod's `binding`
@@ -29,8 +30,17 @@ public final class Scheduler: ControllerKit.Service {
 
   /// What the loop has to do outside of the lock.
   private enum Step {
-    case bind(PodInfo, node: String)
+    case bind(Attempt, node: String)
     case report(PodInfo, message: String, isNews: Bool)
+  }
+
+  private struct Attempt {
+    var pod: PodInfo
+    /// When the pod came into the queue.
+    var addedAt: Timestamp
+    /// Counts this one.
+    var number: Int
+    var began: ContinuousClock.Instant
   }
 
   private let client: any KubeClient
@@ -38,6 +48,7 @@ public final class Scheduler: ControllerKit.Service {
   private let informers: [Informer]
   private let events: EventRecorder
   private let state: Mutex<State>
+  private let metrics: SchedulerMetrics
   private let wakeUp = Signal()
   private let log = Logger(label: "apus.scheduler")
 
@@ -45,8 +56,10 @@ public final class Scheduler: ControllerKit.Service {
 
   /// Subscribes to the informers of pods, nodes, namespaces and persistent volume claims; they must not run yet.
   ///
-  /// - Parameter seed: for the choice between nodes that are equally good.
-  public init(client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64) {
+  /// - Parameters:
+  ///   - metrics: where attempts and waiting pods are counted.
+  ///   - seed: for the choice between nodes that are equally good.
+  public init(client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64) {
     func informer(_ resource: String) -> Informer {
       informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: resource))
     }
@@ -59,6 +72,8 @@ public final class Scheduler: ControllerKit.Service {
     self.informers = [nodes, namespaces, claims, pods]
     events = EventRecorder(client: client, component: Self.name, time: time)
     state = Mutex(State(random: SeededRandom(seed: seed)))
+    self.metrics = SchedulerMetrics(metrics, profile: Self.name)
+    self.metrics.collect(metrics) { [weak self] in self?.state.withLock { $0.queue.counts() } ?? [:] }
 
     nodes.onChange { [weak self] old, new in self?.nodeChanged(old, new) }
     namespaces.onChange { [weak self] old, new in
@@ -172,7 +187,7 @@ public final class Scheduler: ControllerKit.Service {
       while true {
         while let step = nextStep() {
           switch step {
-          case .bind(let pod, let node): group.addTask { await self.bind(pod, to: node) }
+          case .bind(let attempt, let node): group.addTask { await self.bind(attempt, to: node) }
           case .report(let pod, let message, let isNews):
             group.addTask { await self.report(pod, message: message, isNews: isNews) }
           }
@@ -190,20 +205,25 @@ public final class Scheduler: ControllerKit.Service {
 
   private func nextStep() -> Step? {
     let now = time.now()
+    let began = ContinuousClock.now
     return state.withLock { state in
       state.queue.advance(to: now)
       guard state.writes < Self.writesMax, let item = state.queue.next() else { return nil }
       state.writes += 1
       let pod = item.pod
-      switch SchedulingCycle.decide(pod, state.cluster, random: &state.random) {
+      let decision = SchedulingCycle.decide(pod, state.cluster, random: &state.random)
+      metrics.decided(in: ContinuousClock.now - began)
+      switch decision {
       case .node(let node):
         state.cluster.assume(pod, on: node)
-        return .bind(pod, node: node)
+        let attempt = Attempt(pod: pod, addedAt: item.addedAt, number: item.attempts + 1, began: began)
+        return .bind(attempt, node: node)
       case .unschedulable(let failure):
         let changes = failure.rules.reduce(into: ClusterChange()) { $0.formUnion($1.liftedBy) }
         state.queue.reject(pod.uid, liftedBy: changes, now: now)
         let message = failure.message
         state.queue.setReported(pod.uid, message: message)
+        metrics.ended(.unschedulable, began: began)
         return .report(pod, message: message, isNews: item.reportedMessage != message)
       }
     }
@@ -240,7 +260,8 @@ public final class Scheduler: ControllerKit.Service {
 
   // MARK: Writes
 
-  private func bind(_ pod: PodInfo, to node: String) async {
+  private func bind(_ attempt: Attempt, to node: String) async {
+    let pod = attempt.pod
     let binding: JSON = [
       "apiVersion": "v1", "kind": "Binding",
       "metadata": [
@@ -252,12 +273,15 @@ public final class Scheduler: ControllerKit.Service {
       _ = try await client.create(
         Self.pods, namespace: pod.key.namespace, name: pod.key.name, subresource: "binding", body: binding,
         options: WriteOptions(fieldManager: Self.name))
+      metrics.ended(.scheduled, began: attempt.began)
+      metrics.bound(after: time.now().since(attempt.addedAt), attempts: attempt.number)
       // The assumption stays until the informer shows the pod on its node, or gone.
       finishWrite { _, _ in }
       events.record(
         .normal, regarding: subject(pod), reason: "Scheduled",
         message: "Successfully assigned \(pod.key) to \(node)")
     } catch {
+      if !Task.isCancelled { metrics.ended(.error, began: attempt.began) }
       let now = time.now()
       finishWrite { cluster, queue in
         let changes = cluster.forget(pod.uid)

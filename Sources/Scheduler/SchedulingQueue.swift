@@ -8,6 +8,8 @@ import Wire
 struct SchedulingQueue {
   struct Item {
     var pod: PodInfo
+    /// When it came into the queue.
+    let addedAt: Timestamp
     /// Failed attempts in a row.
     var attempts = 0
     fileprivate(set) var place: Place
@@ -25,6 +27,13 @@ struct SchedulingQueue {
     case backingOff(until: Timestamp)
     case waiting(until: Timestamp)
     case inFlight
+  }
+
+  /// A part of the queue, by kube-scheduler's name for it.
+  enum Part: String, CaseIterable {
+    case active
+    case backingOff = "backoff"
+    case waiting = "unschedulable"
   }
 
   struct Limits: Sendable {
@@ -62,6 +71,20 @@ struct SchedulingQueue {
 
   init(limits: Limits = Limits()) { self.limits = limits }
 
+  /// How many pods are in each part; those that are being bound are in none.
+  func counts() -> [Part: Int] {
+    var counts: [Part: Int] = [:]
+    for item in items.values {
+      switch item.place {
+      case .active: counts[.active, default: 0] += 1
+      case .backingOff: counts[.backingOff, default: 0] += 1
+      case .waiting: counts[.waiting, default: 0] += 1
+      case .inFlight: break
+      }
+    }
+    return counts
+  }
+
   /// A pod that is new, or whose specification or labels changed: tried at once.
   mutating func add(_ pod: PodInfo, now: Timestamp) {
     if var item = items[pod.uid] {
@@ -69,7 +92,7 @@ struct SchedulingQueue {
       items[pod.uid] = item
       if item.place != .inFlight { activate(pod.uid) }
     } else {
-      items[pod.uid] = Item(pod: pod, place: .active, sequence: 0, notBefore: now)
+      items[pod.uid] = Item(pod: pod, addedAt: now, place: .active, sequence: 0, notBefore: now)
       activate(pod.uid)
     }
   }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Rolls Deployments out: keeps a ReplicaSet per pod template and moves the replicas from the old ones to the new one.
@@ -176,7 +177,7 @@ struct DeploymentReconciler: Reconciler {
 
 /// Rolls Deployments out.
 func deploymentController(
-  client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> any ControllerKit.Service {
   let deployments = informers.informer(for: Deployment.resource)
   let replicaSets = informers.informer(for: ReplicaSet.resource)
@@ -184,7 +185,7 @@ func deploymentController(
   let reconciler = DeploymentReconciler(
     client: client, deployments: deployments, replicaSets: replicaSets, pods: pods, time: time)
   let controller = Controller(
-    reconciler, workers: 5, informers: [deployments, replicaSets, pods], time: time, seed: seed)
+    reconciler, workers: 5, informers: [deployments, replicaSets, pods], metrics: metrics, time: time, seed: seed)
   deployments.onChange { old, new in
     guard let object = new ?? old else { return }
     if new == nil { reconciler.pending.forget(owner: object.header.uid) }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Keeps the endpoint slices of every service with a selector.
@@ -232,7 +233,7 @@ struct EndpointsReconciler: Reconciler {
 
 /// Keeps EndpointSlices and Endpoints, and the slices that mirror Endpoints made by others.
 func endpointControllers(
-  client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> [any ControllerKit.Service] {
   func core(_ resource: String) -> Informer {
     informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: resource))
@@ -245,10 +246,10 @@ func endpointControllers(
   let index = EndpointPodIndex()
   let sliceController = Controller(
     EndpointSliceReconciler(client: client, services: services, slices: slices, nodes: nodes, index: index),
-    workers: 4, informers: [services, pods, nodes, slices], time: time, seed: seed)
+    workers: 4, informers: [services, pods, nodes, slices], metrics: metrics, time: time, seed: seed)
   let endpointsController = Controller(
     EndpointsReconciler(client: client, services: services, endpoints: endpoints, index: index),
-    informers: [services, pods, endpoints], time: time, seed: seed)
+    informers: [services, pods, endpoints], metrics: metrics, time: time, seed: seed)
 
   services.onChange { old, new in
     index.serviceChanged(old, new)
@@ -274,6 +275,6 @@ func endpointControllers(
     if let key = (new ?? old)?.header.key { endpointsController.enqueue(key) }
   }
   let mirror = endpointsMirrorController(
-    client: client, services: services, endpoints: endpoints, slices: slices, time: time, seed: seed)
+    client: client, services: services, endpoints: endpoints, slices: slices, metrics: metrics, time: time, seed: seed)
   return [sliceController, endpointsController, mirror]
 }

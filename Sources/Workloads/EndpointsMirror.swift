@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Mirrors Endpoints that were made by hand, or by other controllers, to EndpointSlices, which the service table and the
@@ -147,13 +148,15 @@ struct EndpointsMirrorReconciler: Reconciler {
 }
 
 func endpointsMirrorController(
-  client: any KubeClient, services: Informer, endpoints: Informer, slices: Informer, time: any TimeSource, seed: UInt64
+  client: any KubeClient, services: Informer, endpoints: Informer, slices: Informer, metrics: Metrics,
+  time: any TimeSource,
+  seed: UInt64
 ) -> any ControllerKit.Service {
   let events = EventRecorder(client: client, component: "endpoint-slice-mirroring-controller", time: time)
   let controller = Controller(
     EndpointsMirrorReconciler(
       client: client, services: services, endpoints: endpoints, slices: slices, events: events),
-    informers: [services, endpoints, slices], time: time, seed: seed)
+    informers: [services, endpoints, slices], metrics: metrics, time: time, seed: seed)
   for informer in [services, endpoints] {
     informer.onChange { old, new in
       if let key = (new ?? old)?.header.key { controller.enqueue(key) }

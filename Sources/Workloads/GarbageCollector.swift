@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Deletes objects whose owners are gone, and carries out foreground and orphan deletion
@@ -318,7 +319,8 @@ final class GarbageCollector: ControllerKit.Service {
   private let controller: Controller<GarbageCollectorReconciler>
 
   init(
-    client: any KubeClient, informers set: InformerSet, resources: [ServedResource], time: any TimeSource,
+    client: any KubeClient, informers set: InformerSet, resources: [ServedResource], metrics: Metrics,
+    time: any TimeSource,
     seed: UInt64
   ) {
     var informers: [String: Informer] = [:]
@@ -336,7 +338,7 @@ final class GarbageCollector: ControllerKit.Service {
       client: client, informers: informers, resources: byName, kinds: kinds, graph: graph,
       events: EventRecorder(client: client, component: "garbage-collector-controller", time: time))
     controller = Controller(
-      reconciler, workers: 4, informers: Array(informers.values), time: time, seed: seed)
+      reconciler, workers: 4, informers: Array(informers.values), metrics: metrics, time: time, seed: seed)
     let controller = controller
     for (name, informer) in informers {
       informer.onChange { old, new in

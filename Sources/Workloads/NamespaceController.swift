@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Empties namespaces that are being deleted, and then lets them go by taking the `kubernetes` finalizer out of
@@ -159,13 +160,14 @@ struct NamespaceReconciler: Reconciler {
 
 /// Deletes namespaces. `resources` are the namespaced ones that can be listed and deleted, in one version each.
 func namespaceController(
-  client: any KubeClient, informers: InformerSet, resources: [GroupVersionResource], time: any TimeSource,
+  client: any KubeClient, informers: InformerSet, resources: [GroupVersionResource], metrics: Metrics,
+  time: any TimeSource,
   seed: UInt64
 ) -> any ControllerKit.Service {
   let namespaces = informers.informer(for: NamespaceReconciler.resource)
   let pods = informers.informer(for: NamespaceReconciler.pods)
   let reconciler = NamespaceReconciler(client: client, namespaces: namespaces, resources: resources, time: time)
-  let controller = Controller(reconciler, informers: [namespaces], time: time, seed: seed)
+  let controller = Controller(reconciler, informers: [namespaces], metrics: metrics, time: time, seed: seed)
   namespaces.onChange { _, new in
     if let new, new.header.deletionTimestamp != nil { controller.enqueue(new.header.key) }
   }

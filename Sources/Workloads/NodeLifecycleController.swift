@@ -3,6 +3,7 @@ import KubeClient
 import KubeTypes
 import Schema
 import Synchronization
+import Telemetry
 import Wire
 
 /// Which nodes have stopped renewing their lease.
@@ -231,7 +232,7 @@ private struct NodeLifecycleTicker: ControllerKit.Service {
 
 /// Watches node leases, keeps conditions and taints of nodes, and evicts by taint.
 func nodeLifecycleControllers(
-  client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> [any ControllerKit.Service] {
   let nodes = informers.informer(for: NodeLifecycleReconciler.nodes)
   let pods = informers.informer(for: NodeLifecycleReconciler.pods)
@@ -241,10 +242,10 @@ func nodeLifecycleControllers(
   let controller = Controller(
     NodeLifecycleReconciler(
       client: client, nodes: nodes, pods: pods, monitor: monitor, events: events, time: time),
-    informers: [nodes, pods, leases], time: time, seed: seed)
+    informers: [nodes, pods, leases], metrics: metrics, time: time, seed: seed)
   let eviction = Controller(
     NodeLifecycleEvictionReconciler(client: client, nodes: nodes, pods: pods, events: events, time: time),
-    informers: [nodes, pods], time: time, seed: seed)
+    informers: [nodes, pods], metrics: metrics, time: time, seed: seed)
 
   let tainted = TaintedNodes()
   nodes.onChange { old, new in

@@ -3,6 +3,7 @@ import KubeClient
 import KubeTypes
 import Schema
 import Synchronization
+import Telemetry
 import Wire
 
 /// Deletes pods that nobody else would: those of nodes that do not exist, and ended ones beyond a number.
@@ -129,13 +130,13 @@ struct PodGarbageReconciler: Reconciler {
 
 /// Deletes pods without a node, and ended pods beyond 12,500.
 func podGarbageCollector(
-  client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> any ControllerKit.Service {
   let pods = informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: "pods"))
   let nodes = informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: "nodes"))
   let controller = Controller(
     PodGarbageReconciler(client: client, pods: pods, nodes: nodes, time: time), workers: 1,
-    informers: [pods, nodes], time: time, seed: seed)
+    informers: [pods, nodes], metrics: metrics, time: time, seed: seed)
   // What was left behind while nobody watched.
   controller.enqueue(.orphans, after: PodGarbageReconciler.nodeGrace)
   nodes.onChange { old, new in

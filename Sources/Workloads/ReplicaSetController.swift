@@ -3,6 +3,7 @@ import KubeClient
 import KubeTypes
 import Schema
 import Synchronization
+import Telemetry
 import Wire
 
 /// A kind that says how many pods there should be. A ReplicationController is the older form of a ReplicaSet: it has a map
@@ -275,7 +276,7 @@ struct ReplicaSetReconciler: Reconciler {
 
 /// Keeps the pods of ReplicaSets and ReplicationControllers.
 func replicaControllers(
-  client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> [any ControllerKit.Service] {
   let pods = informers.informer(for: Pod.resource)
   let facts = PodFactsCache()
@@ -285,18 +286,20 @@ func replicaControllers(
   var random = SeededRandom(seed: seed)
   return [ReplicaKind.replicaSet, .replicationController].map {
     replicaController(
-      $0, client: client, informers: informers, pods: pods, facts: facts, time: time, seed: random.next())
+      $0, client: client, informers: informers, pods: pods, facts: facts, metrics: metrics, time: time,
+      seed: random.next())
   }
 }
 
 private func replicaController(
   _ kind: ReplicaKind, client: any KubeClient, informers: InformerSet, pods: Informer, facts: PodFactsCache,
-  time: any TimeSource, seed: UInt64
+  metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> any ControllerKit.Service {
   let replicaSets = informers.informer(for: kind.resource)
   let reconciler = ReplicaSetReconciler(
     kind, client: client, replicaSets: replicaSets, pods: pods, facts: facts, time: time)
-  let controller = Controller(reconciler, workers: 5, informers: [replicaSets, pods], time: time, seed: seed)
+  let controller = Controller(
+    reconciler, workers: 5, informers: [replicaSets, pods], metrics: metrics, time: time, seed: seed)
   replicaSets.onChange { old, new in
     guard let object = new ?? old else { return }
     if new == nil { reconciler.forget(uid: object.header.uid) }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Keeps the ConfigMap `kube-root-ca.crt` in every namespace that is not being deleted, so that pods can verify the API
@@ -79,13 +80,14 @@ struct RootCAReconciler: Reconciler {
 
 /// Publishes the cluster's CA certificate (PEM) in each namespace.
 func rootCAController(
-  client: any KubeClient, informers: InformerSet, certificate: String, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, certificate: String, metrics: Metrics, time: any TimeSource,
+  seed: UInt64
 ) -> any ControllerKit.Service {
   let namespaces = informers.informer(for: NamespaceReconciler.resource)
   let configMaps = informers.informer(for: RootCAReconciler.resource)
   let controller = Controller(
     RootCAReconciler(client: client, namespaces: namespaces, configMaps: configMaps, certificate: certificate),
-    informers: [namespaces, configMaps], time: time, seed: seed)
+    informers: [namespaces, configMaps], metrics: metrics, time: time, seed: seed)
   namespaces.onChange { _, new in
     if let new { controller.enqueue(new.header.key) }
   }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Wire
 
 /// Keeps the service account `default` in every namespace that is not being deleted.
@@ -52,13 +53,13 @@ struct ServiceAccountReconciler: Reconciler {
 
 /// Keeps a `default` service account in each namespace.
 func serviceAccountController(
-  client: any KubeClient, informers: InformerSet, time: any TimeSource, seed: UInt64
+  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> any ControllerKit.Service {
   let namespaces = informers.informer(for: NamespaceReconciler.resource)
   let accounts = informers.informer(for: ServiceAccountReconciler.resource)
   let controller = Controller(
     ServiceAccountReconciler(client: client, namespaces: namespaces, accounts: accounts),
-    informers: [namespaces, accounts], time: time, seed: seed)
+    informers: [namespaces, accounts], metrics: metrics, time: time, seed: seed)
   namespaces.onChange { _, new in
     if let new { controller.enqueue(new.header.key) }
   }

@@ -13,6 +13,6 @@ extension Capability {
       return CapabilityParts(
         services: Workloads.services(
           client: context.client, informers: context.informers, resources: resources,
-          rootCertificate: context.rootCertificate, time: context.time, seed: context.seed))
+          rootCertificate: context.rootCertificate, metrics: context.metrics, time: context.time, seed: context.seed))
     })
 }

@@ -1,6 +1,7 @@
 import KubeClient
 import KubeTypes
 import Synchronization
+import Telemetry
 import Testing
 import Wire
 
@@ -87,7 +88,7 @@ private final class Interrupted: Reconciler {
   /// What was under way when a part ended is done by its next run, although nothing changes meanwhile.
   @Test func aRunTakesUpWhatTheOneBeforeBrokeOff() async throws {
     let reconciler = Interrupted()
-    let controller = Controller(reconciler, workers: 1, time: VirtualClock(), seed: 3)
+    let controller = Controller(reconciler, workers: 1, metrics: Metrics(), time: VirtualClock(), seed: 3)
     controller.enqueue(ObjectKey(name: "a"))
     for visit in 1...2 {
       let run = Task { try await controller.run() }
@@ -100,7 +101,7 @@ private final class Interrupted: Reconciler {
 
   @Test func everyKeyIsDoneAndNoneTwiceAtATime() async throws {
     let recorder = Recorder()
-    let controller = Controller(recorder, workers: 8, time: VirtualClock(), seed: 3)
+    let controller = Controller(recorder, workers: 8, metrics: Metrics(), time: VirtualClock(), seed: 3)
     let run = Task { try await controller.run() }
     for round in 0..<20 {
       for index in 0..<10 { controller.enqueue(ObjectKey(namespace: "n", name: "\(index)")) }
@@ -117,7 +118,7 @@ private final class Interrupted: Reconciler {
     let clock = VirtualClock()
     let recorder = Recorder()
     recorder.state.withLock { $0.failures = 3 }
-    let controller = Controller(recorder, time: clock, seed: 3)
+    let controller = Controller(recorder, metrics: Metrics(), time: clock, seed: 3)
     let run = Task { try await controller.run() }
     controller.enqueue(ObjectKey(name: "a"))
     var waits: [Duration] = []
@@ -135,6 +136,42 @@ private final class Interrupted: Reconciler {
     _ = await run.result
   }
 
+  @Test func visitsAreCountedByResult() async {
+    let clock = VirtualClock()
+    let metrics = Metrics()
+    let recorder = Recorder()
+    recorder.state.withLock { $0.failures = 3 }
+    let controller = Controller(recorder, workers: 1, metrics: metrics, time: clock, seed: 3)
+    controller.enqueue(ObjectKey(name: "a"))
+    controller.enqueue(ObjectKey(name: "a"))
+    #expect(metrics.exposition().contains("workqueue_depth{name=\"recorder\"} 1.0\n"))
+    let run = Task { try await controller.run() }
+    for _ in 0..<3 {
+      await clock.waitForSleepers()
+      clock.advance(by: clock.nextWake ?? .zero)
+    }
+    await recorder.waitForDone(1)
+    recorder.state.withLock { $0.requeue = .seconds(30) }
+    controller.enqueue(ObjectKey(name: "b"))
+    await recorder.waitForDone(2)
+    while controller.queue.counts.processing > 0 { await Task.yield() }
+    let text = metrics.exposition()
+    for line in [
+      "controller_runtime_reconcile_total{controller=\"recorder\",result=\"error\"} 3.0",
+      "controller_runtime_reconcile_total{controller=\"recorder\",result=\"success\"} 1.0",
+      "controller_runtime_reconcile_total{controller=\"recorder\",result=\"requeue_after\"} 1.0",
+      "controller_runtime_reconcile_errors_total{controller=\"recorder\"} 3.0",
+      "controller_runtime_reconcile_time_seconds_count{controller=\"recorder\"} 5",
+      "controller_runtime_max_concurrent_reconciles{controller=\"recorder\"} 1.0",
+      "controller_runtime_active_workers{controller=\"recorder\"} 0.0",
+      // Twice what was asked for from outside, and thrice after a back-off.
+      "workqueue_adds_total{name=\"recorder\"} 5.0", "workqueue_retries_total{name=\"recorder\"} 3.0",
+      "workqueue_depth{name=\"recorder\"} 0.0",
+    ] { #expect(text.contains(line + "\n"), "\(line) is not in \(text)") }
+    run.cancel()
+    _ = await run.result
+  }
+
   /// C14: what is refused because its namespace is going is neither tried again nor told as a failure.
   @Test func anEndingNamespaceIsNoFailure() async {
     let recorder = Recorder()
@@ -144,7 +181,7 @@ private final class Interrupted: Reconciler {
     #expect(refusal.isNamespaceTerminating)
     #expect(!KubeError(code: 403, reason: .forbidden, message: "no").isNamespaceTerminating)
     recorder.state.withLock { ($0.failures, $0.failure) = (1, refusal) }
-    let controller = Controller(recorder, time: VirtualClock(), seed: 3)
+    let controller = Controller(recorder, metrics: Metrics(), time: VirtualClock(), seed: 3)
     let run = Task { try await controller.run() }
     controller.enqueue(ObjectKey(name: "a"))
     while recorder.state.withLock({ $0.failures }) > 0 { await Task.yield() }
@@ -161,7 +198,7 @@ private final class Interrupted: Reconciler {
     let clock = VirtualClock()
     let recorder = Recorder()
     recorder.state.withLock { $0.requeue = .seconds(30) }
-    let controller = Controller(recorder, time: clock, seed: 3)
+    let controller = Controller(recorder, metrics: Metrics(), time: clock, seed: 3)
     let run = Task { try await controller.run() }
     controller.enqueue(ObjectKey(name: "a"))
     await recorder.waitForDone(1)
@@ -179,7 +216,7 @@ private final class Interrupted: Reconciler {
     let clock = VirtualClock()
     let informer = Informer(client: client, resource: widgets, time: clock)
     let recorder = Recorder()
-    let controller = Controller(recorder, informers: [informer], time: clock, seed: 1)
+    let controller = Controller(recorder, informers: [informer], metrics: Metrics(), time: clock, seed: 1)
     informer.onChange { _, new in if let new { controller.enqueue(new.header.key) } }
     let run = Task { try await controller.run() }
     let feed = Task { try await informer.run() }

@@ -1,5 +1,6 @@
 import KubeTypes
 import Synchronization
+import Telemetry
 import Testing
 import Wire
 
@@ -137,14 +138,14 @@ import Wire
 
   @Test func waitingWorkerGetsTheKey() async {
     let clock = VirtualClock()
-    let queue = WorkQueue<ObjectKey>(time: clock, seed: 1)
+    let queue = WorkQueue<ObjectKey>(name: "test", metrics: Metrics(), time: clock, seed: 1)
     async let key = queue.next()
     queue.add(ObjectKey(name: "a"))
     #expect(await key == ObjectKey(name: "a"))
   }
 
   @Test func cancelledWorkerGetsNothing() async {
-    let queue = WorkQueue<ObjectKey>(time: VirtualClock(), seed: 1)
+    let queue = WorkQueue<ObjectKey>(name: "test", metrics: Metrics(), time: VirtualClock(), seed: 1)
     let worker = Task { await queue.next() }
     worker.cancel()
     #expect(await worker.value == nil)
@@ -154,7 +155,7 @@ import Wire
 
   @Test func delayedKeysComeInTime() async throws {
     let clock = VirtualClock()
-    let queue = WorkQueue<ObjectKey>(time: clock, seed: 1)
+    let queue = WorkQueue<ObjectKey>(name: "test", metrics: Metrics(), time: clock, seed: 1)
     let timers = Task { try await queue.runTimers() }
     queue.add(ObjectKey(name: "late"), after: .seconds(20))
     await clock.waitForSleepers()
@@ -199,7 +200,7 @@ import Wire
   /// What is asked about need not be an object.
   @Test func keysAreOfAnyType() async {
     enum Question: Hashable { case node(String), all }
-    let queue = WorkQueue<Question>(time: VirtualClock(), seed: 1)
+    let queue = WorkQueue<Question>(name: "test", metrics: Metrics(), time: VirtualClock(), seed: 1)
     queue.add(.node("all"))
     queue.add(.all)
     queue.add(.node("all"))

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Testing
 import Wire
 
@@ -14,10 +15,11 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
 /// The whole service over informers and a client in memory.
 @Suite(.timeLimit(.minutes(1))) struct SchedulerServiceTests {
   private func withScheduler(
-    _ client: MemoryClient, time: ManualTime = ManualTime(), _ body: @Sendable @escaping () async throws -> Void
+    _ client: MemoryClient, time: ManualTime = ManualTime(), metrics: Metrics = Metrics(),
+    _ body: @Sendable @escaping () async throws -> Void
   ) async throws {
     let informers = InformerSet(client: client, time: time)
-    let scheduler = Scheduler(client: client, informers: informers, time: time, seed: 1)
+    let scheduler = Scheduler(client: client, informers: informers, metrics: metrics, time: time, seed: 1)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }
       group.addTask { try? await scheduler.run() }
@@ -50,7 +52,7 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
     client.put(pods, podJSON("first"))
     client.failBindings(1)
     let informers = InformerSet(client: client, time: time)
-    let scheduler = Scheduler(client: client, informers: informers, time: time, seed: 1)
+    let scheduler = Scheduler(client: client, informers: informers, metrics: Metrics(), time: time, seed: 1)
     for name in ["first", "second"] {
       await withTaskGroup(of: Void.self) { group in
         group.addTask { try? await informers.run() }
@@ -179,6 +181,33 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
     try await withScheduler(client, time: time) {
       await client.wait(for: events) { $0.contains { $0["reason"] == "FailedScheduling" } }
       await client.wait(for: pods, advancing: time) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+    }
+  }
+
+  @Test func attemptsAreCountedByResult() async throws {
+    let client = MemoryClient()
+    let (time, metrics) = (ManualTime(), Metrics())
+    client.put(nodes, nodeJSON("n1", cpu: "1"))
+    client.put(pods, podJSON("first", requests: ["cpu": "1"]))
+    client.failBindings(1)
+    try await withScheduler(client, time: time, metrics: metrics) {
+      await client.wait(for: events) { $0.contains { $0["reason"] == "FailedScheduling" } }
+      await client.wait(for: pods, advancing: time) { $0.allSatisfy { $0.at("spec", "nodeName") == "n1" } }
+      client.put(pods, podJSON("second", requests: ["cpu": "1"]))
+      await client.wait(for: pods) { list in
+        list.contains { $0.at("status", "conditions")?.array?.contains { $0["reason"] == "Unschedulable" } == true }
+      }
+      let attempts = "scheduler_schedule_attempts_total{profile=\"default-scheduler\",result="
+      for line in [
+        attempts + "\"error\"} 1.0", attempts + "\"scheduled\"} 1.0", attempts + "\"unschedulable\"} 1.0",
+        "scheduler_scheduling_algorithm_duration_seconds_count 3",
+        "scheduler_pod_scheduling_sli_duration_seconds_count{attempts=\"2\"} 1",
+        "scheduler_pending_pods{queue=\"unschedulable\"} 1.0", "scheduler_pending_pods{queue=\"active\"} 0.0",
+        "scheduler_pending_pods{queue=\"backoff\"} 0.0",
+      ] {
+        // A binding is counted once it is answered, which is after it can be seen.
+        while !metrics.exposition().contains(line + "\n") { await Task.yield() }
+      }
     }
   }
 }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Testing
 import Wire
 
@@ -297,7 +298,7 @@ private func applied(_ actions: [EndpointSlicePlan.Action], to slices: [Endpoint
     let server = MemoryServer()
     let time = ManualTime()
     let informers = InformerSet(client: server, time: time)
-    let controllers = endpointControllers(client: server, informers: informers, time: time, seed: 1)
+    let controllers = endpointControllers(client: server, informers: informers, metrics: Metrics(), time: time, seed: 1)
     server.put(services, serviceJSON())
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }

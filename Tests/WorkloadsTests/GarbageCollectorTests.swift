@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Testing
 import Wire
 
@@ -45,7 +46,9 @@ private func thing(_ name: String, namespace: String = "default", owners: [JSON]
   ) async throws {
     let time = ManualTime()
     let informers = InformerSet(client: server, time: time)
-    let collector = GarbageCollector(client: server, informers: informers, resources: served, time: time, seed: 1)
+    let collector = GarbageCollector(
+      client: server, informers: informers, resources: served, metrics: Metrics(),
+      time: time, seed: 1)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }
       group.addTask { try? await collector.run() }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Telemetry
 import Testing
 import Wire
 
@@ -101,9 +102,11 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
     let informers = InformerSet(client: server, time: time)
     let services: [any ControllerKit.Service] = [
       namespaceController(
-        client: server, informers: informers, resources: [pods, configMaps, accounts], time: time, seed: 1),
-      serviceAccountController(client: server, informers: informers, time: time, seed: 2),
-      rootCAController(client: server, informers: informers, certificate: "PEM", time: time, seed: 3),
+        client: server, informers: informers, resources: [pods, configMaps, accounts], metrics: Metrics(), time: time,
+        seed: 1),
+      serviceAccountController(client: server, informers: informers, metrics: Metrics(), time: time, seed: 2),
+      rootCAController(
+        client: server, informers: informers, certificate: "PEM", metrics: Metrics(), time: time, seed: 3),
     ]
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }

@@ -87,7 +87,8 @@ struct Birds: Sendable {
   private func start(_ context: CapabilityContext) async throws -> CapabilityParts {
     let nests = context.informers.informer(for: Self.nests)
     let controller = Controller(
-      EggCounter(client: context.client, nests: nests, counted: count), informers: [nests], time: context.time,
+      EggCounter(client: context.client, nests: nests, counted: count), informers: [nests], metrics: context.metrics,
+      time: context.time,
       seed: context.seed)
     nests.onChange { [weak controller] _, new in
       if let new { controller?.enqueue(new.header.key) }
