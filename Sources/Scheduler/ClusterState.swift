@@ -1,5 +1,32 @@
 import KubeTypes
 
+/// All that a decision looks at, at one moment. A copy costs nothing until the cluster changes beside it, and then what
+/// there is of nodes, not what there is of pods.
+struct ClusterSnapshot: Sendable {
+  fileprivate(set) var nodes: [String: NodeInfo] = [:]
+  /// Names of the nodes that exist, sorted: the order of every walk, so that decisions can be repeated.
+  fileprivate(set) var nodeNames: [String] = []
+  /// Placed pods with required anti-affinity, by uid: new pods must respect it too.
+  fileprivate(set) var antiAffinityPods: [String: (pod: PodInfo, node: String)] = [:]
+  /// Placed pods whose affinity takes part in scores, by uid.
+  fileprivate(set) var scoringAffinityPods: [String: (pod: PodInfo, node: String)] = [:]
+  fileprivate(set) var namespaceLabels: [String: [String: String]] = [:]
+  /// Whether each known claim is bound.
+  fileprivate var claims: [ObjectKey: Bool] = [:]
+
+  /// Why the pod's claims keep it from every node; `nil` when all are bound.
+  func claimProblem(of pod: PodInfo) -> String? {
+    for claim in pod.claims {
+      switch claims[ObjectKey(namespace: pod.key.namespace, name: claim)] {
+      case nil: return "persistentvolumeclaim \"\(claim)\" not found"
+      case false: return "pod has unbound immediate PersistentVolumeClaims"
+      default: continue
+      }
+    }
+    return nil
+  }
+}
+
 /// Nodes and placed pods as the scheduler believes them: what the informers told, and the pods that it has itself just
 /// placed (`assume`), so that two pods never get the same room before the first binding has been seen.
 struct ClusterState: Sendable {
@@ -9,17 +36,8 @@ struct ClusterState: Sendable {
     var isAssumed: Bool
   }
 
-  private(set) var nodes: [String: NodeInfo] = [:]
-  /// Names of the nodes that exist, sorted: the order of every walk, so that decisions can be repeated.
-  private(set) var nodeNames: [String] = []
+  private(set) var snapshot = ClusterSnapshot()
   private var placements: [String: Placement] = [:]
-  /// Placed pods with required anti-affinity, by uid: new pods must respect it too.
-  private(set) var antiAffinityPods: [String: (pod: PodInfo, node: String)] = [:]
-  /// Placed pods whose affinity takes part in scores, by uid.
-  private(set) var scoringAffinityPods: [String: (pod: PodInfo, node: String)] = [:]
-  private(set) var namespaceLabels: [String: [String: String]] = [:]
-  /// Whether each known claim is bound.
-  private var claims: [ObjectKey: Bool] = [:]
 
   init() {}
 
@@ -27,24 +45,26 @@ struct ClusterState: Sendable {
 
   mutating func setNode(_ node: Node) -> ClusterChange {
     let name = node.metadata.name ?? ""
-    let isNew = nodes[name]?.exists != true
-    let change = nodes[name, default: NodeInfo(name: name)].update(node)
+    let isNew = snapshot.nodes[name]?.exists != true
+    let change = snapshot.nodes[name, default: NodeInfo(name: name)].update(node)
     if isNew { rebuildNames() }
     return change
   }
 
   mutating func removeNode(_ name: String) -> ClusterChange {
-    guard nodes[name]?.exists == true else { return [] }
-    if nodes[name]?.pods.isEmpty == true {
-      nodes[name] = nil
+    guard snapshot.nodes[name]?.exists == true else { return [] }
+    if snapshot.nodes[name]?.pods.isEmpty == true {
+      snapshot.nodes[name] = nil
     } else {
-      nodes[name]?.exists = false
+      snapshot.nodes[name]?.exists = false
     }
     rebuildNames()
     return .nodeRemoved
   }
 
-  private mutating func rebuildNames() { nodeNames = nodes.values.filter(\.exists).map(\.name).sorted() }
+  private mutating func rebuildNames() {
+    snapshot.nodeNames = snapshot.nodes.values.filter(\.exists).map(\.name).sorted()
+  }
 
   // MARK: Pods
 
@@ -63,7 +83,7 @@ struct ClusterState: Sendable {
   /// A pod that is being bound to a node.
   mutating func assume(_ pod: PodInfo, on node: String) {
     precondition(placements[pod.uid] == nil, "a pod that has a node gets another one")
-    precondition(nodes[node]?.exists == true, "a pod gets a node that is not there")
+    precondition(snapshot.nodes[node]?.exists == true, "a pod gets a node that is not there")
     put(pod, on: node, isAssumed: true)
   }
 
@@ -89,41 +109,31 @@ struct ClusterState: Sendable {
   private mutating func put(_ pod: PodInfo, on node: String, isAssumed: Bool) {
     if let before = placements[pod.uid] { take(pod.uid, from: before.node) }
     placements[pod.uid] = Placement(pod: pod, node: node, isAssumed: isAssumed)
-    nodes[node, default: NodeInfo(name: node)].add(pod)
-    if !pod.requiredAntiAffinity.isEmpty { antiAffinityPods[pod.uid] = (pod, node) }
-    if !pod.preferredAffinity.isEmpty || !pod.requiredAffinity.isEmpty { scoringAffinityPods[pod.uid] = (pod, node) }
+    snapshot.nodes[node, default: NodeInfo(name: node)].add(pod)
+    if !pod.requiredAntiAffinity.isEmpty { snapshot.antiAffinityPods[pod.uid] = (pod, node) }
+    if !pod.preferredAffinity.isEmpty || !pod.requiredAffinity.isEmpty {
+      snapshot.scoringAffinityPods[pod.uid] = (pod, node)
+    }
   }
 
   private mutating func take(_ uid: String, from node: String) {
-    nodes[node]?.remove(uid)
-    antiAffinityPods[uid] = nil
-    scoringAffinityPods[uid] = nil
-    if let info = nodes[node], !info.exists, info.pods.isEmpty { nodes[node] = nil }
+    snapshot.nodes[node]?.remove(uid)
+    snapshot.antiAffinityPods[uid] = nil
+    snapshot.scoringAffinityPods[uid] = nil
+    if let info = snapshot.nodes[node], !info.exists, info.pods.isEmpty { snapshot.nodes[node] = nil }
   }
 
   // MARK: Namespaces and claims
 
   mutating func setNamespace(_ name: String, labels: [String: String]?) -> ClusterChange {
-    if namespaceLabels[name] == labels { return [] }
-    namespaceLabels[name] = labels
+    if snapshot.namespaceLabels[name] == labels { return [] }
+    snapshot.namespaceLabels[name] = labels
     return .namespaceLabels
   }
 
   mutating func setClaim(_ key: ObjectKey, isBound: Bool?) -> ClusterChange {
-    if claims[key] == isBound { return [] }
-    claims[key] = isBound
+    if snapshot.claims[key] == isBound { return [] }
+    snapshot.claims[key] = isBound
     return .claim
-  }
-
-  /// Why the pod's claims keep it from every node; `nil` when all are bound.
-  func claimProblem(of pod: PodInfo) -> String? {
-    for claim in pod.claims {
-      switch claims[ObjectKey(namespace: pod.key.namespace, name: claim)] {
-      case nil: return "persistentvolumeclaim \"\(claim)\" not found"
-      case false: return "pod has unbound immediate PersistentVolumeClaims"
-      default: continue
-      }
-    }
-    return nil
   }
 }

@@ -18,7 +18,7 @@ struct PodAffinityCounts: Sendable {
   /// Whether the pod matches its own affinity terms: the first of a group may go anywhere.
   private var isOwnMatch = false
 
-  init(pod: PodInfo, cluster: ClusterState) {
+  init(pod: PodInfo, cluster: ClusterSnapshot) {
     self.pod = pod
     let namespaceLabels = cluster.namespaceLabels
     for (other, nodeName) in cluster.antiAffinityPods.values {
@@ -84,7 +84,7 @@ struct SpreadCounts: Sendable {
   /// 1 when the pod itself matches the selector.
   private var own: Int64 = 0
 
-  init(_ constraint: SpreadConstraint, pod: PodInfo, cluster: ClusterState) {
+  init(_ constraint: SpreadConstraint, pod: PodInfo, cluster: ClusterSnapshot) {
     self.constraint = constraint
     own = constraint.selector?.matches(pod.labels) == true ? 1 : 0
     for name in cluster.nodeNames {

@@ -11,8 +11,9 @@ import Wire
 /// subresource. What it decides on is kube-scheduler's default profile without preemption.
 ///
 /// Informer changes keep a compact picture of nodes and pods (`ClusterState`) up to date; a pod is decoded once per
-/// change of it and never per decision. Decisions are made one after the other against that picture, bindings are
-/// written side by side, and a placed pod counts from the decision on and not from the answer.
+/// change of it and never per decision. Decisions are made one after the other, each on a snapshot of that picture and
+/// without its lock, so that no informer waits for one that counts many pods. Bindings are written side by side, and a
+/// placed pod counts from the decision on and not from the answer.
 public final class Scheduler: ControllerKit.Service {
   /// `spec.schedulerName`, and the component of the events.
   public static let name = "default-scheduler"
@@ -43,7 +44,10 @@ public final class Scheduler: ControllerKit.Service {
     var began: ContinuousClock.Instant
   }
 
+  typealias Decide = @Sendable (PodInfo, ClusterSnapshot, inout SeededRandom) -> Decision
+
   private let client: any KubeClient
+  private let decide: Decide
   private let time: any TimeSource
   private let informers: [Informer]
   private let events: EventRecorder
@@ -59,11 +63,23 @@ public final class Scheduler: ControllerKit.Service {
   /// - Parameters:
   ///   - metrics: where attempts and waiting pods are counted.
   ///   - seed: for the choice between nodes that are equally good.
-  public init(client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64) {
+  public convenience init(
+    client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
+  ) {
+    self.init(
+      client: client, informers: informers, metrics: metrics, time: time, seed: seed, decide: SchedulingCycle.decide)
+  }
+
+  /// - Parameter decide: chooses a node; tests look in at that moment.
+  init(
+    client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64,
+    decide: @escaping Decide
+  ) {
     func informer(_ resource: String) -> Informer {
       informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: resource))
     }
     self.client = client
+    self.decide = decide
     self.time = time
     let nodes = informer("nodes")
     let namespaces = informer("namespaces")
@@ -99,7 +115,7 @@ public final class Scheduler: ControllerKit.Service {
     wakeUp.fire()
   }
 
-  private func nodeChanged(_ old: Object?, _ new: Object?) {
+  func nodeChanged(_ old: Object?, _ new: Object?) {
     if let new {
       let node = new.decode(Node.self)
       change { $0.setNode(node) }
@@ -108,7 +124,7 @@ public final class Scheduler: ControllerKit.Service {
     }
   }
 
-  private func podChanged(_ old: Object?, _ new: Object?) {
+  func podChanged(_ old: Object?, _ new: Object?) {
     // A pod that was replaced by one of the same name between two lists.
     if let old, let new, old.header.uid != new.header.uid { podChanged(old, nil) }
     guard let new else {
@@ -204,21 +220,57 @@ public final class Scheduler: ControllerKit.Service {
   }
 
   private func nextStep() -> Step? {
+    while let (item, decision, began) = decideNext() {
+      if let step = settle(item, decision, began: began) { return step }
+    }
+    return nil
+  }
+
+  /// Takes the next pod and chooses its node. The lock is held only to take the snapshot, which is given up with the
+  /// return: the changes that follow copy nothing.
+  private func decideNext() -> (SchedulingQueue.Item, Decision, ContinuousClock.Instant)? {
     let now = time.now()
     let began = ContinuousClock.now
-    return state.withLock { state in
+    let taken = state.withLock { state -> (SchedulingQueue.Item, ClusterSnapshot, UInt64)? in
       state.queue.advance(to: now)
       guard state.writes < Self.writesMax, let item = state.queue.next() else { return nil }
-      state.writes += 1
+      return (item, state.cluster.snapshot, state.random.next())
+    }
+    guard let (item, cluster, seed) = taken else { return nil }
+    var random = SeededRandom(seed: seed)
+    let decision = decide(item.pod, cluster, &random)
+    metrics.decided(in: ContinuousClock.now - began)
+    return (item, decision, began)
+  }
+
+  /// Takes a decision over into the picture as it is by now. What has changed meanwhile counts as having come after the
+  /// decision, as what the informers have yet to tell does.
+  ///
+  /// - Returns: what is to be written; `nil` when the decision is no longer of use.
+  private func settle(
+    _ item: SchedulingQueue.Item, _ decision: Decision, began: ContinuousClock.Instant
+  ) -> Step? {
+    let now = time.now()
+    return state.withLock { state in
       let pod = item.pod
-      let decision = SchedulingCycle.decide(pod, state.cluster, random: &state.random)
-      metrics.decided(in: ContinuousClock.now - began)
+      // It has gone, or has got its node; or it was that and has come anew.
+      guard let current = state.queue.items[pod.uid], current.place == .inFlight else { return nil }
+      guard current.pod === pod else {
+        state.queue.again(pod.uid)
+        return nil
+      }
       switch decision {
       case .node(let node):
+        guard state.cluster.snapshot.nodes[node]?.exists == true else {
+          state.queue.again(pod.uid)
+          return nil
+        }
+        state.writes += 1
         state.cluster.assume(pod, on: node)
         let attempt = Attempt(pod: pod, addedAt: item.addedAt, number: item.attempts + 1, began: began)
         return .bind(attempt, node: node)
       case .unschedulable(let failure):
+        state.writes += 1
         let changes = failure.rules.reduce(into: ClusterChange()) { $0.formUnion($1.liftedBy) }
         state.queue.reject(pod.uid, liftedBy: changes, now: now)
         let message = failure.message

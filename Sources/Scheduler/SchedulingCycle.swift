@@ -82,11 +82,11 @@ enum Decision: Sendable, Equatable {
 /// One attempt to find a node for one pod: filter, then score. Pure; chance only breaks ties.
 struct SchedulingCycle {
   let pod: PodInfo
-  let cluster: ClusterState
+  let cluster: ClusterSnapshot
   let affinity: PodAffinityCounts
   let spread: [SpreadCounts]
 
-  init(pod: PodInfo, cluster: ClusterState) {
+  init(pod: PodInfo, cluster: ClusterSnapshot) {
     self.pod = pod
     self.cluster = cluster
     affinity = PodAffinityCounts(pod: pod, cluster: cluster)
@@ -94,7 +94,7 @@ struct SchedulingCycle {
   }
 
   /// Chooses a node for the pod.
-  static func decide(_ pod: PodInfo, _ cluster: ClusterState, random: inout SeededRandom) -> Decision {
+  static func decide(_ pod: PodInfo, _ cluster: ClusterSnapshot, random: inout SeededRandom) -> Decision {
     var failure = FitError(nodeCount: cluster.nodeNames.count, neverPreempts: pod.neverPreempts)
     if cluster.nodeNames.isEmpty {
       failure.rules = [.noNodes]

@@ -68,6 +68,8 @@ struct SchedulingQueue {
   private var alarms = Heap<Alarm> { $0.at < $1.at }
   private var waiting: Set<String> = []
   private var lastSequence: UInt64 = 0
+  /// What has changed since the last pod was taken: it is decided on without that.
+  private var missed: ClusterChange = []
 
   init(limits: Limits = Limits()) { self.limits = limits }
 
@@ -108,18 +110,32 @@ struct SchedulingQueue {
       guard var item = items[turn.uid], item.place == .active, item.sequence == turn.sequence else { continue }
       item.place = .inFlight
       items[turn.uid] = item
+      missed = []
       return item
     }
     return nil
   }
 
-  /// No node takes the pod: wait for a change that can help.
+  /// What was decided on the pod that was taken last is no longer of use: it is to be tried at once, and this was no
+  /// attempt.
+  mutating func again(_ uid: String) {
+    precondition(items[uid]?.place == .inFlight, "a pod is put back that was not tried")
+    activate(uid)
+  }
+
+  /// No node takes the pod that was taken last: wait for a change that can help, or for the pause alone when there was
+  /// one meanwhile.
   mutating func reject(_ uid: String, liftedBy changes: ClusterChange, now: Timestamp) {
     guard var item = items[uid] else { return }
     precondition(item.place == .inFlight, "a pod is refused that was not tried")
     item.attempts += 1
     item.notBefore = now.adding(backoff(item.attempts))
     item.liftedBy = changes
+    if !changes.isDisjoint(with: missed) {
+      item.place = .backingOff(until: item.notBefore)
+      store(&item, alarm: item.notBefore)
+      return
+    }
     let until = now.adding(limits.waitMax)
     item.place = .waiting(until: until)
     store(&item, alarm: until)
@@ -140,6 +156,7 @@ struct SchedulingQueue {
   /// Wakes the waiting pods that the changes can help.
   mutating func wake(_ changes: ClusterChange, now: Timestamp) {
     if changes.isEmpty { return }
+    missed.formUnion(changes)
     for uid in waiting {
       guard var item = items[uid], !item.liftedBy.isDisjoint(with: changes) else { continue }
       if item.notBefore <= now {

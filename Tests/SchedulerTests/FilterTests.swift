@@ -7,7 +7,7 @@ import Wire
 
 private func decide(_ pod: PodInfo, _ cluster: ClusterState) -> Decision {
   var random = SeededRandom(seed: 1)
-  return SchedulingCycle.decide(pod, cluster, random: &random)
+  return SchedulingCycle.decide(pod, cluster.snapshot, random: &random)
 }
 
 private func reasons(_ pod: PodInfo, _ cluster: ClusterState) -> [String: Int] {
@@ -340,6 +340,6 @@ private func reasons(_ pod: PodInfo, _ cluster: ClusterState) -> [String: Int] {
     _ = cluster.place(makePod("1", requests: ["cpu": "3"], on: "n"))
     // A late failure of a binding that the API server has confirmed takes nothing back.
     #expect(cluster.forget(first.uid) == [])
-    #expect(cluster.nodes["n"]?.requested.cpuMilli == 3000)
+    #expect(cluster.snapshot.nodes["n"]?.requested.cpuMilli == 3000)
   }
 }

@@ -15,19 +15,19 @@ import Wire
     var cluster = makeCluster([nodeJSON("n")])
     _ = cluster.place(makePod("small", requests: ["cpu": "1", "memory": "1Mi"], on: "n"))
     for name in ["a", "b", "c", "d"] { _ = cluster.place(makePod(name, requests: huge, on: "n")) }
-    #expect(cluster.nodes["n"]?.requested.cpuMilli == .max)
+    #expect(cluster.snapshot.nodes["n"]?.requested.cpuMilli == .max)
     for name in ["c", "a", "d", "b"] { _ = cluster.remove(makePod(name).uid) }
-    #expect(cluster.nodes["n"]?.requested.cpuMilli == 1000)
-    #expect(cluster.nodes["n"]?.requested.memory == 1 << 20)
-    #expect(cluster.nodes["n"]?.scoredCPUMilli == 1000)
-    #expect(cluster.nodes["n"]?.requested.extended["example.com/x"] ?? 0 == 0)
+    #expect(cluster.snapshot.nodes["n"]?.requested.cpuMilli == 1000)
+    #expect(cluster.snapshot.nodes["n"]?.requested.memory == 1 << 20)
+    #expect(cluster.snapshot.nodes["n"]?.scoredCPUMilli == 1000)
+    #expect(cluster.snapshot.nodes["n"]?.requested.extended["example.com/x"] ?? 0 == 0)
   }
 
   @Test func aPodIsWeighedOnNodesThatAreOverfull() {
     var cluster = makeCluster([nodeJSON("n"), nodeJSON("m")])
     for name in ["a", "b"] { _ = cluster.place(makePod(name, requests: huge, on: "n")) }
     var random = SeededRandom(seed: 1)
-    guard case .node(let node) = SchedulingCycle.decide(makePod("p"), cluster, random: &random) else {
+    guard case .node(let node) = SchedulingCycle.decide(makePod("p"), cluster.snapshot, random: &random) else {
       Issue.record("no node takes it")
       return
     }

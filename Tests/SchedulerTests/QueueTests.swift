@@ -38,6 +38,30 @@ import Wire
     #expect(take(&queue) == "a")
   }
 
+  /// A pod that is being tried is in no part of the queue where a change finds it.
+  @Test func aChangeDuringTheAttemptIsNotMissed() {
+    for (change, due) in [(ClusterChange.nodeAdded, 100), (.nodeLabels, 300_000)] as [(ClusterChange, Int64)] {
+      var queue = SchedulingQueue()
+      // What came before is in the snapshot.
+      queue.wake(.nodeAdded, now: start)
+      queue.add(pod("a"), now: start)
+      #expect(take(&queue) == "a")
+      queue.wake(change, now: start)
+      queue.reject("uid-default-a", liftedBy: .nodeAdded, now: start)
+      #expect(queue.nextAlarm() == after(due))
+    }
+  }
+
+  @Test func whatWasDecidedInVainIsTriedAtOnce() {
+    var queue = SchedulingQueue()
+    queue.add(pod("a"), now: start)
+    _ = queue.next()
+    queue.again("uid-default-a")
+    #expect(queue.next()?.attempts == 0)
+    queue.reject("uid-default-a", liftedBy: .nodeAdded, now: start)
+    #expect(queue.items["uid-default-a"]?.attempts == 1)
+  }
+
   @Test func backoffGrowsAndEnds() {
     var queue = SchedulingQueue()
     queue.add(pod("a"), now: start)

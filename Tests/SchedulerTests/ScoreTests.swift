@@ -7,7 +7,7 @@ import Wire
 
 private func choose(_ pod: PodInfo, _ nodes: [JSON], _ pods: [PodInfo] = [], seed: UInt64 = 1) -> String? {
   var random = SeededRandom(seed: seed)
-  guard case .node(let name) = SchedulingCycle.decide(pod, makeCluster(nodes, pods), random: &random) else {
+  guard case .node(let name) = SchedulingCycle.decide(pod, makeCluster(nodes, pods).snapshot, random: &random) else {
     return nil
   }
   return name
@@ -24,11 +24,11 @@ private func choose(_ pod: PodInfo, _ nodes: [JSON], _ pods: [PodInfo] = [], see
   @Test func balanceOfCPUAndMemory() {
     // Half of the cpu and none of the memory is used: what asks for memory makes it even.
     let cluster = makeCluster([nodeJSON("a", cpu: "4", memory: "8Gi")])
-    let cycle = SchedulingCycle(pod: makePod("p", requests: ["cpu": "2", "memory": "4Gi"]), cluster: cluster)
-    let skewed = SchedulingCycle(pod: makePod("p", requests: ["cpu": "4", "memory": "1"]), cluster: cluster)
+    let cycle = SchedulingCycle(pod: makePod("p", requests: ["cpu": "2", "memory": "4Gi"]), cluster: cluster.snapshot)
+    let skewed = SchedulingCycle(pod: makePod("p", requests: ["cpu": "4", "memory": "1"]), cluster: cluster.snapshot)
     let node = NodeInfo(name: "none")
-    #expect(cluster.nodes["a"].map(cycle.balancedScore) == 100)
-    #expect(cluster.nodes["a"].map(skewed.balancedScore) == 50)
+    #expect(cluster.snapshot.nodes["a"].map(cycle.balancedScore) == 100)
+    #expect(cluster.snapshot.nodes["a"].map(skewed.balancedScore) == 50)
     #expect(cycle.leastAllocatedScore(node) == 0)
   }
 

@@ -56,8 +56,8 @@ import Wire
       let own = pods[name] ?? []
       #expect(cpu[name] ?? 0 <= capacity.cpu, "cpu of \(name) at step \(step) with seed \(seed)")
       #expect(own.count <= capacity.pods, "pods of \(name) at step \(step) with seed \(seed)")
-      #expect(world.cluster.nodes[name]?.requested.cpuMilli == cpu[name] ?? 0, "book of \(name), seed \(seed)")
-      #expect(world.cluster.nodes[name]?.pods.count == own.count, "seed \(seed)")
+      #expect(world.cluster.snapshot.nodes[name]?.requested.cpuMilli == cpu[name] ?? 0, "book of \(name), seed \(seed)")
+      #expect(world.cluster.snapshot.nodes[name]?.pods.count == own.count, "seed \(seed)")
       let ports = own.flatMap(\.hostPorts).map(\.port)
       #expect(Set(ports).count == ports.count, "host ports of \(name) at step \(step) with seed \(seed)")
     }
@@ -130,7 +130,7 @@ import Wire
       }
       world.queue.advance(to: world.now)
       while let item = world.queue.next() {
-        switch SchedulingCycle.decide(item.pod, world.cluster, random: &world.random) {
+        switch SchedulingCycle.decide(item.pod, world.cluster.snapshot, random: &world.random) {
         case .node(let node):
           world.cluster.assume(item.pod, on: node)
           world.placed[item.pod.uid] = (item.pod, node, false)
@@ -146,7 +146,8 @@ import Wire
     // Nobody is forgotten: whoever waits at the end really fits nowhere.
     for item in world.queue.items.values where item.place != .inFlight {
       if case .waiting = item.place {
-        guard case .unschedulable = SchedulingCycle.decide(item.pod, world.cluster, random: &world.random) else {
+        guard case .unschedulable = SchedulingCycle.decide(item.pod, world.cluster.snapshot, random: &world.random)
+        else {
           Issue.record("\(item.pod.key) waits although a node takes it, seed \(seed)")
           continue
         }
