@@ -9,21 +9,24 @@ public final class Controller<R: Reconciler>: Service {
   public let queue: WorkQueue<R.Key>
   private let workers: Int
   private let informers: [Informer]
+  private let events: EventRecorder?
   private let counts: ControllerMetrics
   private let log: Logger
 
   /// - Parameters:
   ///   - workers: how many keys are worked on at the same time.
   ///   - informers: what must have its first list before the first key is taken.
+  ///   - events: writes the events of terminal errors, about `reconciler.subject(of:)`.
   ///   - metrics: where visits and the queue are counted, by the reconciler's name.
   ///   - seed: for the jitter of the back-off.
   public init(
-    _ reconciler: R, workers: Int = 2, informers: [Informer] = [], metrics: Metrics, time: any TimeSource,
-    seed: UInt64, backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
+    _ reconciler: R, workers: Int = 2, informers: [Informer] = [], events: EventRecorder? = nil, metrics: Metrics,
+    time: any TimeSource, seed: UInt64, backoff: Backoff = Backoff(first: .milliseconds(5), longest: .seconds(60))
   ) {
     self.reconciler = reconciler
     self.workers = max(1, workers)
     self.informers = informers
+    self.events = events
     let queue = WorkQueue<R.Key>(name: reconciler.name, metrics: metrics, time: time, seed: seed, backoff: backoff)
     self.queue = queue
     counts = ControllerMetrics(metrics, controller: reconciler.name, workers: self.workers) { [weak queue] in
@@ -66,6 +69,13 @@ public final class Controller<R: Reconciler>: Service {
           log.debug("not created: the namespace is being deleted", metadata: ["key": "\(key)"])
           continue
         }
+        if let error = TerminalError(from: error) {
+          counts.ended(.error, began: began, isTerminal: true)
+          tell(error, of: key)
+          if error.asksAgain { queue.add(key) }
+          queue.finish(key)
+          continue
+        }
         counts.ended(.error, began: began)
         let delay = queue.fail(key)
         // Somebody else was faster, or the object is gone: the next visit sees it.
@@ -75,6 +85,14 @@ public final class Controller<R: Reconciler>: Service {
           metadata: ["key": "\(key)", "error": "\(error)", "retryAfter": "\(delay)"])
       }
     }
+  }
+
+  private func tell(_ error: TerminalError, of key: R.Key) {
+    log.warning("reconcile failed, will wait for a change", metadata: ["key": "\(key)", "error": "\(error)"])
+    guard let events, let subject = reconciler.subject(of: key) else { return }
+    events.record(
+      .warning, regarding: subject, reason: "ReconcileFailed",
+      message: "\(reconciler.name): \(error). It is tried again when something changes.")
   }
 
   /// One pass for one key, without the queue.

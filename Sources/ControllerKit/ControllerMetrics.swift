@@ -13,6 +13,7 @@ struct ControllerMetrics: Sendable {
   private let controller: String
   private let visits: Counter
   private let errors: Counter
+  private let terminalErrors: Counter
   private let durations: Histogram
 
   /// - Parameters:
@@ -25,6 +26,10 @@ struct ControllerMetrics: Sendable {
       labels: ["controller", "result"])
     errors = metrics.counter(
       "controller_runtime_reconcile_errors_total", help: "Visits that failed, by controller.", labels: ["controller"])
+    terminalErrors = metrics.counter(
+      "controller_runtime_terminal_reconcile_errors_total",
+      help: "Visits that failed and are not tried again before something changes, by controller.",
+      labels: ["controller"])
     durations = metrics.histogram(
       "controller_runtime_reconcile_time_seconds", help: "How long a visit takes, by controller.",
       labels: ["controller"])
@@ -36,9 +41,10 @@ struct ControllerMetrics: Sendable {
     metrics.onCollect { busy.set(controller, to: Double(active())) }
   }
 
-  func ended(_ result: Result, began: ContinuousClock.Instant) {
+  func ended(_ result: Result, began: ContinuousClock.Instant, isTerminal: Bool = false) {
     visits.increment(controller, result.rawValue)
     if result == .error { errors.increment(controller) }
+    if isTerminal { terminalErrors.increment(controller) }
     durations.observe(controller, seconds: (ContinuousClock.now - began) / .seconds(1))
   }
 }

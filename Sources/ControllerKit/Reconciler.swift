@@ -19,8 +19,16 @@ public protocol Reconciler: Sendable {
   func plan(_ snapshot: Snapshot) -> Plan<Action>
 
   /// Does one action. Idempotent, and guarded by `resourceVersion` or uid, so that a decision on old facts fails instead
-  /// of doing harm. An error ends the plan; the key is tried again after a back-off.
+  /// of doing harm. An error ends the plan; the key is tried again after a back-off, or when something changes if the
+  /// error is terminal (`TerminalError`).
   func apply(_ action: Action) async throws
+
+  /// The object whose event says that a visit failed for good; `nil` when there is none, or it is told in another way.
+  func subject(of key: Key) -> EventSubject?
+}
+
+extension Reconciler {
+  public func subject(of key: Key) -> EventSubject? { nil }
 }
 
 /// What a reconciler wants to be done, in this order.

@@ -116,6 +116,10 @@ struct ServiceProblemReconciler: Reconciler {
     return Plan(snapshot.problems.isEmpty ? [status] : [.tell(service, snapshot.problems), status])
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    services.get(key).map { EventSubject(KubeTypes.Service.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     switch action {
     case .tell(let service, let problems):

@@ -50,7 +50,7 @@ final class ServiceProxy: Sendable {
     let events = EventRecorder(client: client, component: "service-proxy", host: nodeName, time: time)
     serviceConditions = Controller(
       ServiceProblemReconciler(client: client, services: services, problems: problems, events: events, time: time),
-      workers: 1, informers: [services], metrics: metrics, time: time, seed: random.next())
+      workers: 1, informers: [services], events: events, metrics: metrics, time: time, seed: random.next())
     tableCondition = Controller(
       TableConditionReconciler(client: client, problems: problems, events: events, time: time),
       workers: 1, metrics: metrics, time: time, seed: random.next())

@@ -13,7 +13,7 @@ struct DeploymentReconciler: Reconciler {
   private let replicaSets: Informer
   private let pods: Informer
   private let time: any TimeSource
-  private let events: EventRecorder
+  fileprivate let events: EventRecorder
   fileprivate let pending = PendingWrites()
   private let options = WriteOptions(fieldManager: "deployment-controller")
 
@@ -62,6 +62,10 @@ struct DeploymentReconciler: Reconciler {
   }
 
   func plan(_ snapshot: DeploymentSnapshot) -> Plan<DeploymentAction> { DeploymentRules.plan(snapshot) }
+
+  func subject(of key: ObjectKey) -> EventSubject? {
+    deployments.get(key).map { EventSubject(Deployment.groupVersionKind, $0.header) }
+  }
 
   func apply(_ action: DeploymentAction) async throws {
     switch action {
@@ -185,7 +189,8 @@ func deploymentController(
   let reconciler = DeploymentReconciler(
     client: client, deployments: deployments, replicaSets: replicaSets, pods: pods, time: time)
   let controller = Controller(
-    reconciler, workers: 5, informers: [deployments, replicaSets, pods], metrics: metrics, time: time, seed: seed)
+    reconciler, workers: 5, informers: [deployments, replicaSets, pods], events: reconciler.events, metrics: metrics,
+    time: time, seed: seed)
   deployments.onChange { old, new in
     guard let object = new ?? old else { return }
     if new == nil { reconciler.pending.forget(owner: object.header.uid) }

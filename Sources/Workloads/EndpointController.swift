@@ -56,6 +56,10 @@ struct EndpointSliceReconciler: Reconciler {
     Plan(EndpointSlicePlan.plan(snapshot).map { Action(step: $0, owner: snapshot.service.uid) })
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    services.get(key).map { EventSubject(KubeTypes.Service.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     try await pending.apply(action, client: client, options: WriteOptions(fieldManager: "endpointslice-controller"))
   }
@@ -209,6 +213,10 @@ struct EndpointsReconciler: Reconciler {
     return (subsets, isTruncated)
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    services.get(key).map { EventSubject(KubeTypes.Service.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     let options = WriteOptions(fieldManager: "endpoint-controller")
     switch action {
@@ -244,12 +252,17 @@ func endpointControllers(
   let endpoints = core("endpoints")
   let slices = informers.informer(for: EndpointSliceReconciler.resource)
   let index = EndpointPodIndex()
+  func events(_ component: String) -> EventRecorder {
+    EventRecorder(client: client, component: component, time: time)
+  }
   let sliceController = Controller(
     EndpointSliceReconciler(client: client, services: services, slices: slices, nodes: nodes, index: index),
-    workers: 4, informers: [services, pods, nodes, slices], metrics: metrics, time: time, seed: seed)
+    workers: 4, informers: [services, pods, nodes, slices], events: events("endpoint-slice-controller"),
+    metrics: metrics, time: time, seed: seed)
   let endpointsController = Controller(
     EndpointsReconciler(client: client, services: services, endpoints: endpoints, index: index),
-    informers: [services, pods, endpoints], metrics: metrics, time: time, seed: seed)
+    informers: [services, pods, endpoints], events: events("endpoint-controller"), metrics: metrics, time: time,
+    seed: seed)
 
   services.onChange { old, new in
     index.serviceChanged(old, new)

@@ -136,6 +136,10 @@ struct EndpointsMirrorReconciler: Reconciler {
     }
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    endpoints.get(key).map { EventSubject(Endpoints.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     switch action {
     case .write(let action):
@@ -156,7 +160,7 @@ func endpointsMirrorController(
   let controller = Controller(
     EndpointsMirrorReconciler(
       client: client, services: services, endpoints: endpoints, slices: slices, events: events),
-    informers: [services, endpoints, slices], metrics: metrics, time: time, seed: seed)
+    informers: [services, endpoints, slices], events: events, metrics: metrics, time: time, seed: seed)
   for informer in [services, endpoints] {
     informer.onChange { old, new in
       if let key = (new ?? old)?.header.key { controller.enqueue(key) }

@@ -165,10 +165,7 @@ struct GarbageCollectorReconciler: Reconciler {
       "[\(reference.apiVersion ?? "")/\(reference.kind ?? ""), namespace: \(item.header.namespace), "
       + "name: \(reference.name ?? ""), uid: \(reference.uid ?? "")]"
     events.record(
-      .warning,
-      regarding: EventSubject(
-        kind: resource.kind, apiVersion: resource.resource.groupVersion.description,
-        namespace: item.header.namespace, name: item.header.name, uid: item.header.uid),
+      .warning, regarding: subject(resource, item.header),
       reason: "OwnerRefInvalidNamespace",
       message: "ownerRef \(owner) does not exist in namespace \"\(item.header.namespace)\"")
   }
@@ -267,6 +264,19 @@ struct GarbageCollectorReconciler: Reconciler {
     }
   }
 
+  func subject(of slot: GarbageGraph.Slot) -> EventSubject? {
+    guard let resource = resources[slot.resource], let header = informers[slot.resource]?.get(slot.key)?.header else {
+      return nil
+    }
+    return subject(resource, header)
+  }
+
+  private func subject(_ resource: ServedResource, _ header: ObjectHeader) -> EventSubject {
+    EventSubject(
+      kind: resource.kind, apiVersion: resource.resource.groupVersion.description, namespace: header.namespace,
+      name: header.name, uid: header.uid)
+  }
+
   func apply(_ action: Action) async throws {
     do {
       switch action {
@@ -338,7 +348,8 @@ final class GarbageCollector: ControllerKit.Service {
       client: client, informers: informers, resources: byName, kinds: kinds, graph: graph,
       events: EventRecorder(client: client, component: "garbage-collector-controller", time: time))
     controller = Controller(
-      reconciler, workers: 4, informers: Array(informers.values), metrics: metrics, time: time, seed: seed)
+      reconciler, workers: 4, informers: Array(informers.values), events: reconciler.events,
+      metrics: metrics, time: time, seed: seed)
     let controller = controller
     for (name, informer) in informers {
       informer.onChange { old, new in

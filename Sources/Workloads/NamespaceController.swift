@@ -136,6 +136,10 @@ struct NamespaceReconciler: Reconciler {
     return isChanged
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    namespaces.get(key).map { EventSubject(Namespace.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     do {
       switch action {
@@ -167,7 +171,10 @@ func namespaceController(
   let namespaces = informers.informer(for: NamespaceReconciler.resource)
   let pods = informers.informer(for: NamespaceReconciler.pods)
   let reconciler = NamespaceReconciler(client: client, namespaces: namespaces, resources: resources, time: time)
-  let controller = Controller(reconciler, informers: [namespaces], metrics: metrics, time: time, seed: seed)
+  let controller = Controller(
+    reconciler, informers: [namespaces],
+    events: EventRecorder(client: client, component: "namespace-controller", time: time), metrics: metrics, time: time,
+    seed: seed)
   namespaces.onChange { _, new in
     if let new, new.header.deletionTimestamp != nil { controller.enqueue(new.header.key) }
   }

@@ -184,6 +184,10 @@ struct NodeLifecycleReconciler: Reconciler {
     return taints
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    nodes.get(key).map { EventSubject(Node.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     let options = WriteOptions(fieldManager: "node-lifecycle-controller")
     do {
@@ -242,7 +246,7 @@ func nodeLifecycleControllers(
   let controller = Controller(
     NodeLifecycleReconciler(
       client: client, nodes: nodes, pods: pods, monitor: monitor, events: events, time: time),
-    informers: [nodes, pods, leases], metrics: metrics, time: time, seed: seed)
+    informers: [nodes, pods, leases], events: events, metrics: metrics, time: time, seed: seed)
   let eviction = Controller(
     NodeLifecycleEvictionReconciler(client: client, nodes: nodes, pods: pods, events: events, time: time),
     informers: [nodes, pods], metrics: metrics, time: time, seed: seed)

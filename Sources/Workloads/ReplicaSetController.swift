@@ -211,8 +211,12 @@ struct ReplicaSetReconciler: Reconciler {
         // The namespace is going, and the ReplicaSet with it.
         if (problem as? KubeError)?.isNamespaceTerminating == true { return }
         events.record(.warning, regarding: subject, reason: "FailedCreate", message: "Error creating: \(problem)")
-        failures.set(ReplicaSetFailure(reason: "FailedCreate", message: "\(problem)"), uid: uid)
-        throw problem
+        var failure = ReplicaSetFailure(reason: "FailedCreate", message: "\(problem)")
+        let isHopeless = TerminalError(from: problem) != nil
+        // Noted, so that the next visit tells it and creates nothing until the ReplicaSet is another.
+        if isHopeless { failure.hopelessGeneration = replicaSet.metadata.generation }
+        failures.set(failure, uid: uid)
+        throw isHopeless ? TerminalError(problem, asksAgain: true) : problem
       }
       rest -= size
       batch *= 2

@@ -23,6 +23,8 @@ struct ReplicaSetFailure: Sendable, Equatable {
   /// `FailedCreate` or `FailedDelete`.
   var reason: String
   var message: String
+  /// The generation for which another attempt would end in the same way; `nil` when it may help.
+  var hopelessGeneration: Int64?
 }
 
 enum ReplicaSetAction: Sendable, Equatable {
@@ -64,7 +66,8 @@ enum ReplicaSetRules {
     let active = claimed.filter { !$0.isFinished && !$0.isBeingDeleted && !snapshot.deleting.contains($0.uid) }
 
     var changes: [ReplicaSetAction] = []
-    if !isBeingDeleted, active.count < wanted {
+    let isHopeless = snapshot.failure?.hopelessGeneration.map { $0 == replicaSet.metadata.generation } ?? false
+    if !isBeingDeleted, active.count < wanted, !isHopeless {
       changes.append(.create(count: min(wanted - active.count, burst), replicaSet))
     } else if !isBeingDeleted, active.count > wanted {
       let surplus = min(active.count - wanted, burst)

@@ -59,6 +59,10 @@ struct RootCAReconciler: Reconciler {
     return Plan([.update(configMap)])
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    namespaces.get(key).map { EventSubject(Namespace.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     let options = WriteOptions(fieldManager: "root-ca-publisher")
     do {
@@ -87,7 +91,9 @@ func rootCAController(
   let configMaps = informers.informer(for: RootCAReconciler.resource)
   let controller = Controller(
     RootCAReconciler(client: client, namespaces: namespaces, configMaps: configMaps, certificate: certificate),
-    informers: [namespaces, configMaps], metrics: metrics, time: time, seed: seed)
+    informers: [namespaces, configMaps],
+    events: EventRecorder(client: client, component: "root-ca-publisher", time: time), metrics: metrics, time: time,
+    seed: seed)
   namespaces.onChange { _, new in
     if let new { controller.enqueue(new.header.key) }
   }

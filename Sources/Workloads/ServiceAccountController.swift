@@ -36,6 +36,10 @@ struct ServiceAccountReconciler: Reconciler {
     snapshot.isActive && !snapshot.hasAccount ? Plan([.create(namespace: snapshot.namespace)]) : Plan()
   }
 
+  func subject(of key: ObjectKey) -> EventSubject? {
+    namespaces.get(key).map { EventSubject(Namespace.groupVersionKind, $0.header) }
+  }
+
   func apply(_ action: Action) async throws {
     guard case .create(let namespace) = action else { return }
     var account = ServiceAccount()
@@ -59,7 +63,9 @@ func serviceAccountController(
   let accounts = informers.informer(for: ServiceAccountReconciler.resource)
   let controller = Controller(
     ServiceAccountReconciler(client: client, namespaces: namespaces, accounts: accounts),
-    informers: [namespaces, accounts], metrics: metrics, time: time, seed: seed)
+    informers: [namespaces, accounts],
+    events: EventRecorder(client: client, component: "service-account-controller", time: time), metrics: metrics,
+    time: time, seed: seed)
   namespaces.onChange { _, new in
     if let new { controller.enqueue(new.header.key) }
   }

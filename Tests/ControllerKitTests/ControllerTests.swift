@@ -16,7 +16,7 @@ private final class Recorder: Reconciler {
     var hasOverlapped = false
     var done: [ObjectKey] = []
     var failures = 0
-    var failure = KubeError(code: 409, reason: .conflict, message: "modified")
+    var failure: any Error = KubeError(code: 409, reason: .conflict, message: "modified")
     var requeue: Duration?
     var waiters: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
   }
@@ -50,6 +50,10 @@ private final class Recorder: Reconciler {
       return reached
     }
     for continuation in reached { continuation.resume() }
+  }
+
+  func subject(of key: ObjectKey) -> EventSubject? {
+    EventSubject(kind: "Widget", apiVersion: "test.dev/v1", namespace: key.namespace, name: key.name, uid: "u")
   }
 
   func waitForDone(_ count: Int) async {
@@ -134,6 +138,55 @@ private final class Interrupted: Reconciler {
     }
     run.cancel()
     _ = await run.result
+  }
+
+  /// What the API server finds invalid it always will: the next change is waited for, and it is told.
+  @Test(arguments: [KubeError.Reason.invalid, .badRequest, .requestEntityTooLarge])
+  func aTerminalErrorWaitsForAChange(reason: KubeError.Reason) async {
+    let client = FakeKubeClient()
+    let clock = VirtualClock()
+    let metrics = Metrics()
+    let recorder = Recorder()
+    recorder.state.withLock { ($0.failures, $0.failure) = (1, KubeError(code: 422, reason: reason, message: "no")) }
+    let controller = Controller(
+      recorder, workers: 1, events: EventRecorder(client: client, component: "recorder", time: clock),
+      metrics: metrics, time: clock, seed: 3)
+    let run = Task { try await controller.run() }
+    controller.enqueue(ObjectKey(namespace: "a", name: "w"))
+    while recorder.state.withLock({ $0.failures }) > 0 { await Task.yield() }
+    while controller.queue.counts.ready + controller.queue.counts.processing > 0 { await Task.yield() }
+    #expect(controller.queue.counts.delayed == 0)
+    #expect(recorder.state.withLock { $0.done.isEmpty })
+    let line = "controller_runtime_terminal_reconcile_errors_total{controller=\"recorder\"} 1.0\n"
+    #expect(metrics.exposition().contains(line))
+    while client.state.withLock({ $0.writes.isEmpty }) { await Task.yield() }
+    #expect(client.state.withLock { $0.writes.first?.hasPrefix("create events w.") } == true)
+    // It changed.
+    controller.enqueue(ObjectKey(namespace: "a", name: "w"))
+    await recorder.waitForDone(1)
+    run.cancel()
+    _ = await run.result
+  }
+
+  @Test func oneVisitMoreTellsWhatFailed() async {
+    let recorder = Recorder()
+    let cause = KubeError(code: 403, reason: .forbidden, message: "no")
+    recorder.state.withLock { ($0.failures, $0.failure) = (1, TerminalError(cause, asksAgain: true)) }
+    let controller = Controller(recorder, metrics: Metrics(), time: VirtualClock(), seed: 3)
+    let run = Task { try await controller.run() }
+    controller.enqueue(ObjectKey(name: "a"))
+    // No clock moves: it is at once.
+    await recorder.waitForDone(1)
+    run.cancel()
+    _ = await run.result
+  }
+
+  @Test func refusalsAndRacesAreNotTerminal() {
+    for reason in [KubeError.Reason.forbidden, .conflict, .notFound, .serviceUnavailable, .tooManyRequests, .unknown] {
+      #expect(TerminalError(from: KubeError(code: 400, reason: reason, message: "")) == nil, "\(reason)")
+    }
+    #expect(TerminalError(from: CancellationError()) == nil)
+    #expect(TerminalError(from: TerminalError(CancellationError(), asksAgain: true))?.asksAgain == true)
   }
 
   @Test func visitsAreCountedByResult() async {

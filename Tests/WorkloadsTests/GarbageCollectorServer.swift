@@ -24,12 +24,22 @@ final class MemoryServer: KubeClient {
     var waiters: [Waiter] = []
     var deletions: [String] = []
     var writes = 0
+    var refusals: [GroupVersionResource: KubeError] = [:]
+    var refused = 0
   }
 
   private let state = Mutex(State())
 
   /// `resource/name` of each object that a client deleted, in order.
   var deletions: [String] { state.withLock { $0.deletions } }
+
+  /// Creations of the resource are answered with this error.
+  func refuse(_ resource: GroupVersionResource, with error: KubeError?) {
+    state.withLock { $0.refusals[resource] = error }
+  }
+
+  /// How many creations were answered with an error of `refuse`.
+  var refused: Int { state.withLock { $0.refused } }
 
   /// How many writes changed something.
   var writes: Int { state.withLock { $0.writes } }
@@ -146,6 +156,10 @@ final class MemoryServer: KubeClient {
   ) async throws -> Object {
     defer { wakeWaiters() }
     return try state.withLock { state in
+      if let refusal = state.refusals[resource] {
+        state.refused += 1
+        throw refusal
+      }
       let key = ObjectHeader(body).key
       if !key.name.isEmpty, state.objects[resource]?[key] != nil {
         throw KubeError(code: 409, reason: .alreadyExists, message: "\(key) exists")

@@ -72,6 +72,21 @@ import Wire
     #expect(newStatus(plan)?.replicas == 1)
   }
 
+  /// What the API server will refuse again is not asked for again until the ReplicaSet is another.
+  @Test func aHopelessCreateWaitsForAnotherGeneration() throws {
+    var set = replicaSet(2)
+    let failure = ReplicaSetFailure(reason: "FailedCreate", message: "invalid", hopelessGeneration: 4)
+    let told = try plan(set, [pod("a")]) { $0.failure = failure }
+    #expect(newStatus(told)?.conditions.first { $0.type == "ReplicaFailure" }?.message == "invalid")
+    #expect(told.actions.count == 1)
+    set.metadata.generation = 5
+    let again = try plan(set, [pod("a")]) { $0.failure = failure }
+    #expect(again.actions.contains(.create(count: 1, set)))
+    // What is too many still goes.
+    set.metadata.generation = 4
+    #expect(try victims(plan(set, [pod("a"), pod("b"), pod("c")]) { $0.failure = failure }).count == 1)
+  }
+
   @Test func noMoreThanABurstAtOnce() throws {
     let set = replicaSet(2000)
     #expect(try plan(set, []).actions.first == .create(count: 500, set))

@@ -1,0 +1,31 @@
+import KubeClient
+
+/// An error that no further attempt lifts: the same input leads to it again. The key waits for a change instead of coming
+/// back after a pause, for ever (controller-runtime's `reconcile.TerminalError`).
+public struct TerminalError: Error, CustomStringConvertible {
+  public let cause: any Error
+  /// Whether the reconciler has noted the failure and is to be asked once more at once, to say so in a status.
+  public let asksAgain: Bool
+
+  public init(_ cause: any Error, asksAgain: Bool = false) {
+    self.cause = cause
+    self.asksAgain = asksAgain
+  }
+
+  /// What an error that ended a visit counts as; `nil` when it can go by itself.
+  ///
+  /// What the API server finds malformed, invalid or too large it always will. A refusal (403) is none of these: it can
+  /// depend on other objects, such as a quota or a class that is yet to come.
+  public init?(from error: any Error) {
+    if let terminal = error as? TerminalError {
+      self = terminal
+      return
+    }
+    guard let error = error as? KubeError, [.invalid, .badRequest, .requestEntityTooLarge].contains(error.reason) else {
+      return nil
+    }
+    self.init(error)
+  }
+
+  public var description: String { "\(cause)" }
+}
