@@ -60,11 +60,28 @@ public final class Informer: Sendable, Service {
   /// Sorted by key.
   public func list(namespace: String? = nil) -> [Object] { state.withLock { $0.cache.list(namespace: namespace) } }
 
+  /// Keeps an index from now on. One that is asked for is added then, over all objects at once: whoever knows earlier
+  /// adds it before the first list.
+  public func add(_ index: InformerIndex) { state.withLock { $0.cache.add(index) } }
+
+  /// The objects that an index has under a value, sorted by key.
+  public func list(by index: InformerIndex, _ value: String) -> [Object] {
+    state.withLock { $0.cache.list(by: index, value) }
+  }
+
+  /// How many objects an index has under a value.
+  public func count(by index: InformerIndex, _ value: String) -> Int {
+    state.withLock { $0.cache.table(index)[value].count }
+  }
+
+  /// The values under which an index has objects, sorted.
+  public func values(of index: InformerIndex) -> [String] { state.withLock { $0.cache.table(index).values.sorted() } }
+
   /// The objects whose controlling owner has this uid, sorted by key.
-  public func list(controlledBy uid: String) -> [Object] { state.withLock { $0.cache.list(controlledBy: uid) } }
+  public func list(controlledBy uid: String) -> [Object] { list(by: .controller, uid) }
 
   /// The objects of a namespace that no controller owns, sorted by key.
-  public func orphans(in namespace: String) -> [Object] { state.withLock { $0.cache.orphans(in: namespace) } }
+  public func orphans(in namespace: String) -> [Object] { list(by: .uncontrolled, namespace) }
 
   public var count: Int { state.withLock { $0.cache.count } }
 

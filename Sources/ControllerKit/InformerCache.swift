@@ -8,10 +8,7 @@ struct InformerCache {
   }
 
   private var namespaces: [String: [String: Object]] = [:]
-  /// Keys of the objects that a controller owns, by the owner's uid.
-  private var controlled: [String: Set<ObjectKey>] = [:]
-  /// Names of the objects without a controller, by namespace.
-  private var orphans: [String: Set<String>] = [:]
+  private var tables = [IndexTable(.controller), IndexTable(.uncontrolled)]
   /// Sorted lists that have been asked for since the last change, by namespace.
   private var sorted: [String: [Object]] = [:]
   /// The revision up to which everything has been seen.
@@ -33,12 +30,27 @@ struct InformerCache {
     return objects
   }
 
-  func list(controlledBy uid: String) -> [Object] {
-    (controlled[uid] ?? []).sorted().compactMap(get)
+  /// Keeps an index from now on; it is built over what is there.
+  mutating func add(_ index: InformerIndex) {
+    if tables.contains(where: { $0.index.name == index.name }) { return }
+    var table = IndexTable(index)
+    for objects in namespaces.values {
+      for object in objects.values { table.insert(object) }
+    }
+    tables.append(table)
   }
 
-  func orphans(in namespace: String) -> [Object] {
-    (orphans[namespace] ?? []).sorted().compactMap { get(ObjectKey(namespace: namespace, name: $0)) }
+  mutating func table(_ index: InformerIndex) -> IndexTable {
+    add(index)
+    guard let table = tables.first(where: { $0.index.name == index.name }) else {
+      preconditionFailure("an index that was added is not there")
+    }
+    return table
+  }
+
+  /// Sorted by key.
+  mutating func list(by index: InformerIndex, _ value: String) -> [Object] {
+    table(index)[value].sorted().compactMap(get)
   }
 
   /// Takes a complete list. Objects whose version is known cause no change; an object that was replaced by another one
@@ -86,11 +98,7 @@ struct InformerCache {
     if let old { remove(old) }
     namespaces[key.namespace, default: [:]][key.name] = object
     sorted[key.namespace] = nil
-    if let owner = object.header.controller {
-      controlled[owner.uid ?? "", default: []].insert(key)
-    } else {
-      orphans[key.namespace, default: []].insert(key.name)
-    }
+    for at in tables.indices { tables[at].insert(object) }
     if let old, old.header.uid != object.header.uid {
       return [Change(old: old, new: nil), Change(old: nil, new: object)]
     }
@@ -102,12 +110,6 @@ struct InformerCache {
     namespaces[key.namespace]?[key.name] = nil
     if namespaces[key.namespace]?.isEmpty == true { namespaces[key.namespace] = nil }
     sorted[key.namespace] = nil
-    if let owner = object.header.controller {
-      controlled[owner.uid ?? ""]?.remove(key)
-      if controlled[owner.uid ?? ""]?.isEmpty == true { controlled[owner.uid ?? ""] = nil }
-    } else {
-      orphans[key.namespace]?.remove(key.name)
-      if orphans[key.namespace]?.isEmpty == true { orphans[key.namespace] = nil }
-    }
+    for at in tables.indices { tables[at].remove(object) }
   }
 }

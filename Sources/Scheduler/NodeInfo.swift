@@ -19,6 +19,8 @@ struct NodeInfo: Sendable {
   var scoredCPUMilli: Int64 { scored.cpuMilli }
   var scoredMemory: Int64 { scored.memory }
   private(set) var hostPorts: [HostPort] = []
+  /// How many of its pods that are there to stay each controller has, by its uid.
+  private(set) var siblings: [String: Int64] = [:]
   /// By uid, in no order that a decision may depend on.
   private(set) var pods: [String: PodInfo] = [:]
 
@@ -59,10 +61,12 @@ struct NodeInfo: Sendable {
     requested.add(pod.requests)
     scored.add(pod.scored)
     hostPorts += pod.hostPorts
+    count(pod, 1)
   }
 
   mutating func remove(_ uid: String) {
     guard let pod = pods.removeValue(forKey: uid) else { return }
+    count(pod, -1)
     if requested.isSaturated || scored.isSaturated {
       // Somebody asks for more than there is anywhere, and named the node himself.
       requested = pods.values.reduce(into: ResourceVector()) { $0.add($1.requests) }
@@ -74,6 +78,13 @@ struct NodeInfo: Sendable {
     for port in pod.hostPorts {
       if let at = hostPorts.firstIndex(of: port) { hostPorts.remove(at: at) }
     }
+  }
+
+  private mutating func count(_ pod: PodInfo, _ change: Int64) {
+    guard let controller = pod.controllerUID, !pod.isTerminating else { return }
+    let count = siblings[controller, default: 0] + change
+    precondition(count >= 0, "a pod left a node that it was not on")
+    siblings[controller] = count == 0 ? nil : count
   }
 
   /// The first taint with one of the effects that the pod does not tolerate.

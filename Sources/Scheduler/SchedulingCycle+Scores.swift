@@ -115,9 +115,7 @@ extension SchedulingCycle {
       }
     }
     guard pod.hardSpread.isEmpty, let controller = pod.controllerUID else { return nil }
-    return nodes.map { node in
-      Int64(node.pods.values.count { $0.controllerUID == controller && !$0.isTerminating })
-    }
+    return nodes.map { $0.siblings[controller] ?? 0 }
   }
 
   /// How much of the pod's images a node already has, each weighted by the share of nodes that have it, so that one

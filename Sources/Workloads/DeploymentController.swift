@@ -34,7 +34,7 @@ struct DeploymentReconciler: Reconciler {
   /// Deployments that could adopt a ReplicaSet.
   fileprivate func candidates(for replicaSet: Object) -> [ObjectKey] {
     if replicaSet.header.labels.isEmpty { return [] }
-    return deployments.list(namespace: replicaSet.header.namespace).filter { deployment in
+    return deployments.owners(selecting: replicaSet.header).filter { deployment in
       let selector = try? Selector(labelSelector: deployment.json().at("spec", "selector"))
       return selector.map { !$0.isEmpty && $0.matches(replicaSet.header.labels) } ?? false
     }.map(\.header.key)
@@ -52,7 +52,7 @@ struct DeploymentReconciler: Reconciler {
     if deployment.spec.strategy?.type == "Recreate" {
       for replicaSet in owned {
         let unfinished = pods.list(controlledBy: replicaSet.header.uid).count { pod in
-          let phase = pod.json().at("status", "phase")?.string
+          let phase = JSON.scalar(at: ["status", "phase"], of: pod.bytes)
           return phase != "Succeeded" && phase != "Failed"
         }
         snapshot.unfinishedPods[replicaSet.header.uid] = unfinished
@@ -184,6 +184,7 @@ func deploymentController(
   client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> any ControllerKit.Service {
   let deployments = informers.informer(for: Deployment.resource)
+  deployments.add(.selector)
   let replicaSets = informers.informer(for: ReplicaSet.resource)
   let pods = informers.informer(for: Pod.resource)
   let reconciler = DeploymentReconciler(

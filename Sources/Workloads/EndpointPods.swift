@@ -101,12 +101,7 @@ struct EndpointService: Sendable, Equatable {
 /// The pods that can have endpoints, and the selectors of services, kept up to date by informers: a pod is decoded once
 /// per change and not once per service, and only services that a change concerns are visited.
 final class EndpointPodIndex: Sendable {
-  private struct State {
-    var pods: [String: [String: EndpointPod]] = [:]
-    var selectors: [String: [String: [String: String]]] = [:]
-  }
-
-  private let state = Mutex(State())
+  private let namespaces = Mutex<[String: EndpointNamespace]>([:])
 
   /// Takes a pod's change; returns the services whose endpoints it can change.
   func podChanged(_ old: Object?, _ new: Object?) -> [ObjectKey] {
@@ -116,40 +111,111 @@ final class EndpointPodIndex: Sendable {
     // The header's labels are shared with the store.
     if let labels = new?.header.labels { decoded?.labels = labels }
     let pod = decoded
-    return state.withLock { state in
-      let before = state.pods[key.namespace]?[key.name]
-      if before == pod { return [] }
-      state.pods[key.namespace, default: [:]][key.name] = pod
-      if state.pods[key.namespace]?.isEmpty == true { state.pods[key.namespace] = nil }
-      return (state.selectors[key.namespace] ?? [:]).compactMap { name, selector in
-        let concerns = Self.matches(selector, before?.labels) || Self.matches(selector, pod?.labels)
-        return concerns ? ObjectKey(namespace: key.namespace, name: name) : nil
-      }
-    }
+    let services = change(key.namespace) { $0.set(pod, name: key.name) }
+    return services.map { ObjectKey(namespace: key.namespace, name: $0) }
   }
 
   /// Takes a service's change.
   func serviceChanged(_ old: Object?, _ new: Object?) {
     guard let key = (new ?? old)?.header.key else { return }
     let selector = new?.decode(KubeTypes.Service.self).spec.selector ?? [:]
-    state.withLock { state in
-      state.selectors[key.namespace, default: [:]][key.name] = selector.isEmpty ? nil : selector
-      if state.selectors[key.namespace]?.isEmpty == true { state.selectors[key.namespace] = nil }
-    }
+    change(key.namespace) { $0.set(selector: selector, of: key.name) }
   }
 
   /// The service's pods, sorted by name.
   func pods(of service: ObjectKey) -> [EndpointPod] {
-    let pods: [EndpointPod] = state.withLock { state in
-      guard let selector = state.selectors[service.namespace]?[service.name] else { return [] }
-      return (state.pods[service.namespace] ?? [:]).values.filter { Self.matches(selector, $0.labels) }
-    }
+    let pods = namespaces.withLock { $0[service.namespace]?.pods(of: service.name) ?? [] }
     return pods.sorted { $0.key < $1.key }
   }
 
-  private static func matches(_ selector: [String: String], _ labels: [String: String]?) -> Bool {
-    guard let labels else { return false }
-    return selector.allSatisfy { labels[$0.key] == $0.value }
+  private func change<Value: Sendable>(
+    _ namespace: String, _ body: (inout EndpointNamespace) -> Value
+  ) -> Value {
+    namespaces.withLock { namespaces in
+      let value = body(&namespaces[namespace, default: EndpointNamespace()])
+      if namespaces[namespace]?.isEmpty == true { namespaces[namespace] = nil }
+      return value
+    }
+  }
+}
+
+/// A namespace's pods and services. Each service stands under one label value that its selector asks for, together with
+/// the pods that have it: neither a change of a pod looks at all services, nor a service at all pods.
+struct EndpointNamespace {
+  private struct Label: Hashable, Comparable {
+    var key: String
+    var value: String
+
+    static func < (a: Label, b: Label) -> Bool { (a.key, a.value) < (b.key, b.value) }
+  }
+
+  private struct Group {
+    var services: Set<String> = []
+    var pods: Set<String> = []
+  }
+
+  private var pods: [String: EndpointPod] = [:]
+  private var selectors: [String: [String: String]] = [:]
+  private var groups: [Label: Group] = [:]
+  /// How often a selector was laid against a pod: the work that all this is to spare.
+  private(set) var comparisons = 0
+
+  var isEmpty: Bool { pods.isEmpty && selectors.isEmpty }
+
+  /// - Returns: the names of the services whose endpoints the change concerns.
+  mutating func set(_ pod: EndpointPod?, name: String) -> [String] {
+    let before = pods[name]
+    if before == pod { return [] }
+    pods[name] = pod
+    var services: Set<String> = []
+    for (key, value) in before?.labels ?? [:] {
+      groups[Label(key: key, value: value)]?.pods.remove(name)
+      services.formUnion(groups[Label(key: key, value: value)]?.services ?? [])
+    }
+    for (key, value) in pod?.labels ?? [:] {
+      groups[Label(key: key, value: value)]?.pods.insert(name)
+      services.formUnion(groups[Label(key: key, value: value)]?.services ?? [])
+    }
+    return services.filter { service in
+      let selector = selectors[service] ?? [:]
+      return matches(selector, before) || matches(selector, pod)
+    }
+  }
+
+  /// - Parameter selector: empty for a service that is gone or selects nothing.
+  mutating func set(selector: [String: String], of service: String) {
+    if selectors[service] == selector { return }
+    if let label = selectors[service].flatMap(Self.label) {
+      groups[label]?.services.remove(service)
+      if groups[label]?.services.isEmpty == true { groups[label] = nil }
+    }
+    guard let label = Self.label(selector) else {
+      selectors[service] = nil
+      return
+    }
+    selectors[service] = selector
+    if groups[label] == nil {
+      groups[label] = Group(pods: Set(pods.filter { $0.value.labels[label.key] == label.value }.keys))
+    }
+    groups[label]?.services.insert(service)
+  }
+
+  mutating func pods(of service: String) -> [EndpointPod] {
+    guard let selector = selectors[service], let label = Self.label(selector), let group = groups[label] else {
+      return []
+    }
+    return group.pods.compactMap { pods[$0] }.filter { matches(selector, $0) }
+  }
+
+  /// The label value under which a service stands: the same one each time.
+  private static func label(_ selector: [String: String]) -> Label? {
+    selector.map { Label(key: $0.key, value: $0.value) }.min()
+  }
+
+  private mutating func matches(_ selector: [String: String], _ pod: EndpointPod?) -> Bool {
+    guard let pod else { return false }
+    comparisons += 1
+    return selector.allSatisfy { pod.labels[$0.key] == $0.value }
   }
 }
 

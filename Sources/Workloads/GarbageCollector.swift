@@ -151,7 +151,7 @@ struct GarbageCollectorReconciler: Reconciler {
     if header?.uid != uid { header = try await get(resource, key)?.header }
     guard let header, header.uid == uid else {
       // An owner in another namespace counts as absent; say so, since it is surely not what was meant.
-      if resource.isNamespaced, informer?.list().contains(where: { $0.header.uid == uid }) == true {
+      if resource.isNamespaced, informer.map({ $0.count(by: .uid, uid) > 0 }) == true {
         reportInvalidOwner(reference, of: item)
       }
       return .absent

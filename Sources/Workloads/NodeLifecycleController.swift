@@ -108,11 +108,9 @@ struct NodeLifecycleReconciler: Reconciler {
     let isStale = monitor.isStale(key.name)
     var readyPods: [PodReference] = []
     if isStale {
-      for object in pods.list() {
-        let pod = object.decode(Pod.self)
-        guard pod.spec.nodeName == key.name,
-          pod.status.conditions.contains(where: { $0.type == "Ready" && $0.status == "True" })
-        else { continue }
+      for object in pods.list(by: .node, key.name) {
+        let conditions = object.decode(Pod.self).status.conditions
+        guard conditions.contains(where: { $0.type == "Ready" && $0.status == "True" }) else { continue }
         readyPods.append(PodReference(key: object.header.key, uid: object.header.uid))
       }
     }
@@ -241,6 +239,8 @@ func nodeLifecycleControllers(
   let nodes = informers.informer(for: NodeLifecycleReconciler.nodes)
   let pods = informers.informer(for: NodeLifecycleReconciler.pods)
   let leases = informers.informer(for: NodeLifecycleReconciler.leases)
+  nodes.add(.readiness)
+  pods.add(.node)
   let events = EventRecorder(client: client, component: "node-controller", time: time)
   let monitor = NodeLifecycleMonitor()
   let controller = Controller(

@@ -59,16 +59,13 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
     let taints = nodes.get(key)?.decode(Node.self).spec.taints.filter { $0.effect == "NoExecute" } ?? []
     let active = firstSeen.update(node: key.name, taints: taints, now: now)
     if active.isEmpty { return nil }
-    let candidates = pods.list().compactMap { object -> Candidate? in
+    let candidates = pods.list(by: .node, key.name).compactMap { object -> Candidate? in
       guard object.header.deletionTimestamp == nil else { return nil }
-      let spec = object.decode(Pod.self).spec
-      guard spec.nodeName == key.name else { return nil }
-      return Candidate(key: object.header.key, uid: object.header.uid, tolerations: spec.tolerations)
+      return Candidate(
+        key: object.header.key, uid: object.header.uid, tolerations: object.decode(Pod.self).spec.tolerations)
     }
-    let isAnyNodeReady = nodes.list().contains { node in
-      node.decode(Node.self).status.conditions.contains { $0.type == "Ready" && $0.status == "True" }
-    }
-    return Snapshot(taints: active, pods: candidates, isAnyNodeReady: isAnyNodeReady, now: now)
+    return Snapshot(
+      taints: active, pods: candidates, isAnyNodeReady: nodes.count(by: .readiness, "True") > 0, now: now)
   }
 
   func plan(_ snapshot: Snapshot) -> Plan<Action> {

@@ -47,8 +47,8 @@ struct PodGarbageReconciler: Reconciler {
     case delete(Candidate)
   }
 
-  private static func isTerminated(_ pod: Pod) -> Bool {
-    let phase = pod.status.phase
+  private static func isTerminated(_ pod: Object) -> Bool {
+    let phase = JSON.scalar(at: ["status", "phase"], of: pod.bytes)
     return phase == "Succeeded" || phase == "Failed"
   }
 
@@ -56,20 +56,15 @@ struct PodGarbageReconciler: Reconciler {
     if key == .terminated {
       if pods.count <= Self.terminatedMax { return nil }
       let candidates = pods.list().compactMap { object -> Candidate? in
-        guard object.header.deletionTimestamp == nil, Self.isTerminated(object.decode()) else { return nil }
+        guard object.header.deletionTimestamp == nil, Self.isTerminated(object) else { return nil }
         return candidate(object.header, isTerminated: true)
       }
       return .terminated(candidates, max: Self.terminatedMax)
     }
-    var isMissing: [String: Bool] = [:]
+    let asked = if case .node(let name) = key { [name] } else { pods.values(of: .node) }
     var orphans: [Candidate] = []
-    for object in pods.list() {
-      let pod = object.decode(Pod.self)
-      let node = pod.spec.nodeName ?? ""
-      if node.isEmpty || (key != .orphans && key != .node(node)) { continue }
-      if isMissing[node] == nil { isMissing[node] = try await isNodeMissing(node) }
-      guard isMissing[node] == true else { continue }
-      orphans.append(candidate(object.header, isTerminated: Self.isTerminated(pod)))
+    for node in asked where try await isNodeMissing(node) {
+      orphans += pods.list(by: .node, node).map { candidate($0.header, isTerminated: Self.isTerminated($0)) }
     }
     return orphans.isEmpty ? nil : .orphans(orphans, now: time.now())
   }
@@ -134,6 +129,7 @@ func podGarbageCollector(
 ) -> any ControllerKit.Service {
   let pods = informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: "pods"))
   let nodes = informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: "nodes"))
+  pods.add(.node)
   let controller = Controller(
     PodGarbageReconciler(client: client, pods: pods, nodes: nodes, time: time), workers: 1,
     informers: [pods, nodes], metrics: metrics, time: time, seed: seed)

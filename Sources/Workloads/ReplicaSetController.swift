@@ -92,7 +92,7 @@ struct ReplicaSetReconciler: Reconciler {
   /// ReplicaSets that could adopt a pod.
   fileprivate func candidates(for pod: Object) -> [ObjectKey] {
     if pod.header.labels.isEmpty { return [] }
-    return replicaSets.list(namespace: pod.header.namespace).filter { replicaSet in
+    return replicaSets.owners(selecting: pod.header).filter { replicaSet in
       kind.selector(replicaSet)?.matches(pod.header.labels) ?? false
     }.map(\.header.key)
   }
@@ -300,6 +300,7 @@ private func replicaController(
   metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> any ControllerKit.Service {
   let replicaSets = informers.informer(for: kind.resource)
+  replicaSets.add(.selector)
   let reconciler = ReplicaSetReconciler(
     kind, client: client, replicaSets: replicaSets, pods: pods, facts: facts, time: time)
   let controller = Controller(

@@ -166,6 +166,8 @@ private final class Mirror: Sendable {
     let informer = Informer(client: client, resource: widgets, time: clock)
     let mirror = Mirror()
     informer.onChange(mirror.note)
+    let bySize = InformerIndex("size") { [$0.json()["size"]?.int.map { "\($0)" } ?? "none"] }
+    informer.add(bySize)
     let run = Task { try await informer.run() }
     for _ in 0..<300 {
       let name = "w\(Int.random(in: 0..<12, using: &random))"
@@ -206,8 +208,47 @@ private final class Mirror: Sendable {
       let expected = truth.values.filter { $0.header.controller?.uid == owner }.map(\.header.key).sorted()
       #expect(informer.list(controlledBy: owner).map(\.header.key) == expected, "seed \(seed)")
     }
+    for size in 0..<9 {
+      let expected = truth.values.filter { $0.json()["size"]?.int == Int64(size) }.map(\.header.key).sorted()
+      #expect(informer.list(by: bySize, "\(size)").map(\.header.key) == expected, "seed \(seed)")
+    }
     let orphans = truth.values.filter { $0.header.controller == nil }.map(\.header.key).sorted()
     #expect(informer.orphans(in: "a").map(\.header.key) == orphans, "seed \(seed)")
+    run.cancel()
+    _ = await run.result
+  }
+
+  /// Asking costs no look at the objects, and a change one look at what goes and one at what comes.
+  @Test func anIndexLooksAtWhatChanges() async throws {
+    let looks = Mutex(0)
+    let bySize = InformerIndex("size") { object in
+      looks.withLock { $0 += 1 }
+      return object.json()["size"]?.int.map { ["\($0)"] } ?? []
+    }
+    for number in 0..<100 { client.put(widgets, widget("w\(number)", size: Int64(number % 10))) }
+    let informer = Informer(client: client, resource: widgets, time: clock)
+    informer.add(bySize)
+    informer.add(bySize)
+    let run = Task { try await informer.run() }
+    try await informer.waitUntilSynced()
+    #expect(looks.withLock { $0 } == 100)
+    for _ in 0..<50 {
+      #expect(informer.list(by: bySize, "3").map(\.header.name).prefix(3) == ["w13", "w23", "w3"])
+      #expect(informer.count(by: bySize, "3") == 10 && informer.list(by: bySize, "77").isEmpty)
+    }
+    #expect(informer.values(of: bySize) == (0..<10).map { "\($0)" })
+    #expect(looks.withLock { $0 } == 100)
+    await until { self.client.state.withLock { $0.watchers.count } == 1 }
+    client.put(widgets, widget("w3", size: 4))
+    await until { informer.count(by: bySize, "4") == 11 }
+    #expect(informer.count(by: bySize, "3") == 9)
+    #expect(looks.withLock { $0 } == 102)
+    client.remove(widgets, ObjectKey(namespace: "a", name: "w3"))
+    await until { informer.count(by: bySize, "4") == 10 }
+    #expect(looks.withLock { $0 } == 103)
+    // One that is asked for late is built over what is there.
+    #expect(informer.list(by: .uid, "uid-w7").map(\.header.name) == ["w7"])
+    #expect(informer.list(by: .uid, "uid-w3").isEmpty)
     run.cancel()
     _ = await run.result
   }

@@ -181,6 +181,20 @@ private final class Meanwhile: Sendable {
     }
   }
 
+  @Test func aPodThatEndsIsNoSiblingAnyMore() {
+    var ending = podJSON("a", on: "n", controller: "c")
+    ending["metadata"]?["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    var cluster = makeCluster(
+      [nodeJSON("n")], [makePod("a", on: "n", controller: "c"), makePod("b", on: "n", controller: "c")])
+    #expect(cluster.snapshot.nodes["n"]?.siblings == ["c": 2])
+    _ = cluster.place(PodInfo(Pod(json: ending)))
+    #expect(cluster.snapshot.nodes["n"]?.siblings == ["c": 1])
+    _ = cluster.remove("uid-default-a")
+    #expect(cluster.snapshot.nodes["n"]?.siblings == ["c": 1])
+    _ = cluster.remove("uid-default-b")
+    #expect(cluster.snapshot.nodes["n"]?.siblings == [:])
+  }
+
   /// A snapshot stays what it was while the cluster goes on, and the cluster is at any time what one is that is made from
   /// scratch: so a decision beside the lock is the one that would have been made under it.
   @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
@@ -191,6 +205,12 @@ private final class Meanwhile: Sendable {
       for _ in 0..<20 { world.change() }
       let asked = (0..<6).map { _ in world.pod() }
       let snapshot = world.cluster.snapshot
+      for node in snapshot.nodes.values {
+        let naive = Dictionary(grouping: node.pods.values.compactMap(\.controllerUID)) { $0 }.mapValues {
+          Int64($0.count)
+        }
+        #expect(node.siblings == naive, "seed \(seed), round \(round)")
+      }
       let expected = decide(asked, world.rebuilt)
       #expect(decide(asked, snapshot) == expected, "seed \(seed), round \(round)")
       for _ in 0..<20 { world.change() }
