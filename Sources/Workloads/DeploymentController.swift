@@ -15,6 +15,7 @@ struct DeploymentReconciler: Reconciler {
   private let time: any TimeSource
   fileprivate let events: EventRecorder
   fileprivate let pending = PendingWrites()
+  private let owners: OwnerReferenceWriter
   private let options = WriteOptions(fieldManager: "deployment-controller")
 
   init(client: any KubeClient, deployments: Informer, replicaSets: Informer, pods: Informer, time: any TimeSource) {
@@ -24,6 +25,8 @@ struct DeploymentReconciler: Reconciler {
     self.pods = pods
     self.time = time
     events = EventRecorder(client: client, component: "deployment-controller", time: time)
+    owners = OwnerReferenceWriter(
+      client: client, kind: Deployment.groupVersionKind, resource: Deployment.resource, options: options)
   }
 
   fileprivate static func owner(_ replicaSet: Object) -> ObjectKey? {
@@ -70,15 +73,11 @@ struct DeploymentReconciler: Reconciler {
   func apply(_ action: DeploymentAction) async throws {
     switch action {
     case .adopt(let replicaSet, let deployment):
-      // The Deployment of the informer may be gone, and another one may have its name.
-      let live = try await client.get(
-        Deployment.self, namespace: deployment.metadata.namespace, name: deployment.metadata.name ?? "")
-      guard live.metadata.uid == deployment.metadata.uid, live.metadata.deletionTimestamp == nil else { return }
-      try await setOwners(
-        of: replicaSet, to: replicaSet.metadata.ownerReferences + [.controller(of: deployment)])
+      try await owners.adopt(
+        ObjectHeader(replicaSet.json), of: ReplicaSet.resource, by: ObjectHeader(deployment.json))
     case .release(let replicaSet, let deployment):
-      try await setOwners(
-        of: replicaSet, to: replicaSet.metadata.ownerReferences.filter { $0.uid != deployment.metadata.uid })
+      try await owners.release(
+        ObjectHeader(replicaSet.json), of: ReplicaSet.resource, from: ObjectHeader(deployment.json))
     case .create(let replicaSet, let deployment):
       try await create(replicaSet, for: deployment)
     case .update(let replicaSet, let before, let deployment):
@@ -103,19 +102,6 @@ struct DeploymentReconciler: Reconciler {
         .warning, regarding: EventSubject(deployment), reason: "SelectingAll",
         message: "This deployment is selecting all pods. A non-empty selector is required.")
     }
-  }
-
-  /// Guarded by the ReplicaSet's `resourceVersion`: owners that somebody else has set are not lost.
-  private func setOwners(of replicaSet: ReplicaSet, to owners: [OwnerReference]) async throws {
-    let metadata = replicaSet.metadata
-    _ = try await client.patch(
-      ReplicaSet.self, namespace: metadata.namespace, name: metadata.name ?? "",
-      body: [
-        "metadata": [
-          "uid": .string(metadata.uid ?? ""), "resourceVersion": .string(metadata.resourceVersion ?? ""),
-          "ownerReferences": .array(owners.map(\.json)),
-        ]
-      ], options: options)
   }
 
   private func recordScaling(_ replicaSet: ReplicaSet, from before: Int64, _ deployment: Deployment) {

@@ -31,6 +31,11 @@ enum DeploymentAction: Sendable, Equatable {
   case warnThatAllIsSelected(Deployment)
 }
 
+extension ReplicaSet: Claimable {
+  public var claimLabels: [String: String] { metadata.labels }
+  public var isBeingDeleted: Bool { metadata.deletionTimestamp != nil }
+}
+
 /// A ReplicaSet while a plan is made.
 struct PlannedReplicaSet: Sendable {
   var object: ReplicaSet
@@ -201,24 +206,18 @@ struct DeploymentRules {
 
   /// Finds the ReplicaSets that belong here; returns whether there are others to adopt.
   private mutating func claim(_ snapshot: DeploymentSnapshot) -> Bool {
-    for replicaSet in snapshot.replicaSets {
-      if snapshot.selector.matches(replicaSet.metadata.labels) {
-        old.append(PlannedReplicaSet(replicaSet))
-      } else if !isBeingDeleted, replicaSet.metadata.deletionTimestamp == nil {
-        plan.actions.append(.release(replicaSet, deployment))
-      }
-    }
+    let claims = Claims(
+      owned: snapshot.replicaSets, orphans: snapshot.orphans, selector: snapshot.selector,
+      isOwnerBeingDeleted: isBeingDeleted)
+    old += claims.kept.map { PlannedReplicaSet($0) }
+    plan.actions += claims.released.map { .release($0, deployment) }
     // The new one is the oldest that has the present template: after a collision there may be two.
     old.sort { ($0.createdAt, $0.name) < ($1.createdAt, $1.name) }
     let index = old.firstIndex { DeploymentHash.isSameTemplate($0.object.spec.template, deployment.spec.template) }
     new = index.map { old.remove(at: $0) }
 
-    if isBeingDeleted { return false }
-    let orphans = snapshot.orphans.filter { replicaSet in
-      replicaSet.metadata.deletionTimestamp == nil && snapshot.selector.matches(replicaSet.metadata.labels)
-    }
-    plan.actions += orphans.map { .adopt($0, deployment) }
-    return !orphans.isEmpty
+    plan.actions += claims.adopted.map { .adopt($0, deployment) }
+    return !claims.adopted.isEmpty
   }
 
   /// Brings the annotations of an existing new ReplicaSet up to date.

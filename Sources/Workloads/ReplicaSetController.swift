@@ -71,9 +71,9 @@ struct ReplicaSetReconciler: Reconciler {
   private let replicaSets: Informer
   private let pods: Informer
   private let time: any TimeSource
-  private let events: EventRecorder
   private let facts: PodFactsCache
-  private let pending = PendingWrites()
+  private let control: PodControl
+  private let owners: OwnerReferenceWriter
   private let failures = ReplicaSetFailures()
 
   init(
@@ -86,7 +86,11 @@ struct ReplicaSetReconciler: Reconciler {
     self.pods = pods
     self.facts = facts
     self.time = time
-    events = EventRecorder(client: client, component: kind.component, time: time)
+    control = PodControl(
+      client: client, events: EventRecorder(client: client, component: kind.component, time: time),
+      options: kind.options)
+    owners = OwnerReferenceWriter(
+      client: client, kind: kind.groupVersionKind, resource: kind.resource, options: kind.options)
   }
 
   /// ReplicaSets that could adopt a pod.
@@ -98,7 +102,7 @@ struct ReplicaSetReconciler: Reconciler {
   }
 
   fileprivate func forget(uid: String) {
-    pending.forget(owner: uid)
+    control.forget(owner: uid)
     failures.set(nil, uid: uid)
   }
 
@@ -106,7 +110,7 @@ struct ReplicaSetReconciler: Reconciler {
     guard let object = replicaSets.get(key), let selector = kind.selector(object) else { return nil }
     let replicaSet = kind.view(object)
     let uid = object.header.uid
-    let (owned, deleting) = pending.overlay(on: pods, owner: uid)
+    let (owned, deleting) = control.pods(of: uid, on: pods)
     var snapshot = ReplicaSetSnapshot(
       replicaSet: replicaSet, selector: selector, pods: owned.map(facts.facts), deleting: deleting,
       failure: failures.get(uid: uid), now: time.now())
@@ -136,13 +140,9 @@ struct ReplicaSetReconciler: Reconciler {
   func apply(_ action: ReplicaSetAction) async throws {
     switch action {
     case .adopt(let pod, let replicaSet):
-      // The ReplicaSet of the informer may be gone, and another one may have its name.
-      let live = try await client.get(
-        kind.resource, namespace: pod.header.namespace, name: replicaSet.metadata.name ?? "")
-      guard live.header.uid == replicaSet.metadata.uid, live.header.deletionTimestamp == nil else { return }
-      try await setOwners(of: pod, to: pod.header.ownerReferences + [kind.ownerReference(replicaSet)])
+      try await owners.adopt(pod.header, of: Pod.resource, by: ObjectHeader(replicaSet.json))
     case .release(let pod, let replicaSet):
-      try await setOwners(of: pod, to: pod.header.ownerReferences.filter { $0.uid != replicaSet.metadata.uid })
+      try await owners.release(pod.header, of: Pod.resource, from: ObjectHeader(replicaSet.json))
     case .create(let count, let replicaSet):
       try await create(count, replicaSet)
     case .delete(let pods, let replicaSet):
@@ -157,110 +157,38 @@ struct ReplicaSetReconciler: Reconciler {
     }
   }
 
-  /// Guarded by the pod's `resourceVersion`: owners that somebody else has set are not lost.
-  private func setOwners(of pod: PodFacts, to owners: [OwnerReference]) async throws {
-    _ = try await client.patch(
-      Pod.resource, namespace: pod.header.namespace, name: pod.header.name, subresource: nil, type: .merge,
-      body: [
-        "metadata": [
-          "uid": .string(pod.uid), "resourceVersion": .string(String(pod.header.resourceVersion)),
-          "ownerReferences": .array(owners.map(\.json)),
-        ]
-      ], options: kind.options)
-  }
-
-  // MARK: Pods
-
-  /// Creates pods in batches of 1, 2, 4, …: when the server refuses the first (a quota, an admission rule), it is not
-  /// asked for the other hundreds.
   private func create(_ count: Int, _ replicaSet: ReplicaSet) async throws {
     let uid = replicaSet.metadata.uid ?? ""
-    let subject = kind.subject(replicaSet)
     let pod = Self.pod(from: replicaSet, kind)
-    var rest = count
-    var batch = 1
-    while rest > 0 {
-      let size = min(batch, rest)
-      let results = await withTaskGroup(of: Result<Object, any Error>.self) { group in
-        for _ in 0..<size {
-          group.addTask { [client, kind] in
-            do {
-              return .success(
-                try await client.create(
-                  Pod.resource, namespace: subject.namespace, name: nil, subresource: nil, body: pod,
-                  options: kind.options))
-            } catch {
-              return .failure(error)
-            }
-          }
-        }
-        return await group.reduce(into: []) { $0.append($1) }
-      }
-      var problem: (any Error)?
-      for result in results {
-        switch result {
-        case .success(let created):
-          pending.created(created, owner: uid)
-          events.record(
-            .normal, regarding: subject, reason: "SuccessfulCreate", message: "Created pod: \(created.header.name)")
-        case .failure(let error): problem = error
-        }
-      }
-      if let problem {
-        if problem is CancellationError { throw problem }
-        // The namespace is going, and the ReplicaSet with it.
-        if (problem as? KubeError)?.isNamespaceTerminating == true { return }
-        events.record(.warning, regarding: subject, reason: "FailedCreate", message: "Error creating: \(problem)")
-        var failure = ReplicaSetFailure(reason: "FailedCreate", message: "\(problem)")
-        let isHopeless = TerminalError(from: problem) != nil
-        // Noted, so that the next visit tells it and creates nothing until the ReplicaSet is another.
-        if isHopeless { failure.hopelessGeneration = replicaSet.metadata.generation }
-        failures.set(failure, uid: uid)
-        throw isHopeless ? TerminalError(problem, asksAgain: true) : problem
-      }
-      rest -= size
-      batch *= 2
+    do {
+      try await control.create(count, for: kind.subject(replicaSet)) { _ in pod }
+    } catch let error as CancellationError {
+      throw error
+    } catch let error as KubeError where error.isNamespaceTerminating {
+      // The namespace is going, and the ReplicaSet with it.
+      return
+    } catch {
+      var failure = ReplicaSetFailure(reason: "FailedCreate", message: "\(error)")
+      let isHopeless = TerminalError(from: error) != nil
+      // Noted, so that the next visit tells it and creates nothing until the ReplicaSet is another.
+      if isHopeless { failure.hopelessGeneration = replicaSet.metadata.generation }
+      failures.set(failure, uid: uid)
+      throw isHopeless ? TerminalError(error, asksAgain: true) : error
     }
     failures.set(nil, uid: uid)
   }
 
   private func delete(_ pods: [PodFacts], _ replicaSet: ReplicaSet) async throws {
     let uid = replicaSet.metadata.uid ?? ""
-    let subject = kind.subject(replicaSet)
-    let problem = await withTaskGroup(of: (any Error)?.self) { group in
-      for pod in pods {
-        group.addTask { await self.delete(pod, owner: uid, subject) }
-      }
-      return await group.reduce(nil) { $0 ?? $1 }
-    }
-    if let problem {
-      if !(problem is CancellationError) {
-        failures.set(ReplicaSetFailure(reason: "FailedDelete", message: "\(problem)"), uid: uid)
-      }
-      throw problem
+    do {
+      try await control.delete(pods.map(\.header), for: kind.subject(replicaSet))
+    } catch let error as CancellationError {
+      throw error
+    } catch {
+      failures.set(ReplicaSetFailure(reason: "FailedDelete", message: "\(error)"), uid: uid)
+      throw error
     }
     failures.set(nil, uid: uid)
-  }
-
-  private func delete(_ pod: PodFacts, owner: String, _ subject: EventSubject) async -> (any Error)? {
-    do {
-      _ = try await client.delete(
-        Pod.resource, namespace: pod.header.namespace, name: pod.header.name,
-        options: DeleteOptions(preconditionUID: pod.uid))
-    } catch let error as KubeError where error.reason == .notFound || error.reason == .conflict {
-      // It is gone already, or another pod has its name.
-      pending.deleted(uid: pod.uid, owner: owner)
-      return nil
-    } catch {
-      if !(error is CancellationError) {
-        events.record(.warning, regarding: subject, reason: "FailedDelete", message: "Error deleting: \(error)")
-      }
-      return error
-    }
-    pending.deleted(uid: pod.uid, owner: owner)
-    events.record(
-      .normal, regarding: subject, reason: "SuccessfulDelete", message: "Deleted pod: \(pod.header.name)")
-    return nil
   }
 
   /// The pod that a ReplicaSet's template describes.

@@ -49,21 +49,13 @@ enum ReplicaSetRules {
     let minReadySeconds = replicaSet.spec.minReadySeconds ?? 0
     var plan = Plan<ReplicaSetAction>()
 
-    var claimed: [PodFacts] = []
-    for pod in snapshot.pods {
-      if snapshot.selector.matches(pod.header.labels) {
-        claimed.append(pod)
-      } else if !pod.isBeingDeleted, !isBeingDeleted {
-        plan.actions.append(.release(pod, replicaSet))
-      }
+    let claims = Claims(
+      owned: snapshot.pods, orphans: snapshot.orphans, selector: snapshot.selector, isOwnerBeingDeleted: isBeingDeleted)
+    plan.actions =
+      claims.released.map { .release($0, replicaSet) } + claims.adopted.map { .adopt($0, replicaSet) }
+    let active = (claims.kept + claims.adopted).filter {
+      !$0.isFinished && !$0.isBeingDeleted && !snapshot.deleting.contains($0.uid)
     }
-    if !isBeingDeleted {
-      for pod in snapshot.orphans where !pod.isBeingDeleted && snapshot.selector.matches(pod.header.labels) {
-        plan.actions.append(.adopt(pod, replicaSet))
-        claimed.append(pod)
-      }
-    }
-    let active = claimed.filter { !$0.isFinished && !$0.isBeingDeleted && !snapshot.deleting.contains($0.uid) }
 
     var changes: [ReplicaSetAction] = []
     let isHopeless = snapshot.failure?.hopelessGeneration.map { $0 == replicaSet.metadata.generation } ?? false

@@ -1,9 +1,10 @@
+import ControllerKit
 import KubeTypes
 import Synchronization
 import Wire
 
 /// What the ReplicaSet rules need to know of a pod.
-struct PodFacts: Sendable, Equatable {
+struct PodFacts: Sendable, Equatable, Claimable {
   var header: ObjectHeader
   var phase: String
   /// Empty until it is scheduled.
@@ -35,6 +36,7 @@ struct PodFacts: Sendable, Equatable {
 
   var uid: String { header.uid }
   var isFinished: Bool { phase == "Succeeded" || phase == "Failed" }
+  var claimLabels: [String: String] { header.labels }
   var isBeingDeleted: Bool { header.deletionTimestamp != nil }
 
   /// When the pod counts as available; `nil` when it is not ready.
