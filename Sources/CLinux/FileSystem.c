@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -107,18 +106,5 @@ int apus_make_device(int directory, const char *name, uint32_t mode, unsigned ma
 }
 
 int apus_create_temporary(char *path) { return mkostemp(path, O_CLOEXEC); }
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10U
-#endif
-
-int apus_create_memory_program(const char *name) {
-  int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  // Linux before 6.3 does not know the flag: everything in memory can be run.
-  if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  return fd;
-}
-
-int apus_seal(int fd) { return fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE); }
 
 int apus_syncfs(int fd) { return syncfs(fd); }

@@ -285,7 +285,7 @@ extension CrunRuntime {
     let folder = containerFolder(record.id)
     var arguments = [
       "--cid", record.id, "--cuuid", record.id, "--name", record.name, "--bundle", folder,
-      "--runtime", try await oci.path(),
+      "--runtime", try oci.path(),
       "--container-pidfile", "\(folder)/container.pid", "--conmon-pidfile", "\(folder)/conmon.pid",
       "--exit-dir", "\(folder)/exits", "--persist-dir", folder, "--full-attach", "--no-sync-log", "--log-level",
       "error",

@@ -99,7 +99,9 @@ public final class CrunRuntime: ContainerRuntime {
     network = CNI(
       configurationDirectory: configuration.networkConfigurationDirectory,
       pluginDirectories: configuration.networkPluginDirectories)
-    oci = OCIEngine(program: configuration.runtimePath, stateFolder: "\(configuration.runDirectory)/oci")
+    let engineMount = EngineMount(folder: "\(configuration.runDirectory)/engine")
+    oci = OCIEngine(
+      program: configuration.runtimePath, stateFolder: "\(configuration.runDirectory)/oci", mount: engineMount)
     handover = MountHandover(folder: "\(configuration.runDirectory)/binds")
     snapshots = Snapshotter(folder: "\(configuration.stateDirectory)/containers")
     do throws(SystemError) {
@@ -110,10 +112,11 @@ public final class CrunRuntime: ContainerRuntime {
       for folder in ["containers", "sandboxes"] {
         try Directory.create("\(configuration.stateDirectory)/\(folder)", mode: 0o700)
       }
-      for folder in ["oci", "ns", "shm", "exec"] {
+      for folder in ["oci", "ns", "shm", "exec", "engine"] {
         try Directory.create("\(configuration.runDirectory)/\(folder)", mode: 0o700)
       }
       try handover.clear()
+      try engineMount.clear(besides: try? oci.path())
       let (layout, moved) = try OCIEngine.usableCgroups()
       if !moved.isEmpty {
         log.notice("mounted cgroup controllers as version 1, since crun refuses a mix", metadata: ["names": "\(moved)"])

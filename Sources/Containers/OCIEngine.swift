@@ -13,12 +13,13 @@ package struct OCIEngine: Sendable {
   package let program: String
   /// Where it keeps what it knows of its containers; in memory.
   package let stateFolder: String
-  /// This process's, whoever runs an engine.
-  private static let sealed = SealedEngine()
+  private let mount: EngineMount?
 
-  package init(program: String, stateFolder: String) {
+  /// - Parameter mount: shows the program where it need not show itself for each command.
+  package init(program: String, stateFolder: String, mount: EngineMount? = nil) {
     self.program = program
     self.stateFolder = stateFolder
+    self.mount = mount
   }
 
   /// By its name.
@@ -51,7 +52,7 @@ package struct OCIEngine: Sendable {
   package func command(
     _ arguments: [String], stdin: [UInt8]? = nil, timeout: Duration
   ) async throws(RuntimeError) -> ProcessResult {
-    let path = try await path()
+    let path = try path()
     let result: ProcessResult
     do throws(SystemError) {
       result = try await Subprocess.run(path, options + arguments, stdin: stdin, timeout: timeout)
@@ -65,15 +66,15 @@ package struct OCIEngine: Sendable {
     return result
   }
 
-  /// What is run for it. It may be a path that lasts as long as this process only.
-  package func path() async throws(RuntimeError) -> String {
-    do throws(SystemError) { return try await findPath() } catch {
+  /// What is run. Blocks shortly.
+  package func path() throws(RuntimeError) -> String {
+    do throws(SystemError) {
+      let found = try Subprocess.find(program, Subprocess.defaultEnvironment)
+      // Where it cannot be mounted it is run as it is, and takes care of itself.
+      return (try? mount?.path(of: found)) ?? found
+    } catch {
       throw RuntimeError(.engine, "\(program) is not installed; install the package \(program)")
     }
-  }
-
-  private func findPath() async throws(SystemError) -> String {
-    await Self.sealed.path(of: try Subprocess.find(program, Subprocess.defaultEnvironment))
   }
 
   // MARK: - To the end
@@ -93,7 +94,6 @@ package struct OCIEngine: Sendable {
     _ id: String, bundle: String, end: @escaping @Sendable () async -> Void,
     output: @escaping @Sendable (OutputStream, [UInt8]) -> Void
   ) async throws(SystemError) -> ExitStatus {
-    let path = try await findPath()
     let arguments = options + ["--log", "\(bundle)/log", "--log-format", "json", "run", "--bundle", bundle, id]
     let standard = try Pipe()
     let standardReader: AsyncDescriptor
@@ -111,7 +111,7 @@ package struct OCIEngine: Sendable {
     do throws(SystemError) {
       errorReader = try AsyncDescriptor(owning: errors.readEnd)
       process = try Subprocess.spawn(
-        path, arguments, directory: bundle,
+        program, arguments, directory: bundle,
         descriptors: [.init(from: standard.writeEnd, to: 1), .init(from: errors.writeEnd, to: 2)], newSession: true)
     } catch {
       close(standard.writeEnd)

@@ -38,10 +38,6 @@ int apus_make_device(int directory, const char *name, uint32_t mode, unsigned ma
 
 /// mkostemp(3), close-on-exec: `path` ends in XXXXXX and becomes the file's name.
 int apus_create_temporary(char *path);
-/// memfd_create(2): a file in memory, close-on-exec, that can be run and sealed.
-int apus_create_memory_program(const char *name);
-/// Forbids all changes of a file in memory for ever (`F_ADD_SEALS` with all that engines look for).
-int apus_seal(int fd);
 int apus_syncfs(int fd);
 /// open(2)'s O_PATH, which the C library's Swift module leaves out.
 static inline uint64_t apus_o_path(void) { return 010000000; }
