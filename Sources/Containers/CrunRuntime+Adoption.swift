@@ -11,7 +11,7 @@ extension CrunRuntime {
   ///
   /// - Throws: when it cannot be seen what is here. Nothing may be started then.
   func adopt() async throws(RuntimeError) {
-    let found = try await blocking(nil, "look for containers") { [self] () throws(RuntimeError) in find() }
+    let found = try await blocking(nil, "look for containers") { [self] () throws(RuntimeError) in try find() }
     state.withLock { state in
       for record in found.sandboxes where !SparePool.isSpare(record.podUID) { state.sandboxes[record.podUID] = record }
       for (record, seen) in found.containers {
@@ -96,7 +96,8 @@ extension CrunRuntime {
   }
 
   /// Blocks. Whatever has a folder, a state of the engine, a cgroup or a monitor is a container.
-  private func find() -> Found {
+  /// - Throws: when it cannot be seen what is here.
+  private func find() throws(RuntimeError) -> Found {
     let root = "/\(configuration.cgroupRoot)"
     var cgroupPaths: [String: String] = [:]
     for path in Cgroup(cgroups, path: root).descendants(levels: 3) {
@@ -107,7 +108,11 @@ extension CrunRuntime {
     var monitors = monitorsByContainer(Cgroup(cgroups, path: monitorsCgroup).processes())
     var hasSeenAll = false
     var ids = Set(cgroupPaths.keys).union(monitors.keys)
-    let names = ((try? snapshots.keys()) ?? []) + ((try? Directory.list("\(configuration.runDirectory)/oci")) ?? [])
+    let names: [String]
+    do throws(SystemError) { names = try snapshots.keys() + Directory.list("\(configuration.runDirectory)/oci") } catch
+    {
+      throw RuntimeError(.system, error.description)
+    }
     ids.formUnion(names.filter { (try? Self.checkName($0, "container id")) != nil })
     var found = Found()
     for id in ids.sorted() {

@@ -11,6 +11,8 @@ public final class Controller<R: Reconciler>: Service {
   private let informers: [Informer]
   private let events: EventRecorder?
   private let counts: ControllerMetrics
+  /// How long a key with a terminal error waits for a change.
+  private let longestPause: Duration
   private let log: Logger
 
   /// - Parameters:
@@ -27,6 +29,7 @@ public final class Controller<R: Reconciler>: Service {
     self.workers = max(1, workers)
     self.informers = informers
     self.events = events
+    longestPause = backoff.longest
     let queue = WorkQueue<R.Key>(name: reconciler.name, metrics: metrics, time: time, seed: seed, backoff: backoff)
     self.queue = queue
     counts = ControllerMetrics(metrics, controller: reconciler.name, workers: self.workers) { [weak queue] in
@@ -73,7 +76,8 @@ public final class Controller<R: Reconciler>: Service {
           counts.ended(.error, began: began, isTerminal: true)
           tell(error, of: key)
           if error.asksAgain { queue.add(key) }
-          queue.finish(key)
+          // Not for ever: a key may stand for other objects than those that bring it back.
+          queue.finish(key, requeueAfter: longestPause)
           continue
         }
         counts.ended(.error, began: began)
@@ -92,7 +96,7 @@ public final class Controller<R: Reconciler>: Service {
     guard let events, let subject = reconciler.subject(of: key) else { return }
     events.record(
       .warning, regarding: subject, reason: "ReconcileFailed",
-      message: "\(reconciler.name): \(error). It is tried again when something changes.")
+      message: "\(reconciler.name): \(error). It is tried again when something changes, or later.")
   }
 
   /// One pass for one key, without the queue.

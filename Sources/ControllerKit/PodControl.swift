@@ -78,7 +78,7 @@ public struct PodControl: Sendable {
     throw problem
   }
 
-  /// Deletes pods side by side; one that is gone already, or whose name another pod has, counts as deleted.
+  /// Deletes pods side by side; one that is gone already counts as deleted.
   ///
   /// - Throws: the first error. It is told as `FailedDelete`, except for a cancellation.
   public func delete(_ pods: [ObjectHeader], for owner: EventSubject) async throws {
@@ -93,8 +93,11 @@ public struct PodControl: Sendable {
     do {
       _ = try await client.delete(
         Pod.resource, namespace: pod.namespace, name: pod.name, options: DeleteOptions(preconditionUID: pod.uid))
-    } catch let error as KubeError where error.reason == .notFound || error.reason == .conflict {
+    } catch let error as KubeError where error.reason == .notFound {
       pending.deleted(uid: pod.uid, owner: owner.uid)
+      return nil
+    } catch let error as KubeError where error.reason == .conflict {
+      // Another pod has the name, or too many wrote to this one: the informer tells which.
       return nil
     } catch {
       if !(error is CancellationError) {

@@ -1,7 +1,7 @@
 import KubeClient
 
-/// An error that no further attempt lifts: the same input leads to it again. The key waits for a change instead of coming
-/// back after a pause, for ever (controller-runtime's `reconcile.TerminalError`).
+/// An error that no further attempt lifts: the same input leads to it again. The key waits for a change, and is looked at
+/// again after the longest pause only (compare controller-runtime's `reconcile.TerminalError`).
 public struct TerminalError: Error, CustomStringConvertible {
   public let cause: any Error
   /// Whether the reconciler has noted the failure and is to be asked once more at once, to say so in a status.

@@ -119,7 +119,11 @@ struct DeploymentReconciler: Reconciler {
       let created = try await client.create(
         ReplicaSet.resource, namespace: replicaSet.metadata.namespace, name: nil, subresource: nil,
         body: replicaSet.json, options: options)
-      pending.created(created, owner: deployment.metadata.uid ?? "")
+      let uid = deployment.metadata.uid ?? ""
+      pending.created(created, owner: uid)
+      let key = ObjectKey(namespace: deployment.metadata.namespace ?? "", name: deployment.metadata.name ?? "")
+      // What was noted of one that went meanwhile, nobody would ever ask for.
+      if deployments.get(key)?.header.uid != uid { pending.forget(owner: uid) }
       if replicaSet.spec.replicas ?? 0 > 0 { recordScaling(replicaSet, from: 0, deployment) }
     } catch let error as KubeError where error.reason == .alreadyExists {
       let existing = try await client.get(ReplicaSet.self, namespace: replicaSet.metadata.namespace, name: name)

@@ -121,17 +121,19 @@ struct NodeLifecycleReconciler: Reconciler {
     var actions: [Action] = []
     var node = snapshot.node
     if snapshot.isStale {
-      // Traffic leaves a node that does not speak, although its pods cannot say that they are not ready.
-      actions = snapshot.readyPods.map { .markNotReady($0, now: snapshot.now) }
+      // Traffic leaves a node that does not speak, although its pods cannot say that they are not ready. What is refused of
+      // one of them does not keep the node from being marked.
+      let marks = snapshot.readyPods.map { Action.markNotReady($0, now: snapshot.now) }
       if Self.setUnknown(&node, now: snapshot.now) {
         // The taints follow when the informer shows the new conditions: one write of the node at a time.
-        return Plan(actions + [.updateStatus(node)])
+        return Plan([.updateStatus(node)] + marks)
       }
+      actions = marks
     }
     let taints = Self.taints(of: node, now: snapshot.now)
     if taints != node.spec.taints {
       node.spec.taints = taints
-      actions.append(.updateTaints(node))
+      actions.insert(.updateTaints(node), at: 0)
     }
     return Plan(actions)
   }

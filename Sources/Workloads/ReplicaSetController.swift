@@ -110,11 +110,14 @@ struct ReplicaSetReconciler: Reconciler {
     guard let object = replicaSets.get(key), let selector = kind.selector(object) else { return nil }
     let replicaSet = kind.view(object)
     let uid = object.header.uid
+    // Before those that it has: one that is adopted meanwhile is seen twice, and not at all the other way round.
+    let orphans = pods.orphans(in: key.namespace).filter { selector.matches($0.header.labels) }
     let (owned, deleting) = control.pods(of: uid, on: pods)
     var snapshot = ReplicaSetSnapshot(
       replicaSet: replicaSet, selector: selector, pods: owned.map(facts.facts), deleting: deleting,
       failure: failures.get(uid: uid), now: time.now())
-    snapshot.orphans = pods.orphans(in: key.namespace).filter { selector.matches($0.header.labels) }.map(facts.facts)
+    let known = orphans.isEmpty ? [] : Set(owned.map(\.header.uid))
+    snapshot.orphans = orphans.filter { !known.contains($0.header.uid) }.map(facts.facts)
     if owned.count > Int(clamping: replicaSet.spec.replicas ?? 1) {
       snapshot.neighbours = neighbours(of: object)
     }
@@ -144,8 +147,10 @@ struct ReplicaSetReconciler: Reconciler {
     case .release(let pod, let replicaSet):
       try await owners.release(pod.header, of: Pod.resource, from: ObjectHeader(replicaSet.json))
     case .create(let count, let replicaSet):
+      defer { forgetIfGone(replicaSet) }
       try await create(count, replicaSet)
     case .delete(let pods, let replicaSet):
+      defer { forgetIfGone(replicaSet) }
       try await delete(pods, replicaSet)
     case .updateStatus(let replicaSet):
       if !replicaSet.status.conditions.contains(where: { $0.type == "ReplicaFailure" }) {
@@ -155,6 +160,15 @@ struct ReplicaSetReconciler: Reconciler {
         kind.resource, namespace: replicaSet.metadata.namespace, name: replicaSet.metadata.name ?? "",
         subresource: "status", body: kind.body(replicaSet), options: kind.options)
     }
+  }
+
+  /// What was noted of one that went meanwhile, nobody would ever ask for.
+  private func forgetIfGone(_ replicaSet: ReplicaSet) {
+    guard let uid = replicaSet.metadata.uid,
+      replicaSets.get(ObjectKey(namespace: replicaSet.metadata.namespace ?? "", name: replicaSet.metadata.name ?? ""))?
+        .header.uid != uid
+    else { return }
+    forget(uid: uid)
   }
 
   private func create(_ count: Int, _ replicaSet: ReplicaSet) async throws {

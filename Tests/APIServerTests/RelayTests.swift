@@ -23,12 +23,13 @@ import Wire
       let service = fixture.client.service
       source = WatchSource(
         service, try service.kind(Fixture.resource("configmaps")),
-        WatchSource.Options(resourceVersion: String(service.store.revision)), wake: {})
+        WatchSource.Options(resourceVersion: String(service.store.revision), allowBookmarks: true), wake: {})
       relay.attach(source)
       try source.start()
     }
 
-    var waits: Bool { source.waitingBytes > 0 }
+    /// There is no bookmark while something waits.
+    var waits: Bool { source.bookmark() == nil }
   }
 
   private func create(_ name: String, on fixture: Fixture) async throws {

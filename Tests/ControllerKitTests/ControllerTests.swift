@@ -140,7 +140,7 @@ private final class Interrupted: Reconciler {
     _ = await run.result
   }
 
-  /// What the API server finds invalid it always will: the next change is waited for, and it is told.
+  /// What the API server finds invalid it always will: the next change is waited for, for long, and it is told.
   @Test(arguments: [KubeError.Reason.invalid, .badRequest, .requestEntityTooLarge])
   func aTerminalErrorWaitsForAChange(reason: KubeError.Reason) async {
     let client = FakeKubeClient()
@@ -155,7 +155,8 @@ private final class Interrupted: Reconciler {
     controller.enqueue(ObjectKey(namespace: "a", name: "w"))
     while recorder.state.withLock({ $0.failures }) > 0 { await Task.yield() }
     while controller.queue.counts.ready + controller.queue.counts.processing > 0 { await Task.yield() }
-    #expect(controller.queue.counts.delayed == 0)
+    await clock.waitForSleepers()
+    #expect(controller.queue.counts.delayed == 1 && clock.nextWake == .seconds(60))
     #expect(recorder.state.withLock { $0.done.isEmpty })
     let line = "controller_runtime_terminal_reconcile_errors_total{controller=\"recorder\"} 1.0\n"
     #expect(metrics.exposition().contains(line))

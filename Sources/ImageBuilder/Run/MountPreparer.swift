@@ -20,6 +20,8 @@ struct MountPreparer: Sendable {
   private(set) var hasNameServer = true
   /// Where the files of cache mounts are, by name.
   private(set) var cacheMounts: [String: String] = [:]
+  /// Those that were made for this step besides its root; they go with the build.
+  private(set) var snapshots: [String] = []
   private var locks: [Int32] = []
 
   init(session: BuildSession, folder: String, bundle: String) {
@@ -173,10 +175,12 @@ struct MountPreparer: Sendable {
         throw BuildError(.unsupported, "RUN --mount=type=bind,rw of the single file \(source): mount its folder")
       }
       let lower = host
-      host = try await blocking { [build = session.folder] () throws(BuildError) in
+      let key: String
+      (key, host) = try await blocking { [build = session.folder] () throws(BuildError) in
         let key = String(try build.newFolder().number)
-        return try system { () throws(SystemError) in try build.snapshots.prepare(key, on: [lower]) }
+        return (key, try system { () throws(SystemError) in try build.snapshots.prepare(key, on: [lower]) })
       }
+      snapshots.append(key)
     }
     add(planned.target, .bind(source: host, isReadOnly: mount.isReadOnly), isFolder: isFolder)
   }

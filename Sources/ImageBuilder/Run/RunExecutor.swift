@@ -80,9 +80,10 @@ struct RunExecutor: Sendable {
       // Not before: what still ran could write to a cache that another step has.
       mounts.release()
       await opened?.end()
+      let own = mounts.snapshots
       try? await blocking { () throws(BuildError) in
         try? Mount.unmountTree(folder)
-        try? cleanup.snapshots.remove(key)
+        for key in [key] + own { try? cleanup.snapshots.remove(key) }
       }
       throw error
     }

@@ -31,8 +31,8 @@ import Synchronization
 ///   not there, `EROFS` for committing a view, `EBUSY` for removing what others stand on: nothing was done. After any other
 ///   error there may be parts, which `remove` takes away.
 /// - **Concurrency.** Calls come from any thread and block: shortly, but for `remove`, which takes as long as the tree is
-///   large. Those for different keys do not wait for each other; those for one key come one after another. A folder is one
-///   process's at a time. There are as many snapshots as their owners make: these have the bounds.
+///   large. Those for different keys do not wait for each other; those for one key its owner makes one after
+///   another. A folder is one process's at a time. There are as many snapshots as their owners make: these have the bounds.
 package final class Snapshotter: Sendable {
   private let folder: String
   private let states = Mutex(SnapshotStates())
