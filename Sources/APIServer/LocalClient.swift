@@ -83,14 +83,17 @@ public struct LocalClient: KubeClient {
 
   /// Moves notices from a source into a stream, in order, whichever thread wakes it.
   ///
-  /// A reader that sleeps costs a thread's wake-up, which is more than what it does with one event. So the first event
-  /// after a pause is told at once, and those of a busy collection together, every `interval`: what a crowd of writes
-  /// costs does not grow by a wake-up for each.
+  /// A reader that sleeps costs a thread's wake-up, which is more than what it does with one event. So the first events
+  /// after a pause are told at once, and those of a busy collection together, every `interval`: what a crowd of writes costs
+  /// does not grow by a wake-up for each.
   final class Relay: Sendable {
     static let interval = TimeAmount.milliseconds(4)
+    /// How many wake-ups of an interval are passed on at once: what belongs together, as a pod and its binding.
+    static let promptMax = 2
 
     private struct Pace {
-      var last: NIODeadline?
+      var begun: NIODeadline?
+      var count = 0
       var isScheduled = false
     }
 
@@ -114,18 +117,22 @@ public struct LocalClient: KubeClient {
       let deadline = pace.withLock { pace -> NIODeadline? in
         if isOver { return now }
         if pace.isScheduled { return nil }
-        if let last = pace.last, now - last < Self.interval {
+        if let begun = pace.begun, now - begun < Self.interval {
+          if pace.count < Self.promptMax {
+            pace.count += 1
+            return now
+          }
           pace.isScheduled = true
-          return last + Self.interval
+          return begun + Self.interval
         }
-        pace.last = now
+        pace = Pace(begun: now, count: 1)
         return now
       }
       guard let deadline else { return }
       guard deadline > now else { return drain() }
       loop.scheduleTask(deadline: deadline) { [weak self] in
         guard let self else { return }
-        pace.withLock { $0 = Pace(last: self.loop.now) }
+        pace.withLock { $0 = Pace(begun: self.loop.now, count: 1) }
         drain()
       }
     }

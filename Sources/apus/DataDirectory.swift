@@ -184,6 +184,9 @@ struct ServerRecord {
   /// How it was started, by the names of the capabilities' settings, with what is not theirs any more of servers before.
   var settings: CapabilitySettings
 
+  /// Of the API.
+  var port: Int? { url.lastIndex(of: ":").flatMap { Int(url[url.index(after: $0)...]) } }
+
   private static let own = ["url", "startedAt"]
 
   func write(to path: String) throws {

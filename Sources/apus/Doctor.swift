@@ -71,11 +71,7 @@ struct Examination {
     let settings = (wanted ?? usual.settings).merging(record?.settings ?? [:]) { $1 }.filter { names.contains($0.key) }
     (self.record, self.mark, self.chosen) = (record, mark, chosen)
     footprints = chosen.map { $0.footprint(data.place(owner: mark?.identity ?? ""), settings) }
-    self.port = record.flatMap { Self.port($0.url) } ?? port ?? usual.port
-  }
-
-  private static func port(_ url: String) -> Int? {
-    url.lastIndex(of: ":").flatMap { Int(url[url.index(after: $0)...]) }
+    self.port = record?.port ?? port ?? usual.port
   }
 
   func run() async -> [(name: String, finding: MachineCheck.Finding)] {
@@ -243,7 +239,8 @@ struct Examination {
         }
         let other = "start with another: \(listener.option), as in\n\(Neighbours(data: data).beside())"
         // A service manager waits there for a service's first connection, which may be this server.
-        if holder.processID == 1 {
+        let server = holders.first { $0.processID != 1 || $0.name != "systemd" }
+        guard let holder = server else {
           return .warning(
             "kept by process 1 (\(holder.name)) for a service",
             remedy: "systemctl list-sockets says for which; if it is not this one, stop that unit, or \(other)")

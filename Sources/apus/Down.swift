@@ -29,6 +29,7 @@ struct Down: AsyncParsableCommand {
       if purge {
         guard geteuid() == 0 else { throw Failure("--purge needs root: sudo apus down --purge") }
         // Before anything is stopped.
+        try refuseWhatStartsAgain(record)
         let wanted = try PurgePlan(data: data)
         if !yes { try wanted.confirm() }
         plan = wanted
@@ -42,10 +43,33 @@ struct Down: AsyncParsableCommand {
       }
       guard let plan else {
         Terminal.note("stopped; the containers run on")
+        if let port = givenPort(record) {
+          Terminal.note(
+            "systemd keeps port \(port) and starts it again at the next connection, which the node's data plane makes; to keep "
+              + "it down: systemctl stop apus.socket apus-registry.socket apus.service")
+        }
         return
       }
       try await Purge(data: data, record: record, plan: plan).run()
     }
+  }
+
+  /// A purge would be followed by a new cluster in the folder that it has emptied.
+  private func refuseWhatStartsAgain(_ record: ServerRecord?) throws {
+    guard let port = givenPort(record) else { return }
+    throw Failure(
+      """
+      systemd keeps port \(port) and would start the server again while its data are removed. Stop the units first:
+        sudo systemctl disable --now apus.socket apus-registry.socket apus.service
+      """)
+  }
+
+  /// The recorded API port, when the service manager has its socket.
+  private func givenPort(_ record: ServerRecord?) -> Int? {
+    guard let port = record?.port,
+      TCPListeners.processes(on: port).contains(where: { $0.processID == 1 && $0.name == "systemd" })
+    else { return nil }
+    return port
   }
 
   private func stop(_ processID: Int32) async throws {

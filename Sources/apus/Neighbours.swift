@@ -44,7 +44,8 @@ struct Neighbours {
   /// - Parameter instead: options that use another port.
   func explain(port: Int, instead: (Int) -> String) -> Failure? {
     let holders = TCPListeners.processes(on: port).filter { $0.processID != getpid() }
-    guard let holder = holders.first else { return nil }
+    let server = holders.first { $0.processID != 1 || $0.name != "systemd" }
+    guard let holder = server ?? holders.first else { return nil }
     let owner = data.claims.all().first { claim in
       claim.isServed && holders.contains { $0.processID == claim.processID }
     }
@@ -59,7 +60,7 @@ struct Neighbours {
     let other = instead(Self.freePort(from: port + 1))
     // A service manager waits there for a service's first connection.
     let remedy =
-      holder.processID == 1
+      server == nil
       ? "stop its socket unit (systemctl list-sockets) or start the service of that unit" : "stop it"
     return Failure(
       "port \(port) is taken by process \(holder.processID) (\(holder.name)): \(remedy), or give another port: \(other)"

@@ -210,6 +210,30 @@ import Wire
     }
   }
 
+  /// What is asked to be tried, or to hold, in a form that nobody knows is no plain deletion.
+  @Test(arguments: [
+    (#"{"dryRun":["all"]}"#, 422), (#"{"dryRun":["All","x"]}"#, 422), (#"{"dryRun":"All"}"#, 400),
+    (#"{"preconditions":{"uid":5}}"#, 400), (#"{"preconditions":"x"}"#, 400), (#"{"gracePeriodSeconds":"1"}"#, 400),
+    ("[]", 400), (#""x""#, 400),
+  ])
+  func whatCannotBeReadDeletesNothing(text: String, code: Int) async throws {
+    try await Fixture.run { fixture in
+      try await Self.pod(fixture, "a")
+      let options = try JSON.parse(Array(text.utf8))
+      #expect(await refusal { try await Self.evict(fixture.client, "a", options: options) }?.code == code)
+      #expect(try await !Self.isDeleted(fixture, "a"))
+    }
+  }
+
+  @Test func aPodWithoutLabelsIsNoBudgets() async throws {
+    try await Fixture.run { fixture in
+      _ = try await fixture.create("pods", Fixture.pod("bare", node: "n"))
+      try await Self.budget(fixture, allowed: 0, spec: ["selector": [:]])
+      try await Self.evict(fixture.client, "bare")
+      #expect(try await Self.isDeleted(fixture, "bare"))
+    }
+  }
+
   @Test func aBudgetThatCannotBeReadMayBeThePods() async throws {
     try await Fixture.run { fixture in
       try await Self.pod(fixture, "a")

@@ -55,7 +55,7 @@ enum RequestBody {
     var options = DeleteOptions()
     if !request.body.isEmpty {
       let (body, _) = try parse(request, schemas)
-      options = try deleteOptions(body, &write)
+      options = try deleteOptions(body, &write, schemas)
     }
     if let text = info.query["gracePeriodSeconds"] {
       guard let seconds = Int64(text) else { throw .badRequest("gracePeriodSeconds must be a number") }
@@ -68,15 +68,30 @@ enum RequestBody {
     return options
   }
 
-  /// `DeleteOptions` as an object.
-  static func deleteOptions(_ body: JSON, _ write: inout WriteRequest) throws(KubeError) -> DeleteOptions {
+  /// `DeleteOptions` as an object. A precondition or a dry run that cannot be read must not become a deletion.
+  ///
+  /// - Throws: 400 for what is no such object, 422 for a dry run of another kind than all of it.
+  static func deleteOptions(
+    _ body: JSON, _ write: inout WriteRequest, _ schemas: SchemaRegistry
+  ) throws(KubeError) -> DeleteOptions {
+    var body = body
+    if let errors = schemas.structure("meta.DeleteOptions")?.decode(&body).errors, let error = errors.first {
+      throw .badRequest("the body cannot be handled as DeleteOptions: \(error)")
+    }
     var options = DeleteOptions()
     options.gracePeriodSeconds = body["gracePeriodSeconds"]?.int
     options.preconditionUID = body.at("preconditions", "uid")?.string
     options.preconditionResourceVersion = body.at("preconditions", "resourceVersion")?.string
     if let policy = body["propagationPolicy"]?.string { options.propagationPolicy = try propagation(policy) }
     if body["orphanDependents"]?.bool == true { options.propagationPolicy = .orphan }
-    if body["dryRun"]?.array?.contains("All") == true { write.context.dryRun = true }
+    for value in body["dryRun"]?.array ?? [] {
+      guard value.string == "All" else {
+        throw .invalid(
+          kind: GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: "DeleteOptions"), name: "",
+          [FieldError(type: .notSupported, path: "dryRun", value: value, detail: "supported values: \"All\"")])
+      }
+      write.context.dryRun = true
+    }
     return options
   }
 

@@ -33,7 +33,10 @@ struct Eviction: Sendable {
     }
     var pod = request
     pod.subresource = ""
-    options = try RequestBody.deleteOptions(body["deleteOptions"] ?? .null, &pod)
+    options =
+      try body["deleteOptions"].map { (given) throws(KubeError) in
+        try RequestBody.deleteOptions(given, &pod, service.schemas)
+      } ?? DeleteOptions()
     self.request = pod
     self.service = service
     self.completion = completion
@@ -85,7 +88,9 @@ struct Eviction: Sendable {
     return .takes(from: budget.at("metadata", "name")?.string ?? "")
   }
 
+  /// A pod without labels is no budget's, whatever that selects.
   private func budgets(of pod: ObjectHeader) throws(KubeError) -> [JSON] {
+    if pod.labels.isEmpty { return [] }
     let entries: [Entry]
     do throws(StoreError) {
       entries = try service.store.list(prefix: "policy/poddisruptionbudgets/\(pod.namespace)/").entries

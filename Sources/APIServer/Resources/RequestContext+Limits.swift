@@ -4,8 +4,8 @@ import Schema
 import Wire
 
 extension RequestContext {
-  /// What a client that asks for no other time has, and the longest that it can ask for: the server answers 504 then, whatever
-  /// is under way (`HTTPServerLimits`).
+  /// What a client that asks for no other time has, and the longest that it can ask for. Then the server answers 504, whatever
+  /// is under way (`HTTPServerLimits`); a shorter time ends only what has not begun.
   static let durationMax = Duration.seconds(60)
 
   /// - Throws: 504 when the time is over.

@@ -201,9 +201,9 @@ extension ResourceService {
   }
 
   /// How many objects of a collection, and bytes of them, are deleted by one commit: as many as an event loop may decide on
-  /// at a time.
-  static let batchCountMax = 100
-  static let batchBytesMax = 1 << 20
+  /// while its other connections wait.
+  static let batchCountMax = 20
+  static let batchBytesMax = 128 << 10
 
   /// Deletes every object that a selector picks, in the order of their names, many with one commit. Each is checked, admitted,
   /// and marked or removed as if it were deleted alone. The first one that may not be deleted ends it.
@@ -247,7 +247,7 @@ extension ResourceService {
       switch result {
       case .success: goOn()
       case .failure(let failure) where failure.isConflict:
-        // One of them was changed meanwhile, and so none was deleted: each by itself, as often as it takes.
+        // One of them was changed meanwhile, and so none was deleted: each by itself, with the attempts that one has.
         request.loop.execute {
           self.deleteEach(request, batch.map(\.entry), at: 0, options: options) { result in
             if case .failure(let error) = result { completion(.failure(error)) } else { goOn() }

@@ -238,7 +238,8 @@ final class WatchSource: Sendable {
   ///
   /// - Returns: `isEnded` when nothing will follow them.
   func take(_ limit: Int = .max, bytes: Int = .max) -> (notices: [WatchNotice], isEnded: Bool) {
-    state.withLock { state in
+    if limit == .max, bytes == .max { return takeAll() }
+    return state.withLock { state in
       var notices: [WatchNotice] = []
       var size = 0
       while notices.count < limit, size < bytes, let next = state.queue.popFirst() {
@@ -253,6 +254,17 @@ final class WatchSource: Sendable {
       if state.queue.capacity > Self.keptCapacity { state.queue = Self.emptyQueue }
       return (notices, state.isEnded)
     }
+  }
+
+  /// The store's thread waits for the lock: what waits is only moved under it.
+  private func takeAll() -> (notices: [WatchNotice], isEnded: Bool) {
+    let (queue, isEnded) = state.withLock { state in
+      let queue = state.queue
+      state.queue = Self.emptyQueue
+      state.bytes = 0
+      return (queue, state.isEnded)
+    }
+    return (Array(queue), isEnded)
   }
 
   var isOver: Bool { state.withLock { $0.isEnded } }
