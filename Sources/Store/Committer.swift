@@ -2,7 +2,7 @@ import KubeTypes
 import LinuxSystem
 import Synchronization
 
-/// Makes groups of commits durable, publishes them, answers.
+/// Makes groups of commits durable, publishes them, answers, and has the watches told.
 ///
 /// One thread at a time: the one that holds `Store.committer`. Only it changes the store's state, so what it reads from
 /// the state stays true until it publishes.
@@ -16,34 +16,18 @@ struct Committer: Sendable {
   /// A disk that takes longer is not waited for by a thread that has other work.
   private static var quickMax: Duration { .milliseconds(1) }
 
-  let database: Database
-  let checkpointer: Checkpointer
-  private let witness: Witness
-  /// Of the rows on disk.
-  private var digest: RowDigest
-  private let reserve: DiskReserve
-  /// The reserve has been given back: nothing new is made until it can be taken again, so that what there is can still be
-  /// changed and deleted.
-  private(set) var isShort: Bool
+  private var engine: any Engine
+  private let teller: Teller
   private(set) var isOpen = true
 
-  init(
-    database: Database, checkpointer: Checkpointer, witness: Witness, digest: RowDigest, reserve: DiskReserve,
-    isShort: Bool
-  ) {
-    self.database = database
-    self.checkpointer = checkpointer
-    self.witness = witness
-    self.digest = digest
-    self.reserve = reserve
-    self.isShort = isShort
+  init(engine: any Engine, teller: Teller) {
+    self.engine = engine
+    self.teller = teller
   }
 
   /// The writer thread's work, until the store is closed.
   static func run(_ store: Store) {
-    store.committer.withLock { committer in
-      if !committer.isShort { committer.database.reserveLog(pages: 2 * store.options.checkpointPages + 64) }
-    }
+    store.committer.withLock { $0.engine.start() }
     // Writers that were answered just now will soon be back, if they are the kind that writes one thing after the other.
     // When those of the last group did not come in time, the next few groups do not wait for theirs.
     var returning = 0
@@ -53,7 +37,7 @@ struct Committer: Sendable {
     {
       store.committer.withLock { committer in
         committer.commit(requests, of: store)
-        committer.checkpointIfDue(store.options)
+        committer.engine.maintain()
       }
       store.outstanding.subtract(requests.count, ordering: .acquiringAndReleasing)
       if !isComplete { pausedGroups = Self.pauseGroups }
@@ -65,94 +49,67 @@ struct Committer: Sendable {
 
   private mutating func close(_ store: Store) {
     isOpen = false
+    teller.close()
     let watches = store.state.withLock { state in
       state.isClosed = true
-      defer { state.watches = WatchIndex() }
-      return state.watches
+      defer { state.clearWatches() }
+      return state.watches.all + state.followers.all
     }
-    for watch in watches.all { watch.end() }
-    checkpointer.close()
-    database.closeConnection()
-    witness.sync()
+    for watch in watches { watch.end() }
+    engine.close()
   }
 
-  /// Commits a group and answers it.
+  /// Commits a group, answers it, and has it told.
   mutating func commit(_ requests: [Store.Request], of store: Store) {
     let start = store.options.monotonicClock()
     process(requests, store)
-    // The log is taken care of by the writer thread only: the next commit has to go there.
     let isQuick = store.options.monotonicClock() - start < Self.quickMax
-    let isLogShort = database.logPages < store.options.checkpointPages
-    store.servesCallers.store(requests.count == 1 && isQuick && isLogShort, ordering: .releasing)
+    // While others tell, the next one who commits may have to wait for them.
+    store.servesCallers.store(
+      requests.count == 1 && isQuick && engine.isPrompt && teller.isIdle, ordering: .releasing)
   }
 
-  /// - Parameter usesReserve: whether a full disk lets the reserve be given back and the group be tried once more.
-  private mutating func process(_ requests: [Store.Request], _ store: Store, usesReserve: Bool = true) {
-    if usesReserve, isShort, reserve.fill() { isShort = false }
+  /// - Parameter isFirst: whether a place without space is asked to make some, and the group is tried once more.
+  private mutating func process(_ requests: [Store.Request], _ store: Store, isFirst: Bool = true) {
+    if isFirst { engine.regainSpace() }
     let (events, results) = plan(requests, store)
-    if !events.isEmpty {
-      do throws(StoreError) {
-        try write(events)
-      } catch {
-        database.rollback()
-        if case .diskFull = error {
-          // A checkpoint lets the log start again from its beginning, in space that it has already.
-          database.checkpoint()
-          if usesReserve, reserve.release() {
-            isShort = true
-            return process(requests, store, usesReserve: false)
-          }
-        }
-        // Also those that failed: they were compared with changes that have not happened.
-        for request in requests { request.completion(.failure(error)) }
-        return
-      }
-      let told = publish(events, store)
+    guard !events.isEmpty else {
       for (request, result) in zip(requests, results) { request.completion(result) }
-      for watch in told { watch.wake() }
       return
     }
+    do throws(StoreError) {
+      try engine.write(events)
+    } catch {
+      if case .diskFull = error, engine.makeSpace(), isFirst { return process(requests, store, isFirst: false) }
+      // Also those that failed: they were compared with changes that have not happened.
+      for request in requests { request.completion(.failure(error)) }
+      return
+    }
+    let watches = publish(events, store)
     for (request, result) in zip(requests, results) { request.completion(result) }
+    teller.tell(events, to: watches)
   }
 
   /// The group's changes and each commit's answer. The snapshot that it looks at is gone when it returns, so that
   /// publishing changes the state in place.
   private func plan(_ requests: [Store.Request], _ store: Store) -> ([Event], [Result<[Entry?], StoreError>]) {
     let (entries, revision) = store.state.withLock { ($0.entries, $0.revision) }
-    var group = Group(entries: entries, revision: revision, fullDisk: isShort ? database.path : nil)
-    let results = requests.map { group.add($0.operations) }
+    var group = Group(entries: entries, revision: revision, fullDisk: engine.isShort ? engine.place : nil)
+    var results: [Result<[Entry?], StoreError>] = []
+    results.reserveCapacity(requests.count)
+    for (index, request) in requests.enumerated() {
+      results.append(group.add(request.operations, isLast: index == requests.count - 1))
+    }
     return (group.events, results)
   }
 
-  private mutating func write(_ events: [Event]) throws(StoreError) {
-    guard let last = events.last else { return }
-    var digest = digest
-    try database.beginTransaction()
-    for event in events {
-      let entry = event.entry
-      if let previous = event.previous { digest.remove(previous) }
-      switch event.kind {
-      case .put(created: true):
-        try database.insert(entry)
-        digest.add(entry)
-      case .put(created: false):
-        try database.update(entry)
-        digest.add(entry)
-      case .delete: try database.delete(created: entry.createRevision)
-      }
-    }
-    try database.commitTransaction(revision: last.entry.revision, digest: digest)
-    self.digest = digest
-    witness.note(last.entry.revision)
-  }
-
-  /// Makes the events visible and delivers them.
+  /// Makes the events visible, and tells the followers.
   ///
-  /// - Returns: the watches to wake.
-  private func publish(_ events: [Event], _ store: Store) -> [Store.Watch] {
-    guard let last = events.last else { return [] }
+  /// - Returns: the watches that were there at that moment.
+  private func publish(_ events: [Event], _ store: Store) -> WatchIndex {
+    guard let last = events.last else { return WatchIndex() }
     let now = store.options.monotonicClock()
-    let (watches, dropped) = store.state.withLock { state in
+    let (watches, followers, dropped) = store.state.withLock { state in
       precondition(state.revision < last.entry.revision, "revisions increase")
       for event in events {
         switch event.kind {
@@ -162,27 +119,13 @@ struct Committer: Sendable {
         state.history.append(event, now: now)
       }
       state.revision = last.entry.revision
-      return (state.watches, state.history.compact(now: now))
+      return (state.watches, state.followers, state.history.compact(now: now))
     }
-    var told: [Store.Watch] = []
-    for (watches, batch) in watches.batches(events) {
+    for (watches, batch) in followers.batches(events) {
       for watch in watches { watch.offer(batch) }
-      told += watches
     }
-    store.deliveredRevision = last.entry.revision
     withExtendedLifetime(dropped) {}
-    return told
-  }
-
-  /// Has the log copied when it is long, and copies the rest itself when that is done: SQLite starts the log again only
-  /// when all of it has been copied, which a thread beside the writer never achieves.
-  private func checkpointIfDue(_ options: StoreOptions) {
-    let pages = database.logPages
-    if pages >= 2 * options.checkpointPages || checkpointer.takeFinished() {
-      database.checkpoint()
-    } else if pages >= options.checkpointPages {
-      checkpointer.request()
-    }
+    return watches
   }
 }
 
@@ -207,7 +150,18 @@ private struct Group {
   }
 
   /// Adds a commit whole, or leaves the group as it was.
-  mutating func add(_ operations: [Operation]) -> Result<[Entry?], StoreError> {
+  ///
+  /// - Parameter isLast: no other commit comes after it.
+  mutating func add(_ operations: [Operation], isLast: Bool) -> Result<[Entry?], StoreError> {
+    if isLast, operations.count == 1 {
+      // The usual case. Nobody looks for what it changes.
+      return event(for: operations[0]).map { event in
+        revision += 1
+        Self.check(event, at: revision)
+        events.append(event)
+        return [event.entry]
+      }
+    }
     let eventCount = events.count
     let firstRevision = revision
     var before: [(key: ByteKey, entry: Entry??)] = []
@@ -233,7 +187,7 @@ private struct Group {
   }
 
   private func current(_ key: String) -> Entry? {
-    if let entry = changed[ByteKey(key)] { return entry }
+    if !changed.isEmpty, let entry = changed[ByteKey(key)] { return entry }
     return entries.find(key)
   }
 

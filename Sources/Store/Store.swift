@@ -3,13 +3,12 @@ import KubeTypes
 import LinuxSystem
 import Synchronization
 
-/// A revisioned key-value store with watch.
+/// A revisioned key-value store with watch: everything in memory, over an engine that keeps it.
 ///
 /// Every change gets the next revision. One writer thread takes the commits that wait, checks their preconditions in
-/// order, writes them as one SQLite transaction (write-ahead log, `synchronous=FULL`: one `fdatasync` for the group),
-/// publishes them to memory, tells the watches, and then answers. A commit that nobody else's waits with may be carried
-/// out by its caller in the same way, which saves two changes of threads. Reads come from memory and see every answered
-/// commit.
+/// order, has the engine keep them (SQLite: one transaction and one `fdatasync` for the group), publishes them to memory,
+/// answers, and then has the watches told. A commit that nobody else's waits with may be carried out by its caller in the
+/// same way, which saves two changes of threads. Reads come from memory and see every answered commit.
 ///
 /// Keys are compared as bytes. A value is an object's canonical JSON; its header is kept, parsed, beside the bytes.
 ///
@@ -25,6 +24,7 @@ public final class Store: Sendable {
     /// The revision that made the key. It is also the row's id on disk.
     public let createRevision: Int64
     /// Of the row on disk.
+    // The commit needs it where the entry is made, and the digest of the rows when the entry goes.
     let checksum: UInt32
 
     public var value: [UInt8] { object.bytes }
@@ -112,8 +112,16 @@ public final class Store: Sendable {
     var entries = SortedEntries()
     var history: History
     var revision: Int64
+    /// Told after the answers.
     var watches = WatchIndex()
+    /// Told before the answers.
+    var followers = WatchIndex()
     var isClosed = false
+
+    mutating func clearWatches() {
+      watches = WatchIndex()
+      followers = WatchIndex()
+    }
   }
 
   /// The limits that it was opened with.
@@ -124,7 +132,7 @@ public final class Store: Sendable {
   public let notices: [String]
   let state: Mutex<State>
   let queue: WorkQueue<Request>
-  private let delivered: Atomic<Int64>
+  private let teller: Teller
   private let writer: Mutex<WorkerThread?>
   /// Held by the thread that commits.
   let committer: Mutex<Committer>
@@ -147,101 +155,32 @@ public final class Store: Sendable {
     verify: @escaping @Sendable ([UInt8]) throws -> Void = { _ in },
     header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
   ) throws(StoreError) -> Store {
-    if expected.mayBeMissing, mkdir(directory, 0o700) != 0, errno != EEXIST {
-      throw .io("cannot make \(directory): \(String(cString: strerror(errno)))")
-    }
-    let lock: FileLock
-    do {
-      lock = try FileLock.acquire(directory: directory)
-    } catch {
-      if error.errno == ENOENT { throw .lost(path: directory, reason: "is not there") }
-      throw error.isHeld ? .locked(path: directory, holder: error.holder) : .io(error.description)
-    }
-    let reserve = DiskReserve(path: directory + "/reserve", bytes: options.reserveBytes)
-    // Opening a database takes space for its log.
-    let isShort =
-      options.reserveBytes > 0 && reserve.isNeeded
-      // It may have been given back before this start.
-      && (reserve.release() || access(directory + "/reserve", F_OK) == 0)
-    if !isShort, options.reserveBytes > 0 { _ = reserve.fill() }
-
-    let path = directory + "/state.db"
-    var database = try Database(path: path, expected: expected, verify: verify)
-    var content = try database.load(salvages: options.acceptsLoss, header: header)
-    let (witness, found) = try Witness.open(directory + "/revision", cluster: database.cluster)
-    var notices: [String] = []
-    if isShort { notices.append("the disk is full: only changes and deletions are taken until there is space") }
-    let losses = losses(content, found)
-    if !losses.isEmpty {
-      guard options.acceptsLoss else { throw .damaged(path: path, losses: losses) }
-      // No revision is given twice.
-      if case .revision(let answered) = found { content.revision = max(content.revision, answered) }
-      let cluster = database.cluster
-      database.closeConnection()
-      let kept = folderForDamage(in: directory)
-      try DamagedRow.keep(content.damaged, in: kept)
-      try Database.replace(path, by: content, cluster: cluster, keeping: kept)
-      database = try Database(path: path, expected: expected, verify: verify)
-      notices += losses.map { "accepted: \($0)" }
-    }
-    if found == .unreadable { notices.append("\(directory)/revision cannot be read: it is written again") }
-    if found == .absent, content.revision > 0, expected != .any {
-      notices.append("\(directory)/revision was not there: it is written again")
-    }
-    witness.note(content.revision)
-
-    let committer = Committer(
-      database: database, checkpointer: try Checkpointer(path: path, copied: { witness.sync() }), witness: witness,
-      digest: content.digest, reserve: reserve, isShort: isShort)
-    let store = Store(
-      cluster: database.cluster, notices: notices, options: options, content: content, committer: committer)
-    // The thread owns the lock: it is released after the database has been closed.
-    let thread = try WorkerThread(name: "apus-store") {
-      Committer.run(store)
-      withExtendedLifetime(lock) {}
-    }
-    store.writer.withLock { $0 = thread }
-    return store
+    let (engine, content) = try SQLiteEngine.open(
+      directory: directory, options: options, expected: expected, verify: verify, header: header)
+    return try Store(engine, content, options)
   }
 
-  /// A folder of its own for each damage: what an earlier one left is kept.
-  private static func folderForDamage(in directory: String) -> String {
-    var folder = directory + "/damaged"
-    var number = 1
-    while access(folder + "/state.db", F_OK) == 0 {
-      number += 1
-      folder = "\(directory)/damaged-\(number)"
-    }
-    return folder
+  /// Opens a store that is kept in memory. It stays open until `close`, also when nobody keeps this object.
+  ///
+  /// - Throws: `locked` while another one has the disk open.
+  package static func open(_ disk: MemoryDisk, options: StoreOptions = .init()) throws(StoreError) -> Store {
+    let (engine, content) = try MemoryEngine.open(disk)
+    return try Store(engine, content, options)
   }
 
-  /// What was answered once and is not there, a line each.
-  private static func losses(_ content: Database.Content, _ found: Witness.Found) -> [String] {
-    let namedMax = 20
-    var losses = content.damaged.prefix(namedMax).map(\.description)
-    if content.damaged.count > namedMax { losses.append("and \(content.damaged.count - namedMax) more objects") }
-    losses += content.problems
-    if case .revision(let answered) = found, answered > content.revision {
-      losses.append(
-        "it ends at revision \(content.revision), but revision \(answered) was answered: its log is missing or damaged, "
-          + "or it is an older copy")
-    }
-    return losses
-  }
-
-  private init(
-    cluster: String, notices: [String], options: StoreOptions, content: Database.Content, committer: Committer
-  ) {
-    self.cluster = cluster
-    self.notices = notices
+  private init(_ engine: any Engine, _ content: EngineContent, _ options: StoreOptions) throws(StoreError) {
+    cluster = content.cluster
+    notices = content.notices
     self.options = options
-    self.committer = Mutex(committer)
     let revision = content.revision
     state = Mutex(
       State(entries: content.entries, history: History(floor: revision, options: options), revision: revision))
     queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
-    delivered = Atomic(revision)
+    teller = try Teller(revision: revision)
+    committer = Mutex(Committer(engine: engine, teller: teller))
     writer = Mutex(nil)
+    let thread = try WorkerThread(name: "apus-store") { Committer.run(self) }
+    writer.withLock { $0 = thread }
   }
 
   /// The newest committed revision.
@@ -249,10 +188,7 @@ public final class Store: Sendable {
 
   /// Every event up to this revision has been handed to the watches. A bookmark may carry it when it is read before the
   /// bookmark is put into the same queue as the events.
-  public internal(set) var deliveredRevision: Int64 {
-    get { delivered.load(ordering: .acquiring) }
-    set { delivered.store(newValue, ordering: .releasing) }
-  }
+  public var deliveredRevision: Int64 { teller.revision }
 
   /// The oldest revision from which a watch may start, and at which a list may be asked for.
   public var oldestRevision: Int64 { state.withLock { $0.history.floor } }

@@ -48,6 +48,8 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
 
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  /// Signalled when elements are taken.
+  private let room = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let countMax: Int
   private let costMax: Int
   private var elements: [(element: Element, cost: Int)] = []
@@ -64,24 +66,34 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
     pthread_condattr_init(&attributes)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
     pthread_cond_init(condition, &attributes)
+    pthread_cond_init(room, &attributes)
     pthread_condattr_destroy(&attributes)
   }
 
   deinit {
     pthread_cond_destroy(condition)
+    pthread_cond_destroy(room)
     pthread_mutex_destroy(mutex)
     condition.deallocate()
+    room.deallocate()
     mutex.deallocate()
   }
 
-  func push(_ element: Element, cost: Int) -> PushResult {
+  func push(_ element: Element, cost: Int) -> PushResult { push(element, cost: cost, waits: false) }
+
+  /// Waits while the queue is full. An element that comes when it is closed is dropped.
+  func pushWhenRoom(_ element: Element, cost: Int) { _ = push(element, cost: cost, waits: true) }
+
+  private func push(_ element: Element, cost: Int, waits: Bool) -> PushResult {
     pthread_mutex_lock(mutex)
+    // One element of any size passes when nothing waits.
+    func isFull() -> Bool { !elements.isEmpty && (elements.count >= countMax || self.cost + cost > costMax) }
+    while waits, !isClosed, isFull() { pthread_cond_wait(room, mutex) }
     if isClosed {
       pthread_mutex_unlock(mutex)
       return .closed
     }
-    // One element of any size passes when nothing waits.
-    if !elements.isEmpty, elements.count >= countMax || self.cost + cost > costMax {
+    if isFull() {
       pthread_mutex_unlock(mutex)
       return .full
     }
@@ -121,6 +133,7 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
     let result = elements[..<taken].map { $0.element }
     elements.removeFirst(taken)
     cost -= takenCost
+    pthread_cond_broadcast(room)
     return (result, isComplete)
   }
 
@@ -143,5 +156,6 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
     isClosed = true
     pthread_mutex_unlock(mutex)
     pthread_cond_signal(condition)
+    pthread_cond_broadcast(room)
   }
 }

@@ -34,6 +34,7 @@ import Wire
 
   private func create(_ name: String, on fixture: Fixture) async throws {
     _ = try await fixture.create("configmaps", ["metadata": ["name": .string(name)]])
+    await fixture.settle()
   }
 
   /// The next events' names.

@@ -2,6 +2,7 @@ import KubeClient
 import KubeTypes
 import Schema
 import Store
+import Synchronization
 import Testing
 import Wire
 
@@ -320,6 +321,83 @@ import Wire
     }
   }
 
+  /// What is picked by a field before the watch looks at it: one that moves comes to one watch and leaves the other.
+  @Test(arguments: ["", "spec.restartPolicy=Always,", "metadata.namespace=default,spec.restartPolicy!=Never,"])
+  func fieldsTurnChangesIntoComingAndGoing(more: String) async throws {
+    try await Fixture.run { fixture in
+      func watch(_ fields: String) async throws -> WatchStream {
+        try await fixture.client.watch(
+          Fixture.resource("pods"), namespace: nil,
+          options: ListOptions(
+            fieldSelector: more + fields, resourceVersion: String(fixture.store.revision)))
+      }
+      let streams = try await [watch("spec.nodeName="), watch("spec.nodeName=n"), watch("metadata.name=p")]
+      _ = try await fixture.create("pods", Fixture.pod("other", node: "m"))
+      let pod = try await fixture.create("pods", Fixture.pod("p"))
+      var bound = pod.json()
+      bound["spec"]?["nodeName"] = "n"
+      let operation = ResourceService.putting(
+        bound, key: "pods/default/p", expecting: .revision(pod.header.resourceVersion))
+      try await fixture.store.commit([operation])
+      try await fixture.delete("pods", "p", DeleteOptions(gracePeriodSeconds: 0))
+      let expected = [
+        ["ADDED p", "DELETED p"], ["ADDED p", "DELETED p"], ["ADDED p", "MODIFIED p", "DELETED p"],
+      ]
+      for (stream, expected) in zip(streams, expected) {
+        var seen: [String] = []
+        for try await event in stream {
+          seen.append(Self.describe(event))
+          if seen.count == expected.count { break }
+        }
+        #expect(seen == expected)
+      }
+    }
+  }
+
+  /// One name in one namespace is asked for by its key, of which others may be the beginning.
+  @Test func oneNameIsWatchedByItsKey() async throws {
+    try await Fixture.run { fixture in
+      let stream = try await fixture.client.watch(
+        Fixture.resource("configmaps"), namespace: "default", options: ListOptions(fieldSelector: "metadata.name=a"))
+      for name in ["ab", "a", "b"] { _ = try await fixture.configMap(name) }
+      try await fixture.delete("configmaps", "ab")
+      try await fixture.delete("configmaps", "a")
+      var seen: [String] = []
+      for try await event in stream {
+        seen.append(Self.describe(event))
+        if seen.count == 2 { break }
+      }
+      #expect(seen == ["ADDED a", "DELETED a"])
+    }
+  }
+
+  /// A bookmark is never older than an event that came before it, although other watches may still have to be told.
+  @Test func aBookmarkIsNoOlderThanTheEvents() async throws {
+    try await Fixture.run { fixture in
+      let service = fixture.client.service
+      let kind = try service.kind(Fixture.resource("configmaps"))
+      let source = WatchSource(
+        service, kind,
+        WatchSource.Options(resourceVersion: String(fixture.store.revision), allowBookmarks: true), wake: {})
+      try source.start()
+      // The first watch of the same prefix is told first; the one behind it asks while the telling goes on.
+      let bookmarks = Mutex<[Int64]>([])
+      let watch = try fixture.store.watch(
+        prefix: StoreKey.prefix(kind), after: fixture.store.revision
+      ) { _ in
+        guard let last = source.take().notices.last, case .added(let entry) = last,
+          case .bookmark(let revision, _)? = source.bookmark()
+        else { return }
+        bookmarks.withLock { $0.append(revision - entry.revision) }
+      }
+      for number in 0..<20 { _ = try await fixture.configMap("c\(number)") }
+      await fixture.settle()
+      #expect(bookmarks.withLock { $0 } == Array(repeating: 0, count: 20))
+      watch.cancel()
+      source.cancel()
+    }
+  }
+
   @Test func resumesAfterAVersion() async throws {
     try await Fixture.run { fixture in
       let first = try await fixture.configMap("a")
@@ -353,6 +431,7 @@ import Wire
       let source = WatchSource(fixture.client.service, kind, WatchSource.Options(), wake: {})
       try source.start()
       for name in ["d1", "d2", "d3"] { _ = try await fixture.configMap(name) }
+      await fixture.settle()
       let full = source.waitingBytes
       var seen: [String] = []
       func take(_ limit: Int, bytes: Int) -> Int {

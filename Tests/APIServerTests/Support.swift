@@ -81,6 +81,11 @@ final class Fixture {
 
   static var reader: StoredObjectReader { StoredObjectReader(metrics: Metrics(), logger: Logger(label: "test")) }
 
+  /// Waits until the watches have been told of everything.
+  func settle() async {
+    while store.deliveredRevision < store.revision { await Task.yield() }
+  }
+
   /// Writes bytes that no request could have written.
   func put(_ key: String, _ bytes: String, namespace: String, name: String) async throws {
     let header = ObjectHeader(["metadata": ["namespace": .string(namespace), "name": .string(name)]])

@@ -203,6 +203,7 @@ import Wire
         batches.withLock { $0.append(events.count) }
       }
       #expect(try await Self.delete(fixture) == count)
+      await fixture.settle()
       watch.cancel()
       #expect(batches.withLock { $0 } == [ResourceService.batchCountMax, ResourceService.batchCountMax, 1])
       let left = try await fixture.client.list(

@@ -48,6 +48,7 @@ struct CallerCommitTests {
       #expect(store.revision == Int64(total))
     }
     #expect(own == 100)
+    await settle(store)
     #expect(watched.texts == (0..<total).map { "+k\($0)=v@\($0 + 1)" })
     store.close()
     let again = try openStore(folder.path)

@@ -44,10 +44,11 @@ struct SimulationTests {
     var precondition: TextStore.Precondition
   }
 
-  @Test(arguments: [11, 12, 13, 14] as [UInt64]) func theStoreIsTheModel(seed: UInt64) async throws {
-    let folder = TemporaryFolder()
+  @Test(arguments: [11, 12, 13, 14] as [UInt64], Keeper.allCases)
+  func theStoreIsTheModel(seed: UInt64, keeper: Keeper) async throws {
+    let place = Place(keeper)
     var generator = SeededGenerator(seed: seed)
-    var store = try openStore(folder.path)
+    var store = try place.open()
     var model = Model()
     var recorder = Recorder()
     var watchedFrom = 0
@@ -75,6 +76,7 @@ struct SimulationTests {
           }, completion: answers.record)
       }
       _ = try? await store.commit([delete("not there")])
+      await settle(store)
       #expect(answers.all == expected, "seed \(seed) round \(round)")
       #expect(store.revision == model.revision, "seed \(seed) round \(round)")
 
@@ -95,7 +97,7 @@ struct SimulationTests {
 
       if round % 30 == 29 {
         store.close()
-        store = try openStore(folder.path)
+        store = try place.open()
         recorder = Recorder()
         watchedFrom = model.events.count
         _ = try store.watch(prefix: "", after: model.revision, deliver: recorder.record)

@@ -10,8 +10,9 @@ import Testing
 struct StoreTests {
   let folder = TemporaryFolder()
 
-  @Test func putGetUpdateDelete() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func putGetUpdateDelete(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     let created = try await store.commit([put("pods/a/x", "one", .absent)])
     #expect(created[0]?.text == "one@1")
@@ -28,8 +29,9 @@ struct StoreTests {
     #expect(store.count == 0)
   }
 
-  @Test func preconditionsAreExact() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func preconditionsAreExact(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     try await store.commit([put("a", "1")])
     await #expect(throws: StoreError.exists(key: "a")) { try await store.commit([put("a", "2", .absent)]) }
@@ -43,8 +45,9 @@ struct StoreTests {
     #expect(store.revision == 1)
   }
 
-  @Test func aCommitHappensWholeOrNotAtAll() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func aCommitHappensWholeOrNotAtAll(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     await #expect(throws: StoreError.exists(key: "a")) {
       try await store.commit([put("a", "1"), put("b", "1"), put("a", "2", .absent)])
@@ -56,8 +59,9 @@ struct StoreTests {
     #expect(store.get("b")?.text == "3@4")
   }
 
-  @Test func aRevisionIsSplicedAnywhere() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func aRevisionIsSplicedAnywhere(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     let operation = Operation.put(
       "a", value: Array(#"{"v":""}@0"#.utf8), revisionAt: 6, header: emptyHeader, precondition: .none)
@@ -68,10 +72,11 @@ struct StoreTests {
   }
 
   /// "é" as one scalar and as two are one `String` and two keys.
-  @Test func keysAreBytes() async throws {
+  @Test(arguments: Keeper.allCases) func keysAreBytes(keeper: Keeper) async throws {
+    let place = Place(keeper)
     let (one, two) = ("roles/\u{E9}", "roles/e\u{301}")
     #expect(one == two)
-    let store = try openStore(folder.path)
+    let store = try place.open()
     try await store.commit([put(one, "a", .absent)])
     // One group: what it says of one key says nothing of the other.
     await #expect(throws: StoreError.self) { try await store.commit([delete(one), put(one, "b"), delete(two)]) }
@@ -80,14 +85,15 @@ struct StoreTests {
     #expect(try store.list(prefix: "roles/").entries.map(\.text) == ["b@3", "c@4"])
     #expect(try store.list(prefix: "roles/", at: 1).entries.map(\.text) == ["a@1"])
     store.close()
-    let again = try openStore(folder.path)
+    let again = try place.open()
     #expect(again.count == 2)
     again.close()
   }
 
   /// Commits that are submitted without waiting are answered in order, in groups; a failed one harms no neighbour.
-  @Test func groupsKeepTheOrder() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func groupsKeepTheOrder(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     let answers = Mutex<[String]>([])
     for number in 0..<300 {
@@ -108,15 +114,16 @@ struct StoreTests {
     #expect(store.revision == 201)
   }
 
-  @Test func whatWasCommittedIsThereAfterOpening() async throws {
-    var store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func whatWasCommittedIsThereAfterOpening(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    var store = try place.open()
     for number in 1...50 { try await store.commit([put("k/\(number % 7)", "v\(number)")]) }
     try await store.commit([delete("k/3")])
     let before = try store.list(prefix: "").entries.map { "\($0.key) \($0.text) \($0.createRevision)" }
     store.close()
     await #expect(throws: StoreError.closed) { try await store.commit([put("a", "b")]) }
     #expect(store.get("k/1") != nil)
-    store = try openStore(folder.path)
+    store = try place.open()
     #expect(try store.list(prefix: "").entries.map { "\($0.key) \($0.text) \($0.createRevision)" } == before)
     #expect(store.revision == 51)
     // The revision goes on also when the newest change was a deletion.
@@ -129,6 +136,24 @@ struct StoreTests {
     #expect(throws: StoreError.locked(path: folder.path, holder: getpid())) { try openStore(folder.path) }
     store.close()
     try openStore(folder.path).close()
+  }
+
+  @Test func aDiskInMemoryIsOpenOnce() async throws {
+    let disk = MemoryDisk()
+    let store = try TextStore.open(disk)
+    #expect(throws: StoreError.locked(path: "memory", holder: nil)) { try TextStore.open(disk) }
+    try await store.commit([put("a", "1")])
+    // As after `kill -9`: what the dead one still does is not kept.
+    disk.kill()
+    let next = try TextStore.open(disk)
+    await #expect(throws: StoreError.self) { try await store.commit([put("b", "2")]) }
+    store.close()
+    #expect(throws: StoreError.locked(path: "memory", holder: nil)) { try TextStore.open(disk) }
+    try await next.commit([put("c", "2")])
+    next.close()
+    let last = try TextStore.open(disk)
+    #expect(try last.list(prefix: "").entries.map(\.text) == ["1@1", "2@2"])
+    last.close()
   }
 
   @Test func damageIsReported() async throws {
@@ -160,10 +185,11 @@ struct StoreTests {
     }
   }
 
-  @Test func aFullQueueRefuses() async throws {
+  @Test(arguments: Keeper.allCases) func aFullQueueRefuses(keeper: Keeper) async throws {
+    let place = Place(keeper)
     var options = StoreOptions()
     options.queueCountMax = 4
-    let store = try openStore(folder.path, options)
+    let store = try place.open(options)
     defer { store.close() }
     let refused = Mutex(0)
     for number in 0..<2000 {
@@ -196,10 +222,9 @@ struct StoreTests {
 }
 
 struct ListTests {
-  let folder = TemporaryFolder()
-
-  @Test func pagesFollowOneAnother() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func pagesFollowOneAnother(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     try await store.commit((0..<10).map { put("pods/a/\($0)", "v") } + [put("pods/b/0", "v"), put("podsx", "v")])
     let first = try store.list(prefix: "pods/a/", limit: 4)
@@ -213,8 +238,9 @@ struct ListTests {
     #expect(try store.list(prefix: "none").entries.isEmpty)
   }
 
-  @Test func anOlderStateCanBeListed() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func anOlderStateCanBeListed(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     try await store.commit([put("p/a", "1"), put("p/b", "2"), put("p/c", "3")])
     try await store.commit([delete("p/a"), put("p/b", "4"), put("p/bb", "5"), put("q", "6")])

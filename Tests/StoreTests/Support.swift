@@ -2,6 +2,7 @@ import Glibc
 import KubeTypes
 import LinuxSystem
 import Synchronization
+import Testing
 import Wire
 
 @testable import Store
@@ -67,6 +68,35 @@ func openStore(
   }
 }
 
+/// Whoever keeps a store has to keep the same contract: its tests run with each.
+enum Keeper: CaseIterable, Sendable, CustomTestStringConvertible {
+  case sqlite
+  case memory
+
+  var testDescription: String { "\(self)" }
+}
+
+/// A place of a keeper, where stores are opened one after the other.
+final class Place: Sendable {
+  private let keeper: Keeper
+  private let folder = TemporaryFolder()
+  private let disk = MemoryDisk()
+
+  init(_ keeper: Keeper) { self.keeper = keeper }
+
+  func open(_ options: StoreOptions = .init()) throws(StoreError) -> TextStore {
+    switch keeper {
+    case .sqlite: try openStore(folder.path, options)
+    case .memory: try TextStore.open(disk, options: options)
+    }
+  }
+}
+
+/// Waits until the watches have been told of everything.
+func settle(_ store: TextStore) async {
+  while store.deliveredRevision < store.revision { await Task.yield() }
+}
+
 func put(_ key: String, _ text: String, _ precondition: TextStore.Precondition = .none) -> Operation {
   let value = Array((text + "@").utf8)
   return .put(key, value: value, revisionAt: value.count, header: emptyHeader, precondition: precondition)
@@ -92,7 +122,6 @@ final class Recorder: Sendable {
     seen.withLock { seen in
       switch signal {
       case .events(let events): seen.events += events
-      case .overflow: seen.ends.append("overflow")
       case .closed: seen.ends.append("closed")
       }
     }

@@ -4,10 +4,9 @@ import Testing
 @testable import Store
 
 struct WatchTests {
-  let folder = TemporaryFolder()
-
-  @Test func eventsComeInOrder() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func eventsComeInOrder(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     let all = Recorder()
     let some = Recorder()
@@ -16,18 +15,21 @@ struct WatchTests {
     try await store.commit([put("a/1", "x"), put("b/1", "y")])
     try await store.commit([put("b/1", "z")])
     try await store.commit([delete("b/1")])
+    await settle(store)
     #expect(all.texts == ["+a/1=x@1", "+b/1=y@2", "~b/1=z@3", "-b/1=gone@4"])
     #expect(some.texts == ["+b/1=y@2", "~b/1=z@3", "-b/1=gone@4"])
     #expect(some.seen.withLock { $0.events.map { $0.previous?.text } } == [nil, "y@2", "z@3"])
     #expect(store.deliveredRevision == 4)
     watch.cancel()
     try await store.commit([put("a/2", "x")])
+    await settle(store)
     #expect(all.texts.count == 4)
     #expect(store.watchCount == 1)
   }
 
-  @Test func olderEventsAreReplayed() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func olderEventsAreReplayed(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     for number in 1...500 { try await store.commit([put("k\(number % 10)", "v")]) }
     let recorder = Recorder()
@@ -39,8 +41,9 @@ struct WatchTests {
   }
 
   /// While commits go on, each of many watches sees every event after its start once and in order.
-  @Test func nothingIsLostOrRepeatedBetweenReplayAndLive() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func nothingIsLostOrRepeatedBetweenReplayAndLive(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     defer { store.close() }
     let writer = Task {
       for number in 0..<1500 { try await store.commit([put("k\(number % 5)", "v")]) }
@@ -55,16 +58,18 @@ struct WatchTests {
       if recorders.count == 400 { break }
     }
     try await writer.value
+    await settle(store)
     for (start, recorder) in recorders {
       #expect(recorder.seen.withLock { $0.events.map(\.entry.revision) } == Array((start + 1)...1500))
     }
   }
 
-  @Test func theHistoryIsBoundedByNumberAndBytes() async throws {
+  @Test(arguments: Keeper.allCases) func theHistoryIsBoundedByNumberAndBytes(keeper: Keeper) async throws {
+    let place = Place(keeper)
     var options = StoreOptions()
     options.historyCountMax = 1000
     options.historyBytesMax = 300_000
-    let store = try openStore(folder.path, options)
+    let store = try place.open(options)
     defer { store.close() }
     for number in 1...1500 { try await store.commit([put("k\(number % 3)", "v")]) }
     let oldest = store.oldestRevision
@@ -83,11 +88,12 @@ struct WatchTests {
     #expect(store.oldestRevision > 1700)
   }
 
-  @Test func theHistoryIsBoundedByAge() async throws {
+  @Test(arguments: Keeper.allCases) func theHistoryIsBoundedByAge(keeper: Keeper) async throws {
+    let place = Place(keeper)
     var options = StoreOptions()
     let clock = ClockBox()
     options.monotonicClock = { clock.now.withLock { $0 } }
-    let store = try openStore(folder.path, options)
+    let store = try place.open(options)
     defer { store.close() }
     for _ in 1...1000 { try await store.commit([put("k", "v")]) }
     #expect(store.oldestRevision == 0)
@@ -99,47 +105,20 @@ struct WatchTests {
 
   final class ClockBox: Sendable { let now = Mutex(Duration.zero) }
 
-  @Test func afterOpeningTheHistoryIsEmpty() async throws {
-    var store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func afterOpeningTheHistoryIsEmpty(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    var store = try place.open()
     try await store.commit([put("a", "b"), put("a", "c")])
     store.close()
-    store = try openStore(folder.path)
+    store = try place.open()
     defer { store.close() }
     #expect(throws: StoreError.compacted(requested: 1, oldest: 2)) { try store.watch(prefix: "", after: 1) { _ in } }
     _ = try store.watch(prefix: "", after: 2) { _ in }
   }
 
-  @Test func aSlowWatcherOverflowsAlone() async throws {
-    let store = try openStore(folder.path)
-    defer { store.close() }
-    let slow = Recorder()
-    let brisk = Recorder()
-    _ = try store.watch(prefix: "", after: 0, capacity: 10, deliver: slow.record)
-    let watch = try store.watch(prefix: "", after: 0, capacity: 10, deliver: brisk.record)
-    for _ in 0..<30 {
-      try await store.commit([put("a", "b")])
-      watch.consumed(1)
-    }
-    #expect(slow.texts.count == 10)
-    #expect(slow.ends == ["overflow"])
-    #expect(brisk.texts.count == 30)
-    #expect(brisk.ends.isEmpty)
-    #expect(store.watchCount == 1)
-  }
-
-  @Test func aReplayBeyondTheCapacityOverflows() async throws {
-    let store = try openStore(folder.path)
-    defer { store.close() }
-    for _ in 0..<20 { try await store.commit([put("a", "b")]) }
-    let recorder = Recorder()
-    _ = try store.watch(prefix: "", after: 0, capacity: 10, deliver: recorder.record)
-    #expect(recorder.ends == ["overflow"])
-    #expect(recorder.texts.isEmpty)
-    #expect(store.watchCount == 0)
-  }
-
-  @Test func closingEndsWatches() async throws {
-    let store = try openStore(folder.path)
+  @Test(arguments: Keeper.allCases) func closingEndsWatches(keeper: Keeper) async throws {
+    let place = Place(keeper)
+    let store = try place.open()
     let recorder = Recorder()
     _ = try store.watch(prefix: "", after: 0, deliver: recorder.record)
     store.commit([put("a", "b")]) { _ in }

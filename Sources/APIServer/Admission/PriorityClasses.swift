@@ -39,7 +39,7 @@ final class PriorityClasses: Sendable {
       let json = reader.read(entry)
       state.withLock { $0.set(entry.header.name, json) }
     }
-    let watch = try store.watch(prefix: Self.prefix, after: page.revision) { [weak self] signal in
+    let watch = try store.follow(prefix: Self.prefix, after: page.revision) { [weak self] signal in
       guard case .events(let events) = signal, let self else { return }
       for event in events {
         let json = event.kind == .delete ? nil : reader.read(event.entry)

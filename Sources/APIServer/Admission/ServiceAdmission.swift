@@ -91,7 +91,7 @@ final class ServiceAllocator: Sendable {
     self.reader = reader
     let page = try store.list(prefix: "services/")
     for entry in page.entries { set(entry, isDeleted: false) }
-    let watch = try store.watch(prefix: "services/", after: page.revision) { [weak self] signal in
+    let watch = try store.follow(prefix: "services/", after: page.revision) { [weak self] signal in
       guard case .events(let events) = signal, let self else { return }
       for event in events { set(event.entry, isDeleted: event.kind == .delete) }
     }

@@ -183,7 +183,7 @@ final class RBAC: Sendable {
     self.reader = reader
     let page = try store.list(prefix: Self.prefix)
     for entry in page.entries { set(entry, isDeleted: false) }
-    let watch = try store.watch(prefix: Self.prefix, after: page.revision) { [weak self] signal in
+    let watch = try store.follow(prefix: Self.prefix, after: page.revision) { [weak self] signal in
       guard case .events(let events) = signal, let self else { return }
       for event in events { set(event.entry, isDeleted: event.kind == .delete) }
     }

@@ -1,6 +1,7 @@
 import KubeClient
 import KubeTypes
 import Schema
+import Store
 import Wire
 
 /// A field selector: `status.phase=Running,spec.nodeName!=a` (`k8s.io/apimachinery/pkg/fields`).
@@ -132,25 +133,41 @@ struct FieldSelector: Sendable, Equatable {
 
   /// Whether an object passes.
   func matches(_ header: ObjectHeader, _ bytes: [UInt8]) -> Bool {
-    for requirement in requirements {
-      let value: String
-      switch requirement.path {
-      case ["metadata", "name"]: value = header.name
-      case ["metadata", "namespace"]: value = header.namespace
-      // `source` means the component, and an event of the newer kind names it elsewhere.
-      case ["source"]:
-        value =
-          JSON.scalar(at: ["source", "component"], of: bytes)
-          ?? JSON.scalar(at: ["reportingComponent"], of: bytes) ?? ""
-      case ["spec", "unschedulable"], ["spec", "hostNetwork"]:
-        value = JSON.scalar(at: requirement.path, of: bytes) ?? "false"
-      case ["status", "replicas"], ["status", "successful"]:
-        let path = requirement.path[1] == "successful" ? ["status", "succeeded"] : requirement.path
-        value = JSON.scalar(at: path, of: bytes) ?? "0"
-      default: value = JSON.scalar(at: requirement.path, of: bytes) ?? ""
-      }
-      if (value == requirement.value) != requirement.isEqual { return false }
-    }
-    return true
+    requirements.allSatisfy { (Self.value($0.path, header, bytes) == $0.value) == $0.isEqual }
   }
+
+  /// What an object has at a path that `init` has let through.
+  private static func value(_ path: [String], _ header: ObjectHeader, _ bytes: [UInt8]) -> String {
+    switch path {
+    case ["metadata", "name"]: return header.name
+    case ["metadata", "namespace"]: return header.namespace
+    // `source` means the component, and an event of the newer kind names it elsewhere.
+    case ["source"]:
+      return JSON.scalar(at: ["source", "component"], of: bytes)
+        ?? JSON.scalar(at: ["reportingComponent"], of: bytes) ?? ""
+    case ["spec", "unschedulable"], ["spec", "hostNetwork"]: return JSON.scalar(at: path, of: bytes) ?? "false"
+    case ["status", "replicas"]: return JSON.scalar(at: path, of: bytes) ?? "0"
+    case ["status", "successful"]: return JSON.scalar(at: ["status", "succeeded"], of: bytes) ?? "0"
+    default: return JSON.scalar(at: path, of: bytes) ?? ""
+    }
+  }
+
+  /// One that the selector asks a single value of, for the store to find the watches that an event concerns.
+  var sieve: Store.Sieve? {
+    guard let requirement = requirements.first(where: \.isEqual),
+      let field = Self.storeFields[requirement.path.joined(separator: ".")]
+    else { return nil }
+    return .field(field, value: requirement.value)
+  }
+
+  /// One for each path that objects can be selected by in the form in which they are stored.
+  private static let storeFields: [String: Store.Field] = {
+    var paths: Set = ["metadata.name", "metadata.namespace"]
+    for (_, selectable) in fields { paths.formUnion(selectable) }
+    return Dictionary(
+      uniqueKeysWithValues: paths.map { text in
+        let path = text.split(separator: ".").map(String.init)
+        return (text, Store.Field { value(path, $0.header, $0.value) })
+      })
+  }()
 }

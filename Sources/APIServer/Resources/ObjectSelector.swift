@@ -30,4 +30,22 @@ struct ObjectSelector: Sendable {
     (labels == .everything || labels.matches(entry.header.labels))
       && (fields.isEmpty || fields.matches(entry.header, entry.value))
   }
+  /// What the store can pick the events of a watch by. The rest is looked at by the watch.
+  var sieve: Store.Sieve? {
+    if let sieve = fields.sieve { return sieve }
+    guard let label = labels.requirements.first(where: \.asksForOneValue), let value = label.values.first else {
+      return nil
+    }
+    return .label(label.key, value: value)
+  }
+}
+
+extension Selector.Requirement {
+  fileprivate var asksForOneValue: Bool {
+    switch `operator` {
+    case .equals, .doubleEquals: true
+    case .in: values.count == 1
+    case .notIn, .notEquals, .greaterThan, .lessThan, .exists, .doesNotExist: false
+    }
+  }
 }

@@ -69,6 +69,8 @@ final class WatchSource: Sendable {
     var countMax: Int
     /// The queue has stopped being empty and nobody has been told.
     var needsWake = false
+    /// Of the newest event that came.
+    var newest: Int64 = 0
     /// Of the values that wait and that came after the start. A slow reader keeps them alive when nobody else does.
     var bytes = 0
   }
@@ -132,7 +134,7 @@ final class WatchSource: Sendable {
     }
     do {
       let watch = try service.store.watch(
-        prefix: StoreKey.prefix(kind, namespace: options.namespace), after: after,
+        prefix: prefix, after: after, sieve: options.selector.sieve,
         wake: { [weak self] in self?.wakeIfNeeded() }
       ) { [weak self] signal in
         self?.receive(signal)
@@ -151,13 +153,21 @@ final class WatchSource: Sendable {
     if !initial.isEmpty { wake() }
   }
 
+  /// The keys that it may be told of: one name is asked for by the watches of most clients that follow one object.
+  private var prefix: String {
+    if let name = options.selector.fields.exactName, !kind.isNamespaced || !options.namespace.isEmpty {
+      return StoreKey.key(kind, namespace: options.namespace, name: name)
+    }
+    return StoreKey.prefix(kind, namespace: options.namespace)
+  }
+
   private func receive(_ signal: Store.WatchSignal) {
     switch signal {
     case .events(let events):
+      if let last = events.last { state.withLock { $0.newest = last.entry.revision } }
       var notices: [WatchNotice] = []
       for event in events { if let notice = notice(event) { notices.append(notice) } }
       if !notices.isEmpty { enqueue(notices) }
-    case .overflow: fail(.expired("the watch fell behind: list again"))
     case .closed: end()
     }
   }
@@ -280,7 +290,9 @@ final class WatchSource: Sendable {
     // Read before looking at the queue: what is delivered by then is either taken or waits.
     let revision = service.store.deliveredRevision
     return state.withLock {
-      $0.queue.isEmpty && !$0.isEnded ? .bookmark(revision: revision, endsInitialEvents: false) : nil
+      // The store tells one watch after the other: this one may have had events that others have not.
+      $0.queue.isEmpty && !$0.isEnded
+        ? .bookmark(revision: max(revision, $0.newest), endsInitialEvents: false) : nil
     }
   }
 }

@@ -22,7 +22,8 @@ final class Witness: Sendable {
   }
 
   private let descriptor: Int32
-  private let cluster: String
+  /// Of the cluster's id.
+  private let clusterSum: Checksum
 
   /// Opens the file, which is made when it is missing, and says what it holds.
   static func open(_ path: String, cluster: String) throws(StoreError) -> (witness: Witness, found: Found) {
@@ -37,33 +38,37 @@ final class Witness: Sendable {
     if count == 0 { return (witness, .absent) }
     guard count == size else { return (witness, .unreadable) }
     let revision = bytes.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: Int64.self)) }
-    return (witness, Array(bytes[..<size]) == witness.record(revision) ? .revision(revision) : .unreadable)
+    let isWhole = witness.withRecord(revision) { $0.elementsEqual(bytes[..<size]) }
+    return (witness, isWhole ? .revision(revision) : .unreadable)
   }
 
   private init(descriptor: Int32, cluster: String) {
     self.descriptor = descriptor
-    self.cluster = cluster
+    var sum = Checksum()
+    sum.add(cluster)
+    clusterSum = sum
   }
 
   deinit { close(descriptor) }
 
   /// What cannot be written is not: the database has all that matters, and an older revision is true as well.
   func note(_ revision: Int64) {
-    let record = record(revision)
-    _ = record.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+    _ = withRecord(revision) { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
   }
 
   /// Waits until the file is on disk.
   func sync() { fdatasync(descriptor) }
 
-  private func record(_ revision: Int64) -> [UInt8] {
-    var sum = Checksum()
-    sum.add(cluster)
+  /// Each commit writes one: it is made on the stack.
+  private func withRecord<Result>(_ revision: Int64, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    var sum = clusterSum
     sum.add(revision.littleEndian)
-    var record = Self.mark
-    record.reserveCapacity(Self.size)
-    withUnsafeBytes(of: revision.littleEndian) { record += $0 }
-    withUnsafeBytes(of: sum.value.littleEndian) { record += $0 }
-    return record
+    let value = sum.value
+    return withUnsafeTemporaryAllocation(byteCount: Self.size, alignment: 8) { record in
+      record.copyBytes(from: Self.mark)
+      record.storeBytes(of: revision.littleEndian, toByteOffset: 8, as: Int64.self)
+      record.storeBytes(of: value.littleEndian, toByteOffset: 16, as: UInt32.self)
+      return body(UnsafeRawBufferPointer(record))
+    }
   }
 }
