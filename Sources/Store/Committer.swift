@@ -27,7 +27,7 @@ struct Committer: Sendable {
 
   /// The writer thread's work, until the store is closed.
   static func run(_ store: Store) {
-    store.committer.withLock { $0.engine.start() }
+    store.committer.withLock { $0.start() }
     // Writers that were answered just now will soon be back, if they are the kind that writes one thing after the other.
     // When those of the last group did not come in time, the next few groups do not wait for theirs.
     var returning = 0
@@ -35,11 +35,7 @@ struct Committer: Sendable {
     while let (requests, isComplete) = store.queue.take(
       count: Self.groupCountMax, cost: Self.groupBytesMax, returning: returning, gatherMax: store.options.gatherMax)
     {
-      store.committer.withLock { committer in
-        committer.commit(requests, of: store)
-        committer.engine.maintain()
-      }
-      store.outstanding.subtract(requests.count, ordering: .acquiringAndReleasing)
+      store.committer.withLock { $0.commitAndMaintain(requests, of: store) }
       if !isComplete { pausedGroups = Self.pauseGroups }
       if pausedGroups > 0 { pausedGroups -= 1 }
       returning = pausedGroups == 0 && requests.count > 1 ? requests.count : 0
@@ -47,7 +43,33 @@ struct Committer: Sendable {
     store.committer.withLock { $0.close(store) }
   }
 
-  private mutating func close(_ store: Store) {
+  /// Carries out what waits, on a caller's thread. A commit that is asked for meanwhile, by a completion or a watch, comes
+  /// after it.
+  static func runOnCaller(_ store: Store) {
+    while !store.queue.isEmpty {
+      let isDone = store.committer.withLockIfAvailable { committer in
+        while committer.isOpen,
+          let (requests, _) = store.queue.take(count: groupCountMax, cost: groupBytesMax, waits: false)
+        {
+          committer.commitAndMaintain(requests, of: store)
+        }
+        return committer.isOpen
+      }
+      // Otherwise the call that is about it comes to this one, too.
+      guard isDone == true else { return }
+    }
+  }
+
+  mutating func start() { engine.start() }
+
+  private mutating func commitAndMaintain(_ requests: [Store.Request], of store: Store) {
+    commit(requests, of: store)
+    engine.maintain()
+    store.outstanding.subtract(requests.count, ordering: .acquiringAndReleasing)
+  }
+
+  mutating func close(_ store: Store) {
+    guard isOpen else { return }
     isOpen = false
     teller.close()
     let watches = store.state.withLock { state in

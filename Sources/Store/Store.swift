@@ -179,8 +179,12 @@ public final class Store: Sendable {
     teller = try Teller(revision: revision)
     committer = Mutex(Committer(engine: engine, teller: teller))
     writer = Mutex(nil)
-    let thread = try WorkerThread(name: "apus-store") { Committer.run(self) }
-    writer.withLock { $0 = thread }
+    if options.commitsOnCallers {
+      committer.withLock { $0.start() }
+    } else {
+      let thread = try WorkerThread(name: "apus-store") { Committer.run(self) }
+      writer.withLock { $0 = thread }
+    }
   }
 
   /// The newest committed revision.
@@ -235,7 +239,9 @@ public final class Store: Sendable {
     }
     let failure: StoreError
     switch queue.push(request, cost: bytes) {
-    case .queued: return
+    case .queued:
+      if options.commitsOnCallers { Committer.runOnCaller(self) }
+      return
     case .full: failure = .overloaded
     case .closed: failure = .closed
     }
@@ -256,6 +262,10 @@ public final class Store: Sendable {
   /// that is done. Later commits fail with `.closed`; reads keep working.
   public func close() {
     queue.close()
+    if options.commitsOnCallers {
+      Committer.runOnCaller(self)
+      committer.withLock { $0.close(self) }
+    }
     writer.withLock { thread in
       thread?.join()
       thread = nil

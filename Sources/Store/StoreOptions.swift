@@ -22,6 +22,9 @@ public struct StoreOptions: Sendable {
   /// Whether a damaged store is opened without what is damaged, instead of being refused. The damaged
   /// database goes into the folder `damaged`.
   public var acceptsLoss = false
+  /// Whether there is no writer thread: each commit is carried out by a thread that asks for one, before its call returns
+  /// unless another call is about it. What happens then follows from what is asked, and from nothing else: for simulations.
+  package var commitsOnCallers = false
   /// The age of events is measured by this clock, from any starting point.
   public var monotonicClock: @Sendable () -> Duration = StoreOptions.kernelClock
 

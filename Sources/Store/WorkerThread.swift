@@ -109,17 +109,18 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
   /// queue is closed and empty.
   ///
   /// - Parameters:
+  ///   - waits: otherwise `nil` when it is empty, too.
   ///   - returning: how many more than those that wait may be expected to come soon; `take` waits for them, for
   ///     `gatherMax` at most.
   /// - Returns: also whether all that were expected came.
   func take(
-    count: Int, cost limit: Int, returning: Int = 0, gatherMax: Duration = .zero
+    count: Int, cost limit: Int, waits: Bool = true, returning: Int = 0, gatherMax: Duration = .zero
   ) -> (elements: [Element], isComplete: Bool)? {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     let expected = min(count, elements.count + returning)
     while elements.isEmpty {
-      if isClosed { return nil }
+      if isClosed || !waits { return nil }
       pthread_cond_wait(condition, mutex)
     }
     if elements.count < expected, !isClosed { gather(expected, gatherMax) }
@@ -149,6 +150,12 @@ final class WorkQueue<Element: Sendable>: @unchecked Sendable {
       if pthread_cond_timedwait(condition, mutex, &end) == ETIMEDOUT { break }
     }
     awaited = 1
+  }
+
+  var isEmpty: Bool {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return elements.isEmpty
   }
 
   func close() {

@@ -118,6 +118,34 @@ struct CallerCommitTests {
     #expect(store.get("late") == nil)
   }
 
+  /// Without a writer thread: also a commit that a completion or a watch asks for is carried out before the call returns.
+  @Test func callersCommitAll() throws {
+    var options = StoreOptions()
+    options.commitsOnCallers = true
+    let disk = MemoryDisk()
+    let store = try TextStore.open(disk, options: options)
+    let answers = AnswerRecorder()
+    let follow = try store.watch(prefix: "a", after: 0) { [weak store] signal in
+      guard case .events(let events) = signal else { return }
+      store?.commit(events.map { put("b/\($0.entry.key)", "v") }, completion: answers.record)
+    }
+    for number in 0..<100 {
+      store.commit([put("a\(number)", "v")], canBlock: number % 2 == 0) { [weak store] result in
+        answers.record(result)
+        store?.commit([put("c", "v")], completion: answers.record)
+      }
+      #expect(answers.all.count == 3 * (number + 1))
+      #expect(store.deliveredRevision == Int64(3 * (number + 1)))
+    }
+    follow.cancel()
+    #expect(answers.all.prefix(6) == ["v@1", "v@2", "v@3", "v@4", "v@5", "v@6"])
+    #expect(store.count == 201)
+    store.close()
+    store.close()
+    store.commit([put("late", "v")]) { answers.record($0) }
+    #expect(answers.all.last == "the store is closed")
+  }
+
   /// The queue waits for those that are expected and takes them together.
   @Test func expectedElementsAreTakenTogether() throws {
     let queue = WorkQueue<Int>(countMax: 100, costMax: 100)
