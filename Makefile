@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 # What is installed, without symbols: a third of its size. The one that was built keeps them, for debuggers and backtraces.
 PROGRAM ?= .build-release/release/apus
 
-.PHONY: run install test setup setup-tests build release unit integration soak bench fmt lint generate help
+.PHONY: run install test setup setup-tests build release unit integration simulate soak bench fmt lint generate help
 
 help:            ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ integration: build setup-tests ## Kernel and client tests: root, in a network an
 	@Scripts/integration
 
 test: unit integration ## Everything.
+
+SEEDS ?= 1-2000
+simulate: setup  ## The whole cluster on one virtual clock with faults, optimised, once for each of SEEDS=1-2000.
+	@echo "==> building the simulation (optimised, in a folder of its own)"
+	@ROOMS=Simulation $(SWIFT) build --build-tests -c release -Xswiftc -enable-testing --scratch-path .build-simulation
+	@SWIFT_DETERMINISTIC_HASHING=1 SIMULATION_SEEDS=$(SEEDS) ROOMS=Simulation $(SWIFT) test --skip-build -c release \
+	  -Xswiftc -enable-testing --scratch-path .build-simulation --filter ClusterTests
 
 soak: build setup-tests ## Ten minutes of random kills, damaged files and hostile requests under load; SOAK_SEED repeats one.
 	@Scripts/soak

@@ -136,6 +136,13 @@ targets += [
     dependencies: [
       "apus", "APIServer", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Schema", "Wire", arguments,
     ], swiftSettings: strict),
+  // The cluster as a whole on one thread and one clock.
+  .testTarget(
+    name: "SimulationTests",
+    dependencies: [
+      "APIServer", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Scheduler", "Schema", "Store", "Telemetry",
+      "TestKit", "Wire", "Workloads", embedded, logging, nio,
+    ], swiftSettings: strict),
   .executableTarget(name: "schemac", dependencies: ["Schema", arguments], swiftSettings: strict),
   .testTarget(name: "ArchitectureTests", swiftSettings: strict),
 ]

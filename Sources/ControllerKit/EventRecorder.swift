@@ -60,6 +60,10 @@ public final class EventRecorder: Sendable {
   private let time: any TimeSource
   private let log = Logger(label: "apus.events")
 
+  /// Carries out the tasks of recorders, which are nobody's children and so do not take their executor from those who record.
+  /// A simulation sets it to its own; `nil` is the usual one.
+  @TaskLocal package static var executor: (any TaskExecutor)?
+
   private struct Occurrence: Sendable, Hashable {
     var type: EventType
     var subject: EventSubject
@@ -113,7 +117,7 @@ public final class EventRecorder: Sendable {
       return true
     }
     // The task lives only while there is something to write, so nobody has to run the recorder.
-    if mustStart { Task { await drain() } }
+    if mustStart { Task(executorPreference: Self.executor) { await self.drain() } }
   }
 
   /// `message` is at most 1,024 bytes (`validation.ValidateEvent`).
