@@ -21,6 +21,7 @@ os.environ.setdefault("APUS", str(ROOT / ".build-release/release/apus"))
 
 import build  # noqa: E402
 import registry  # noqa: E402
+import watches  # noqa: E402
 from conftest import Server, folder, wait_for  # noqa: E402
 from kubernetes import client, config, watch  # noqa: E402
 
@@ -200,6 +201,7 @@ def measure(base):
                 rate, latency, cost = wrk(server, "create.lua", kind, token, f"{kind}-{writers}", connections=writers)
                 row(f"durable {kind} creates, {writers} writer{'s' * (writers > 1)}",
                     f"{rate:,.0f}/s, p50 {latency['50']}, p99 {latency['99']}, {cost:.2f} ms CPU each", peer, "5 ×")
+        watches.measure(server, token, wrk, row)
         server.kubectl("create", "configmap", "one", "-n", "bench", "--from-literal=a=b")
         for clients, peer in ((1, "800–1,200/s"), (16, "2,000–3,400/s")):
             rate, latency, cost = wrk(server, "get.lua", "/api/v1/namespaces/bench/configmaps/one", token, connections=clients)
