@@ -20,12 +20,16 @@ final class FakeKubeClient: KubeClient {
     var waiters:
       [Int: (condition: @Sendable ([String: JSON]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
     var isAway = false
+    var betweenWriteAndAnswer: (@Sendable (Object) async -> Void)?
     var deleted: [String] = []
   }
 
   private let state = Mutex(State())
 
   /// While away, every call fails as if nobody listened.
+  /// Called when a patch has been written, before whoever wrote it has the answer.
+  func onPatch(_ body: (@Sendable (Object) async -> Void)?) { state.withLock { $0.betweenWriteAndAnswer = body } }
+
   var isAway: Bool {
     get { state.withLock { $0.isAway } }
     set { state.withLock { $0.isAway = newValue } }
@@ -199,6 +203,7 @@ final class FakeKubeClient: KubeClient {
       throw KubeError(code: 409, reason: .conflict, message: "uid")
     }
     guard let object = commit(key, { $0.map { Self.merge(body, into: $0) } }) else { throw notFound(resource, name) }
+    if let between = state.withLock({ $0.betweenWriteAndAnswer }) { await between(object) }
     return object
   }
 

@@ -191,6 +191,33 @@ struct PodLifeTests {
     }
   }
 
+  @Test("what somebody writes into a status is put right, also when the node hears of it before its own write's answer")
+  func writtenBetweenWriteAndAnswer() async throws {
+    try await withNode { harness in
+      let writes = Mutex(0)
+      let client = harness.client
+      client.onPatch { object in
+        guard object.header.key == ObjectKey(namespace: "default", name: "a"), object.json().isPhase("Succeeded"),
+          writes.withLock({ writes in
+            writes += 1
+            return writes <= 3
+          })
+        else { return }
+        var pod = object.json()
+        pod["status"]?["phase"] = "Failed"
+        client.put(Pod.resource, "default", pod)
+        // Long enough for the node's watch and worker to take it, as a rule.
+        for _ in 0..<1000 { await Task.yield() }
+      }
+      harness.createPod("a") { $0["spec"]?["restartPolicy"] = "Never" }
+      await client.waitForPod("a") { $0.isPodReady }
+      exited(harness, 0)
+      while writes.withLock({ $0 }) < 4 { await Task.yield() }
+      await client.waitForPod("a") { $0.phase == "Succeeded" }
+      client.onPatch(nil)
+    }
+  }
+
   @Test("a pod that somebody else declared ended is stopped, and kept")
   func declaredEnded() async throws {
     try await withNode { harness in
@@ -348,4 +375,8 @@ struct PodLifeTests {
       #expect(harness.pod("a")?.containerStatus("web")?["user"] == wanted)
     }
   }
+}
+
+extension JSON {
+  fileprivate func isPhase(_ phase: String) -> Bool { at("status", "phase")?.string == phase }
 }

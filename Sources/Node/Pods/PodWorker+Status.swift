@@ -9,12 +9,16 @@ import Wire
 extension PodWorker {
   /// What the API has now.
   func noteStatus(_ status: JSON, revision: Int64) {
-    guard revision >= knownRevision else { return }
-    knownStatus = status
-    knownRevision = revision
-    noteEnd(status)
-    // Somebody else wrote after us: what we say is said once more, if it still differs.
-    if revision > lastWrittenRevision, let wanted, PodStatusBuilder.differs(wanted, from: status) { lastWritten = nil }
+    if revision >= knownRevision {
+      knownStatus = status
+      knownRevision = revision
+      noteEnd(status)
+    }
+    // Somebody else wrote after us: what we say is said once more, if it still differs. That may have been heard of before
+    // the answer to our own write.
+    if knownRevision > lastWrittenRevision, let wanted, PodStatusBuilder.differs(wanted, from: knownStatus) {
+      lastWritten = nil
+    }
   }
 
   /// Computes the status and, when it changed, has it written in the background. Changes while a write is under way
