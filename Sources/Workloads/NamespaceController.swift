@@ -17,6 +17,12 @@ struct NamespaceReconciler: Reconciler {
   static let finalizer = "kubernetes"
   /// Objects of one resource that are listed in one pass.
   static let pageSize = 500
+  /// What goes one by one is looked at together.
+  static let changePause = Duration.milliseconds(20)
+  /// When a list failed. Nothing tells that it would not fail any more.
+  static let failurePause = Duration.seconds(5)
+  /// What informers do not follow (`GarbageCollector.ignored`) may have finalizers, too.
+  static let backstop = Duration.seconds(600)
 
   let client: any KubeClient
   let namespaces: Informer
@@ -42,6 +48,13 @@ struct NamespaceReconciler: Reconciler {
     case delete(GroupVersionResource, ObjectKey, uid: String)
     case updateStatus(Namespace)
     case finalize(Namespace)
+  }
+
+  /// Whether a change of one of its objects can let a namespace go, or changes what it says that it waits for. Most changes,
+  /// as those of a pod's status, do neither.
+  static func concerns(_ old: ObjectHeader?, _ new: ObjectHeader?) -> Bool {
+    guard let old, let new else { return true }
+    return old.uid != new.uid || old.finalizers != new.finalizers
   }
 
   func observe(_ key: ObjectKey) async throws -> Snapshot? {
@@ -78,11 +91,13 @@ struct NamespaceReconciler: Reconciler {
       content.objects.filter { $0.deletionTimestamp == nil }
         .map { Action.delete(content.resource, $0.key, uid: $0.uid) }
     }
-    // What was deleted without finalizers is gone at the next look.
-    if !deletions.isEmpty { return Plan(deletions, requeueAfter: .milliseconds(20)) }
-    // The last pod's end is told by the informer; other objects wait for somebody's finalizer.
+    // What was deleted without finalizers is gone at the next look, and there may be more than one page.
+    if !deletions.isEmpty { return Plan(deletions, requeueAfter: Self.changePause) }
+    // The rest waits for somebody: a pod for its node, another object for its finalizers. Informers tell when it goes.
     let isChanged = Self.setConditions(&namespace, snapshot)
-    return Plan(isChanged ? [.updateStatus(namespace)] : [], requeueAfter: .seconds(5))
+    return Plan(
+      isChanged ? [.updateStatus(namespace)] : [],
+      requeueAfter: snapshot.failures.isEmpty ? Self.backstop : Self.failurePause)
   }
 
   /// Says what keeps the namespace; the words are those of kube-controller-manager.
@@ -162,26 +177,36 @@ struct NamespaceReconciler: Reconciler {
   }
 }
 
-/// Deletes namespaces. `resources` are the namespaced ones that can be listed and deleted, in one version each.
+/// Deletes namespaces. `resources` are the namespaced ones that can be listed and deleted. Their informers are those of the
+/// garbage collector, which follows all of them in any case.
 func namespaceController(
   client: any KubeClient, informers: InformerSet, resources: [GroupVersionResource], metrics: Metrics,
   time: any TimeSource,
   seed: UInt64
 ) -> any ControllerKit.Service {
   let namespaces = informers.informer(for: NamespaceReconciler.resource)
-  let pods = informers.informer(for: NamespaceReconciler.pods)
-  let reconciler = NamespaceReconciler(client: client, namespaces: namespaces, resources: resources, time: time)
+  // One version of each: the first, as the garbage collector takes it.
+  var seen: Set<String> = []
+  let distinct = resources.filter { seen.insert($0.groupResource).inserted }
+  let followed = distinct.filter { !GarbageCollector.ignored.contains($0.groupResource) }.map {
+    informers.informer(for: $0)
+  }
+  let reconciler = NamespaceReconciler(client: client, namespaces: namespaces, resources: distinct, time: time)
+  // All have their first list before the first visit: what such a visit finds, an informer tells the end of.
   let controller = Controller(
-    reconciler, informers: [namespaces],
+    reconciler, informers: [namespaces] + followed,
     events: EventRecorder(client: client, component: "namespace-controller", time: time), metrics: metrics, time: time,
     seed: seed)
   namespaces.onChange { _, new in
     if let new, new.header.deletionTimestamp != nil { controller.enqueue(new.header.key) }
   }
-  pods.onChange { old, new in
-    guard new == nil, let old else { return }
-    let key = ObjectKey(name: old.header.namespace)
-    if namespaces.get(key)?.header.deletionTimestamp != nil { controller.enqueue(key) }
+  for informer in followed {
+    informer.onChange { old, new in
+      guard NamespaceReconciler.concerns(old?.header, new?.header), let header = (new ?? old)?.header else { return }
+      let key = ObjectKey(name: header.namespace)
+      guard namespaces.get(key)?.header.deletionTimestamp != nil else { return }
+      controller.enqueue(key, after: NamespaceReconciler.changePause)
+    }
   }
   return controller
 }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Synchronization
 import Telemetry
 import Testing
 import Wire
@@ -76,7 +77,25 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
     #expect(
       conditions["NamespaceFinalizersRemaining"]
         == "Some content in the namespace has finalizers remaining: example.com/keep in 1 resource instances")
-    #expect(plan.requeueAfter != nil)
+    // Informers tell when it goes.
+    #expect(plan.requeueAfter == NamespaceReconciler.backstop)
+  }
+
+  @Test func looksAgainSoonWhereNoInformerTells() {
+    let content = [NamespaceReconciler.Content(resource: configMaps, objects: [header("c")])]
+    #expect(plan(content).requeueAfter == NamespaceReconciler.changePause)
+    #expect(plan([], failures: ["widgets.example.com: out of order"]).requeueAfter == NamespaceReconciler.failurePause)
+  }
+
+  @Test func onlyChangesThatCanLetItGoConcernIt() {
+    let held = header("c", terminating: true, finalizers: ["example.com/keep"])
+    let free = header("c", terminating: true)
+    #expect(NamespaceReconciler.concerns(held, nil))
+    #expect(NamespaceReconciler.concerns(nil, held))
+    #expect(NamespaceReconciler.concerns(held, free))
+    #expect(NamespaceReconciler.concerns(held, header("d", finalizers: ["example.com/keep"])))
+    #expect(!NamespaceReconciler.concerns(header("c", finalizers: ["example.com/keep"]), held))
+    #expect(!NamespaceReconciler.concerns(free, free))
   }
 
   @Test func anEmptyNamespaceIsFinalized() {
@@ -95,8 +114,34 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
     #expect(actions.count == 1)
   }
 
+  /// What a namespace waits for is told by the informer of its kind, long before the backstop.
+  @Test func theEndOfAnyObjectIsFollowed() async throws {
+    let server = MemoryServer()
+    server.put(namespaces, namespace("blue"))
+    server.put(configMaps, ["metadata": ["name": "held", "namespace": "blue", "finalizers": ["example.com/wait"]]])
+    let time = time
+    let limit = Mutex<Timestamp?>(nil)
+    try await withControllers(server, step: .milliseconds(1), until: { limit.withLock { $0 } }) {
+      await server.wait(for: accounts) { $0.count == 1 }
+      _ = try await server.delete(namespaces, namespace: nil, name: "blue", options: .init())
+      await server.wait(for: namespaces) { list in
+        list.contains { $0.at("status", "conditions")?.array?.isEmpty == false }
+      }
+      // From here on the time goes on for half of the backstop only.
+      limit.withLock { $0 = time.now().adding(NamespaceReconciler.backstop / 2) }
+      var object = try #require(server.object(configMaps, ObjectKey(namespace: "blue", name: "held"))).json()
+      object["metadata"]?["finalizers"] = []
+      server.put(configMaps, object)
+      await server.wait(for: namespaces) { $0.isEmpty }
+    }
+  }
+
+  /// - Parameters:
+  ///   - step: how far the time goes on at once.
+  ///   - until: when it stops; `nil` for never.
   private func withControllers(
-    _ server: MemoryServer, _ body: @Sendable @escaping () async throws -> Void
+    _ server: MemoryServer, step: Duration = .milliseconds(100),
+    until: @escaping @Sendable () -> Timestamp? = { nil }, _ body: @Sendable @escaping () async throws -> Void
   ) async throws {
     let time = time
     let informers = InformerSet(client: server, time: time)
@@ -113,7 +158,7 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
       for service in services { group.addTask { try? await service.run() } }
       group.addTask {
         while !Task.isCancelled {
-          time.advance(by: .milliseconds(100))
+          if until().map({ time.now() < $0 }) ?? true { time.advance(by: step) }
           await Task.yield()
         }
       }
