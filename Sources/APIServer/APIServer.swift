@@ -41,6 +41,7 @@ public struct APIServerConfiguration: Sendable {
   public var madeKeys: [String: String]?
   /// What the capabilities add: who they are, their rules about writes, and their paths.
   package var identities: [CapabilityIdentity] = []
+  package var components: [ComponentIdentity] = []
   package var admission: [any AdmissionStep] = []
   package var routes: [CapabilityRoute] = []
 
@@ -67,8 +68,8 @@ public struct APIServerConfiguration: Sendable {
 
 /// The Kubernetes API over HTTPS and, for the parts of this process, without it.
 public final class APIServer: Sendable {
-  /// The API for the controllers and the node of this process. It works from `init` on; the objects that a cluster
-  /// starts with are there after `bootstrap` or `start`.
+  /// The API for this process itself, with every right. It works from `init` on; the objects that a cluster starts with are
+  /// there after `bootstrap` or `start`.
   public let client: LocalClient
   /// Keys and certificates.
   public let pki: PKI
@@ -149,7 +150,9 @@ public final class APIServer: Sendable {
       metrics: ServiceMetrics(metrics, store: store, schemas: schemas), logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
-    client = LocalClient(service: service, subresources: subresources, loops: group)
+    client = LocalClient(
+      service: service, subresources: subresources, loops: group,
+      refusals: ComponentRefusals(metrics: metrics, logger: logger))
     addresses = ServiceAddressKeeper(client: client, allocator: allocator, store: store, time: time)
 
     let health = HealthChecks([
@@ -216,6 +219,9 @@ public final class APIServer: Sendable {
       "amd64"
     #endif
   }
+
+  /// The API for a component of this process, with the rights that it declares: they are given by `bootstrap` or `start`.
+  package func client(as identity: ComponentIdentity) -> LocalClient { client.client(as: identity.user) }
 
   /// A condition of `/readyz`; with `isLiveness` of `/livez` too. `problem` says what is wrong, or `nil`.
   public func addHealthCheck(

@@ -5,7 +5,8 @@ import Schema
 import Store
 import Wire
 
-/// The objects that a cluster starts with. What exists already is left alone, except the addresses of the API server.
+/// The objects that a cluster starts with. What exists already is left alone, except the addresses of the API server, and
+/// roles and bindings that no longer give what they should.
 struct Bootstrap: Sendable {
   let client: LocalClient
   let configuration: APIServerConfiguration
@@ -21,8 +22,7 @@ struct Bootstrap: Sendable {
       try await ensure(
         Self.core("namespaces"), nil, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)]])
     }
-    let policy = BootstrapPolicy.objects + configuration.identities.flatMap(BootstrapPolicy.objects(for:))
-    for (resource, object) in policy { try await ensure(resource, nil, object) }
+    try await ensurePolicy()
     let priorities = GroupVersionResource(group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses")
     for (name, value, text) in [
       ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their node."),
@@ -76,6 +76,37 @@ struct Bootstrap: Sendable {
         "endpoints": isReachable ? endpoints : [],
         "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
       ], updating: "endpoints", "ports")
+  }
+
+  /// Creates what is missing of roles and bindings, and gives back what was taken out of them, as kube-apiserver does at its
+  /// start. Side by side: each alone would wait for the disk.
+  private func ensurePolicy() async throws {
+    let policy =
+      BootstrapPolicy.objects + configuration.identities.flatMap { BootstrapPolicy.objects(for: $0) }
+      + configuration.components.flatMap { BootstrapPolicy.objects(for: $0) }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for (resource, object) in policy {
+        group.addTask {
+          try await ensure(resource, nil, object)
+          try await repair(resource, object)
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  private func repair(_ resource: GroupVersionResource, _ wanted: JSON) async throws {
+    let name = wanted.at("metadata", "name")?.string ?? ""
+    let existing = try await client.get(resource, namespace: nil, name: name).json()
+    guard let patch = BootstrapPolicy.repair(of: existing, to: wanted) else {
+      // To which role it binds, no update may change.
+      _ = try await client.delete(resource, namespace: nil, name: name, options: DeleteOptions())
+      return try await ensure(resource, nil, wanted)
+    }
+    guard !patch.isEmpty else { return }
+    _ = try await client.patch(
+      resource, namespace: nil, name: name, subresource: nil, type: .merge, body: .object(patch),
+      options: WriteOptions())
   }
 
   private static func address(_ ranges: IPRanges) -> String { ranges.primary[ClusterAddresses.apiIndex].description }

@@ -7,14 +7,53 @@ import Store
 import Synchronization
 import Wire
 
-/// The API without HTTP: for the controllers and the node of this process. It goes through the same decoding, defaults,
-/// admission and validation as a request from outside, as the user `system:apus` of the group `system:masters`.
+/// The API without HTTP: for the parts of this process. It goes through the same authorisation, decoding, defaults,
+/// admission and validation as a request from outside, as `system:apus` of the group `system:masters`, or as a component
+/// with rights of its own (`client(as:)`).
 ///
 /// Objects are the store's own bytes; a watch copies nothing.
 public struct LocalClient: KubeClient {
   let service: ResourceService
   let subresources: Subresources
   let loops: any EventLoopGroup
+  let refusals: ComponentRefusals
+  /// In whose name everything is asked.
+  private(set) var user = Caller.internal
+
+  /// The same as another user. Nothing is kept of what he may: each request asks the index of rights, and a watch once, when
+  /// it begins.
+  func client(as user: Caller) -> LocalClient {
+    var client = self
+    client.user = user
+    return client
+  }
+
+  /// - Parameter namespace: as for the store: empty for cluster-scoped kinds and for all namespaces.
+  private func authorize(
+    _ verb: String, _ kind: KindSchema, _ namespace: String, _ name: String, _ subresource: String = ""
+  ) throws(KubeError) {
+    if user.isMaster { return }
+    var attributes = AccessAttributes(
+      user: user, verb: verb, namespace: namespace, group: kind.group, resource: kind.resource,
+      subresource: subresource, name: name)
+    // As for requests from outside: the namespace of a Namespace is itself.
+    if kind.resource == "namespaces", kind.group.isEmpty { attributes.namespace = name }
+    if subresources.rbac.allows(attributes) { return }
+    throw refusals.note(attributes)
+  }
+
+  private func authorize(_ verb: String, _ request: WriteRequest) throws(KubeError) {
+    try authorize(verb, request.kind, request.namespace, request.name, request.subresource)
+  }
+
+  /// A list or watch that its field selector narrows to one object is about that object.
+  private func authorize(
+    _ verb: String, _ kind: KindSchema, _ namespace: String, selector: String
+  ) throws(KubeError) {
+    if user.isMaster { return }
+    let name = selector.isEmpty ? nil : (try? FieldSelector(selector, kind: kind))?.exactName
+    try authorize(verb, kind, namespace, name ?? "", "")
+  }
 
   private func request(
     _ resource: GroupVersionResource, _ namespace: String?, _ name: String, _ subresource: String?,
@@ -24,7 +63,7 @@ public struct LocalClient: KubeClient {
     let kind = try service.kind(resource)
     return WriteRequest(
       kind: kind, namespace: kind.isNamespaced ? namespace ?? "" : "", name: name, subresource: subresource ?? "",
-      context: RequestContext(user: .internal, fieldManager: fieldManager, dryRun: dryRun), fieldValidation: .ignore,
+      context: RequestContext(user: user, fieldManager: fieldManager, dryRun: dryRun), fieldValidation: .ignore,
       isWarned: false, loop: loops.next())
   }
 
@@ -42,6 +81,7 @@ public struct LocalClient: KubeClient {
 
   public func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws -> Object {
     let kind = try service.kind(resource)
+    try authorize("get", kind, kind.isNamespaced ? namespace ?? "" : "", name)
     let entry = try service.get(kind, namespace: namespace ?? "", name: name)
     return entry.object
   }
@@ -50,8 +90,10 @@ public struct LocalClient: KubeClient {
     -> ObjectList
   {
     let kind = try service.kind(resource)
+    let namespace = kind.isNamespaced ? namespace ?? "" : ""
+    try authorize("list", kind, namespace, selector: options.fieldSelector)
     let list = try service.list(
-      kind, namespace: kind.isNamespaced ? namespace ?? "" : "",
+      kind, namespace: namespace,
       selector: ObjectSelector(labels: options.labelSelector, fields: options.fieldSelector, kind: kind),
       limit: options.limit, continueToken: options.continueToken, resourceVersion: options.resourceVersion)
     return ObjectList(
@@ -63,13 +105,15 @@ public struct LocalClient: KubeClient {
     -> WatchStream
   {
     let kind = try service.kind(resource)
+    let namespace = kind.isNamespaced ? namespace ?? "" : ""
+    try authorize("watch", kind, namespace, selector: options.fieldSelector)
     let selector = try ObjectSelector(labels: options.labelSelector, fields: options.fieldSelector, kind: kind)
     let (stream, continuation) = WatchStream.makeStream(bufferingPolicy: .bufferingOldest(WatchSource.capacity * 2))
     let relay = Relay(continuation, on: loops.next())
     let source = WatchSource(
       service, kind,
       WatchSource.Options(
-        namespace: kind.isNamespaced ? namespace ?? "" : "", selector: selector,
+        namespace: namespace, selector: selector,
         resourceVersion: options.resourceVersion, allowBookmarks: options.allowWatchBookmarks),
       wake: { [weak relay] in relay?.wake() })
     relay.attach(source)
@@ -181,6 +225,7 @@ public struct LocalClient: KubeClient {
     if request.kind.isNamespaced, request.namespace.isEmpty {
       request.namespace = body.at("metadata", "namespace")?.string ?? ""
     }
+    try authorize("create", request)
     let final = request
     return try await written { completion in subresources.create(final, body: body, completion: completion) }
   }
@@ -192,6 +237,7 @@ public struct LocalClient: KubeClient {
     let request = try request(
       resource, namespace, name, subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
       as: "UpdateOptions")
+    try authorize("update", request)
     return try await written { completion in
       subresources.update(request, body: body, completion: completion)
     }
@@ -204,6 +250,7 @@ public struct LocalClient: KubeClient {
     let request = try request(
       resource, namespace, name, subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
       as: "PatchOptions")
+    try authorize("patch", request)
     return try await written { completion in
       subresources.patch(request, type: type, body: body, completion: completion)
     }
@@ -213,6 +260,7 @@ public struct LocalClient: KubeClient {
     _ resource: GroupVersionResource, namespace: String?, name: String, options: DeleteOptions
   ) async throws -> Object {
     let request = try request(resource, namespace, name, nil, as: "DeleteOptions")
+    try authorize("delete", request)
     return try await written { completion in service.delete(request, options: options, completion: completion) }
   }
 }

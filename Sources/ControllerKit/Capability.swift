@@ -26,7 +26,10 @@ package struct Capability: Sendable {
   /// Asked for every write, after the API server's own steps.
   package var admission: [any AdmissionStep]
   package var routes: [CapabilityRoute]
+  /// Those of its processes.
   package var identities: [CapabilityIdentity]
+  /// Those of what runs of it in the server's process: it asks for a client by each (`CapabilityContext.clients`).
+  package var components: [ComponentIdentity]
   /// Commands of `apus`.
   package var commands: [any ParsableCommand.Type]
   /// What runs of it in the node's data plane, which outlives the server.
@@ -57,7 +60,7 @@ package struct Capability: Sendable {
     name: String, roles: Set<Role>, settings: [String] = [],
     refusal: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
     kinds: [(name: String, text: String)] = [], admission: [any AdmissionStep] = [], routes: [CapabilityRoute] = [],
-    identities: [CapabilityIdentity] = [],
+    identities: [CapabilityIdentity] = [], components: [ComponentIdentity] = [],
     commands: [any ParsableCommand.Type] = [], dataPlane: [DataPlanePart] = [],
     advertisedAddress: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
     optionsBeside: @escaping @Sendable (Int) -> [OptionBeside] = { _ in [] },
@@ -72,6 +75,7 @@ package struct Capability: Sendable {
     self.admission = admission
     self.routes = routes
     self.identities = identities
+    self.components = components
     self.commands = commands
     self.dataPlane = dataPlane
     self.advertisedAddress = advertisedAddress

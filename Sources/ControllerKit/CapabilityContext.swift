@@ -10,8 +10,8 @@ package struct CapabilityContext: Sendable {
   package var settings: CapabilitySettings
   /// The settings with which the last server on the same data ran; empty when there was none.
   package var earlierSettings: CapabilitySettings
-  /// The API, with every right.
-  package var client: any KubeClient
+  /// The API, as the one or the other of the capability's components, with the rights that it declares.
+  package var clients: ComponentClients
   /// Run by the composition root.
   package var informers: InformerSet
   package var schemas: SchemaRegistry
@@ -38,7 +38,8 @@ package struct CapabilityContext: Sendable {
   package var sockets: GivenSockets
 
   package init(
-    place: FootprintPlace, settings: CapabilitySettings, earlierSettings: CapabilitySettings, client: any KubeClient,
+    place: FootprintPlace, settings: CapabilitySettings, earlierSettings: CapabilitySettings,
+    clients: @escaping ComponentClients,
     informers: InformerSet, schemas: SchemaRegistry, rootCertificate: String, servingCertificate: String,
     servingKey: String, metrics: Metrics, time: any TimeSource, seed: UInt64, executable: String, version: String,
     kubernetesVersion: String, inheritedOwners: Set<String>, shared: SharedValues, sockets: GivenSockets
@@ -46,7 +47,7 @@ package struct CapabilityContext: Sendable {
     self.place = place
     self.settings = settings
     self.earlierSettings = earlierSettings
-    self.client = client
+    self.clients = clients
     self.informers = informers
     self.schemas = schemas
     self.rootCertificate = rootCertificate

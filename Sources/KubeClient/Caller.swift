@@ -18,7 +18,7 @@ package struct Caller: Sendable, Equatable {
   package static let credentialID = "authentication.kubernetes.io/credential-id"
 
   package static let anonymous = Caller(name: "system:anonymous", groups: ["system:unauthenticated"])
-  /// The controllers and the node of this very process.
+  /// This very process: what it does by itself, and not for one of its components.
   package static let `internal` = Caller(name: "system:apus", groups: ["system:masters", "system:authenticated"])
   /// What the names of our own processes begin with: only our authority signs such certificates.
   package static let ownPrefix = "system:apus:"

@@ -11,7 +11,7 @@ extension Capability {
       guard let bridge = settings["bridgeName"], !(1...15).contains(bridge.utf8.count) else { return nil }
       return "--bridge takes an interface name of at most 15 characters, not '\(bridge)'"
     },
-    identities: [NameServer.identity], dataPlane: [NameServer.dataPlane],
+    identities: [NameServer.identity], components: [identity], dataPlane: [NameServer.dataPlane],
     advertisedAddress: { ClusterRanges($0)?.apiEndpoint.description },
     optionsBeside: { number in
       let network: CapabilitySettings = [
@@ -49,7 +49,8 @@ extension Capability {
         throw PodNetworkError(.configuration, "a pod network needs a bridge and ranges")
       }
       let network = PodNetwork(
-        configuration: configuration, client: context.client, informers: context.informers, metrics: context.metrics,
+        configuration: configuration, client: context.clients(identity), informers: context.informers,
+        metrics: context.metrics,
         time: context.time)
       let isRecorded = context.earlierSettings["bridgeName"] == configuration.bridgeName
       return CapabilityParts(
@@ -61,6 +62,14 @@ extension Capability {
         },
         prepare: { try await network.prepare() })
     })
+
+  /// What it asks the API for beside what its informers read: it tells of services that it cannot serve.
+  private static let identity = ComponentIdentity.user(
+    "system:apus:pod-network",
+    [
+      .init(verbs: ["update"], resources: ["services/status"]), .init(verbs: ["get"], resources: ["nodes"]),
+      .init(verbs: ["patch"], resources: ["nodes/status"]), .events,
+    ])
 }
 
 extension PodNetworkConfiguration {

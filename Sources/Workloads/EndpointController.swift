@@ -241,7 +241,7 @@ struct EndpointsReconciler: Reconciler {
 
 /// Keeps EndpointSlices and Endpoints, and the slices that mirror Endpoints made by others.
 func endpointControllers(
-  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
+  clients: ComponentClients, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> [any ControllerKit.Service] {
   func core(_ resource: String) -> Informer {
     informers.informer(for: GroupVersionResource(group: "", version: "v1", resource: resource))
@@ -252,17 +252,17 @@ func endpointControllers(
   let endpoints = core("endpoints")
   let slices = informers.informer(for: EndpointSliceReconciler.resource)
   let index = EndpointPodIndex()
-  func events(_ component: String) -> EventRecorder {
-    EventRecorder(client: client, component: component, time: time)
-  }
+  let (sliceClient, endpointsClient) = (clients(.endpointSlices), clients(.endpoints))
   let sliceController = Controller(
-    EndpointSliceReconciler(client: client, services: services, slices: slices, nodes: nodes, index: index),
-    workers: 4, informers: [services, pods, nodes, slices], events: events("endpoint-slice-controller"),
+    EndpointSliceReconciler(client: sliceClient, services: services, slices: slices, nodes: nodes, index: index),
+    workers: 4, informers: [services, pods, nodes, slices],
+    events: EventRecorder(client: sliceClient, component: "endpoint-slice-controller", time: time),
     metrics: metrics, time: time, seed: seed)
   let endpointsController = Controller(
-    EndpointsReconciler(client: client, services: services, endpoints: endpoints, index: index),
-    informers: [services, pods, endpoints], events: events("endpoint-controller"), metrics: metrics, time: time,
-    seed: seed)
+    EndpointsReconciler(client: endpointsClient, services: services, endpoints: endpoints, index: index),
+    informers: [services, pods, endpoints],
+    events: EventRecorder(client: endpointsClient, component: "endpoint-controller", time: time), metrics: metrics,
+    time: time, seed: seed)
 
   services.onChange { old, new in
     index.serviceChanged(old, new)
@@ -288,6 +288,7 @@ func endpointControllers(
     if let key = (new ?? old)?.header.key { endpointsController.enqueue(key) }
   }
   let mirror = endpointsMirrorController(
-    client: client, services: services, endpoints: endpoints, slices: slices, metrics: metrics, time: time, seed: seed)
+    client: clients(.endpointSliceMirrors), services: services, endpoints: endpoints, slices: slices, metrics: metrics,
+    time: time, seed: seed)
   return [sliceController, endpointsController, mirror]
 }

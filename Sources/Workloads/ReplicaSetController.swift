@@ -15,13 +15,15 @@ struct ReplicaKind: Sendable, Equatable {
   let name: String
   /// Of the controller, in events and managed fields.
   let component: String
+  let identity: ComponentIdentity
 
   static let replicaSet = ReplicaKind(
     groupVersionKind: ReplicaSet.groupVersionKind, resource: ReplicaSet.resource, name: "replicaset",
-    component: "replicaset-controller")
+    component: "replicaset-controller", identity: .replicaSets)
   static let replicationController = ReplicaKind(
     groupVersionKind: ReplicationController.groupVersionKind, resource: ReplicationController.resource,
-    name: "replicationcontroller", component: "replication-controller")
+    name: "replicationcontroller", component: "replication-controller",
+    identity: .replicationControllers)
 
   var options: WriteOptions { WriteOptions(fieldManager: component) }
 
@@ -183,7 +185,8 @@ struct ReplicaSetReconciler: Reconciler {
       return
     } catch {
       var failure = ReplicaSetFailure(reason: "FailedCreate", message: "\(error)")
-      let isHopeless = TerminalError(from: error) != nil
+      // A right that is missing can be given without the ReplicaSet being another.
+      let isHopeless = TerminalError(from: error) != nil && (error as? KubeError)?.isMissingRight != true
       // Noted, so that the next visit tells it and creates nothing until the ReplicaSet is another.
       if isHopeless { failure.hopelessGeneration = replicaSet.metadata.generation }
       failures.set(failure, uid: uid)
@@ -222,7 +225,7 @@ struct ReplicaSetReconciler: Reconciler {
 
 /// Keeps the pods of ReplicaSets and ReplicationControllers.
 func replicaControllers(
-  client: any KubeClient, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
+  clients: ComponentClients, informers: InformerSet, metrics: Metrics, time: any TimeSource, seed: UInt64
 ) -> [any ControllerKit.Service] {
   let pods = informers.informer(for: Pod.resource)
   let facts = PodFactsCache()
@@ -232,7 +235,7 @@ func replicaControllers(
   var random = SeededRandom(seed: seed)
   return [ReplicaKind.replicaSet, .replicationController].map {
     replicaController(
-      $0, client: client, informers: informers, pods: pods, facts: facts, metrics: metrics, time: time,
+      $0, client: clients($0.identity), informers: informers, pods: pods, facts: facts, metrics: metrics, time: time,
       seed: random.next())
   }
 }

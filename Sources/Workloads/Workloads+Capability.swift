@@ -4,7 +4,7 @@ import Schema
 extension Capability {
   /// The controllers that keep objects as they were declared.
   package static let workloads = Capability(
-    name: "workloads", roles: [.server],
+    name: "workloads", roles: [.server], components: Workloads.components,
     start: { context in
       // What garbage collection and the deletion of namespaces have to look through.
       let resources = context.schemas.kinds.filter { $0.verbs.contains("list") && $0.verbs.contains("watch") }.map {
@@ -12,7 +12,7 @@ extension Capability {
       }
       return CapabilityParts(
         services: Workloads.services(
-          client: context.client, informers: context.informers, resources: resources,
+          clients: context.clients, informers: context.informers, resources: resources,
           rootCertificate: context.rootCertificate, metrics: context.metrics, time: context.time, seed: context.seed))
     })
 }

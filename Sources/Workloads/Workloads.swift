@@ -4,44 +4,50 @@ import Telemetry
 import Wire
 
 /// The controllers that keep objects as they were declared.
-public enum Workloads {
+package enum Workloads {
   /// Every controller of this room, one line each. Their informers come from `informers`, which has to run beside them.
   ///
   /// - Parameters:
+  ///   - clients: the API as each of them (`components`).
   ///   - resources: what is served, for garbage collection and the deletion of namespaces.
   ///   - rootCertificate: PEM, for `kube-root-ca.crt` in each namespace.
   ///   - metrics: where their visits are counted.
   ///   - seed: for the jitter of the controllers.
-  public static func services(
-    client: any KubeClient, informers: InformerSet, resources: [ServedResource], rootCertificate: String,
+  package static func services(
+    clients: ComponentClients, informers: InformerSet, resources: [ServedResource], rootCertificate: String,
     metrics: Metrics, time: any TimeSource, seed: UInt64
   ) -> [any ControllerKit.Service] {
     var random = SeededRandom(seed: seed)
     var services: [any ControllerKit.Service] = []
     services += replicaControllers(
-      client: client, informers: informers, metrics: metrics, time: time, seed: random.next())
+      clients: clients, informers: informers, metrics: metrics, time: time, seed: random.next())
     services.append(
-      deploymentController(client: client, informers: informers, metrics: metrics, time: time, seed: random.next()))
+      deploymentController(
+        client: clients(.deployments), informers: informers, metrics: metrics, time: time, seed: random.next()))
     services.append(
       namespaceController(
-        client: client, informers: informers, resources: resources.filter(\.isNamespaced).map(\.resource),
+        client: clients(.namespaces), informers: informers, resources: resources.filter(\.isNamespaced).map(\.resource),
         metrics: metrics, time: time, seed: random.next()))
     services.append(
-      serviceAccountController(client: client, informers: informers, metrics: metrics, time: time, seed: random.next()))
+      serviceAccountController(
+        client: clients(.serviceAccounts), informers: informers, metrics: metrics, time: time, seed: random.next()))
     services.append(
       rootCAController(
-        client: client, informers: informers, certificate: rootCertificate, metrics: metrics, time: time,
-        seed: random.next()))
+        client: clients(.rootCertificates), informers: informers, certificate: rootCertificate, metrics: metrics,
+        time: time, seed: random.next()))
     services += endpointControllers(
-      client: client, informers: informers, metrics: metrics, time: time, seed: random.next())
+      clients: clients, informers: informers, metrics: metrics, time: time, seed: random.next())
     services.append(
       GarbageCollector(
-        client: client, informers: informers, resources: resources, metrics: metrics, time: time, seed: random.next()))
+        client: clients(.garbage), informers: informers, resources: resources, metrics: metrics, time: time,
+        seed: random.next()))
     services.append(
-      podGarbageCollector(client: client, informers: informers, metrics: metrics, time: time, seed: random.next()))
+      podGarbageCollector(
+        client: clients(.podGarbage), informers: informers, metrics: metrics, time: time, seed: random.next()))
     services += nodeLifecycleControllers(
-      client: client, informers: informers, metrics: metrics, time: time, seed: random.next())
-    services.append(UnservedKindEvents(client: client, informers: informers, resources: resources, time: time))
+      client: clients(.nodes), informers: informers, metrics: metrics, time: time, seed: random.next())
+    services.append(
+      UnservedKindEvents(client: clients(.unservedKinds), informers: informers, resources: resources, time: time))
     return services
   }
 }

@@ -45,6 +45,10 @@ final class Composition: Sendable {
   /// What the record tells: how this server was started, and earlier ones as far as this one does not say it.
   private let settings: CapabilitySettings
 
+  /// Who reads for the informers: they are shared, and the garbage collector follows every kind. It can write nothing.
+  static let informerIdentity = ComponentIdentity.user(
+    "system:apus:informers", [.init(verbs: ["list", "watch"], group: "*", resources: ["*"])])
+
   /// By which a socket can be given for the API.
   static let listenerName = "api"
 
@@ -89,6 +93,7 @@ final class Composition: Sendable {
     configuration.madeKeys = identity.isNew ? nil : identity.keys
     // Of those that do not run, too: what is stored is of their kinds, and a certificate that comes and goes is a puzzle.
     configuration.identities = capabilities.flatMap(\.identities)
+    configuration.components = [Self.informerIdentity] + capabilities.flatMap(\.components)
     configuration.admission = capabilities.flatMap(\.admission)
     configuration.routes = capabilities.flatMap(\.routes)
     server = try APIServer(
@@ -98,9 +103,10 @@ final class Composition: Sendable {
 
     // Before the first look at containers: their cgroups and folders are among what is taken.
     holding = try MachineHolding(mark: mark, data: data, settings: started)
-    informers = InformerSet(client: server.client, time: time)
+    informers = InformerSet(client: server.client(as: Self.informerIdentity), time: time)
     let context = CapabilityContext(
-      place: data.place(owner: mark.identity), settings: started, earlierSettings: earlier, client: server.client,
+      place: data.place(owner: mark.identity), settings: started, earlierSettings: earlier,
+      clients: { [server] in server.client(as: $0) },
       informers: informers, schemas: schemas, rootCertificate: server.pki.authority.certificate,
       servingCertificate: server.pki.serving.certificate, servingKey: server.pki.serving.privateKey, metrics: metrics,
       time: time, seed: UInt64.random(in: .min ... .max), executable: options.executable, version: Version.apus,

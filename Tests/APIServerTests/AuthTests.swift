@@ -96,9 +96,8 @@ import Wire
   }
 
   @Test func refusalsReadAsInKubernetes() {
-    let info = RequestInfo(method: "GET", uri: "/api/v1/namespaces/default/pods")
     #expect(
-      Router.refusal(info, UserInfo(name: "x")).message
+      AccessAttributes(user: UserInfo(name: "x"), verb: "list", namespace: "default", resource: "pods").refusal.message
         == "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"")
   }
 

@@ -34,7 +34,7 @@ final class Fixture {
   /// - Parameter tokens: lines of a token file.
   init(
     options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
-    tokens: String = "", admission: [any AdmissionStep] = []
+    tokens: String = "", admission: [any AdmissionStep] = [], components: [ComponentIdentity] = []
   ) throws {
     var template = Array("/tmp/apus-api-XXXXXX".utf8CString)
     directory = String(
@@ -49,6 +49,7 @@ final class Fixture {
       dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, podRange: pods,
       hostname: "test", version: "0", threads: 1, tokenFile: directory + "/tokens")
     configuration.admission = admission
+    configuration.components = components
     server = try APIServer(
       configuration: configuration, store: store, schemas: .builtin,
       time: clock,
@@ -65,9 +66,11 @@ final class Fixture {
   /// Runs a body on a bootstrapped server and cleans up.
   static func run(
     options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
-    tokens: String = "", admission: [any AdmissionStep] = [], _ body: (Fixture) async throws -> Void
+    tokens: String = "", admission: [any AdmissionStep] = [], components: [ComponentIdentity] = [],
+    _ body: (Fixture) async throws -> Void
   ) async throws {
-    let fixture = try Fixture(options: options, range: range, pods: pods, tokens: tokens, admission: admission)
+    let fixture = try Fixture(
+      options: options, range: range, pods: pods, tokens: tokens, admission: admission, components: components)
     do {
       try await fixture.server.bootstrap(port: 6443)
       _ = try await fixture.create("serviceaccounts", ["metadata": ["name": "default"]])

@@ -118,6 +118,21 @@ private final class Interrupted: Reconciler {
     _ = await run.result
   }
 
+  /// A missing right does not come by trying; what a rule about the object refuses can pass the next time.
+  @Test func aMissingRightIsTerminalAndAnotherRefusalIsNot() {
+    let refusal = KubeError(code: 403, reason: .forbidden, message: "no")
+    #expect(TerminalError(from: refusal) == nil)
+    #expect(!refusal.isMissingRight)
+    let missing = refusal.asMissingRight
+    #expect(missing.isMissingRight && missing.code == 403 && missing.message == "no")
+    #expect(TerminalError(from: missing) != nil)
+    // Others' causes are none.
+    let other = KubeError(
+      code: 409, reason: .conflict, message: "no",
+      details: KubeError.Details(causes: missing.details?.causes ?? []))
+    #expect(!other.isMissingRight)
+  }
+
   @Test func failureIsRetriedAfterTheBackoff() async {
     let clock = VirtualClock()
     let recorder = Recorder()

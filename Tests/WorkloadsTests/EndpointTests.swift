@@ -298,7 +298,8 @@ private func applied(_ actions: [EndpointSlicePlan.Action], to slices: [Endpoint
     let server = MemoryServer()
     let time = ManualTime()
     let informers = InformerSet(client: server, time: time)
-    let controllers = endpointControllers(client: server, informers: informers, metrics: Metrics(), time: time, seed: 1)
+    let controllers = endpointControllers(
+      clients: { _ in server }, informers: informers, metrics: Metrics(), time: time, seed: 1)
     server.put(services, serviceJSON())
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }

@@ -26,7 +26,7 @@ import Wire
   private func withControllers(_ body: @escaping @Sendable () async throws -> Void) async throws {
     let informers = InformerSet(client: server, time: time)
     let controllers = replicaControllers(
-      client: server, informers: informers, metrics: Metrics(), time: time, seed: 1)
+      clients: { [server] _ in server }, informers: informers, metrics: Metrics(), time: time, seed: 1)
     let time = time
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }

@@ -34,7 +34,7 @@ struct Birds: Sendable {
           guard request.method == "GET" else { throw .forbidden(Self.nests, "", "only looking is allowed") }
           return CapabilityRoute.Reply(contentType: "text/plain", body: Array(request.user.name.utf8))
         }
-      ], identities: [Self.warden],
+      ], identities: [Self.warden], components: [Self.counter],
       dataPlane: [DataPlanePart(name: "warden", identity: "warden", sockets: { _ in [] }, run: { _ in })],
       optionsBeside: { [.init(option: "--tree", value: "tree\($0)", claim: .init(.name, "tree", "tree\($0)"))] },
       footprint: footprint, start: start)
@@ -65,6 +65,10 @@ struct Birds: Sendable {
       .init(verbs: ["get", "post"], paths: ["/birds/who"]),
     ], kubeconfig: "birds/warden.kubeconfig")
 
+  /// Its reconciler.
+  static let counter = ComponentIdentity.controller(
+    "egg-counter", [.init(verbs: ["patch"], group: "birds.test", resources: ["nests/status"])])
+
   private func footprint(_ place: FootprintPlace, _ settings: CapabilitySettings) -> Footprint {
     var footprint = Footprint(
       entries: [.init("birds", filled: ["eggs"]), .init("birds.yaml", .configuration)], mounts: ["birds/mounts"],
@@ -87,7 +91,8 @@ struct Birds: Sendable {
   private func start(_ context: CapabilityContext) async throws -> CapabilityParts {
     let nests = context.informers.informer(for: Self.nests)
     let controller = Controller(
-      EggCounter(client: context.client, nests: nests, counted: count), informers: [nests], metrics: context.metrics,
+      EggCounter(client: context.clients(Self.counter), nests: nests, counted: count), informers: [nests],
+      metrics: context.metrics,
       time: context.time,
       seed: context.seed)
     nests.onChange { [weak controller] _, new in

@@ -1,4 +1,5 @@
 import ControllerKit
+import KubeClient
 import Schema
 import Wire
 
@@ -7,6 +8,12 @@ import Wire
 enum BootstrapPolicy {
   private static let api = "rbac.authorization.k8s.io/v1"
   private static let labels: JSON = ["kubernetes.io/bootstrapping": "rbac-defaults"]
+  /// The annotation that says `false` where people want to keep what they made of a role or binding.
+  static let autoUpdate = "rbac.authorization.kubernetes.io/autoupdate"
+
+  private static func metadata(_ name: String) -> JSON {
+    ["name": .string(name), "labels": labels, "annotations": [autoUpdate: "true"]]
+  }
 
   private static func rule(_ verbs: [String], _ group: String, _ resources: [String]) -> JSON {
     [
@@ -21,19 +28,24 @@ enum BootstrapPolicy {
 
   private static func role(_ name: String, _ rules: [JSON]) -> JSON {
     [
-      "apiVersion": .string(api), "kind": "ClusterRole", "metadata": ["name": .string(name), "labels": labels],
+      "apiVersion": .string(api), "kind": "ClusterRole", "metadata": metadata(name),
       "rules": .array(rules),
     ]
   }
 
   private static func binding(_ name: String, users: [String] = [], groups: [String] = []) -> JSON {
     let subjects = users.map { ("User", $0) } + groups.map { ("Group", $0) }
-    return [
-      "apiVersion": .string(api), "kind": "ClusterRoleBinding", "metadata": ["name": .string(name), "labels": labels],
-      "subjects": .array(
-        subjects.map { kind, name in
-          ["kind": .string(kind), "apiGroup": "rbac.authorization.k8s.io", "name": .string(name)]
-        }),
+    return binding(
+      name,
+      subjects: subjects.map { kind, name in
+        ["kind": .string(kind), "apiGroup": "rbac.authorization.k8s.io", "name": .string(name)]
+      })
+  }
+
+  private static func binding(_ name: String, subjects: [JSON]) -> JSON {
+    [
+      "apiVersion": .string(api), "kind": "ClusterRoleBinding", "metadata": metadata(name),
+      "subjects": .array(subjects),
       "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(name)],
     ]
   }
@@ -109,12 +121,57 @@ enum BootstrapPolicy {
   private static let bindings = GroupVersionResource(
     group: "rbac.authorization.k8s.io", version: "v1", resource: "clusterrolebindings")
 
+  private static func rules(_ rules: [CapabilityIdentity.Rule]) -> [JSON] {
+    rules.map { $0.paths.isEmpty ? rule($0.verbs, $0.group, $0.resources) : paths($0.verbs, $0.paths) }
+  }
+
   /// A capability's identity: its role, and that it has it.
   static func objects(for identity: CapabilityIdentity) -> [(GroupVersionResource, JSON)] {
-    let rules = identity.rules.map {
-      $0.paths.isEmpty ? rule($0.verbs, $0.group, $0.resources) : paths($0.verbs, $0.paths)
+    [(roles, role(identity.user, rules(identity.rules))), (bindings, binding(identity.user, users: [identity.user]))]
+  }
+
+  /// The same for a component of this process.
+  static func objects(for component: ComponentIdentity) -> [(GroupVersionResource, JSON)] {
+    let bound: JSON
+    switch component.subject {
+    case .user: bound = binding(component.role, users: [component.user.name])
+    case .group(let name): bound = binding(component.role, groups: [name])
+    case .serviceAccount(let name):
+      bound = binding(
+        component.role,
+        subjects: [
+          [
+            "kind": "ServiceAccount", "name": .string(name),
+            "namespace": .string(ComponentIdentity.serviceAccountNamespace),
+          ]
+        ])
     }
-    return [(roles, role(identity.user, rules)), (bindings, binding(identity.user, users: [identity.user]))]
+    return [(roles, role(component.role, rules(component.rules))), (bindings, bound)]
+  }
+
+  /// What has to change in a role or binding of the policy so that it gives at least what it should: nothing that people
+  /// added is taken out. `nil` for a binding of another role, which has to be made anew.
+  static func repair(of existing: JSON, to wanted: JSON) -> JSONObject? {
+    if existing.at("metadata", "annotations", autoUpdate)?.string == "false" { return [:] }
+    guard
+      ["kind", "name"].allSatisfy({ existing.at("roleRef", $0)?.string == wanted.at("roleRef", $0)?.string })
+    else { return nil }
+    let rules = existing["rules"]?.array ?? []
+    let held = rules.map(RBAC.Rule.init)
+    // The usual case is told without comparing every single permission.
+    let missingRules =
+      existing["rules"] == wanted["rules"]
+      ? [] : (wanted["rules"]?.array ?? []).filter { !RBAC.covers(held, RBAC.Rule($0)) }
+    let subjects = existing["subjects"]?.array ?? []
+    let missingSubjects = (wanted["subjects"]?.array ?? []).filter { subject in
+      !subjects.contains { known in
+        ["kind", "name", "namespace"].allSatisfy { known[$0]?.string ?? "" == subject[$0]?.string ?? "" }
+      }
+    }
+    var patch: JSONObject = [:]
+    if !missingRules.isEmpty { patch["rules"] = .array(rules + missingRules) }
+    if !missingSubjects.isEmpty { patch["subjects"] = .array(subjects + missingSubjects) }
+    return patch
   }
 
   static var objects: [(GroupVersionResource, JSON)] {

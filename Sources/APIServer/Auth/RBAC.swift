@@ -1,5 +1,6 @@
 import KubeClient
 import KubeTypes
+import Schema
 import Store
 import Synchronization
 import Wire
@@ -16,6 +17,23 @@ struct AccessAttributes: Sendable {
   var isResourceRequest = true
   /// For requests that are for no resource.
   var path = ""
+
+  /// The namespace for storage: a Namespace lives in none, although its rights are looked up in itself.
+  private var objectNamespace: String { resource == "namespaces" && group.isEmpty ? "" : namespace }
+
+  /// `pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default"`.
+  var refusal: KubeError {
+    guard isResourceRequest else {
+      return KubeError(
+        code: 403, reason: .forbidden, message: "forbidden: User \"\(user.name)\" cannot \(verb) path \"\(path)\"",
+        details: KubeError.Details())
+    }
+    let asked = subresource.isEmpty ? resource : "\(resource)/\(subresource)"
+    let place = objectNamespace.isEmpty ? "at the cluster scope" : "in the namespace \"\(objectNamespace)\""
+    return .forbidden(
+      GroupVersionResource(group: group, version: "", resource: resource), name,
+      "User \"\(user.name)\" cannot \(verb) resource \"\(asked)\" in API group \"\(group)\" \(place)")
+  }
 }
 
 /// Role-based access control (`rbac.authorization.k8s.io/v1`), evaluated from an index that follows the store.

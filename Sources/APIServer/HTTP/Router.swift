@@ -152,23 +152,7 @@ final class Router: Sendable {
       user: user, verb: info.verb, namespace: info.namespace, group: info.group, resource: info.resource,
       subresource: info.subresource, name: name, isResourceRequest: info.isResourceRequest, path: info.path)
     if rbac.allows(attributes) { return }
-    // Whoever did not say who they are is asked to, except where a user could not do more either.
-    throw Self.refusal(info, user)
-  }
-
-  /// `pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default"`.
-  static func refusal(_ info: RequestInfo, _ user: UserInfo) -> KubeError {
-    guard info.isResourceRequest else {
-      return KubeError(
-        code: 403, reason: .forbidden,
-        message: "forbidden: User \"\(user.name)\" cannot \(info.verb) path \"\(info.path)\"",
-        details: KubeError.Details())
-    }
-    let resource = info.subresource.isEmpty ? info.resource : "\(info.resource)/\(info.subresource)"
-    var why =
-      "User \"\(user.name)\" cannot \(info.verb) resource \"\(resource)\" in API group \"\(info.group)\""
-    why += info.objectNamespace.isEmpty ? " at the cluster scope" : " in the namespace \"\(info.objectNamespace)\""
-    return .forbidden(info.groupVersionResource, info.name, why)
+    throw attributes.refusal
   }
 
   /// Paths that are no resources.

@@ -13,6 +13,8 @@ extension Capability {
     name: "node", roles: [.node],
     settings: ["nodeName", "podCIDR", "serviceCIDR", "runtime", "containerRuntimeEndpoint", "lazyPull"],
     refusal: { settings in endpointRefusal(settings) },
+    // Its name does not matter here: role and binding are those of all nodes.
+    components: [identity("")],
     commands: [LazyLayerCommand.self],
     footprint: { place, settings in
       Footprint(
@@ -42,13 +44,14 @@ extension Capability {
           command: [context.executable, LazyLayerCommand.name], cgroup: "/\(context.place.cgroup)/lazy")
       }
       try keepRuntime(context.place, context.settings)
+      let client = context.clients(identity(name))
       let images = ImageStore(context.shared.require(ContentStore.self))
       if let socket = socket(context.settings) {
         let runtime = try await CRIRuntime.open(
           CRIRuntime.Configuration(context.place, socketPath: socket), time: context.time)
         (configuration.runtimeName, configuration.runtimeVersion) = (runtime.name, runtime.version)
         let node = NodeAgent(
-          configuration: configuration, client: context.client, runtime: runtime, images: images, time: context.time,
+          configuration: configuration, client: client, runtime: runtime, images: images, time: context.time,
           seed: context.seed)
         return CapabilityParts(services: [node], nodes: [name: node], stop: { runtime.close() })
       }
@@ -56,10 +59,28 @@ extension Capability {
       let runtime = try await CrunRuntime.open(
         CrunRuntime.Configuration(context.place, context.settings), time: context.time)
       let node = NodeAgent(
-        configuration: configuration, client: context.client, runtime: runtime, images: images,
+        configuration: configuration, client: client, runtime: runtime, images: images,
         registry: context.shared.require(RegistryClient.self), time: context.time, seed: context.seed)
       return CapabilityParts(services: [node, SpareSandboxes(runtime)], nodes: [name: node])
     })
+
+  /// A kubelet's rights, as far as something here asks for them. RBAC cannot say "of pods that run on this node": it reads
+  /// every ConfigMap and Secret, and asks for tokens of every ServiceAccount.
+  private static func identity(_ name: String) -> ComponentIdentity {
+    let read = ["get", "list", "watch"]
+    return .node(
+      name,
+      [
+        .init(verbs: ["create", "get", "patch"], resources: ["nodes"]),
+        .init(verbs: ["patch"], resources: ["nodes/status", "pods/status"]),
+        .init(verbs: ["create", "patch"], group: "coordination.k8s.io", resources: ["leases"]),
+        .init(verbs: ["delete", "list", "watch"], resources: ["pods"]),
+        .init(verbs: ["list", "watch"], resources: ["services"]),
+        .init(verbs: read, resources: ["configmaps", "secrets"]),
+        .init(verbs: ["create"], resources: ["serviceaccounts/token"]),
+        .init(verbs: ["get"], group: "node.k8s.io", resources: ["runtimeclasses"]), .events,
+      ])
+  }
 
   // MARK: - Another container runtime
 
