@@ -63,6 +63,7 @@ final class Cluster: Sendable {
 
   static let nodes = ["n1", "n2", "n3"]
   static let milliCPU = 4000
+  private static let capabilities: [Capability] = [.workloads, .scheduler]
   private static let logger = Logger(label: "simulation")
 
   /// - Parameter directory: for the keys, which are the same in each simulation.
@@ -154,14 +155,16 @@ final class Cluster: Sendable {
     store.withLock { $0 = opened }
     try follow(opened)
     let metrics = Metrics()
-    let configuration = APIServerConfiguration(
+    var configuration = APIServerConfiguration(
       dataDirectory: directory, port: 0, advertiseAddress: "10.0.0.1", serviceRange: "10.96.0.0/24",
       podRange: "10.244.0.0/16", hostname: "simulation", version: "0", threads: 1)
+    configuration.components = Self.capabilities.flatMap(\.components)
     let server = try APIServer(
       configuration: configuration, store: opened, schemas: .builtin, time: clock, metrics: metrics,
       logger: Self.logger, nodeStreams: { _ in nil })
     let inner = server.client
-    let local = LocalClient(service: inner.service, subresources: inner.subresources, loops: simulator.loop)
+    let local = LocalClient(
+      service: inner.service, subresources: inner.subresources, loops: simulator.loop, refusals: inner.refusals)
     state.withLock { $0.servers.append(server) }
     while true {
       do {
@@ -174,19 +177,17 @@ final class Cluster: Sendable {
       }
     }
     state.withLock { $0.client = local }
-    let client = FaultyClient(cluster: self, node: nil)
-    let informers = InformerSet(client: client, time: clock)
-    let resources = SchemaRegistry.builtin.kinds.filter { $0.verbs.contains("list") && $0.verbs.contains("watch") }.map
-    {
-      ServedResource($0.groupVersionResource, kind: $0.kind, isNamespaced: $0.isNamespaced)
-    }
-    var services = Workloads.services(
-      client: client, informers: informers, resources: resources, rootCertificate: "certificate", metrics: metrics,
-      time: clock, seed: random { $0.next() })
-    services.append(
-      Scheduler(client: client, informers: informers, metrics: metrics, time: clock, seed: random { $0.next() }))
+    let informers = InformerSet(client: FaultyClient(cluster: self), time: clock)
+    let context = CapabilityContext(
+      place: FootprintPlace(data: directory, run: directory, cgroup: "", owner: ""), settings: [:], earlierSettings: [:],
+      clients: { FaultyClient(cluster: self, user: $0.user) }, informers: informers, schemas: .builtin,
+      rootCertificate: "certificate", servingCertificate: "", servingKey: "", metrics: metrics, time: clock,
+      seed: random { $0.next() }, executable: "", version: "0", kubernetesVersion: "", inheritedOwners: [],
+      shared: SharedValues(), sockets: GivenSockets())
+    var services: [any ControllerKit.Service] = [informers]
+    for capability in Self.capabilities { services += try await capability.start(context).services }
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for service in services + [informers] {
+      for service in services {
         group.addTask {
           try await service.run()
           try Task.checkCancellation()

@@ -9,7 +9,9 @@ import Wire
 struct FaultyClient: KubeClient {
   let cluster: Cluster
   /// The node that it belongs to; `nil` for what runs beside the server.
-  let node: String?
+  var node: String?
+  /// The part of the server that it belongs to; `nil` for who may do everything.
+  var user: Caller?
 
   private func call<T: Sendable>(_ body: (LocalClient) async throws -> T) async throws -> T {
     if node != nil { try await cluster.pause(1...20) }
@@ -19,7 +21,7 @@ struct FaultyClient: KubeClient {
       throw cluster.random { Bool.random(using: &$0) }
         ? KubeError.tooManyRequests("wait") : KubeError.unavailable("not now")
     }
-    let result = try await body(client)
+    let result = try await body(user.map { client.client(as: $0) } ?? client)
     if cluster.happens(.answerLost, 1, of: 80) { throw KubeError.unavailable("the answer is lost") }
     if let node, cluster.isPartitioned(node) { throw KubeError.unavailable("the server cannot be reached any more") }
     return result
