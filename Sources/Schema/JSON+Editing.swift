@@ -44,6 +44,8 @@ extension JSON {
   /// Absent, or empty as Go counts it for `omitempty`.
   func isAbsentOrEmpty(_ key: String) -> Bool { self[key]?.isEmptyValue ?? true }
 
+  func isAbsentOrEmptyBelow(_ parent: String, _ key: String) -> Bool { self[parent]?.isAbsentOrEmpty(key) ?? true }
+
   /// Null, false, 0, "" and empty lists and objects.
   var isEmptyValue: Bool {
     switch self {

@@ -7,12 +7,7 @@ extension KindSchema {
   public func applyDefaults(_ json: inout JSON) {
     for member in constantMembers { json.setDefault(member, [:]) }
     root.applyStaticDefaults(&json)
-    switch group {
-    case "": Defaults.core(kind, &json)
-    case "apps": Defaults.apps(kind, &json)
-    case "batch": Defaults.batch(kind, &json)
-    default: Defaults.others(group, version, kind, &json)
-    }
+    strategy.defaults?(&json)
   }
 }
 
@@ -55,5 +50,6 @@ extension FieldSchema {
   }
 }
 
-/// Kubernetes' defaults that depend on more than one field (`pkg/apis/*/v1/defaults.go`).
+/// Kubernetes' defaults that depend on more than one field (`pkg/apis/*/v1/defaults.go`). What kinds share is in
+/// `Defaults/`, the others in the files of the kinds.
 enum Defaults {}

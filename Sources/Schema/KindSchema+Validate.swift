@@ -9,14 +9,10 @@ extension KindSchema {
   ///     `ephemeralcontainers`) may change what the object's own URL may not.
   /// - Returns: nothing when the object may be stored; at most 100 errors.
   public func validate(_ json: JSON, old: JSON?, subresource: String = "") -> [FieldError] {
-    var validator = Validator()
+    var validator = Validator(subresource: subresource)
     validator.metadata(json, old: old, kind: self)
     validator.declared(json, root)
-    switch group {
-    case "": validator.core(kind, json, old: old, subresource: subresource)
-    case "apps", "batch": validator.workloads(kind, json, old: old)
-    default: validator.others(group, kind, json, old: old)
-    }
+    strategy.validate?(&validator, json, old)
     return validator.errors
   }
 }

@@ -202,15 +202,15 @@ public final class KindSchema: Sendable {
   public let subresourceSchemas: [SubresourceSchema]
   public let columns: [ColumnSchema]
   public let root: StructSchema
-  /// How objects of the kind are stored; `nil` when as they are served.
-  public let conversion: KindConversion?
+  /// What cannot be declared.
+  package let strategy: KindStrategy
   /// The members that every object has although they may be empty: Go writes structs that are no pointers.
   let constantMembers: [String]
 
   init(
     groupVersion: GroupVersion, kind: String, resource: String, singular: String, shortNames: [String],
     categories: [String], isNamespaced: Bool, verbs: [String], subresources: [SubresourceSchema],
-    columns: [ColumnSchema], root: StructSchema
+    columns: [ColumnSchema], root: StructSchema, strategy: KindStrategy
   ) {
     self.groupVersion = groupVersion
     self.kind = kind
@@ -223,8 +223,7 @@ public final class KindSchema: Sendable {
     subresourceSchemas = subresources
     self.columns = columns
     self.root = root
-    conversion = KindConversion.of(
-      GroupVersionKind(group: groupVersion.group, version: groupVersion.version, kind: kind))
+    self.strategy = strategy
     constantMembers = root.fields.compactMap { field in
       guard case .structure = field.type, !field.isPointer else { return nil }
       return field.name
@@ -238,6 +237,8 @@ extension KindSchema {
   public var listKind: String { kind + "List" }
   public var subresources: [String] { subresourceSchemas.map(\.name) }
   public var description: String { root.description }
+  /// How objects of the kind are stored; `nil` when as they are served.
+  public var conversion: KindConversion? { strategy.conversion }
   public var groupVersionKind: GroupVersionKind {
     GroupVersionKind(group: group, version: version, kind: kind)
   }

@@ -23,18 +23,25 @@ public final class SchemaRegistry: Sendable {
     sources.isEmpty ? builtin : try SchemaRegistry(sources: BuiltinSchemas.sources + sources)
   }
 
-  /// Parses and links declarations.
+  /// Parses and links declarations. Those of built-in kinds get their strategies.
   ///
   /// - Parameter sources: name and text of each file; the name is what errors call it.
   public convenience init(sources: [(name: String, text: String)]) throws(SchemaError) {
+    try self.init(sources: sources, strategies: KindStrategy.builtin)
+  }
+
+  private convenience init(
+    sources: [(name: String, text: String)], strategies: [KindStrategy]
+  ) throws(SchemaError) {
     var declarations: [SchemaDeclaration] = []
     for source in sources {
       declarations.append(try DeclarationParser.parse(source.text, file: source.name))
     }
-    try self.init(declarations: declarations)
+    try self.init(declarations: declarations, strategies: strategies)
   }
 
-  init(declarations: [SchemaDeclaration]) throws(SchemaError) {
+  private init(declarations: [SchemaDeclaration], strategies: [KindStrategy]) throws(SchemaError) {
+    let strategies = Dictionary(strategies.map { ($0.kind, $0) }) { first, _ in first }
     var linker = Linker()
     try linker.declare(declarations)
     try linker.link(declarations)
@@ -52,7 +59,7 @@ public final class SchemaRegistry: Sendable {
     for declaration in ordered {
       for structure in declaration.structs where structure.isKind {
         guard let root = structs["\(declaration.alias).\(structure.name)"] else { continue }
-        let kind = KindSchema(structure, declaration, root: root)
+        let kind = KindSchema(structure, declaration, root: root, strategies)
         byKind[kind.groupVersionKind] = kind
         guard kind.isServed else { continue }
         kinds.append(kind)
@@ -90,13 +97,17 @@ extension KindSchema {
   static let defaultVerbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
   fileprivate convenience init(
-    _ structure: StructDeclaration, _ declaration: SchemaDeclaration, root: StructSchema
+    _ structure: StructDeclaration, _ declaration: SchemaDeclaration, root: StructSchema,
+    _ strategies: [GroupVersionKind: KindStrategy]
   ) {
+    let (groupVersion, name) = (declaration.groupVersion, structure.name)
+    let kind = GroupVersionKind(group: groupVersion.group, version: groupVersion.version, kind: name)
     self.init(
-      groupVersion: declaration.groupVersion, kind: structure.name, resource: structure.resource,
+      groupVersion: groupVersion, kind: name, resource: structure.resource,
       singular: structure.singular, shortNames: structure.shortNames, categories: structure.categories,
       isNamespaced: structure.isNamespaced, verbs: structure.verbs ?? Self.defaultVerbs,
-      subresources: structure.subresources, columns: structure.columns, root: root)
+      subresources: structure.subresources, columns: structure.columns, root: root,
+      strategy: strategies[kind] ?? KindStrategy(kind))
   }
 }
 

@@ -7,7 +7,14 @@ import Wire
 /// A field selector: `status.phase=Running,spec.nodeName!=a` (`k8s.io/apimachinery/pkg/fields`).
 struct FieldSelector: Sendable, Equatable {
   struct Requirement: Sendable, Equatable {
-    var path: [String]
+    /// What is compared.
+    enum Subject: Sendable, Hashable {
+      case name
+      case namespace
+      case field(SelectableField.Place)
+    }
+
+    var subject: Subject
     var value: String
     var isEqual: Bool
   }
@@ -18,7 +25,7 @@ struct FieldSelector: Sendable, Equatable {
 
   /// The name that must match, when the selector fixes it: such a list is one look-up.
   var exactName: String? {
-    requirements.first { $0.path == ["metadata", "name"] && $0.isEqual }?.value
+    requirements.first { $0.subject == .name && $0.isEqual }?.value
   }
 
   init() {}
@@ -30,10 +37,8 @@ struct FieldSelector: Sendable, Equatable {
       guard let (path, value, isEqual) = Self.split(term) else {
         throw .badRequest("invalid selector: '\(text)'; can't understand '\(term)'")
       }
-      guard Self.supports(path, kind: kind) else { throw .badRequest("field label not supported: \(path)") }
-      let stored = kind.conversion?.selectableFields[path] ?? path
-      requirements.append(
-        Requirement(path: stored.split(separator: ".").map(String.init), value: value, isEqual: isEqual))
+      guard let subject = Self.subject(path, kind) else { throw .badRequest("field label not supported: \(path)") }
+      requirements.append(Requirement(subject: subject, value: value, isEqual: isEqual))
     }
   }
 
@@ -101,73 +106,43 @@ struct FieldSelector: Sendable, Equatable {
     return isEscaped ? nil : value
   }
 
-  private static let fields: [String: Set<String>] = [
-    "pods": [
-      "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-      "status.phase", "status.podIP", "status.nominatedNodeName",
-    ],
-    "events": [
-      "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-      "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-      "reportingComponent", "source", "type",
-    ],
-    "events.events.k8s.io": [
-      "regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "regarding.apiVersion",
-      "regarding.resourceVersion", "regarding.fieldPath", "reason", "reportingController", "type",
-    ],
-    "nodes": ["spec.unschedulable"],
-    "secrets": ["type"],
-    "services": ["spec.clusterIP", "spec.type"],
-    "namespaces": ["status.phase"],
-    "replicationcontrollers": ["status.replicas"],
-    "replicasets.apps": ["status.replicas"],
-    "jobs.batch": ["status.successful"],
-    "certificatesigningrequests.certificates.k8s.io": ["spec.signerName"],
-  ]
-
-  private static func supports(_ path: String, kind: KindSchema) -> Bool {
-    if path == "metadata.name" { return true }
-    if path == "metadata.namespace" { return true }
-    return fields[kind.groupVersionResource.groupResource]?.contains(path) == true
+  private static func subject(_ path: String, _ kind: KindSchema) -> Requirement.Subject? {
+    switch path {
+    case "metadata.name": .name
+    case "metadata.namespace": .namespace
+    default: kind.strategy.selectableFields.first { $0.name == path }.map { .field($0.place) }
+    }
   }
 
   /// Whether an object passes.
   func matches(_ header: ObjectHeader, _ bytes: [UInt8]) -> Bool {
-    requirements.allSatisfy { (Self.value($0.path, header, bytes) == $0.value) == $0.isEqual }
+    requirements.allSatisfy { (Self.value($0.subject, header, bytes) == $0.value) == $0.isEqual }
   }
 
-  /// What an object has at a path that `init` has let through.
-  private static func value(_ path: [String], _ header: ObjectHeader, _ bytes: [UInt8]) -> String {
-    switch path {
-    case ["metadata", "name"]: return header.name
-    case ["metadata", "namespace"]: return header.namespace
-    // `source` means the component, and an event of the newer kind names it elsewhere.
-    case ["source"]:
-      return JSON.scalar(at: ["source", "component"], of: bytes)
-        ?? JSON.scalar(at: ["reportingComponent"], of: bytes) ?? ""
-    case ["spec", "unschedulable"], ["spec", "hostNetwork"]: return JSON.scalar(at: path, of: bytes) ?? "false"
-    case ["status", "replicas"]: return JSON.scalar(at: path, of: bytes) ?? "0"
-    case ["status", "successful"]: return JSON.scalar(at: ["status", "succeeded"], of: bytes) ?? "0"
-    default: return JSON.scalar(at: path, of: bytes) ?? ""
+  private static func value(_ subject: Requirement.Subject, _ header: ObjectHeader, _ bytes: [UInt8]) -> String {
+    switch subject {
+    case .name: return header.name
+    case .namespace: return header.namespace
+    case .field(let place):
+      for path in place.paths { if let value = JSON.scalar(at: path, of: bytes) { return value } }
+      return place.absent
     }
   }
 
   /// One that the selector asks a single value of, for the store to find the watches that an event concerns.
   var sieve: Store.Sieve? {
-    guard let requirement = requirements.first(where: \.isEqual),
-      let field = Self.storeFields[requirement.path.joined(separator: ".")]
+    guard let requirement = requirements.first(where: \.isEqual), let field = Self.storeFields[requirement.subject]
     else { return nil }
     return .field(field, value: requirement.value)
   }
 
-  /// One for each path that objects can be selected by in the form in which they are stored.
-  private static let storeFields: [String: Store.Field] = {
-    var paths: Set = ["metadata.name", "metadata.namespace"]
-    for (_, selectable) in fields { paths.formUnion(selectable) }
+  /// One for each place that objects of the built-in kinds can be selected by.
+  private static let storeFields: [Requirement.Subject: Store.Field] = {
+    var subjects: Set<Requirement.Subject> = [.name, .namespace]
+    for strategy in KindStrategy.builtin { subjects.formUnion(strategy.selectableFields.map { .field($0.place) }) }
     return Dictionary(
-      uniqueKeysWithValues: paths.map { text in
-        let path = text.split(separator: ".").map(String.init)
-        return (text, Store.Field { value(path, $0.header, $0.value) })
+      uniqueKeysWithValues: subjects.map { subject in
+        (subject, Store.Field { value(subject, $0.header, $0.value) })
       })
   }()
 }

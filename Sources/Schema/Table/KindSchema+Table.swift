@@ -11,10 +11,10 @@ extension KindSchema {
 
   /// The cells of an object under the kind's columns, as `kubectl get` shows them.
   ///
-  /// A column whose name no rule of the kind knows is empty, except for those that every object has.
+  /// A column whose name the kind's strategy does not know is empty, except for those that every object has.
   public func tableRow(_ object: JSON, now: Timestamp) -> [JSON] {
     let row = TableRow(object: object, now: now)
-    let cells = group.isEmpty || TableRow.groups.contains(group) ? row.cells(kind: kind) : [:]
+    let cells = strategy.cells?(row) ?? [:]
     return tableColumns.map { column in
       if let cell = cells[column.name] { return cell }
       switch column.name {
@@ -27,24 +27,17 @@ extension KindSchema {
   }
 }
 
-/// One object on its way into a table.
-struct TableRow {
-  static let groups: Set<String> = [
-    "apps", "batch", "autoscaling", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
-    "scheduling.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "certificates.k8s.io", "node.k8s.io",
-    "events.k8s.io", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
-    "flowcontrol.apiserver.k8s.io", "resource.k8s.io", "storagemigration.k8s.io",
-  ]
+/// One object on its way into a table. It has what the cells of several kinds are made of.
+package struct TableRow {
+  package let object: JSON
+  package let now: Timestamp
 
-  let object: JSON
-  let now: Timestamp
+  package func meta(_ name: String) -> JSON { object.at("metadata", name) ?? "" }
+  package var spec: JSON { object["spec"] ?? .null }
+  package var status: JSON { object["status"] ?? .null }
+  package var age: String { since(object.at("metadata", "creationTimestamp")?.string) }
 
-  func meta(_ name: String) -> JSON { object.at("metadata", name) ?? "" }
-  var spec: JSON { object["spec"] ?? .null }
-  var status: JSON { object["status"] ?? .null }
-  var age: String { since(object.at("metadata", "creationTimestamp")?.string) }
-
-  func text(_ value: JSON?, or none: String = "<none>") -> JSON {
+  package func text(_ value: JSON?, or none: String = "<none>") -> JSON {
     switch value {
     case .string(let text) where !text.isEmpty: .string(text)
     case .int(let number): .string("\(number)")
@@ -53,16 +46,16 @@ struct TableRow {
     }
   }
 
-  func count(_ value: JSON?) -> Int64 { value?.int ?? 0 }
+  package func count(_ value: JSON?) -> Int64 { value?.int ?? 0 }
 
   /// The time since an RFC 3339 time, in the two largest units that say something.
-  func since(_ text: String?) -> String {
+  package func since(_ text: String?) -> String {
     guard let text, let time = Timestamp(rfc3339: text) else { return "<unknown>" }
     return Self.human(now.since(time))
   }
 
   /// As `kubectl` writes durations: `90s`, `5m30s`, `3h5m`, `2d4h`, `3y20d`.
-  static func human(_ duration: Duration) -> String {
+  package static func human(_ duration: Duration) -> String {
     let seconds = duration.components.seconds
     if seconds < -1 { return "<invalid>" }
     if seconds < 0 { return "0s" }
@@ -84,7 +77,7 @@ struct TableRow {
   }
 
   /// Labels or a label selector as one text.
-  func selector(_ selector: JSON?) -> JSON {
+  package func selector(_ selector: JSON?) -> JSON {
     var parts = labels(selector?["matchLabels"])
     for expression in selector?["matchExpressions"]?.array ?? [] {
       let key = expression["key"]?.string ?? ""
@@ -100,12 +93,12 @@ struct TableRow {
     return .string(parts.isEmpty ? "<none>" : parts.joined(separator: ","))
   }
 
-  func labels(_ labels: JSON?) -> [String] {
+  package func labels(_ labels: JSON?) -> [String] {
     (labels?.object?.members ?? []).map { "\($0.key)=\($0.value.string ?? "")" }.sorted()
   }
 
   /// The names and images of a pod template's containers.
-  func containers(_ podSpec: JSON?) -> (names: JSON, images: JSON) {
+  package func containers(_ podSpec: JSON?) -> (names: JSON, images: JSON) {
     let containers = podSpec?["containers"]?.array ?? []
     return (
       .string(containers.compactMap { $0["name"]?.string }.joined(separator: ",")),
@@ -113,25 +106,30 @@ struct TableRow {
     )
   }
 
-  func cells(kind: String) -> [String: JSON] {
-    switch kind {
-    case "Pod": pod
-    case "Node": node
-    case "Service": service
-    case "Endpoints": ["Endpoints": .string(endpointsText)]
-    case "Namespace": ["Status": text(status["phase"])]
-    case "ConfigMap": ["Data": .int(Int64(size("data") + size("binaryData")))]
-    case "Secret": ["Type": text(object["type"]), "Data": .int(Int64(size("data")))]
-    case "Event": event
-    case "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController": workload(kind)
-    case "Job": job
-    case "CronJob": cronJob
-    case "EndpointSlice": endpointSlice
-    case "PersistentVolumeClaim": claim
-    case "PersistentVolume": volume
-    default: fields(of: kind)
-    }
+  /// The first three, and how many more there are.
+  package func shortened(_ items: [String]) -> String {
+    if items.isEmpty { return "<none>" }
+    if items.count <= 3 { return items.joined(separator: ",") }
+    return items[..<3].joined(separator: ",") + " + \(items.count - 3) more..."
   }
 
-  func size(_ member: String) -> Int { object[member]?.object?.count ?? 0 }
+  /// Access modes of volumes, as people write them.
+  func accessModes(_ modes: JSON?) -> String {
+    (modes?.array ?? []).compactMap(\.string).map {
+      switch $0 {
+      case "ReadWriteOnce": "RWO"
+      case "ReadOnlyMany": "ROX"
+      case "ReadWriteMany": "RWX"
+      case "ReadWriteOncePod": "RWOP"
+      default: $0
+      }
+    }.joined(separator: ",")
+  }
+
+  /// The condition of a type.
+  package func condition(_ type: String) -> JSON? {
+    (status["conditions"]?.array ?? []).first { $0["type"]?.string == type }
+  }
+
+  package func size(_ member: String) -> Int { object[member]?.object?.count ?? 0 }
 }

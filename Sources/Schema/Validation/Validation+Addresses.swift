@@ -44,35 +44,4 @@ extension Validator {
     guard let refusal = AddressClass(address).refusal, !known().contains(text) else { return }
     invalid(path(), .string(text), refusal)
   }
-
-  /// What a load balancer has put into the status of a Service (`ValidateLoadBalancerStatus`).
-  mutating func loadBalancer(_ status: JSON?, old: JSON?) {
-    let path = FieldPath.of("status", "loadBalancer", "ingress")
-    lazy var known = KnownAddresses(list: old?.at("status", "loadBalancer", "ingress")?.array ?? [], "ip")
-    for (index, ingress) in (status?.at("loadBalancer", "ingress")?.array ?? []).enumerated() {
-      let ip = ingress.text("ip")
-      if !ip.isEmpty { translated(path[index]["ip"], ip, known: known) }
-      if ip.isEmpty, let mode = ingress["ipMode"] {
-        invalid(path[index]["ipMode"], mode, "may not be used when `ip` is not set")
-      }
-      let host = ingress.text("hostname")
-      if Names.isIPAddress(host) {
-        invalid(path[index]["hostname"], .string(host), "must be a DNS name, not an IP address")
-      } else if !host.isEmpty {
-        check(path[index]["hostname"], host, Names.dns1123Subdomain)
-      }
-    }
-  }
-
-  /// The addresses that a node reports for a pod: Services would lead to them.
-  mutating func podAddresses(_ status: JSON?, old: JSON?) {
-    let path = FieldPath.of("status", "podIPs")
-    let before = old?["status"]
-    lazy var known = KnownAddresses(
-      list: (before?["podIPs"]?.array ?? []) + [["ip": before?["podIP"] ?? .null]], "ip")
-    let list = status?["podIPs"]?.array ?? []
-    for (index, item) in list.enumerated() { translated(path[index]["ip"], item.text("ip"), known: known) }
-    let first = status?.text("podIP") ?? ""
-    if list.isEmpty, !first.isEmpty { translated(.of("status", "podIP"), first, known: known) }
-  }
 }

@@ -1,4 +1,4 @@
-import Wire
+package import Wire
 
 extension Validator {
   private static let annotationBytesMax = 256 << 10
@@ -33,7 +33,7 @@ extension Validator {
   }
 
   private mutating func name(_ metadata: JSON, _ path: FieldPath, _ kind: KindSchema) {
-    let rule = Self.nameRule(kind)
+    let rule = kind.strategy.nameProblems
     let name = metadata.text("name")
     let prefix = metadata.text("generateName")
     if !prefix.isEmpty {
@@ -55,24 +55,8 @@ extension Validator {
     }
   }
 
-  /// How objects of a kind may be called.
-  private static func nameRule(_ kind: KindSchema) -> (String) -> [String] {
-    switch (kind.group, kind.kind) {
-    case ("", "Namespace"): Names.dns1123Label
-    case ("", "Service"): Names.dns1035Label
-    case ("apps", "StatefulSet"): Names.dns1123Label
-    case ("rbac.authorization.k8s.io", _), ("apiregistration.k8s.io", _): Names.pathSegment
-    case ("networking.k8s.io", "IPAddress"): { Names.isIPAddress($0) ? [] : ["must be a valid IP address"] }
-    case ("batch", "CronJob"):
-      // The controller adds 11 characters to make the names of jobs, whose pods have it as a label.
-      { Names.dns1123Subdomain($0) + ($0.utf8.count > 52 ? ["must be no more than 52 characters"] : []) }
-    case ("certificates.k8s.io", "ClusterTrustBundle"): Names.pathSegmentWithColons
-    default: Names.dns1123Subdomain
-    }
-  }
-
   /// Labels of an object or of a template.
-  mutating func labels(_ labels: JSON?, _ path: @autoclosure () -> FieldPath) {
+  package mutating func labels(_ labels: JSON?, _ path: @autoclosure () -> FieldPath) {
     for member in labels?.object?.members ?? [] {
       check(path(), member.key, Names.qualifiedName)
       check(path(), member.value.string ?? "", Names.labelValue)
@@ -114,7 +98,7 @@ extension Validator {
   }
 
   /// A label selector of an object; absent is fine.
-  mutating func labelSelector(_ selector: JSON?, _ path: FieldPath) {
+  package mutating func labelSelector(_ selector: JSON?, _ path: FieldPath) {
     guard let selector else { return }
     labels(selector["matchLabels"], path["matchLabels"])
     for (index, requirement) in selector.elements("matchExpressions").enumerated() {
@@ -151,12 +135,5 @@ extension Validator {
       }
     }
     return true
-  }
-}
-
-extension Names {
-  /// A path segment whose colons separate a signer's name from the rest.
-  fileprivate static func pathSegmentWithColons(_ name: String) -> [String] {
-    dns1123Subdomain(String(name.map { $0 == ":" ? "." : $0 }))
   }
 }

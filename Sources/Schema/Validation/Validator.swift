@@ -1,7 +1,7 @@
-import Wire
+package import Wire
 
-/// Collects what is wrong with one object. The rules of each kind are extensions of it.
-struct Validator {
+/// Collects what is wrong with one object. It has what the rules of kinds share; each kind's own are in its file.
+package struct Validator {
   private enum Step {
     case name(String)
     case index(Int)
@@ -9,58 +9,66 @@ struct Validator {
   }
 
   private(set) var errors: [FieldError] = []
+  /// The subresource that is written; empty for the object itself.
+  package let subresource: String
   private var steps: [Step] = []
+
+  init(subresource: String) { self.subresource = subresource }
 
   /// One mistake is often made many times; an answer with thousands of lines helps nobody.
   private static let errorsMax = 100
 
-  mutating func report(_ error: FieldError) {
+  package mutating func report(_ error: FieldError) {
     guard errors.count < Self.errorsMax, !errors.contains(error) else { return }
     errors.append(error)
   }
 
-  mutating func required(_ path: FieldPath, _ detail: String = "") { report(.required(path, detail)) }
-  mutating func invalid(_ path: FieldPath, _ value: JSON, _ detail: String) { report(.invalid(path, value, detail)) }
-  mutating func forbidden(_ path: FieldPath, _ detail: String) { report(.forbidden(path, detail)) }
-  mutating func duplicate(_ path: FieldPath, _ value: JSON) { report(.duplicate(path, value)) }
-  mutating func notSupported(_ path: FieldPath, _ value: JSON, _ supported: [String]) {
+  package mutating func required(_ path: FieldPath, _ detail: String = "") { report(.required(path, detail)) }
+  package mutating func invalid(_ path: FieldPath, _ value: JSON, _ detail: String) {
+    report(.invalid(path, value, detail))
+  }
+  package mutating func forbidden(_ path: FieldPath, _ detail: String) { report(.forbidden(path, detail)) }
+  package mutating func duplicate(_ path: FieldPath, _ value: JSON) { report(.duplicate(path, value)) }
+  package mutating func notSupported(_ path: FieldPath, _ value: JSON, _ supported: [String]) {
     report(.notSupported(path, value, supported))
   }
 
   // The rules below make the path only for what is wrong: nearly nothing is, and a path is an allocation for each step.
 
   /// Reports each problem that a rule of `Names` finds.
-  mutating func check(_ path: @autoclosure () -> FieldPath, _ text: String, _ rule: (String) -> [String]) {
+  package mutating func check(_ path: @autoclosure () -> FieldPath, _ text: String, _ rule: (String) -> [String]) {
     for problem in rule(text) { invalid(path(), .string(text), problem) }
   }
 
   /// A text that must be there and follow a rule.
-  mutating func checkRequired(_ path: @autoclosure () -> FieldPath, _ text: String, _ rule: (String) -> [String]) {
+  package mutating func checkRequired(
+    _ path: @autoclosure () -> FieldPath, _ text: String, _ rule: (String) -> [String]
+  ) {
     if text.isEmpty { required(path()) } else { check(path(), text, rule) }
   }
 
-  mutating func notNegative(_ path: @autoclosure () -> FieldPath, _ value: JSON?) {
+  package mutating func notNegative(_ path: @autoclosure () -> FieldPath, _ value: JSON?) {
     guard let value, let number = value.int, number < 0 else { return }
     invalid(path(), value, "must be greater than or equal to 0")
   }
 
-  mutating func notNegative(_ object: JSON, _ path: FieldPath, _ names: String...) {
+  package mutating func notNegative(_ object: JSON, _ path: FieldPath, _ names: String...) {
     for name in names { notNegative(path[name], object[name]) }
   }
 
-  mutating func atLeast(_ minimum: Int64, _ path: @autoclosure () -> FieldPath, _ value: JSON?) {
+  package mutating func atLeast(_ minimum: Int64, _ path: @autoclosure () -> FieldPath, _ value: JSON?) {
     guard let value, let number = value.int, number < minimum else { return }
     invalid(path(), value, "must be greater than or equal to \(minimum)")
   }
 
-  mutating func port(_ path: @autoclosure () -> FieldPath, _ value: JSON) {
+  package mutating func port(_ path: @autoclosure () -> FieldPath, _ value: JSON) {
     guard let number = value.int, (1...65_535).contains(number) else {
       return invalid(path(), value, "must be between 1 and 65535, inclusive")
     }
   }
 
   /// A port by number, or by the name that a container gives it.
-  mutating func portOrName(_ path: @autoclosure () -> FieldPath, _ value: JSON?) {
+  package mutating func portOrName(_ path: @autoclosure () -> FieldPath, _ value: JSON?) {
     switch value {
     case nil: required(path())
     case .string(let name)?: check(path(), name, Names.portName)
@@ -69,7 +77,7 @@ struct Validator {
   }
 
   /// A field that may not change once the object exists.
-  mutating func immutable(_ path: @autoclosure () -> FieldPath, _ new: JSON?, _ old: JSON?) {
+  package mutating func immutable(_ path: @autoclosure () -> FieldPath, _ new: JSON?, _ old: JSON?) {
     if new != old { invalid(path(), new ?? .null, "field is immutable") }
   }
 

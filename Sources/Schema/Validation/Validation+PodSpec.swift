@@ -1,18 +1,6 @@
 import Wire
 
 extension Validator {
-  /// A pod; `old` is the stored one.
-  mutating func pod(_ pod: JSON, old: JSON?, subresource: String) {
-    let path = FieldPath.of("spec")
-    guard let spec = pod["spec"] else { return required(path) }
-    podSpec(spec, path)
-    if let old, subresource.isEmpty { podUpdate(pod, old, path) }
-    if old == nil, !pod.isAbsentOrEmptyBelow("spec", "ephemeralContainers") {
-      forbidden(path["ephemeralContainers"], "cannot be set on create")
-    }
-    if subresource == "status" { podAddresses(pod["status"], old: old) }
-  }
-
   /// A pod template of a workload.
   ///
   /// - Parameter claims: the claims that its controller adds as volumes of the same name.
@@ -347,79 +335,5 @@ extension Validator {
         }
       }
     }
-  }
-
-  // MARK: Updates
-
-  private static let podUpdateDetail =
-    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-    + "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-    + "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
-
-  private mutating func podUpdate(_ pod: JSON, _ old: JSON, _ path: FieldPath) {
-    guard var new = pod["spec"], let old = old["spec"] else { return }
-    for list in ["containers", "initContainers"] {
-      let count = (new.elements(list).count, old.elements(list).count)
-      if count.0 != count.1 {
-        return forbidden(path[list], "pod updates may not add or remove containers")
-      }
-      let images = old.elements(list).map { $0["image"] }
-      var index = 0
-      new.modifyElements(list) { container in
-        if container.text("image").isEmpty { return }
-        container["image"] = images[index]
-        index += 1
-      }
-    }
-    if let deadline = old["activeDeadlineSeconds"] {
-      if let seconds = new["activeDeadlineSeconds"]?.int {
-        if seconds > deadline.int ?? 0 {
-          invalid(
-            path["activeDeadlineSeconds"], .int(seconds),
-            "must be less than or equal to previous value: \(deadline.int ?? 0)")
-        }
-      } else {
-        invalid(path["activeDeadlineSeconds"], .null, "must not update from a positive integer to nil value")
-      }
-    }
-    new["activeDeadlineSeconds"] = old["activeDeadlineSeconds"]
-    tolerations(&new, old, path["tolerations"])
-    if old["terminationGracePeriodSeconds"]?.int ?? 0 < 0, new["terminationGracePeriodSeconds"]?.int == 1 {
-      new["terminationGracePeriodSeconds"] = old["terminationGracePeriodSeconds"]
-    }
-    let gates = (new.elements("schedulingGates"), old.elements("schedulingGates"))
-    if !gates.1.isEmpty {
-      if gates.0.contains(where: { !gates.1.contains($0) }) {
-        forbidden(path["schedulingGates"], "only deletion is allowed, but found new scheduling gate")
-      }
-      // A pod that waits at a gate may still be told where to go.
-      for field in ["schedulingGates", "nodeSelector", "affinity"] { new[field] = old[field] }
-    }
-    guard new != old else { return }
-    let names = Set((new.object?.keys ?? []) + (old.object?.keys ?? []))
-    let changed = names.filter { new[$0] != old[$0] }.sorted().map { "spec.\($0)" }.joined(separator: ", ")
-    forbidden(path, "\(Self.podUpdateDetail); changed: \(changed)")
-  }
-
-  private mutating func tolerations(_ new: inout JSON, _ old: JSON, _ path: FieldPath) {
-    let before = old.elements("tolerations")
-    let after = new.elements("tolerations")
-    // Only the time may change in a toleration that is there.
-    func identity(_ toleration: JSON) -> JSON {
-      var toleration = toleration
-      toleration["tolerationSeconds"] = nil
-      return toleration
-    }
-    let kept = after.map(identity)
-    if before.contains(where: { !kept.contains(identity($0)) }) {
-      forbidden(path, "existing toleration can not be modified except its tolerationSeconds")
-    }
-    new["tolerations"] = old["tolerations"]
-  }
-}
-
-extension JSON {
-  fileprivate func isAbsentOrEmptyBelow(_ parent: String, _ key: String) -> Bool {
-    self[parent]?.isAbsentOrEmpty(key) ?? true
   }
 }

@@ -1,10 +1,64 @@
 import Wire
 
+extension KindStrategy {
+  /// As it is stored.
+  static let horizontalPodAutoscaler = KindStrategy(
+    GroupVersionKind(group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler"),
+    defaults: { autoscaler in
+      autoscaler.modify("spec") { spec in
+        spec.setDefault("minReplicas", 1)
+        if spec.isAbsentOrEmpty("metrics") {
+          spec["metrics"] = [
+            [
+              "type": "Resource",
+              "resource": ["name": "cpu", "target": ["type": "Utilization", "averageUtilization": 80]],
+            ]
+          ]
+        }
+      }
+    },
+    validate: { validator, object, _ in validator.autoscaler(object) }, cells: { $0.autoscaler })
+
+  static let horizontalPodAutoscalerV1 = KindStrategy(
+    .v1("autoscaling", "HorizontalPodAutoscaler"),
+    defaults: { autoscaler in autoscaler.modify("spec") { $0.setDefault("minReplicas", 1) } },
+    validate: { validator, object, _ in validator.autoscaler(object) }, cells: { $0.autoscaler },
+    conversion: .autoscalers)
+}
+
+extension Validator {
+  fileprivate mutating func autoscaler(_ autoscaler: JSON) {
+    let path = FieldPath.of("spec")
+    let spec = autoscaler["spec"] ?? [:]
+    atLeast(0, path["minReplicas"], spec["minReplicas"])
+    let limit = spec["maxReplicas"]?.int ?? 0
+    if limit < 1 {
+      invalid(path["maxReplicas"], .int(limit), "must be greater than 0")
+    } else if limit < spec["minReplicas"]?.int ?? 1 {
+      invalid(path["maxReplicas"], .int(limit), "must be greater than or equal to `minReplicas`")
+    }
+    for field in ["kind", "name"] where spec["scaleTargetRef"]?.text(field).isEmpty ?? true {
+      required(path["scaleTargetRef"][field])
+    }
+  }
+}
+
+extension TableRow {
+  fileprivate var autoscaler: [String: JSON] {
+    let target = spec["scaleTargetRef"]
+    return [
+      "Reference": .string("\(target?["kind"]?.string ?? "")/\(target?["name"]?.string ?? "")"),
+      "Targets": "<unknown>", "MinPods": text(spec["minReplicas"], or: "<unset>"),
+      "MaxPods": text(spec["maxReplicas"]), "Replicas": .string("\(count(status["currentReplicas"]))"),
+    ]
+  }
+}
+
 extension KindConversion {
   /// Autoscalers of `v1` know nothing but the processor: the rest is in annotations there, each the JSON of a member of
   /// `v2`, so that who reads and writes `v1` loses nothing.
-  static let autoscalers = KindConversion(
-    served: GroupVersionKind(group: "autoscaling", version: "v1", kind: "HorizontalPodAutoscaler"),
+  fileprivate static let autoscalers = KindConversion(
+    served: .v1("autoscaling", "HorizontalPodAutoscaler"),
     storage: GroupVersionKind(group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler"),
     resource: "horizontalpodautoscalers",
     toStorage: { object in

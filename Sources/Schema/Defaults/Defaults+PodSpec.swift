@@ -1,31 +1,17 @@
 import Wire
 
 extension Defaults {
-  /// The defaults of a pod and, apart from what only a pod itself gets, of a pod template.
-  static func pod(_ pod: inout JSON) {
-    pod.modifyOrMake("spec") { spec in
-      for list in ["initContainers", "containers"] {
-        spec.modifyElements(list) { container in
-          container.modify("resources", requestsFromLimits)
-        }
-      }
-      spec.setDefault("enableServiceLinks", true)
-      podSpec(&spec)
-    }
-  }
-
-  /// A container that says what it may use at most, and not what it needs, needs as much.
-  private static func requestsFromLimits(_ resources: inout JSON) {
-    let limits = resources.members("limits")
-    guard !limits.isEmpty else { return }
-    resources.modifyOrMake("requests") { requests in
-      for limit in limits { requests.setDefault(limit.key, limit.value) }
-    }
-  }
-
   static func podTemplate(_ owner: inout JSON) {
     owner.modifyOrMake("template") { template in
       template.modifyOrMake("spec", podSpec)
+    }
+  }
+
+  /// An object without labels gets those of its pods.
+  static func labelsFromTemplate(_ labels: JSON?, _ object: inout JSON) {
+    guard let labels, !labels.isEmptyValue else { return }
+    object.modifyOrMake("metadata") { metadata in
+      if metadata.isAbsentOrEmpty("labels") { metadata["labels"] = labels }
     }
   }
 

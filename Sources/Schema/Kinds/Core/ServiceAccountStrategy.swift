@@ -1,0 +1,3 @@
+extension KindStrategy {
+  static let serviceAccount = KindStrategy(.core("ServiceAccount"), returnsDeleted: true)
+}
