@@ -204,6 +204,10 @@ public final class KindSchema: Sendable {
   public let root: StructSchema
   /// What cannot be declared.
   package let strategy: KindStrategy
+  /// Whether `status` is written through a URL of its own.
+  package let hasStatusSubresource: Bool
+  /// Whether `metadata.generation` counts the changes of the specification.
+  package let tracksGeneration: Bool
   /// The members that every object has although they may be empty: Go writes structs that are no pointers.
   let constantMembers: [String]
 
@@ -224,6 +228,8 @@ public final class KindSchema: Sendable {
     self.columns = columns
     self.root = root
     self.strategy = strategy
+    hasStatusSubresource = subresources.contains { $0.name == "status" }
+    tracksGeneration = strategy.countsGeneration && root.field("spec") != nil && root.field("status") != nil
     constantMembers = root.fields.compactMap { field in
       guard case .structure = field.type, !field.isPointer else { return nil }
       return field.name

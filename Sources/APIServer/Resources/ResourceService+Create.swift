@@ -57,8 +57,8 @@ extension ResourceService {
     meta["creationTimestamp"] = .string(time.now().rfc3339)
     if kind.tracksGeneration { meta["generation"] = .int(1) }
     object["metadata"] = .object(meta)
-    // The status is the controllers' to write, through the subresource. A node's own agent may bring it along.
-    if kind.hasStatusSubresource, kind.groupVersionResource.groupResource != "nodes" { object["status"] = nil }
+    // The status is the controllers' to write, through the subresource.
+    if kind.hasStatusSubresource, !kind.strategy.bringsStatus { object["status"] = nil }
   }
 
   /// - Parameter kind: the kind that is stored.
@@ -128,21 +128,6 @@ extension ResourceService {
         }
         completion(.failure(self.error(failure, request.resource, name)))
       }
-    }
-  }
-}
-
-extension KindSchema {
-  /// Whether `status` is written through a URL of its own.
-  var hasStatusSubresource: Bool { subresource("status") != nil }
-
-  /// Whether `metadata.generation` counts the changes of the specification.
-  var tracksGeneration: Bool {
-    guard root.field("spec") != nil, root.field("status") != nil else { return false }
-    switch groupVersionResource.groupResource {
-    case "namespaces", "nodes", "services", "persistentvolumes", "persistentvolumeclaims", "resourcequotas":
-      return false
-    default: return true
     }
   }
 }

@@ -74,15 +74,16 @@ extension ResourceService {
       throw error
     }
     let marked = mark(current, request.kind, options)
-    let isGone = Self.isFinished(marked)
+    let isGone = Self.isFinished(marked, request.kind)
     var deletion = Deletion(
       entry: entry, key: key, operation: nil, isGone: isGone, warnings: admitted.warnings,
       reservations: admitted.reservations)
     if request.context.dryRun { return deletion }
     if isGone {
-      // The last state is the object as it was: a watcher must not see a deletion mark that never was stored.
-      deletion.operation = Self.removing(
-        request.kind.kind == "Pod" ? marked : current, key: key, expecting: .revision(entry.revision))
+      // The last state is the object as it was: a watcher must not see a deletion mark that never was stored. Of a kind with
+      // a time to end in, it says that the time is over.
+      let last = request.kind.strategy.gracePeriod == nil ? current : marked
+      deletion.operation = Self.removing(last, key: key, expecting: .revision(entry.revision))
     } else if marked != current {
       deletion.operation = Self.putting(marked, key: key, expecting: .revision(entry.revision))
     }
@@ -109,28 +110,15 @@ extension ResourceService {
 
   private func answer(_ written: Written, _ request: WriteRequest, _ isGone: Bool) -> Written {
     var written = written
-    guard isGone else { return written }
-    switch request.resource.groupResource {
-    // The kinds whose storage has ReturnDeletedObject.
-    case "pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims", "podtemplates",
-      "resourcequotas":
-      break
-    default:
-      var details: JSONObject = ["name": .string(written.header.name)]
-      if !request.kind.group.isEmpty { details["group"] = .string(request.kind.group) }
-      details["kind"] = .string(request.kind.resource)
-      details["uid"] = .string(written.header.uid)
-      written.status = [
-        "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "details": .object(details),
-      ]
-    }
+    guard isGone, !request.kind.strategy.returnsDeleted else { return written }
+    var details: JSONObject = ["name": .string(written.header.name)]
+    if !request.kind.group.isEmpty { details["group"] = .string(request.kind.group) }
+    details["kind"] = .string(request.kind.resource)
+    details["uid"] = .string(written.header.uid)
+    written.status = [
+      "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "details": .object(details),
+    ]
     return written
-  }
-
-  /// Whether the dependents of a deleted object stay when nobody says otherwise: so it was before there was garbage
-  /// collection (`DefaultGarbageCollectionPolicy`).
-  private static func orphansByDefault(_ kind: KindSchema) -> Bool {
-    (kind.group.isEmpty && kind.kind == "ReplicationController") || (kind.group == "batch" && kind.kind == "Job")
   }
 
   /// The object with what its deletion leaves on it: finalizers for the propagation policy, the deletion time, the
@@ -153,7 +141,7 @@ extension ResourceService {
       finalizers.removeAll { $0 == "foregroundDeletion" || $0 == "orphan" }
     case nil:
       // What is said on the object itself goes first (`registry/generic/registry`, `shouldOrphanDependents`).
-      if Self.orphansByDefault(kind), !finalizers.contains("orphan"), !finalizers.contains("foregroundDeletion") {
+      if kind.strategy.orphansDependents, !finalizers.contains("orphan"), !finalizers.contains("foregroundDeletion") {
         finalizers.append("orphan")
       }
     }
@@ -161,13 +149,8 @@ extension ResourceService {
       object["metadata"]?["finalizers"] = finalizers.isEmpty ? nil : .array(finalizers.map(JSON.string))
     }
 
-    if kind.kind == "Pod", kind.group.isEmpty {
-      let phase = current.at("status", "phase")?.string
-      let isBound = current.at("spec", "nodeName")?.string?.isEmpty == false
-      var grace =
-        options.gracePeriodSeconds ?? current.at("spec", "terminationGracePeriodSeconds")?.int ?? 30
-      // Nothing runs that would need the time.
-      if !isBound || phase == "Succeeded" || phase == "Failed" { grace = 0 }
+    if let gracePeriod = kind.strategy.gracePeriod {
+      let grace = gracePeriod(current, options.gracePeriodSeconds)
       if wasDeleted {
         let remaining = current.at("metadata", "deletionGracePeriodSeconds")?.int ?? 0
         // A second deletion can only shorten the time.
@@ -193,10 +176,7 @@ extension ResourceService {
         object["metadata"]?["generation"] = .int((current.at("metadata", "generation")?.int ?? 0) + 1)
       }
     }
-    if kind.kind == "Namespace", kind.group.isEmpty {
-      object["metadata"]?["deletionGracePeriodSeconds"] = nil
-      object["status"]?["phase"] = "Terminating"
-    }
+    kind.strategy.markDeleted?(&object)
     return object
   }
 

@@ -7,16 +7,6 @@ import Store
 import Wire
 
 extension ResourceService {
-  /// What of the metadata a write of the status leaves as it was, beside the owners, by the kinds' `strategy.go`.
-  private static func metadataKeptByStatus(of kind: KindSchema) -> [String] {
-    switch (kind.group, kind.kind) {
-    case ("apps", "Deployment"), ("apiregistration.k8s.io", "APIService"): ["labels"]
-    case ("apiextensions.k8s.io", "CustomResourceDefinition"): ["labels", "annotations"]
-    case ("storage.k8s.io", "VolumeAttachment"): ["labels", "annotations", "finalizers"]
-    default: []
-    }
-  }
-
   /// The new state of an object, made from its present one.
   typealias Change = @Sendable (_ current: JSON) throws(KubeError) -> JSON
 
@@ -149,7 +139,7 @@ extension ResourceService {
           self.modify(request, duplicates: duplicates, attempt: attempt + 1, completion: completion, change)
         }
       }
-      if Self.isFinished(final) {
+      if Self.isFinished(final, request.kind) {
         remove(final, key: key, expecting: .revision(entry.revision)) { result in
           switch result {
           case .success(let last):
@@ -174,14 +164,10 @@ extension ResourceService {
   }
 
   /// Whether nothing keeps a deleted object any more: no finalizer and no grace period.
-  static func isFinished(_ object: JSON) -> Bool {
+  static func isFinished(_ object: JSON, _ kind: KindSchema) -> Bool {
     guard object.at("metadata", "deletionTimestamp")?.string != nil else { return false }
     if object.at("metadata", "finalizers")?.array?.isEmpty == false { return false }
-    if object["kind"]?.string == "Namespace", object["apiVersion"]?.string == "v1",
-      object.at("spec", "finalizers")?.array?.isEmpty == false
-    {
-      return false
-    }
+    if kind.strategy.isHeld?(object) == true { return false }
     return (object.at("metadata", "deletionGracePeriodSeconds")?.int ?? 0) == 0
   }
 
@@ -236,7 +222,7 @@ extension ResourceService {
     switch request.subresource {
     case "status":
       let status = object["status"]
-      for key in ["ownerReferences"] + Self.metadataKeptByStatus(of: request.kind) { meta[key] = old[key] }
+      for key in ["ownerReferences"] + request.kind.strategy.metadataKeptByStatus { meta[key] = old[key] }
       object = current
       object["status"] = status
     case "ephemeralcontainers":
@@ -281,8 +267,7 @@ extension ResourceService {
     case "binding": break
     default:
       if request.kind.hasStatusSubresource { object["status"] = current["status"] }
-      // The namespace's own finalizers go through its subresource.
-      if request.kind.kind == "Namespace", request.kind.group.isEmpty { object["spec"] = current["spec"] }
+      request.kind.strategy.prepareUpdate?(&object, current)
     }
     object["metadata"] = .object(meta)
   }
