@@ -1,5 +1,6 @@
 import ArgumentParser
 import KubeClient
+import Schema
 
 /// One part of the platform as a value: what it adds to the API, what runs of it, and what it has of the machine. The
 /// composition root lists the capabilities once; nothing else knows their names.
@@ -23,6 +24,8 @@ package struct Capability: Sendable {
   /// Kinds to serve beside the built-in ones: declarations in the language of `Schemas/`, each with the name that errors
   /// call it.
   package var kinds: [(name: String, text: String)]
+  /// What those declarations cannot say.
+  package var strategies: [KindStrategy]
   /// Asked for every write, after the API server's own steps.
   package var admission: [any AdmissionStep]
   package var routes: [CapabilityRoute]
@@ -59,8 +62,9 @@ package struct Capability: Sendable {
   package init(
     name: String, roles: Set<Role>, settings: [String] = [],
     refusal: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
-    kinds: [(name: String, text: String)] = [], admission: [any AdmissionStep] = [], routes: [CapabilityRoute] = [],
-    identities: [CapabilityIdentity] = [], components: [ComponentIdentity] = [],
+    kinds: [(name: String, text: String)] = [], strategies: [KindStrategy] = [],
+    admission: [any AdmissionStep] = [], routes: [CapabilityRoute] = [], identities: [CapabilityIdentity] = [],
+    components: [ComponentIdentity] = [],
     commands: [any ParsableCommand.Type] = [], dataPlane: [DataPlanePart] = [],
     advertisedAddress: @escaping @Sendable (CapabilitySettings) -> String? = { _ in nil },
     optionsBeside: @escaping @Sendable (Int) -> [OptionBeside] = { _ in [] },
@@ -72,6 +76,7 @@ package struct Capability: Sendable {
     self.settings = settings
     self.refusal = refusal
     self.kinds = kinds
+    self.strategies = strategies
     self.admission = admission
     self.routes = routes
     self.identities = identities

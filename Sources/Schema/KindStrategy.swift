@@ -94,19 +94,24 @@ extension GroupVersionKind {
 }
 
 /// A field that objects of a kind can be selected by.
-package struct SelectableField: Sendable, Equatable {
+package struct SelectableField: Sendable {
+  /// Where a value stands in a stored object.
+  package struct Place: Sendable, Hashable {
+    /// The first that is there has the value.
+    package let paths: [[String]]
+    /// What an object is taken to say that has none of them.
+    package let absent: String
+  }
+
   /// As in a field selector, such as `spec.nodeName`.
   package let name: String
-  /// Where the value stands in the stored object: the first that is there.
-  package let paths: [[String]]
-  /// What an object is taken to say that does not have the field.
-  package let absent: String
+  package let place: Place
 
   /// - Parameter paths: where the value stands, when not where the name says.
   package init(_ name: String, at paths: String..., absent: String = "") {
     self.name = name
-    self.paths = (paths.isEmpty ? [name] : paths).map { $0.split(separator: ".").map(String.init) }
-    self.absent = absent
+    let paths = paths.isEmpty ? [name] : paths
+    place = Place(paths: paths.map { $0.split(separator: ".").map(String.init) }, absent: absent)
   }
 }
 

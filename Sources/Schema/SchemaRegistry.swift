@@ -19,8 +19,18 @@ public final class SchemaRegistry: Sendable {
   }()
 
   /// The kinds that are built in and others beside them. Both may name the other's structs.
-  package static func builtin(and sources: [(name: String, text: String)]) throws(SchemaError) -> SchemaRegistry {
-    sources.isEmpty ? builtin : try SchemaRegistry(sources: BuiltinSchemas.sources + sources)
+  ///
+  /// - Parameter strategies: what the declarations of the others cannot say. Each must belong to one of these.
+  package static func builtin(
+    and sources: [(name: String, text: String)], strategies: [KindStrategy] = []
+  ) throws(SchemaError) -> SchemaRegistry {
+    if sources.isEmpty, strategies.isEmpty { return builtin }
+    let registry = try SchemaRegistry(
+      sources: BuiltinSchemas.sources + sources, strategies: KindStrategy.builtin + strategies)
+    for (index, strategy) in strategies.enumerated() where registry.kind(strategy.kind) == nil {
+      throw SchemaError(file: "strategies", line: index + 1, message: "no declaration of `\(strategy.kind)`")
+    }
+    return registry
   }
 
   /// Parses and links declarations. Those of built-in kinds get their strategies.
@@ -41,7 +51,12 @@ public final class SchemaRegistry: Sendable {
   }
 
   private init(declarations: [SchemaDeclaration], strategies: [KindStrategy]) throws(SchemaError) {
-    let strategies = Dictionary(strategies.map { ($0.kind, $0) }) { first, _ in first }
+    var strategyOf: [GroupVersionKind: KindStrategy] = [:]
+    for (index, strategy) in strategies.enumerated() {
+      guard strategyOf.updateValue(strategy, forKey: strategy.kind) == nil else {
+        throw SchemaError(file: "strategies", line: index + 1, message: "`\(strategy.kind)` has two")
+      }
+    }
     var linker = Linker()
     try linker.declare(declarations)
     try linker.link(declarations)
@@ -59,7 +74,7 @@ public final class SchemaRegistry: Sendable {
     for declaration in ordered {
       for structure in declaration.structs where structure.isKind {
         guard let root = structs["\(declaration.alias).\(structure.name)"] else { continue }
-        let kind = KindSchema(structure, declaration, root: root, strategies)
+        let kind = KindSchema(structure, declaration, root: root, strategyOf)
         byKind[kind.groupVersionKind] = kind
         guard kind.isServed else { continue }
         kinds.append(kind)

@@ -75,7 +75,8 @@ final class Composition: Sendable {
     let mark = try DirectoryMark.take(data)
     try identity.begin()
     // Linked on another processor while this one reads the state.
-    async let linked = SchemaRegistry.builtin(and: capabilities.flatMap(\.kinds))
+    async let linked = SchemaRegistry.builtin(
+      and: capabilities.flatMap(\.kinds), strategies: capabilities.flatMap(\.strategies))
     store = try Self.store(data, identity, acceptsLoss: options.acceptsLoss)
     for notice in identity.notices + store.notices { logger.warning("\(notice)") }
 

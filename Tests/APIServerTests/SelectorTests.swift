@@ -46,6 +46,25 @@ import Wire
         ObjectHeader(node), node.serialized()))
   }
 
+  @Test func fieldsStandWhereTheKindSays() throws {
+    func matches(_ text: String, _ resource: String, _ group: String, _ object: JSON) throws -> Bool {
+      try FieldSelector(text, kind: kind(resource, group)).matches(ObjectHeader(object), object.serialized())
+    }
+    let old: JSON = ["metadata": ["name": "e"], "involvedObject": ["name": "p"], "source": ["component": "node"]]
+    let new: JSON = ["metadata": ["name": "e"], "involvedObject": ["name": "p"], "reportingComponent": "node"]
+    for event in [old, new] {
+      #expect(try matches("source=node,involvedObject.name=p", "events", "", event))
+      #expect(try matches("regarding.name=p", "events", "events.k8s.io", event))
+    }
+    #expect(try matches("reportingController=node", "events", "events.k8s.io", new))
+    #expect(throws: KubeError.self) { try matches("source=node", "events", "events.k8s.io", old) }
+    #expect(try matches("status.successful=0", "jobs", "batch", ["metadata": ["name": "j"]]))
+    #expect(
+      try matches("status.successful=2", "jobs", "batch", ["metadata": ["name": "j"], "status": ["succeeded": 2]]))
+    #expect(try matches("status.replicas=0", "replicasets", "apps", ["metadata": ["name": "r"]]))
+    #expect(try matches("spec.hostNetwork=false", "pods", "", ["metadata": ["name": "p"]]))
+  }
+
   @Test func continueTokensComeBack() {
     let token = ContinueToken(revision: 42, after: "pods/a/b", issuedAt: 7)
     #expect(ContinueToken(token.text) == token)

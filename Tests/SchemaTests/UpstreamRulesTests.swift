@@ -300,7 +300,7 @@ import Wire
     #expect(stored.at("involvedObject", "kind") == "Pod")
     #expect(conversion.served(stored) == served)
     let field = try #require(schema.strategy.selectableFields.first { $0.name == "regarding.name" })
-    #expect(field.paths == [["involvedObject", "name"]])
+    #expect(field.place.paths == [["involvedObject", "name"]])
     // Every field of the one kind is a field of the other.
     let core = try kind("v1", "Event").root
     for field in schema.root.fields {

@@ -28,7 +28,7 @@ struct Birds: Sendable {
   var capability: Capability {
     Capability(
       name: "birds", roles: [.server], settings: ["tree"], kinds: [("birds.v1", Self.declaration)],
-      admission: [EggLimit()],
+      strategies: [Self.nestStrategy], admission: [EggLimit()],
       routes: [
         CapabilityRoute(path: "/birds/who") { request throws(KubeError) in
           guard request.method == "GET" else { throw .forbidden(Self.nests, "", "only looking is allowed") }
@@ -39,6 +39,13 @@ struct Birds: Sendable {
       optionsBeside: { [.init(option: "--tree", value: "tree\($0)", claim: .init(.name, "tree", "tree\($0)"))] },
       footprint: footprint, start: start)
   }
+
+  /// What the declaration cannot say.
+  private static let nestStrategy = KindStrategy(
+    GroupVersionKind(group: "birds.test", version: "v1", kind: "Nest"),
+    validate: { validator, nest, _ in
+      if nest.at("spec", "eggs")?.int == 0 { validator.invalid(.of("spec", "eggs"), 0, "a nest is made for eggs") }
+    })
 
   private static let declaration = """
     schema birds.test/v1 as birds priority 1000 15

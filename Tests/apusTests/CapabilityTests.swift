@@ -36,7 +36,7 @@ import Wire
       #expect(record.settings == ["tree": "oak"])
       let admin = try HTTPSClient(.load(path: data.kubeconfig))
       defer { admin.close() }
-      // Its kind, with defaults and validation by the declaration, and its admission step.
+      // Its kind, with defaults and validation by the declaration and the strategy, and its admission step.
       func create(_ name: String, _ eggs: Int64) async throws {
         _ = try await admin.create(
           Birds.nests, namespace: "default", name: nil, subresource: nil, body: nest(name, eggs: eggs),
@@ -44,6 +44,7 @@ import Wire
       }
       try await create("full", 5)
       #expect(await refusal { try await create("fuller", 6) }.contains("a nest holds five eggs"))
+      #expect(await refusal { try await create("empty", 0) }.contains("a nest is made for eggs"))
       // Its reconciler.
       var counted = birds.counted.makeAsyncIterator()
       #expect(await counted.next() == "full")
