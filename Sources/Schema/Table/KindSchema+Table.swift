@@ -32,11 +32,13 @@ package struct TableRow {
   package let object: JSON
   package let now: Timestamp
 
+  /// A member of the metadata; empty when there is none.
   package func meta(_ name: String) -> JSON { object.at("metadata", name) ?? "" }
   package var spec: JSON { object["spec"] ?? .null }
   package var status: JSON { object["status"] ?? .null }
   package var age: String { since(object.at("metadata", "creationTimestamp")?.string) }
 
+  /// A value as text, or `none`.
   package func text(_ value: JSON?, or none: String = "<none>") -> JSON {
     switch value {
     case .string(let text) where !text.isEmpty: .string(text)
@@ -46,6 +48,7 @@ package struct TableRow {
     }
   }
 
+  /// A whole number; 0 when there is none.
   package func count(_ value: JSON?) -> Int64 { value?.int ?? 0 }
 
   /// The time since an RFC 3339 time, in the two largest units that say something.
@@ -93,6 +96,7 @@ package struct TableRow {
     return .string(parts.isEmpty ? "<none>" : parts.joined(separator: ","))
   }
 
+  /// Labels as `key=value`, sorted.
   package func labels(_ labels: JSON?) -> [String] {
     (labels?.object?.members ?? []).map { "\($0.key)=\($0.value.string ?? "")" }.sorted()
   }
@@ -131,5 +135,6 @@ package struct TableRow {
     (status["conditions"]?.array ?? []).first { $0["type"]?.string == type }
   }
 
+  /// How many members a map of the object has.
   package func size(_ member: String) -> Int { object[member]?.object?.count ?? 0 }
 }

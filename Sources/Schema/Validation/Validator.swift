@@ -18,10 +18,13 @@ package struct Validator {
   /// One mistake is often made many times; an answer with thousands of lines helps nobody.
   private static let errorsMax = 100
 
+  /// Keeps an error, unless it is there already or there are too many.
   package mutating func report(_ error: FieldError) {
     guard errors.count < Self.errorsMax, !errors.contains(error) else { return }
     errors.append(error)
   }
+
+  // Each of these reports an error of its type (`FieldError`).
 
   package mutating func required(_ path: FieldPath, _ detail: String = "") { report(.required(path, detail)) }
   package mutating func invalid(_ path: FieldPath, _ value: JSON, _ detail: String) {

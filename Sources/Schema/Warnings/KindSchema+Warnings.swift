@@ -19,6 +19,7 @@ package struct Warner {
   /// More than anybody reads, and than an answer carries.
   private static let countMax = 64
 
+  /// About one field.
   package mutating func warn(_ path: FieldPath, _ text: String) {
     if warnings.count < Self.countMax { warnings.append("\(path): \(text)") }
   }
