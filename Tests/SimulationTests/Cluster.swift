@@ -179,7 +179,8 @@ final class Cluster: Sendable {
     state.withLock { $0.client = local }
     let informers = InformerSet(client: FaultyClient(cluster: self), time: clock)
     let context = CapabilityContext(
-      place: FootprintPlace(data: directory, run: directory, cgroup: "", owner: ""), settings: [:], earlierSettings: [:],
+      place: FootprintPlace(data: directory, run: directory, cgroup: "", owner: ""), settings: [:],
+      earlierSettings: [:],
       clients: { FaultyClient(cluster: self, user: $0.user) }, informers: informers, schemas: .builtin,
       rootCertificate: "certificate", servingCertificate: "", servingKey: "", metrics: metrics, time: clock,
       seed: random { $0.next() }, executable: "", version: "0", kubernetesVersion: "", inheritedOwners: [],

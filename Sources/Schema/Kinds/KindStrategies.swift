@@ -1,6 +1,6 @@
 extension KindStrategy {
   /// The strategies of the built-in kinds. A kind that is not here is what its declaration says and no more.
-  static let builtin: [KindStrategy] = [
+  package static let builtin: [KindStrategy] = [
     // The core group
     .binding, .componentStatus, .configMap, .endpoints, .event, .limitRange, .namespace, .node, .persistentVolume,
     .persistentVolumeClaim, .pod, .podTemplate, .replicationController, .resourceQuota, .secret, .service,
