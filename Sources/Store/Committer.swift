@@ -48,17 +48,25 @@ struct Committer: Sendable {
   static func runOnCaller(_ store: Store) {
     while !store.queue.isEmpty {
       let isDone = store.committer.withLockIfAvailable { committer in
-        while committer.isOpen,
-          let (requests, _) = store.queue.take(count: groupCountMax, cost: groupBytesMax, waits: false)
-        {
-          committer.commitAndMaintain(requests, of: store)
-        }
+        committer.drain(store)
         return committer.isOpen
       }
       // Otherwise the call that is about it comes to this one, too.
       guard isDone == true else { return }
     }
   }
+
+  mutating func drain(_ store: Store, andClose closes: Bool = false) {
+    while isOpen,
+      let (requests, _) = store.queue.take(count: Self.groupCountMax, cost: Self.groupBytesMax, waits: false)
+    {
+      commitAndMaintain(requests, of: store)
+    }
+    if closes { close(store) }
+  }
+
+  /// Whether a thread that has other work may carry out a commit now: it waits for nobody but a quick disk.
+  var servesCallers: Bool { isOpen && engine.isPrompt && teller.isIdle }
 
   mutating func start() { engine.start() }
 
@@ -86,9 +94,7 @@ struct Committer: Sendable {
     let start = store.options.monotonicClock()
     process(requests, store)
     let isQuick = store.options.monotonicClock() - start < Self.quickMax
-    // While others tell, the next one who commits may have to wait for them.
-    store.servesCallers.store(
-      requests.count == 1 && isQuick && engine.isPrompt && teller.isIdle, ordering: .releasing)
+    store.servesCallers.store(requests.count == 1 && isQuick, ordering: .releasing)
   }
 
   /// - Parameter isFirst: whether a place without space is asked to make some, and the group is tried once more.
@@ -102,6 +108,7 @@ struct Committer: Sendable {
     do throws(StoreError) {
       try engine.write(events)
     } catch {
+      // Also after the second attempt: the next group finds what space there is.
       if case .diskFull = error, engine.makeSpace(), isFirst { return process(requests, store, isFirst: false) }
       // Also those that failed: they were compared with changes that have not happened.
       for request in requests { request.completion(.failure(error)) }

@@ -104,7 +104,8 @@ extension Store {
   /// `deliver` is called with batches in commit order, never by two threads at a time: with older events by this call
   /// before it returns, then by a thread of the store's, soon after the commit has been answered. Others wait for it, in the
   /// end also those who commit: it must only put the batch into a queue, which the watcher has to bound (and to call
-  /// `cancel`), and must neither block nor wait for a commit. `wake` is called after that.
+  /// `cancel`), and must neither block nor wait for a commit. `wake` is called after that, perhaps by two
+  /// threads at a time.
   ///
   /// A write does not wait for its watches: whoever has its answer may still have to wait for the event. What must have seen
   /// a write before its answer is a follower (`follow`).

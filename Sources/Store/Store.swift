@@ -176,14 +176,25 @@ public final class Store: Sendable {
     state = Mutex(
       State(entries: content.entries, history: History(floor: revision, options: options), revision: revision))
     queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
-    teller = try Teller(revision: revision)
-    committer = Mutex(Committer(engine: engine, teller: teller))
     writer = Mutex(nil)
+    var engine = engine
+    do throws(StoreError) {
+      teller = try Teller(revision: revision)
+    } catch {
+      engine.close()
+      throw error
+    }
+    committer = Mutex(Committer(engine: engine, teller: teller))
     if options.commitsOnCallers {
       committer.withLock { $0.start() }
-    } else {
+      return
+    }
+    do throws(StoreError) {
       let thread = try WorkerThread(name: "apus-store") { Committer.run(self) }
       writer.withLock { $0 = thread }
+    } catch {
+      committer.withLock { $0.close(self) }
+      throw error
     }
   }
 
@@ -226,11 +237,12 @@ public final class Store: Sendable {
     }
     let request = Request(operations: operations, bytes: bytes, completion: completion)
     let others = outstanding.add(1, ordering: .acquiringAndReleasing).oldValue
-    if canBlock, others == 0, servesCallers.load(ordering: .acquiring) {
+    if canBlock, !options.commitsOnCallers, others == 0, servesCallers.load(ordering: .acquiring) {
       // Nothing waits, so nothing is overtaken.
       let isDone = committer.withLockIfAvailable { committer in
-        if committer.isOpen { committer.commit([request], of: self) }
-        return committer.isOpen
+        guard committer.servesCallers else { return false }
+        committer.commit([request], of: self)
+        return true
       }
       if isDone == true {
         outstanding.subtract(1, ordering: .acquiringAndReleasing)
@@ -262,10 +274,7 @@ public final class Store: Sendable {
   /// that is done. Later commits fail with `.closed`; reads keep working.
   public func close() {
     queue.close()
-    if options.commitsOnCallers {
-      Committer.runOnCaller(self)
-      committer.withLock { $0.close(self) }
-    }
+    if options.commitsOnCallers { committer.withLock { $0.drain(self, andClose: true) } }
     writer.withLock { thread in
       thread?.join()
       thread = nil

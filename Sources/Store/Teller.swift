@@ -18,9 +18,13 @@ final class Teller: Sendable {
   static let promptMax = 32
   /// How many events may wait to be told, each counted for every prefix and value that it is told for.
   static let waitingMax = 16_384
+  /// The bytes of their objects, before and after.
+  static let waitingBytesMax = 64 << 20
+  /// An event without its objects.
+  private static let eventCost = waitingBytesMax / waitingMax
 
   private let told: Atomic<Int64>
-  private let queue = WorkQueue<Telling>(countMax: waitingMax, costMax: waitingMax)
+  private let queue = WorkQueue<Telling>(countMax: waitingMax, costMax: waitingBytesMax)
   /// The revision that the other thread has been given last; nothing is left to it when it has told that.
   private let given: Atomic<Int64>
   private let thread: Mutex<WorkerThread?>
@@ -30,7 +34,7 @@ final class Teller: Sendable {
     given = Atomic(revision)
     thread = Mutex(nil)
     let thread = try WorkerThread(name: "apus-watches") { [self] in
-      while let (tellings, _) = queue.take(count: .max, cost: .max) {
+      while let (tellings, _) = queue.take(count: 1, cost: .max) {
         for telling in tellings { tell(telling) }
       }
     }
@@ -54,7 +58,13 @@ final class Teller: Sendable {
     // Whoever is told by this thread must not be told of this before what waits.
     if isIdle, telling.batches.reduce(0, { $0 + $1.watches.count }) <= Self.promptMax { return tell(telling) }
     given.store(telling.revision, ordering: .releasing)
-    queue.pushWhenRoom(telling, cost: max(1, telling.batches.reduce(0) { $0 + $1.events.count }))
+    queue.pushWhenRoom(telling, cost: telling.batches.reduce(0) { $0 + Self.cost($1.events) })
+  }
+
+  private static func cost(_ events: [Store.Event]) -> Int {
+    events.reduce(0) { sum, event in
+      sum + max(eventCost, event.entry.value.count + (event.previous?.value.count ?? 0))
+    }
   }
 
   private func tell(_ telling: Telling) {

@@ -138,8 +138,17 @@ struct CallerCommitTests {
       #expect(store.deliveredRevision == Int64(3 * (number + 1)))
     }
     follow.cancel()
+    // One at a time, with another one asked for by its completion.
+    for number in 0..<20 {
+      let before = answers.all.count
+      store.commit([put("d\(number)", "v")], canBlock: true) { [weak store] result in
+        answers.record(result)
+        store?.commit([put("e", "v")], canBlock: true, completion: answers.record)
+      }
+      #expect(answers.all.count == before + 2)
+    }
     #expect(answers.all.prefix(6) == ["v@1", "v@2", "v@3", "v@4", "v@5", "v@6"])
-    #expect(store.count == 201)
+    #expect(store.count == 222)
     store.close()
     store.close()
     store.commit([put("late", "v")]) { answers.record($0) }

@@ -30,6 +30,7 @@ import Testing
   @Test(arguments: Keeper.allCases) func answersDoNotWaitForManyWatches(keeper: Keeper) async throws {
     let store = try Place(keeper).open()
     let door = Door()
+    defer { door.open() }
     let seen = Recorder()
     _ = try store.watch(prefix: "", after: 0) { _ in door.pass() }
     try many(store, seen)
@@ -63,6 +64,7 @@ import Testing
     options.queueCountMax = 8
     let store = try TextStore.open(MemoryDisk(), options: options)
     let door = Door()
+    defer { door.open() }
     _ = try store.watch(prefix: "", after: 0) { _ in door.pass() }
     try many(store, Recorder())
     let refused = Mutex(0)
@@ -80,12 +82,70 @@ import Testing
     }
     #expect(refused.withLock { $0 } > 0)
     #expect(store.revision >= Teller.waitingMax)
-    // No event loop can come to wait there.
-    let servesCallers = store.servesCallers.load(ordering: .acquiring)
-    #expect(!servesCallers)
     door.open()
     while (try? await store.commit([put("last", "v")])) == nil { await Task.yield() }
     await settle(store)
+    store.close()
+  }
+
+  /// An event loop does not come to wait: while many watches are told, its commit goes to the writer thread.
+  @Test func whoHasOtherWorkDoesNotTell() async throws {
+    var options = StoreOptions()
+    options.monotonicClock = { .zero }
+    let store = try TextStore.open(MemoryDisk(), options: options)
+    let door = Door()
+    defer { door.open() }
+    try await store.commit([put("first", "v")])
+    _ = try store.watch(prefix: "", after: 1) { _ in door.pass() }
+    try many(store, Recorder())
+    for number in 0..<100 {
+      let isHere = await withCheckedContinuation { continuation in
+        let caller = pthread_self()
+        store.commit([put("k\(number)", "v")], canBlock: true) { _ in
+          continuation.resume(returning: pthread_equal(caller, pthread_self()) != 0)
+        }
+      }
+      // The first one may be its caller's: nothing waited yet.
+      #expect(!isHere || number == 0)
+    }
+    door.open()
+    await settle(store)
+    // With the telling done, callers commit again.
+    var own = 0
+    for number in 0..<100_000 where own < 10 {
+      let isHere = await withCheckedContinuation { continuation in
+        let caller = pthread_self()
+        store.commit([put("l\(number)", "v")], canBlock: true) { _ in
+          continuation.resume(returning: pthread_equal(caller, pthread_self()) != 0)
+        }
+      }
+      if isHere { own += 1 }
+      await settle(store)
+    }
+    #expect(own == 10)
+    store.close()
+  }
+
+  /// What waits is bounded by bytes, too: a few large objects are as much as many small ones.
+  @Test func largeObjectsAreFewer() async throws {
+    let store = try TextStore.open(MemoryDisk())
+    let door = Door()
+    defer { door.open() }
+    _ = try store.watch(prefix: "", after: 0) { _ in door.pass() }
+    try many(store, Recorder())
+    let text = String(repeating: "x", count: 1 << 20)
+    let answers = AnswerRecorder()
+    // The queue takes 64 MiB, too: what does not go into it is tried again.
+    var submitted = 0
+    while submitted < 160, store.revision < 65 || submitted < 100 {
+      store.commit([put("k\(submitted)", text)], completion: answers.record)
+      submitted += 1
+      while store.outstanding.load(ordering: .acquiring) > 8, store.revision < 65 { await Task.yield() }
+    }
+    for _ in 0..<20_000 { await Task.yield() }
+    // 64 wait, one group is being told, and one is waited with.
+    #expect(store.revision >= 65 && store.revision <= 65 + 16)
+    door.open()
     store.close()
   }
 
@@ -93,6 +153,7 @@ import Testing
   @Test(arguments: Keeper.allCases) func followersAreToldBeforeTheAnswer(keeper: Keeper) async throws {
     let store = try Place(keeper).open()
     let door = Door()
+    defer { door.open() }
     _ = try store.watch(prefix: "", after: 0) { _ in door.pass() }
     try many(store, Recorder())
     let followed = Recorder()

@@ -69,7 +69,7 @@ final class WatchSource: Sendable {
     var countMax: Int
     /// The queue has stopped being empty and nobody has been told.
     var needsWake = false
-    /// Of the newest event that came.
+    /// Everything up to it has come, or was there at the start.
     var newest: Int64 = 0
     /// Of the values that wait and that came after the start. A slow reader keeps them alive when nobody else does.
     var bytes = 0
@@ -126,8 +126,9 @@ final class WatchSource: Sendable {
       // A client may know a version that another object has; one from the future is another server's.
       if after > current { throw .tooLargeResourceVersion(after, current: current) }
     }
-    if !initial.isEmpty {
-      state.withLock { state in
+    state.withLock { state in
+      state.newest = after
+      if !initial.isEmpty {
         state.queue = CircularBuffer(initial)
         state.countMax += initial.count
       }
@@ -164,10 +165,9 @@ final class WatchSource: Sendable {
   private func receive(_ signal: Store.WatchSignal) {
     switch signal {
     case .events(let events):
-      if let last = events.last { state.withLock { $0.newest = last.entry.revision } }
       var notices: [WatchNotice] = []
       for event in events { if let notice = notice(event) { notices.append(notice) } }
-      if !notices.isEmpty { enqueue(notices) }
+      if let last = events.last { enqueue(notices, upTo: last.entry.revision) }
     case .closed: end()
     }
   }
@@ -193,10 +193,14 @@ final class WatchSource: Sendable {
     }
   }
 
-  private func enqueue(_ notices: [WatchNotice]) {
+  /// - Parameter revision: of the last event that the notices come from; there may be none.
+  private func enqueue(_ notices: [WatchNotice], upTo revision: Int64) {
     let size = notices.reduce(0) { $0 + $1.size }
     let overflowed = state.withLock { state in
       if state.isEnded { return false }
+      // Together with the notices: a bookmark may say it only when they have been taken.
+      state.newest = max(state.newest, revision)
+      if notices.isEmpty { return false }
       let wasEmpty = state.queue.isEmpty
       if wasEmpty { state.bytes = 0 }
       if state.queue.count + notices.count > state.countMax || state.bytes + size > options.bytesMax && !wasEmpty {
@@ -290,7 +294,7 @@ final class WatchSource: Sendable {
     // Read before looking at the queue: what is delivered by then is either taken or waits.
     let revision = service.store.deliveredRevision
     return state.withLock {
-      // The store tells one watch after the other: this one may have had events that others have not.
+      // The store tells one watch after the other: this one may have had what others have not.
       $0.queue.isEmpty && !$0.isEnded
         ? .bookmark(revision: max(revision, $0.newest), endsInitialEvents: false) : nil
     }
