@@ -39,6 +39,8 @@ public struct APIServerConfiguration: Sendable {
   public var tokenFile: String?
   /// Fingerprints of the keys that the data directory was filled with (`PKI.load`); `nil` when it is new.
   public var madeKeys: [String: String]?
+  /// Of names and uids that the server makes; `nil` for the system's.
+  package var randomNumbers: (any RandomNumberGenerator & Sendable)?
   /// What the capabilities add: who they are, their rules about writes, and their paths.
   package var identities: [CapabilityIdentity] = []
   package var components: [ComponentIdentity] = []
@@ -119,7 +121,7 @@ public final class APIServer: Sendable {
       identities: configuration.identities.map(\.name), now: time.now(), made: configuration.madeKeys)
     for notice in pki.notices { logger.warning("\(notice)") }
 
-    let identifiers = IdentifierSource()
+    let identifiers = configuration.randomNumbers.map { IdentifierSource($0) } ?? IdentifierSource()
     let reader = StoredObjectReader(metrics: metrics, logger: logger)
     let rbac = try RBAC(store: store, reader: reader)
     let allocator = try ServiceAllocator(

@@ -46,7 +46,7 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   /// Adds `key` after `delay`, or earlier when it is added earlier.
   public func add(_ key: Key, after delay: Duration) {
     guard delay > .zero else { return add(key) }
-    let at = time.now().adding(delay)
+    let at = time.uptime() + delay
     let isFirst = state.withLock { state in
       state.queue.add(key, at: at)
       return state.queue.nextDue() == at
@@ -104,33 +104,18 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
   /// Delivers delayed keys; runs until its task is cancelled.
   public func runTimers() async throws {
     while true {
-      let before = time.now()
-      var next: Timestamp?
+      let now = time.uptime()
+      var next: Duration?
       update { queue in
-        queue.promote(now: before)
+        queue.promote(now: now)
         next = queue.nextDue()
       }
-      let wait = next.map { $0.since(before) }
-      let hasSlept = try await withThrowingTaskGroup(of: Bool.self) { group in
-        group.addTask { [timersChanged] in
-          try await timersChanged.wait()
-          return false
-        }
-        if let wait {
-          group.addTask { [time] in
-            try await time.sleep(for: wait)
-            return true
-          }
-        }
-        let first = try await group.next() ?? false
+      let wait = next.map { $0 - now }
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { [timersChanged] in try await timersChanged.wait() }
+        if let wait { group.addTask { [time] in try await time.sleep(for: wait) } }
+        try await group.next()
         group.cancelAll()
-        return first
-      }
-      if hasSlept, let wait {
-        // Sleeping goes by the monotonic clock and the times by the wall clock. When that was set back, the
-        // difference shows here.
-        let missing = time.now().since(before.adding(wait))
-        if missing < .zero { state.withLock { $0.queue.shiftTimers(by: missing) } }
       }
     }
   }

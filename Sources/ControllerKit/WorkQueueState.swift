@@ -1,5 +1,3 @@
-import Wire
-
 /// The work queue's rules without its locks and tasks.
 ///
 /// A key is in at most one of these conditions: waiting in `ready`, being worked on, or idle. Adding a key that waits
@@ -13,8 +11,9 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   private var dirty: Set<Key> = []
   private var processing: Set<Key> = []
   private var failures: [Key: Int] = [:]
-  /// The earliest time for which each key is put off; `timers` may hold more entries, which are then out of date.
-  private var due: [Key: Timestamp] = [:]
+  /// The earliest time for which each key is put off, by a clock that nobody sets; `timers` may hold more entries, which
+  /// are then out of date.
+  private var due: [Key: Duration] = [:]
   /// A binary heap by time.
   private var timers: [Timer] = []
   private var sequence: UInt64 = 0
@@ -22,7 +21,7 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   private(set) var addCount: UInt64 = 0
 
   private struct Timer {
-    var at: Timestamp
+    var at: Duration
     /// Ties are broken by age, so that the order does not depend on the heap.
     var sequence: UInt64
     var key: Key
@@ -76,7 +75,7 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   mutating func succeeded(_ key: Key) { failures[key] = nil }
 
   /// Adds `key` at a time, or at the earlier one for which it is already put off.
-  mutating func add(_ key: Key, at time: Timestamp) {
+  mutating func add(_ key: Key, at time: Duration) {
     // It waits to be worked on anyway.
     if dirty.contains(key) { return }
     if let earlier = due[key], earlier <= time { return }
@@ -88,7 +87,7 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   }
 
   /// Adds every key whose time has come.
-  mutating func promote(now: Timestamp) {
+  mutating func promote(now: Duration) {
     while let first = timers.first, first.at <= now {
       removeFirstTimer()
       // An entry counts only when it is the one that `due` speaks of.
@@ -97,18 +96,12 @@ struct WorkQueueState<Key: Hashable & Sendable> {
   }
 
   /// The time of the next `promote`.
-  mutating func nextDue() -> Timestamp? {
+  mutating func nextDue() -> Duration? {
     while let first = timers.first {
       if due[first.key] == first.at { return first.at }
       removeFirstTimer()
     }
     return nil
-  }
-
-  /// The clock was set back: moves all times with it, since they were meant as durations.
-  mutating func shiftTimers(by duration: Duration) {
-    for index in timers.indices { timers[index].at = timers[index].at.adding(duration) }
-    for key in due.keys { due[key] = due[key]?.adding(duration) }
   }
 
   private mutating func dropOutdatedTimers() {

@@ -104,10 +104,13 @@ public final class Scheduler: ControllerKit.Service {
     pods.onChange { [weak self] old, new in self?.podChanged(old, new) }
   }
 
+  /// What waits does so by the clock that nobody sets: when a wall clock is set back, it would wait for as long.
+  private func uptime() -> Timestamp { Timestamp(microseconds: 0).adding(time.uptime()) }
+
   // MARK: Changes
 
   private func change(_ body: (inout ClusterState) -> ClusterChange) {
-    let now = time.now()
+    let now = uptime()
     state.withLock { state in
       let changes = body(&state.cluster)
       state.queue.wake(changes, now: now)
@@ -135,7 +138,7 @@ public final class Scheduler: ControllerKit.Service {
     if Self.isForeign(new) { return forget(new.header.uid) }
     let json = new.json()
     let pod = PodInfo(Pod(json: json))
-    let now = time.now()
+    let now = uptime()
     state.withLock { state in
       var changes: ClusterChange = []
       if pod.isTerminal {
@@ -160,7 +163,7 @@ public final class Scheduler: ControllerKit.Service {
 
   /// The pod is gone, or another scheduler's: it neither waits nor takes room.
   private func forget(_ uid: String) {
-    let now = time.now()
+    let now = uptime()
     let hasMadeRoom = state.withLock { state in
       state.queue.remove(uid)
       let changes = state.cluster.remove(uid)
@@ -229,7 +232,7 @@ public final class Scheduler: ControllerKit.Service {
   /// Takes the next pod and chooses its node. The lock is held only to take the snapshot, which is given up with the
   /// return: the changes that follow copy nothing.
   private func decideNext() -> (SchedulingQueue.Item, Decision, ContinuousClock.Instant)? {
-    let now = time.now()
+    let now = uptime()
     let began = ContinuousClock.now
     let taken = state.withLock { state -> (SchedulingQueue.Item, ClusterSnapshot, UInt64)? in
       state.queue.advance(to: now)
@@ -250,7 +253,7 @@ public final class Scheduler: ControllerKit.Service {
   private func settle(
     _ item: SchedulingQueue.Item, _ decision: Decision, began: ContinuousClock.Instant
   ) -> Step? {
-    let now = time.now()
+    let now = uptime()
     return state.withLock { state in
       let pod = item.pod
       // It has gone, or has got its node; or it was that and has come anew.
@@ -283,7 +286,7 @@ public final class Scheduler: ControllerKit.Service {
 
   /// The delay until the queue has something to do, when no timer that is early enough runs.
   private func nextTimer() -> (Duration, Timestamp)? {
-    let now = time.now()
+    let now = uptime()
     return state.withLock { state in
       guard let at = state.queue.nextAlarm() else { return nil }
       if state.timers.contains(where: { $0 <= at }) { return nil }
@@ -326,7 +329,7 @@ public final class Scheduler: ControllerKit.Service {
         Self.pods, namespace: pod.key.namespace, name: pod.key.name, subresource: "binding", body: binding,
         options: WriteOptions(fieldManager: Self.name))
       metrics.ended(.scheduled, began: attempt.began)
-      metrics.bound(after: time.now().since(attempt.addedAt), attempts: attempt.number)
+      metrics.bound(after: uptime().since(attempt.addedAt), attempts: attempt.number)
       // The assumption stays until the informer shows the pod on its node, or gone.
       finishWrite { _, _ in }
       events.record(
@@ -334,7 +337,7 @@ public final class Scheduler: ControllerKit.Service {
         message: "Successfully assigned \(pod.key) to \(node)")
     } catch {
       if !Task.isCancelled { metrics.ended(.error, began: attempt.began) }
-      let now = time.now()
+      let now = uptime()
       finishWrite { cluster, queue in
         let changes = cluster.forget(pod.uid)
         // When the pod is bound or gone already, the informer takes it out of the queue.

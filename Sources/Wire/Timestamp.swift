@@ -134,6 +134,13 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 public protocol TimeSource: Sendable {
   /// Wall-clock time: what is written into objects and certificates.
   func now() -> Timestamp
+  /// The time since some moment, which nobody can set: what is due, and how long something takes, is reckoned by it.
+  func uptime() -> Duration
   /// Suspends for `duration` of this clock's monotonic time; throws `CancellationError` when the task is cancelled.
   func sleep(for duration: Duration) async throws
+}
+
+extension TimeSource {
+  /// Of a clock that is never set.
+  public func uptime() -> Duration { now().since(Timestamp(microseconds: 0)) }
 }

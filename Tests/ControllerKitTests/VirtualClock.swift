@@ -4,15 +4,19 @@ import Wire
 /// A clock that moves only when the test says so.
 final class VirtualClock: TimeSource {
   private struct State {
-    var now = Timestamp(seconds: 1_800_000_000)
-    var sleepers: [(id: Int, until: Timestamp, continuation: CheckedContinuation<Void, any Error>)] = []
+    /// Since the beginning. Not rounded to the microseconds of timestamps: who sleeps until a time has to reach it.
+    var elapsed = Duration.zero
+    var sleepers: [(id: Int, until: Duration, continuation: CheckedContinuation<Void, any Error>)] = []
     var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
     var lastID = 0
   }
 
   private let state = Mutex(State())
 
-  func now() -> Timestamp { state.withLock { $0.now } }
+  private static let start = Timestamp(seconds: 1_800_000_000)
+
+  func now() -> Timestamp { Self.start.adding(uptime()) }
+  func uptime() -> Duration { state.withLock { $0.elapsed } }
 
   func sleep(for duration: Duration) async throws {
     let id = state.withLock { state in
@@ -25,7 +29,7 @@ final class VirtualClock: TimeSource {
           state in
           if Task.isCancelled { return (.failure(CancellationError()), []) }
           if duration <= .zero { return (.success(()), []) }
-          state.sleepers.append((id, state.now.adding(duration), continuation))
+          state.sleepers.append((id, state.elapsed + duration, continuation))
           let count = state.sleepers.count
           let reached = state.watchers.filter { $0.count <= count }.map(\.continuation)
           state.watchers.removeAll { $0.count <= count }
@@ -56,13 +60,13 @@ final class VirtualClock: TimeSource {
 
   /// The time until the next sleeper wakes.
   var nextWake: Duration? {
-    state.withLock { state in state.sleepers.map(\.until).min().map { $0.since(state.now) } }
+    state.withLock { state in state.sleepers.map(\.until).min().map { $0 - state.elapsed } }
   }
 
   func advance(by duration: Duration) {
     let woken = state.withLock { state in
-      state.now = state.now.adding(duration)
-      let now = state.now
+      state.elapsed += duration
+      let now = state.elapsed
       let woken = state.sleepers.filter { $0.until <= now }.sorted { ($0.until, $0.id) < ($1.until, $1.id) }
       state.sleepers.removeAll { $0.until <= now }
       return woken

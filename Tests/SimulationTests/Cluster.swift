@@ -158,6 +158,7 @@ final class Cluster: Sendable {
     var configuration = APIServerConfiguration(
       dataDirectory: directory, port: 0, advertiseAddress: "10.0.0.1", serviceRange: "10.96.0.0/24",
       podRange: "10.244.0.0/16", hostname: "simulation", version: "0", threads: 1)
+    configuration.randomNumbers = SeededGenerator(seed: random { $0.next() })
     configuration.components = Self.capabilities.flatMap(\.components)
     let server = try APIServer(
       configuration: configuration, store: opened, schemas: .builtin, time: clock, metrics: metrics,

@@ -51,6 +51,8 @@ final class SimulatedClock: TimeSource {
 
   func now() -> Timestamp { state.withLock { Self.start.adding($0.elapsed + $0.offset) } }
 
+  func uptime() -> Duration { elapsed }
+
   var elapsed: Duration { state.withLock { $0.elapsed } }
 
   func sleep(for duration: Duration) async throws {
