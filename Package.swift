@@ -77,7 +77,8 @@ targets += room("Layers", ["CZlib", "CZstd", "LinuxSystem", "OCI", "Wire"], test
 targets += room("Content", ["Layers", "LinuxSystem", "OCI", "SQLite", "Wire"], tests: ["TestKit"])
 targets += room("CRI", ["HTTP", "Protobuf", "RPC", "Wire", nio, http1], tests: ["HTTPTestKit", posix])
 targets += room("Routing", ["KubeTypes", "Wire"])
-targets += room("Store", ["KubeTypes", "LinuxSystem", "SQLite"], tests: ["TestKit", "Wire"])
+targets += room(
+  "Store", ["HTTP", "KubeTypes", "LinuxSystem", "Protobuf", "RPC", "SQLite", "Wire", nio], tests: ["TestKit"])
 targets += room(
   "KubeClient", ["HTTP", "KubeTypes", "Schema", "Wire", nio, posix, http1], tests: ["HTTPTestKit", "TestKit"])
 // Layer 6

@@ -11,7 +11,6 @@ struct Committer: Sendable {
   typealias Event = Store.Event
 
   private static var groupCountMax: Int { 512 }
-  private static var groupBytesMax: Int { 8 << 20 }
   private static var pauseGroups: Int { 16 }
   /// A disk that takes longer is not waited for by a thread that has other work.
   private static var quickMax: Duration { .milliseconds(1) }
@@ -27,13 +26,16 @@ struct Committer: Sendable {
 
   /// The writer thread's work, until the store is closed.
   static func run(_ store: Store) {
-    store.committer.withLock { $0.start() }
+    let groupBytesMax = store.committer.withLock { committer in
+      committer.start()
+      return committer.engine.groupBytesMax
+    }
     // Writers that were answered just now will soon be back, if they are the kind that writes one thing after the other.
     // When those of the last group did not come in time, the next few groups do not wait for theirs.
     var returning = 0
     var pausedGroups = 0
     while let (requests, isComplete) = store.queue.take(
-      count: Self.groupCountMax, cost: Self.groupBytesMax, returning: returning, gatherMax: store.options.gatherMax)
+      count: Self.groupCountMax, cost: groupBytesMax, returning: returning, gatherMax: store.options.gatherMax)
     {
       store.committer.withLock { $0.commitAndMaintain(requests, of: store) }
       if !isComplete { pausedGroups = Self.pauseGroups }
@@ -58,7 +60,7 @@ struct Committer: Sendable {
 
   mutating func drain(_ store: Store, andClose closes: Bool = false) {
     while isOpen,
-      let (requests, _) = store.queue.take(count: Self.groupCountMax, cost: Self.groupBytesMax, waits: false)
+      let (requests, _) = store.queue.take(count: Self.groupCountMax, cost: engine.groupBytesMax, waits: false)
     {
       commitAndMaintain(requests, of: store)
     }
@@ -71,9 +73,26 @@ struct Committer: Sendable {
   mutating func start() { engine.start() }
 
   private mutating func commitAndMaintain(_ requests: [Store.Request], of store: Store) {
-    commit(requests, of: store)
+    for group in Self.groups(requests, engine.operationsMax) { commit(group, of: store) }
     engine.maintain()
     store.outstanding.subtract(requests.count, ordering: .acquiringAndReleasing)
+  }
+
+  /// The requests in groups of so many operations, in their order. One that has more is a group of its own.
+  static func groups(_ requests: [Store.Request], _ operationsMax: Int) -> [[Store.Request]] {
+    // The usual case.
+    if requests.reduce(0, { $0 + $1.operations.count }) <= operationsMax { return [requests] }
+    var groups: [[Store.Request]] = []
+    var room = 0
+    for request in requests {
+      if groups.isEmpty || request.operations.count > room {
+        groups.append([])
+        room = operationsMax
+      }
+      groups[groups.count - 1].append(request)
+      room -= request.operations.count
+    }
+    return groups
   }
 
   mutating func close(_ store: Store) {

@@ -20,10 +20,12 @@ public struct DataIdentity: Sendable {
     public var runtimes: String
     /// Folders in a `runtime`: one that holds something tells that pods run.
     public var running: [String]
+    /// The store is not in `state`: whether it is there is known when it is opened.
+    public var isStoreElsewhere: Bool
 
     public init(
       root: String, state: String, keys: String, filled: [(folder: String, inside: [String])], runtime: String,
-      runtimes: String, running: [String]
+      runtimes: String, running: [String], isStoreElsewhere: Bool = false
     ) {
       self.root = root
       self.state = state
@@ -32,6 +34,7 @@ public struct DataIdentity: Sendable {
       self.runtime = runtime
       self.runtimes = runtimes
       self.running = running
+      self.isStoreElsewhere = isStoreElsewhere
     }
 
     var marked: [String] { [root, keys] + filled.map(\.folder) + [runtime] }
@@ -120,6 +123,7 @@ public struct DataIdentity: Sendable {
   }
 
   private static func hasStore(_ folders: Folders) -> Bool {
+    if folders.isStoreElsewhere { return true }
     var status = stat()
     return stat("\(folders.state)/state.db", &status) == 0 && status.st_size > 0
   }

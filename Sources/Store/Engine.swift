@@ -12,6 +12,12 @@ protocol Engine: Sendable {
   var isShort: Bool { get }
   /// The next write is not kept from its end by upkeep, so that a caller of the store may wait for it.
   var isPrompt: Bool { get }
+  /// The most operations of one group. A commit of more comes alone, and is the engine's to refuse.
+  var operationsMax: Int { get }
+  /// The most bytes of keys and values of one group, in the same way.
+  var groupBytesMax: Int { get }
+  /// What reads depend on, where others can have the place. `nil` where nobody can.
+  var leadership: Leadership? { get }
 
   /// The writer thread has started.
   mutating func start()
@@ -37,10 +43,13 @@ protocol Engine: Sendable {
   mutating func close()
 }
 
-/// For places that do not run out of space, and need no upkeep.
+/// For places that nobody else can have, that do not run out of space, and need no upkeep.
 extension Engine {
   var isShort: Bool { false }
   var isPrompt: Bool { true }
+  var operationsMax: Int { .max }
+  var groupBytesMax: Int { 8 << 20 }
+  var leadership: Leadership? { nil }
   mutating func start() {}
   mutating func regainSpace() {}
   mutating func makeSpace() -> Bool { false }

@@ -3,8 +3,9 @@ import Synchronization
 extension Store {
   /// The newest state of the key.
   public func get(_ key: String) -> Entry? {
+    leadership?.check()
     // The copy shares the arrays; the search is done outside of the lock.
-    state.withLock { $0.entries }.find(key)
+    return state.withLock { $0.entries }.find(key)
   }
 
   /// The entries whose keys begin with `prefix`, in the order of the keys.
@@ -17,6 +18,7 @@ extension Store {
   public func list(
     prefix: String, after: String? = nil, limit: Int = 0, at revision: Int64? = nil
   ) throws(StoreError) -> Page {
+    leadership?.check()
     let (entries, history, current) = state.withLock { ($0.entries, $0.history, $0.revision) }
     let range = entries.range(prefix: prefix, after: after)
     guard let revision, revision != current else {

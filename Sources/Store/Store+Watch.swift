@@ -139,6 +139,7 @@ extension Store {
   private func begin(
     _ watch: Watch, after revision: Int64, insert: (inout State) -> Void
   ) throws(StoreError) {
+    leadership?.check()
     // Registered under the lock under which groups are published: each event is either in the history or offered.
     let history: Result<History, StoreError> = state.withLock { state in
       guard !state.isClosed else { return .failure(.closed) }

@@ -2,6 +2,7 @@ import Glibc
 import KubeTypes
 import LinuxSystem
 import Synchronization
+public import Wire
 
 /// A revisioned key-value store with watch: everything in memory, over an engine that keeps it.
 ///
@@ -138,6 +139,8 @@ public final class Store: Sendable {
   let committer: Mutex<Committer>
   /// Commits that were taken on and not answered yet.
   let outstanding = Atomic(0)
+  /// What may be answered from memory depends on it, where others can have the engine's place.
+  let leadership: Leadership?
   /// Whether the last group was a single commit that the disk took quickly.
   let servesCallers = Atomic(false)
 
@@ -160,6 +163,32 @@ public final class Store: Sendable {
     return try Store(engine, content, options)
   }
 
+  /// Opens the store that an etcd keeps: waits until this server leads there, and reads everything into memory. It stays
+  /// open until `close`, also when nobody keeps this object.
+  ///
+  /// One server at a time leads, for as long as it renews its lease. When it cannot be known any more that it does, the
+  /// process has to end: nothing may be answered from its memory.
+  ///
+  /// - Parameters:
+  ///   - expected: what is known of it: one that was there and is not is refused, also before another server has ended.
+  ///   - name: of this server, for the others.
+  ///   - header: parses the header of a stored value; a value for which it throws is damaged.
+  ///   - waiting: told, perhaps several times, why it has to be waited.
+  ///   - lost: ends the process at once, and says the reason that it is given.
+  /// - Throws: `lost`, `foreign`, `damaged`, `corrupt`, `diskFull`, `io`; `closed` when the task is cancelled.
+  public static func open(
+    etcd: EtcdOptions, options: StoreOptions = .init(), expected: Expectation = .any, name: String,
+    time: any TimeSource, header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader,
+    waiting: @Sendable (String) -> Void, lost: @escaping @Sendable (String) -> Never
+  ) async throws(StoreError) -> Store {
+    let (engine, content) = try await EtcdEngine.open(
+      etcd, expected: expected, name: name, time: time, header: header, waiting: waiting, lost: lost)
+    do throws(StoreError) { return try Store(engine, content, options) } catch {
+      engine.close()
+      throw error
+    }
+  }
+
   /// Opens a store that is kept in memory. It stays open until `close`, also when nobody keeps this object.
   ///
   /// - Throws: `locked` while another one has the disk open.
@@ -176,6 +205,7 @@ public final class Store: Sendable {
     state = Mutex(
       State(entries: content.entries, history: History(floor: revision, options: options), revision: revision))
     queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
+    leadership = engine.leadership
     writer = Mutex(nil)
     var engine = engine
     do throws(StoreError) {
@@ -199,7 +229,10 @@ public final class Store: Sendable {
   }
 
   /// The newest committed revision.
-  public var revision: Int64 { state.withLock { $0.revision } }
+  public var revision: Int64 {
+    leadership?.check()
+    return state.withLock { $0.revision }
+  }
 
   /// Every event up to this revision has been handed to the watches. A bookmark may carry it when it is read before the
   /// bookmark is put into the same queue as the events.

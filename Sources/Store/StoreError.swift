@@ -12,6 +12,8 @@ public enum StoreError: Error, Equatable, Sendable {
   case futureRevision(requested: Int64, current: Int64)
   /// Nothing was written, and nothing is lost: free some space and try again.
   case diskFull(String)
+  /// One commit is more than the engine takes at once. Nothing was written.
+  case tooLarge(String)
   /// More writes are waiting than the queue holds; try again later.
   case overloaded
   /// The store was closed; whether an operation that was under way has happened is known by the next `open`.
@@ -45,6 +47,7 @@ extension StoreError: CustomStringConvertible {
     case .futureRevision(let requested, let current):
       "revision \(requested) is in the future, the newest is \(current)"
     case .diskFull(let path): "no space left for \(path): free some space and try again"
+    case .tooLarge(let message): message
     case .overloaded: "too many writes are waiting: try again later"
     case .closed: "the store is closed"
     case .locked(let path, let holder):

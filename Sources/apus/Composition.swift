@@ -1,4 +1,5 @@
 import APIServer
+import ArgumentParser
 import ControllerKit
 import Glibc
 import KubeClient
@@ -22,6 +23,8 @@ struct ServerOptions: Sendable {
   var serviceRange = "10.96.0.0/16"
   var nodePorts = 30000...32767
   var acceptsLoss = false
+  /// Where the objects are; `nil` for the data directory.
+  var datastore: EtcdOptions?
   /// Of all capabilities, whichever run.
   var settings: CapabilitySettings = [:]
   /// This program, for the data plane.
@@ -52,10 +55,13 @@ final class Composition: Sendable {
   /// By which a socket can be given for the API.
   static let listenerName = "api"
 
-  /// - Parameter given: sockets to serve on, by the names of the listeners.
+  /// - Parameters:
+  ///   - given: sockets to serve on, by the names of the listeners.
+  ///   - stopped: ends when the server is to stop: until then it may have to wait for its turn to lead.
+  /// - Throws: `CancellationError` when it is stopped while it waits.
   init(
     _ options: ServerOptions, data: DataDirectory, time: any TimeSource,
-    given: [(name: String, descriptor: OwnedDescriptor)] = []
+    given: [(name: String, descriptor: OwnedDescriptor)] = [], stopped: Task<Int32, Never>? = nil
   ) async throws {
     self.data = data
     self.options = options
@@ -71,13 +77,18 @@ final class Composition: Sendable {
     try DirectoryMark.check(data)
     lock = try data.lock()
     // Before anything is written: a start that is refused changes nothing.
-    let identity = try data.identity()
+    try data.checkDatastore(options.datastore)
+    let identity = try data.identity(isStoreElsewhere: options.datastore != nil)
     let mark = try DirectoryMark.take(data)
     try identity.begin()
     // Linked on another processor while this one reads the state.
     async let linked = SchemaRegistry.builtin(
       and: capabilities.flatMap(\.kinds), strategies: capabilities.flatMap(\.strategies))
-    store = try Self.store(data, identity, acceptsLoss: options.acceptsLoss)
+    if let etcd = options.datastore {
+      store = try await Self.store(etcd, data, identity, time, logger, stopped)
+    } else {
+      store = try Self.store(data, identity, acceptsLoss: options.acceptsLoss)
+    }
     for notice in identity.notices + store.notices { logger.warning("\(notice)") }
 
     let earlier = ServerRecord.read(data.serverRecord)?.settings ?? [:]
@@ -101,6 +112,7 @@ final class Composition: Sendable {
       configuration: configuration, store: store, schemas: schemas, time: time, metrics: metrics,
       logger: Logger(label: "apus.api"), nodeStreams: { nodes[$0] })
     try Self.settle(identity, cluster: store.cluster, keys: server.pki.fingerprints, logger)
+    if let etcd = options.datastore { try data.recordDatastore(etcd.place) }
 
     // Before the first look at containers: their cgroups and folders are among what is taken.
     holding = try MachineHolding(mark: mark, data: data, settings: started)
@@ -249,15 +261,55 @@ final class Composition: Sendable {
     var options = StoreOptions()
     options.reserveBytes = 8 << 20
     options.acceptsLoss = acceptsLoss
-    // The store gives an id to a database of an earlier version, which has none.
-    let id = identity.cluster ?? identity.candidate
     do {
       return try Store.open(
-        directory: data.state, options: options,
-        expected: identity.isNew ? .new(cluster: id) : .existing(cluster: identity.cluster, otherwise: id),
+        directory: data.state, options: options, expected: expectation(identity),
         verify: { _ = try JSON.parse($0) }, header: { try ObjectHeader(parsing: $0) })
     } catch {
       throw explain(error, data: data)
+    }
+  }
+
+  private static func expectation(_ identity: DataIdentity) -> Store.Expectation {
+    // The store gives an id to a database of an earlier version, which has none.
+    let id = identity.cluster ?? identity.candidate
+    return identity.isNew ? .new(cluster: id) : .existing(cluster: identity.cluster, otherwise: id)
+  }
+
+  /// Waits for this server's turn to lead.
+  private static func store(
+    _ etcd: EtcdOptions, _ data: DataDirectory, _ identity: DataIdentity, _ time: any TimeSource, _ logger: Logger,
+    _ stopped: Task<Int32, Never>?
+  ) async throws -> Store {
+    let opening = Task { () async -> Result<Store, StoreError> in
+      do throws(StoreError) {
+        return .success(
+          try await Store.open(
+            etcd: etcd, expected: expectation(identity), name: "\(hostname), process \(getpid())", time: time,
+            header: { try ObjectHeader(parsing: $0) },
+            waiting: { reason in
+              Terminal.note("apus: \(reason)")
+              // A service manager must not give it up: standing by is its work.
+              ServiceManager.notify("READY=1\nSTATUS=\(reason)")
+            },
+            lost: { reason in
+              Terminal.note("apus: \(reason)")
+              _exit(ExitCode.failure.rawValue)
+            }))
+      } catch {
+        return .failure(error)
+      }
+    }
+    if let stopped {
+      Task {
+        _ = await stopped.value
+        opening.cancel()
+      }
+    }
+    switch await opening.value {
+    case .success(let store): return store
+    case .failure(.closed): throw CancellationError()
+    case .failure(let error): throw explain(error, etcd, data)
     }
   }
 
@@ -270,6 +322,35 @@ final class Composition: Sendable {
     } catch {
       guard !identity.isNew, error.isDiskFull else { throw error }
       logger.warning("the data directory's marks are not complete", metadata: ["error": "\(error)"])
+    }
+  }
+
+  /// What is wrong with the store in an etcd, and what to do.
+  private static func explain(_ error: StoreError, _ etcd: EtcdOptions, _ data: DataDirectory) -> Failure {
+    switch error {
+    case .lost:
+      Failure(
+        """
+        \(error), but \(data.path) was filled before: its objects are lost, or somewhere else.
+        If they are under another address or prefix, give that one; if they are in a data directory, copy them (apus datastore \
+        copy); else restore a snapshot of the etcd. Nothing was changed, and containers that run go on.
+        """)
+    case .foreign:
+      Failure(
+        """
+        \(error).
+        Give the address or prefix of this cluster's etcd. Nothing was changed, and containers that run go on.
+        """)
+    case .damaged, .corrupt:
+      Failure(
+        """
+        \(error)
+        Restore a snapshot of the etcd. Nothing was changed, and containers that run go on.
+        """)
+    case .diskFull:
+      Failure(
+        "\(etcd.place) has no space left: raise its quota, or free space and disarm its alarm (etcdctl alarm disarm)")
+    default: Failure("\(error)")
     }
   }
 

@@ -36,7 +36,7 @@ struct DataDirectory: Sendable {
 
   /// What is kept here whichever capabilities there are.
   static let ownEntries: [Footprint.Entry] = [
-    .init("state", signs: ["state.db"], proofs: ["state.db"]),
+    .init("state", signs: ["state.db", "datastore"], proofs: ["state.db"]),
     .init("pki", signs: ["ca.crt"], proofs: ["ca.crt", "sa.key"]), .init("kubeconfig", .file),
     .init("server.json", .file), .init("cluster", .file), .init("apus.log", .file),
     .init(DataPlane.name),
@@ -117,7 +117,9 @@ struct DataDirectory: Sendable {
   }
 
   /// Whose it is, and whether it is new. To be read under the lock.
-  func identity() throws(DataIdentityError) -> DataIdentity {
+  ///
+  /// - Parameter isStoreElsewhere: whether the objects are not here: then it is the store that is asked for them.
+  func identity(isStoreElsewhere: Bool = false) throws(DataIdentityError) -> DataIdentity {
     var generator = SystemRandomNumberGenerator()
     let id = [generator.next(), generator.next()].map { (part: UInt64) in
       let digits = String(part, radix: 16)
@@ -128,7 +130,8 @@ struct DataDirectory: Sendable {
     return try DataIdentity.read(
       DataIdentity.Folders(
         root: path, state: state, keys: keys, filled: filled.map { ("\(path)/\($0.name)", $0.filled) },
-        runtime: runtime, runtimes: runtimes, running: footprints.flatMap(\.running)), newCluster: id.joined())
+        runtime: runtime, runtimes: runtimes, running: footprints.flatMap(\.running),
+        isStoreElsewhere: isStoreElsewhere), newCluster: id.joined())
   }
 
   /// FNV-1a: eight digits tell a few texts apart, such as the data directories of one machine.

@@ -78,6 +78,8 @@ struct Up: AsyncParsableCommand {
       """)
   var acceptLoss = false
 
+  @OptionGroup var datastoreOptions: DatastoreOptions
+
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel = Logger.Level.warning
 
@@ -97,6 +99,10 @@ struct Up: AsyncParsableCommand {
     guard ClosedRange(ports: nodePorts) != nil else {
       throw ValidationError("--node-ports takes low-high, not '\(nodePorts)'")
     }
+    if try datastoreOptions.etcd != nil, acceptLoss {
+      throw ValidationError(
+        "--accept-loss is for the store in the data directory: of an etcd that is damaged, restore a snapshot")
+    }
     let settings = serverOptions.settings
     for capability in Capabilities.all {
       if let refusal = capability.refusal(settings) { throw ValidationError(refusal) }
@@ -108,6 +114,8 @@ struct Up: AsyncParsableCommand {
     ServerOptions(
       roles: role.roles, bind: bind, port: port, podRange: podRange, serviceRange: serviceRange,
       nodePorts: ClosedRange(ports: nodePorts) ?? 30000...32767, acceptsLoss: acceptLoss,
+      // Checked before.
+      datastore: (try? datastoreOptions.etcd) ?? nil,
       settings: [
         "nodeName": (nodeName ?? Composition.hostname).lowercased(), "bridgeName": bridge, "podCIDR": podRange,
         "serviceCIDR": serviceRange, "registry": registry, "runtime": runtime,
@@ -135,8 +143,14 @@ struct Up: AsyncParsableCommand {
         throw Failure("apus up makes containers, networks and folders below /run and needs root: sudo apus up")
       }
       let signals = try TerminationSignal.caught()
+      let stopped = Task { await signals.wait() }
       let data = try options.data
-      let composition = try await Composition(serverOptions, data: data, time: time, given: given)
+      let composition: Composition
+      do {
+        composition = try await Composition(serverOptions, data: data, time: time, given: given, stopped: stopped)
+      } catch is CancellationError {
+        return Terminal.say("apus stopped while it stood by.")
+      }
       try await composition.run(began: began) { record in
         let registry = record.settings["registry"].flatMap { $0 == "none" ? nil : ", registry at \($0)" } ?? ""
         Terminal.say(
@@ -144,7 +158,7 @@ struct Up: AsyncParsableCommand {
             + registry + "\n  export KUBECONFIG=\(data.kubeconfig)")
         ServiceManager.notify("READY=1")
       } until: {
-        let signal = await signals.wait()
+        let signal = await stopped.value
         Logger(label: "apus").notice("stopping", metadata: ["signal": .stringConvertible(signal)])
         ServiceManager.notify("STOPPING=1")
       }

@@ -207,6 +207,9 @@ final class ResourceService: Sendable {
         code: 507, reason: .unknown,
         message: "the disk that holds the server's state is full: nothing was written; free some space and try again")
     }
+    if case .tooLarge(let message) = error {
+      return KubeError(code: 413, reason: .requestEntityTooLarge, message: "Request entity too large: \(message)")
+    }
     if case .overloaded = error {
       return KubeError(
         code: 429, reason: .tooManyRequests, message: "\(error)", details: KubeError.Details(retryAfterSeconds: 1))
