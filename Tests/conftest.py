@@ -18,6 +18,7 @@ import time
 import pytest
 
 from containerd import BUSYBOX, CONTAINERD, Containerd
+from etcd import ETCD, ETCDCTL, Etcd
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 APUS = os.environ.get("APUS", str(ROOT / ".build/debug/apus"))
@@ -27,6 +28,11 @@ NOBODY = 65534
 # What runs the pods of the fixture `server`: Apus' own engine, or a containerd by CRI (APUS_TEST_RUNTIME=containerd).
 RUNTIME = os.environ.get("APUS_TEST_RUNTIME", "crun")
 assert RUNTIME in ("crun", "containerd"), f"APUS_TEST_RUNTIME={RUNTIME}: crun or containerd"
+
+
+# Where the servers of `fresh_server` keep their objects: in the data directory, or in an etcd (APUS_TEST_DATASTORE=etcd).
+DATASTORE = os.environ.get("APUS_TEST_DATASTORE", "sqlite")
+assert DATASTORE in ("sqlite", "etcd"), f"APUS_TEST_DATASTORE={DATASTORE}: sqlite or etcd"
 
 
 def only_with_crun(reason):
@@ -113,7 +119,8 @@ class Server:
     def kubeconfig(self):
         return self.data + "/kubeconfig"
 
-    def start(self):
+    def launch(self):
+        """Starts the process, which may have to wait for its turn before it is ready."""
         command = [APUS, "up", "--data", self.data, "--port", str(self.port), "--log-level", "info", *self.options]
         numbers = []
         if self.sockets:
@@ -121,6 +128,12 @@ class Server:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, pass_fds=numbers)
         for number in numbers:
             os.close(number)
+
+    def start(self):
+        self.launch()
+        return self.ready()
+
+    def ready(self):
         line = self.process.stdout.readline()
         assert "is ready" in line, f"no ready line but {line!r}; see {self.log.name}"
         return line
@@ -208,6 +221,12 @@ def fresh_server(base, *options):
     assert leftovers() == [], "the run must start clean"
     directory = os.path.join(base, "data")
     os.mkdir(directory)
+    etcd = None
+    if DATASTORE == "etcd":
+        if ETCD is None or ETCDCTL is None:
+            pytest.skip("APUS_TEST_DATASTORE=etcd needs etcd and etcdctl (Scripts/setup tests fetches them)")
+        etcd = Etcd(base)
+        options = (*options, *etcd.up_options)
     server = Server(directory, options=options)
     try:
         server.start()
@@ -218,6 +237,8 @@ def fresh_server(base, *options):
         purge = server.run("down", "--purge", "--yes", check=False)
         if server.process.poll() is None:
             server.process.kill()
+        if etcd:
+            etcd.stop()
         print(open(os.path.join(base, "server.log"), errors="replace").read()[-20000:])
     assert purge.returncode == 0, purge.stdout + purge.stderr
     assert leftovers() == []

@@ -184,7 +184,7 @@ public final class Store: Sendable {
     let (engine, content) = try await EtcdEngine.open(
       etcd, expected: expected, name: name, time: time, header: header, waiting: waiting, lost: lost)
     do throws(StoreError) { return try Store(engine, content, options) } catch {
-      engine.close()
+      await engine.end()
       throw error
     }
   }
@@ -301,6 +301,16 @@ public final class Store: Sendable {
       commit(operations) { continuation.resume(returning: $0) }
     }
     return try result.get()
+  }
+
+  /// The same as `close`, for tasks.
+  public func closed() async {
+    await withCheckedContinuation { continuation in
+      DedicatedThread.start("apus-close") { [self] in
+        close()
+        continuation.resume()
+      }
+    }
   }
 
   /// Writes what waits, ends the watches with `.closed`, closes the database and releases the directory. Blocks until

@@ -18,7 +18,8 @@ struct Apus: AsyncParsableCommand {
       """,
     version: Version.apus,
     subcommands: [
-      Up.self, Down.self, Status.self, Doctor.self, Kubeconfig.self, VersionCommand.self, DataPlaneCommand.self,
+      Up.self, Down.self, Status.self, Doctor.self, Kubeconfig.self, DatastoreCommand.self, VersionCommand.self,
+      DataPlaneCommand.self,
     ] + Capabilities.all.flatMap(\.commands))
 }
 

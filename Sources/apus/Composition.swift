@@ -1,5 +1,4 @@
 import APIServer
-import ArgumentParser
 import ControllerKit
 import Glibc
 import KubeClient
@@ -190,7 +189,7 @@ final class Composition: Sendable {
     }
     await server.shutdown()
     for part in running.reversed() { await part.parts.stop() }
-    store.close()
+    await store.closed()
     withExtendedLifetime(lock) {}
   }
 
@@ -285,17 +284,14 @@ final class Composition: Sendable {
       do throws(StoreError) {
         return .success(
           try await Store.open(
-            etcd: etcd, expected: expectation(identity), name: "\(hostname), process \(getpid())", time: time,
+            etcd: etcd, expected: expectation(identity), name: serverName, time: time,
             header: { try ObjectHeader(parsing: $0) },
             waiting: { reason in
               Terminal.note("apus: \(reason)")
               // A service manager must not give it up: standing by is its work.
               ServiceManager.notify("READY=1\nSTATUS=\(reason)")
             },
-            lost: { reason in
-              Terminal.note("apus: \(reason)")
-              _exit(ExitCode.failure.rawValue)
-            }))
+            lost: endWithoutAnswer))
       } catch {
         return .failure(error)
       }

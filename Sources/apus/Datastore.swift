@@ -3,6 +3,8 @@ import Glibc
 import LinuxSystem
 import Store
 
+import struct KubeTypes.ObjectHeader
+
 /// Where the objects are, when they are not in the data directory.
 struct DatastoreOptions: ParsableArguments {
   @Option(
@@ -13,6 +15,24 @@ struct DatastoreOptions: ParsableArguments {
       """, valueName: "https://host:port[,...]"))
   var datastore: String?
 
+  @OptionGroup var access: EtcdAccess
+
+  /// `nil` for the store in the data directory.
+  var etcd: EtcdOptions? {
+    get throws {
+      guard let datastore else {
+        guard !access.hasCertificates else {
+          throw ValidationError("--datastore-cafile, --datastore-certfile and --datastore-keyfile need --datastore")
+        }
+        return nil
+      }
+      return try access.etcd(at: datastore)
+    }
+  }
+}
+
+/// How an etcd is reached, and what of it is a store's.
+struct EtcdAccess: ParsableArguments {
   @Option(help: ArgumentHelp("What all keys in the etcd begin with.", valueName: "/name/"))
   var datastorePrefix = "/apus/"
 
@@ -30,18 +50,7 @@ struct DatastoreOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Its private key, in PEM form.", valueName: "file"))
   var datastoreKeyfile: String?
 
-  /// `nil` for the store in the data directory.
-  var etcd: EtcdOptions? {
-    get throws {
-      guard let datastore else {
-        guard datastoreCafile == nil, datastoreCertfile == nil, datastoreKeyfile == nil else {
-          throw ValidationError("--datastore-cafile, --datastore-certfile and --datastore-keyfile need --datastore")
-        }
-        return nil
-      }
-      return try etcd(at: datastore)
-    }
-  }
+  var hasCertificates: Bool { datastoreCafile != nil || datastoreCertfile != nil || datastoreKeyfile != nil }
 
   func etcd(at endpoints: String) throws -> EtcdOptions {
     do throws(StoreError) {
@@ -49,7 +58,7 @@ struct DatastoreOptions: ParsableArguments {
         endpoints: endpoints, prefix: datastorePrefix, leaseSeconds: datastoreLease, authorities: datastoreCafile,
         certificate: datastoreCertfile, key: datastoreKeyfile)
     } catch {
-      throw ValidationError("--datastore: \(error)")
+      throw ValidationError("\(error)")
     }
   }
 }
@@ -93,4 +102,95 @@ extension DataDirectory {
     try Directory.create(state, mode: 0o700)
     try DurableFile.write(bytes, to: datastoreRecord, mode: 0o600)
   }
+}
+
+/// What can be done with a store without a server.
+struct DatastoreCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "datastore", abstract: "Bring the objects of a data directory into an etcd, and back.",
+    subcommands: [Copy.self])
+
+  struct Copy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "copy", abstract: "Copy all objects, with their revisions, to where none are.",
+      discussion: """
+        One of the two is a data directory, the other one an etcd. No server may run on either. What is written is read again
+        and compared before it counts.
+
+          sudo apus datastore copy --from /var/lib/apus --to https://10.0.0.2:2379
+          sudo apus datastore copy --from https://10.0.0.2:2379 --to /var/lib/apus
+        """)
+
+    @Option(help: ArgumentHelp("Where the objects are.", valueName: "dir|https://host:port[,...]"))
+    var from: String
+
+    @Option(help: ArgumentHelp("Where they are to be.", valueName: "dir|https://host:port[,...]"))
+    var to: String
+
+    @OptionGroup var access: EtcdAccess
+
+    private static func isAddress(_ text: String) -> Bool { text.hasPrefix("https://") || text.hasPrefix("http://") }
+
+    func validate() throws {
+      guard Self.isAddress(from) != Self.isAddress(to) else {
+        throw ValidationError("one of --from and --to is a data directory, the other one an etcd: https://HOST:PORT")
+      }
+      _ = try access.etcd(at: Self.isAddress(from) ? from : to)
+    }
+
+    func run() async throws {
+      try await Terminal.reporting {
+        guard geteuid() == 0 else { throw Failure("apus datastore copy reads root's files: sudo apus datastore copy") }
+        let isOut = Self.isAddress(to)
+        let etcd = try access.etcd(at: isOut ? to : from)
+        let data = try DataDirectory.named(isOut ? from : to)
+        guard Glibc.access(data.keys, F_OK) == 0 else {
+          throw Failure("\(data.path) is no data directory of a cluster: it has no keys in \(data.keys)")
+        }
+        // No server, and none that begins meanwhile.
+        let lock = try data.lock()
+        try DirectoryMark.check(data)
+        do {
+          let copy = try await isOut ? send(data, etcd) : fetch(data, etcd)
+          Terminal.say(
+            "copied \(copy.count) objects of revision \(copy.revision) to \(to). Start the server "
+              + (isOut ? "with --datastore \(to)." : "without --datastore; \(from) still holds what it held."))
+        } catch let error as StoreError {
+          throw Failure("\(error). Nothing of \(from) was changed.")
+        }
+        withExtendedLifetime(lock) {}
+      }
+    }
+
+    private func send(_ data: DataDirectory, _ etcd: EtcdOptions) async throws -> StoreCopy {
+      try data.checkDatastore(nil)
+      let copy = try await StoreCopy.copy(
+        from: data.state, to: etcd, name: serverName, time: SystemClock(), header: { try ObjectHeader(parsing: $0) },
+        lost: endWithoutAnswer)
+      // From here on no server takes the database for the objects.
+      try data.recordDatastore(etcd.place)
+      return copy
+    }
+
+    private func fetch(_ data: DataDirectory, _ etcd: EtcdOptions) async throws -> StoreCopy {
+      let identity = try data.identity(isStoreElsewhere: true)
+      return try await StoreCopy.copy(
+        from: etcd, to: data.state, cluster: identity.cluster, name: serverName, time: SystemClock(),
+        header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
+      ) { () throws(StoreError) in
+        // Before the database has its name: a start between the two finds neither, and changes nothing.
+        unlink(data.datastoreRecord)
+        do throws(SystemError) { try Directory.sync(data.state) } catch { throw .io(error.description) }
+      }
+    }
+  }
+}
+
+/// What this process is called in an etcd.
+var serverName: String { "\(Composition.hostname), process \(getpid())" }
+
+/// Ends the process at once: what it would answer may be wrong already.
+@Sendable func endWithoutAnswer(_ reason: String) -> Never {
+  Terminal.note("apus: \(reason)")
+  _exit(1)
 }

@@ -105,11 +105,14 @@ struct EtcdEngine: Engine {
   func close() {
     blocking { [session] () async throws(Never) in await session.end() }
   }
+
+  /// The same where nobody may block.
+  func end() async { await session.end() }
 }
 
 extension EtcdSession {
   /// The record `meta`, and etcd's revision at which it is that.
-  fileprivate func record() async throws(StoreError) -> (EtcdV3.KeyValue?, Int64) {
+  func record() async throws(StoreError) -> (EtcdV3.KeyValue?, Int64) {
     var attempts = 0
     while true {
       leadership.check()
@@ -120,12 +123,13 @@ extension EtcdSession {
       } catch {
         attempts += 1
         guard attempts < 20 else { throw .io("\(place) cannot be read: \(error.reason)") }
+        await pause()
       }
     }
   }
 
   /// Writes the record alone, to its end also when the task is cancelled: whether it was written has to be known.
-  fileprivate func settle(_ meta: EtcdMeta, base: Int64) async throws(StoreError) -> Int64 {
+  func settle(_ meta: EtcdMeta, base: Int64) async throws(StoreError) -> Int64 {
     let task = Task { () -> Result<Int64, StoreError> in
       do throws(StoreError) { return .success(try await write([], meta, base: base)) } catch { return .failure(error) }
     }

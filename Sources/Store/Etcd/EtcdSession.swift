@@ -156,6 +156,9 @@ final class EtcdSession: Sendable {
     do { try await time.sleep(for: duration) } catch { throw .closed }
   }
 
+  /// Before something is tried again.
+  func pause() async { try? await time.sleep(for: .milliseconds(250)) }
+
   // MARK: - While it leads
 
   /// Renews the lease three times in its life, and at once again when that fails, until the task is cancelled.
