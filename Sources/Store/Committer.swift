@@ -121,6 +121,8 @@ struct Committer: Sendable {
     if isFirst { engine.regainSpace() }
     let (events, results) = plan(requests, store)
     guard !events.isEmpty else {
+      // What refuses them was read from memory.
+      engine.leadership?.check()
       for (request, result) in zip(requests, results) { request.completion(result) }
       return
     }

@@ -1,6 +1,10 @@
 import Synchronization
 
 extension Store {
+  /// Returns while what is in memory may be answered, and otherwise never: the process ends (`open(etcd:)`). Reads look by
+  /// themselves; this is for answers that come from what is made of them.
+  public func checkLeadership() { leadership?.check() }
+
   /// The newest state of the key.
   public func get(_ key: String) -> Entry? {
     leadership?.check()

@@ -47,7 +47,7 @@ import Testing
   @Test func readsWhatEtcdAnswers() throws {
     // header {cluster_id, member_id, revision 12, raft_term}, a pair, more, count
     let header: [UInt8] = [0x0A, 8, 8, 1, 0x10, 2, 0x18, 12, 0x20, 3]
-    let pair: [UInt8] = [0x12, 16, 0x0A, 1, 0x6B, 0x10, 4, 0x18, 5, 0x20, 2, 0x2A, 1, 0x76, 0x30, 0xAC, 2]
+    let pair: [UInt8] = [0x12, 15, 0x0A, 1, 0x6B, 0x10, 4, 0x18, 5, 0x20, 2, 0x2A, 1, 0x76, 0x30, 0xAC, 2]
     let range = try EtcdV3.RangeResponse(parsing: header + pair + [0x18, 1, 0x20, 9])
     #expect(range.header.revision == 12 && range.more)
     #expect(

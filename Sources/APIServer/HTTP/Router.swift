@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import Schema
+import Store
 import Telemetry
 import Wire
 
@@ -51,6 +52,8 @@ final class Router: Sendable {
   /// - Parameter certificateUser: the user of the connection's client certificate.
   /// - Throws: 401, 403, and 400 for malformed `Impersonate-…` headers.
   func caller(_ headers: HTTPHeaders, _ info: RequestInfo, certificateUser: UserInfo?) throws(KubeError) -> UserInfo {
+    // First: refusals come from memory, too.
+    rest.service.store.checkLeadership()
     let user = try impersonated(
       headers,
       by: try authenticator.authenticate(
