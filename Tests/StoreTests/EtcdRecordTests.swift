@@ -20,15 +20,6 @@ import Testing
     EtcdV3.KeyValue(key: keys.entry(entry.key), value: EtcdEntry(entry).bytes)
   }
 
-  private static func header(_ value: [UInt8]) throws -> ObjectHeader {
-    guard let at = value.lastIndex(of: UInt8(ascii: "@")),
-      let revision = Int64(String(decoding: value[(at + 1)...], as: UTF8.self))
-    else { throw StoreError.invalid("no revision") }
-    var header = emptyHeader
-    header.resourceVersion = revision
-    return header
-  }
-
   private func meta(_ entries: [Store.Entry], revision: Int64) -> EtcdMeta {
     var digest = RowDigest()
     for entry in entries { digest.add(entry) }
@@ -40,7 +31,7 @@ import Testing
     do throws(StoreError) {
       var content = EtcdContent(place: "etcd", keys: keys, revision: meta.revision)
       for key in others { content.addOther(key) }
-      for pair in pairs { try content.add(pair, Self.header) }
+      for pair in pairs { try content.add(pair, textHeader) }
       let entries = try content.finished(meta)
       return entries.slice(entries.range(prefix: "", after: nil), limit: 0).map(\.key)
     } catch {

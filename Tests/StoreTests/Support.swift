@@ -58,20 +58,28 @@ func openStore(
   _ path: String, _ options: StoreOptions = .init(), expected: TextStore.Expectation = .any,
   verify: @escaping @Sendable ([UInt8]) throws -> Void = { _ in }
 ) throws(StoreError) -> TextStore {
-  try TextStore.open(directory: path, options: options, expected: expected, verify: verify) { bytes in
-    guard let at = bytes.lastIndex(of: UInt8(ascii: "@")),
-      let revision = Int64(String(decoding: bytes[(at + 1)...], as: UTF8.self))
-    else { throw StoreError.invalid("no revision") }
-    var header = emptyHeader
-    header.resourceVersion = revision
-    return header
-  }
+  try TextStore.open(
+    directory: path, options: options, expected: expected, verify: verify, header: textHeader)
+}
+
+@Sendable func textHeader(_ bytes: [UInt8]) throws -> ObjectHeader {
+  guard let at = bytes.lastIndex(of: UInt8(ascii: "@")),
+    let revision = Int64(String(decoding: bytes[(at + 1)...], as: UTF8.self))
+  else { throw StoreError.invalid("no revision") }
+  var header = emptyHeader
+  header.resourceVersion = revision
+  return header
 }
 
 /// Whoever keeps a store has to keep the same contract: its tests run with each.
 enum Keeper: CaseIterable, Sendable, CustomTestStringConvertible {
   case sqlite
   case memory
+  /// One that runs, when `APUS_TEST_ETCD` says where: `http://127.0.0.1:2379`. Each place is a prefix of its own there.
+  case etcd
+
+  static let endpoints = getenv("APUS_TEST_ETCD").map { String(cString: $0) }
+  static var allCases: [Keeper] { endpoints == nil ? [.sqlite, .memory] : [.sqlite, .memory, .etcd] }
 
   var testDescription: String { "\(self)" }
 }
@@ -86,8 +94,16 @@ final class Place: Sendable {
 
   func open(_ options: StoreOptions = .init()) throws(StoreError) -> TextStore {
     switch keeper {
-    case .sqlite: try openStore(folder.path, options)
-    case .memory: try TextStore.open(disk, options: options)
+    case .sqlite: return try openStore(folder.path, options)
+    case .memory: return try TextStore.open(disk, options: options)
+    case .etcd:
+      let etcd = try EtcdOptions(endpoints: Keeper.endpoints ?? "", prefix: "\(folder.path)/")
+      // Of the pool, which has others.
+      return try blocking { () async throws(StoreError) in
+        try await TextStore.open(
+          etcd: etcd, options: options, name: "tests", time: SystemClock(), header: textHeader, waiting: { _ in },
+          lost: { fatalError($0) })
+      }
     }
   }
 }
