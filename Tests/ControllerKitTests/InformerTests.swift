@@ -118,6 +118,7 @@ private final class Mirror: Sendable {
     let informer = Informer(client: client, resource: widgets, time: clock)
     let run = Task { try await informer.run() }
     try await informer.waitUntilSynced()
+    await until { self.client.state.withLock { $0.watchers.count } == 1 }
     client.state.withLock { state in
       state.revision = 3
       state.objects = [:]
