@@ -141,8 +141,8 @@ targets += [
   .testTarget(
     name: "SimulationTests",
     dependencies: [
-      "APIServer", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Scheduler", "Schema", "Store", "Telemetry",
-      "TestKit", "Wire", "Workloads", embedded, logging, nio,
+      "APIServer", "ControllerKit", "KubeClient", "KubeTypes", "LinuxSystem", "Scheduler", "Schema", "Store",
+      "Telemetry", "TestKit", "Wire", "Workloads", embedded, logging, nio,
     ], swiftSettings: strict),
   .executableTarget(name: "schemac", dependencies: ["Schema", arguments], swiftSettings: strict),
   .testTarget(name: "ArchitectureTests", swiftSettings: strict),
