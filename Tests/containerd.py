@@ -64,6 +64,20 @@ def archive(path, name, entrypoint):
             tar.addfile(entry, io.BytesIO(content))
 
 
+def mount_leftover_controllers():
+    """Debian's crun does not work while the version 2 hierarchy of a hybrid machine has a controller: it goes to version 1,
+    where Apus' own engine has it too. The mount is the test's namespace's."""
+    unified = "/sys/fs/cgroup/unified/cgroup.controllers"
+    if not os.path.exists(unified):
+        return
+    with open(unified) as file:
+        names = file.read().split()
+    for name in names:
+        target = f"/sys/fs/cgroup/{name}"
+        os.makedirs(target, exist_ok=True)
+        subprocess.run(["mount", "-t", "cgroup", "-o", name, "cgroup", target], check=True)
+
+
 class Containerd:
     def __init__(self, base, *plugins, **bridge):
         """With more plugins of CNI than the bridge, and more settings of the bridge."""
@@ -80,6 +94,7 @@ class Containerd:
                 *plugins]}, file)
         path = f"{os.path.dirname(CONTAINERD)}:{os.environ['PATH']}:/usr/sbin:/usr/bin:/sbin:/bin"
         self.environment = {**os.environ, "PATH": path}
+        mount_leftover_controllers()
         self.process = subprocess.Popen(
             [CONTAINERD, "--config", f"{base}/config.toml"], stdout=self.log, stderr=self.log, env=self.environment)
 
