@@ -89,9 +89,12 @@ class Etcd:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self):
+    def stop(self, keeps_log=False):
+        """With `keeps_log` it can be started again."""
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(timeout=60)
+        if keeps_log:
+            return
         self.log.close()
         print(open(f"{self.base}/etcd.log", errors="replace").read()[-10000:])

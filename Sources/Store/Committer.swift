@@ -131,6 +131,11 @@ struct Committer: Sendable {
     } catch {
       // Also after the second attempt: the next group finds what space there is.
       if case .diskFull = error, engine.makeSpace(), isFirst { return process(requests, store, isFirst: false) }
+      // The place takes less than it says; each commit alone may be small enough.
+      if case .tooLarge = error, requests.count > 1 {
+        for request in requests { process([request], store) }
+        return
+      }
       // Also those that failed: they were compared with changes that have not happened.
       for request in requests { request.completion(.failure(error)) }
       return

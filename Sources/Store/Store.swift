@@ -158,9 +158,13 @@ public final class Store: Sendable {
     verify: @escaping @Sendable ([UInt8]) throws -> Void = { _ in },
     header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
   ) throws(StoreError) -> Store {
-    let (engine, content) = try SQLiteEngine.open(
+    let (opened, content) = try SQLiteEngine.open(
       directory: directory, options: options, expected: expected, verify: verify, header: header)
-    return try Store(engine, content, options)
+    var engine = opened
+    do throws(StoreError) { return try Store(engine, content, options) } catch {
+      engine.close()
+      throw error
+    }
   }
 
   /// Opens the store that an etcd keeps: waits until this server leads there, and reads everything into memory. It stays
@@ -175,14 +179,17 @@ public final class Store: Sendable {
   ///   - header: parses the header of a stored value; a value for which it throws is damaged.
   ///   - waiting: told, perhaps several times, why it has to be waited.
   ///   - lost: ends the process at once, and says the reason that it is given.
+  ///   - beginning: called before the first write to an etcd where nothing was.
   /// - Throws: `lost`, `foreign`, `damaged`, `corrupt`, `diskFull`, `io`; `closed` when the task is cancelled.
   public static func open(
     etcd: EtcdOptions, options: StoreOptions = .init(), expected: Expectation = .any, name: String,
     time: any TimeSource, header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader,
-    waiting: @Sendable (String) -> Void, lost: @escaping @Sendable (String) -> Never
+    waiting: @Sendable (String) -> Void, lost: @escaping @Sendable (String) -> Never,
+    beginning: () throws(StoreError) -> Void = {}
   ) async throws(StoreError) -> Store {
     let (engine, content) = try await EtcdEngine.open(
-      etcd, expected: expected, name: name, time: time, header: header, waiting: waiting, lost: lost)
+      etcd, expected: expected, name: name, time: time, header: header, waiting: waiting, lost: lost,
+      beginning: beginning)
     do throws(StoreError) { return try Store(engine, content, options) } catch {
       await engine.end()
       throw error
@@ -194,9 +201,13 @@ public final class Store: Sendable {
   /// - Throws: `locked` while another one has the disk open.
   package static func open(_ disk: MemoryDisk, options: StoreOptions = .init()) throws(StoreError) -> Store {
     let (engine, content) = try MemoryEngine.open(disk)
-    return try Store(engine, content, options)
+    do throws(StoreError) { return try Store(engine, content, options) } catch {
+      engine.close()
+      throw error
+    }
   }
 
+  /// When it throws, the engine is still open, and the caller's to close.
   private init(_ engine: any Engine, _ content: EngineContent, _ options: StoreOptions) throws(StoreError) {
     cluster = content.cluster
     notices = content.notices
@@ -207,13 +218,7 @@ public final class Store: Sendable {
     queue = WorkQueue(countMax: options.queueCountMax, costMax: options.queueBytesMax)
     leadership = engine.leadership
     writer = Mutex(nil)
-    var engine = engine
-    do throws(StoreError) {
-      teller = try Teller(revision: revision)
-    } catch {
-      engine.close()
-      throw error
-    }
+    teller = try Teller(revision: revision)
     committer = Mutex(Committer(engine: engine, teller: teller))
     if options.commitsOnCallers {
       committer.withLock { $0.start() }
@@ -223,7 +228,7 @@ public final class Store: Sendable {
       let thread = try WorkerThread(name: "apus-store") { Committer.run(self) }
       writer.withLock { $0 = thread }
     } catch {
-      committer.withLock { $0.close(self) }
+      teller.close()
       throw error
     }
   }

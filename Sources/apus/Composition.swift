@@ -76,63 +76,80 @@ final class Composition: Sendable {
     try DirectoryMark.check(data)
     lock = try data.lock()
     // Before anything is written: a start that is refused changes nothing.
-    try data.checkDatastore(options.datastore)
+    let recorded = try data.checkDatastore(options.datastore)
     let identity = try data.identity(isStoreElsewhere: options.datastore != nil)
+    if let etcd = options.datastore, !identity.isNew, identity.cluster == nil, recorded?.place != etcd.place {
+      // Else the keys would be taken for those of whatever cluster is there.
+      throw Failure(
+        """
+        \(data.path) has keys and does not say which cluster they are of: copy the whole folder pki/ of the other server, \
+        \(data.keys)/cluster with it. Nothing was changed.
+        """)
+    }
     let mark = try DirectoryMark.take(data)
-    try identity.begin()
     // Linked on another processor while this one reads the state.
     async let linked = SchemaRegistry.builtin(
       and: capabilities.flatMap(\.kinds), strategies: capabilities.flatMap(\.strategies))
     if let etcd = options.datastore {
       store = try await Self.store(etcd, data, identity, time, logger, stopped)
+      if let recorded, recorded.place != etcd.place {
+        logger.warning("the objects were in \(recorded.place), and are in \(etcd.place) now")
+      }
     } else {
+      try identity.begin()
       store = try Self.store(data, identity, acceptsLoss: options.acceptsLoss)
     }
-    for notice in identity.notices + store.notices { logger.warning("\(notice)") }
-
-    let earlier = ServerRecord.read(data.serverRecord)?.settings ?? [:]
-    settings = earlier.merging(started) { $1 }
-
-    let nodes = NodesHere()
-    let metrics = Metrics()
-    let schemas = try await linked
-    var configuration = APIServerConfiguration(
-      dataDirectory: data.path, bindAddress: options.bind, port: options.port,
-      advertiseAddress: chosen.lazy.compactMap { $0.advertisedAddress(started) }.first ?? options.bind,
-      serviceRange: options.serviceRange, podRange: options.podRange, nodePorts: options.nodePorts,
-      hostname: Self.hostname, version: Version.apus)
-    configuration.madeKeys = identity.isNew ? nil : identity.keys
-    // Of those that do not run, too: what is stored is of their kinds, and a certificate that comes and goes is a puzzle.
-    configuration.identities = capabilities.flatMap(\.identities)
-    configuration.components = [Self.informerIdentity] + capabilities.flatMap(\.components)
-    configuration.admission = capabilities.flatMap(\.admission)
-    configuration.routes = capabilities.flatMap(\.routes)
-    server = try APIServer(
-      configuration: configuration, store: store, schemas: schemas, time: time, metrics: metrics,
-      logger: Logger(label: "apus.api"), nodeStreams: { nodes[$0] })
-    try Self.settle(identity, cluster: store.cluster, keys: server.pki.fingerprints, logger)
-    if let etcd = options.datastore { try data.recordDatastore(etcd.place) }
-
-    // Before the first look at containers: their cgroups and folders are among what is taken.
-    holding = try MachineHolding(mark: mark, data: data, settings: started)
-    informers = InformerSet(client: server.client(as: Self.informerIdentity), time: time)
-    let context = CapabilityContext(
-      place: data.place(owner: mark.identity), settings: started, earlierSettings: earlier,
-      clients: { [server] in server.client(as: $0) },
-      informers: informers, schemas: schemas, rootCertificate: server.pki.authority.certificate,
-      servingCertificate: server.pki.serving.certificate, servingKey: server.pki.serving.privateKey, metrics: metrics,
-      time: time, seed: UInt64.random(in: .min ... .max), executable: options.executable, version: Version.apus,
-      kubernetesVersion: Version.kubernetes, inheritedOwners: holding.inherited, shared: SharedValues(),
-      sockets: sockets)
-    var running: [(capability: Capability, parts: CapabilityParts)] = []
     do {
-      for capability in chosen { running.append((capability, try await capability.start(context))) }
+      for notice in identity.notices + store.notices { logger.warning("\(notice)") }
+
+      let earlier = ServerRecord.read(data.serverRecord)?.settings ?? [:]
+      settings = earlier.merging(started) { $1 }
+
+      let nodes = NodesHere()
+      let metrics = Metrics()
+      let schemas = try await linked
+      var configuration = APIServerConfiguration(
+        dataDirectory: data.path, bindAddress: options.bind, port: options.port,
+        advertiseAddress: chosen.lazy.compactMap { $0.advertisedAddress(started) }.first ?? options.bind,
+        serviceRange: options.serviceRange, podRange: options.podRange, nodePorts: options.nodePorts,
+        hostname: Self.hostname, version: Version.apus)
+      configuration.madeKeys = identity.isNew ? nil : identity.keys
+      // Of those that do not run, too: what is stored is of their kinds, and a certificate that comes and goes is a puzzle.
+      configuration.identities = capabilities.flatMap(\.identities)
+      configuration.components = [Self.informerIdentity] + capabilities.flatMap(\.components)
+      configuration.admission = capabilities.flatMap(\.admission)
+      configuration.routes = capabilities.flatMap(\.routes)
+      server = try APIServer(
+        configuration: configuration, store: store, schemas: schemas, time: time, metrics: metrics,
+        logger: Logger(label: "apus.api"), nodeStreams: { nodes[$0] })
+      try Self.settle(identity, cluster: store.cluster, keys: server.pki.fingerprints, logger)
+      if let etcd = options.datastore { try data.recordDatastore(etcd.place) }
+
+      // Before the first look at containers: their cgroups and folders are among what is taken.
+      holding = try MachineHolding(mark: mark, data: data, settings: started)
+      informers = InformerSet(client: server.client(as: Self.informerIdentity), time: time)
+      let context = CapabilityContext(
+        place: data.place(owner: mark.identity), settings: started, earlierSettings: earlier,
+        clients: { [server] in server.client(as: $0) },
+        informers: informers, schemas: schemas, rootCertificate: server.pki.authority.certificate,
+        servingCertificate: server.pki.serving.certificate, servingKey: server.pki.serving.privateKey, metrics: metrics,
+        time: time, seed: UInt64.random(in: .min ... .max), executable: options.executable, version: Version.apus,
+        kubernetesVersion: Version.kubernetes, inheritedOwners: holding.inherited, shared: SharedValues(),
+        sockets: sockets)
+      var running: [(capability: Capability, parts: CapabilityParts)] = []
+      do {
+        for capability in chosen { running.append((capability, try await capability.start(context))) }
+      } catch {
+        holding.giveBack()
+        throw error
+      }
+      for (name, node) in running.flatMap(\.parts.nodes) { nodes[name] = node }
+      self.running = running
     } catch {
-      holding.giveBack()
+      // Another server, or the next start, need not wait for the end of a lease.
+      await store.closed()
       throw error
     }
-    for (name, node) in running.flatMap(\.parts.nodes) { nodes[name] = node }
-    self.running = running
   }
 
   /// Listens, serves until the closure returns, and stops; containers and the data plane run on.
@@ -142,6 +159,19 @@ final class Composition: Sendable {
   ///   - ready: called once clients are answered.
   func run(
     began: ContinuousClock.Instant, ready: (ServerRecord) -> Void, until stopped: @Sendable () async -> Void
+  ) async throws {
+    do {
+      try await serve(began, ready, stopped)
+    } catch {
+      await store.closed()
+      throw error
+    }
+    await store.closed()
+    withExtendedLifetime(lock) {}
+  }
+
+  private func serve(
+    _ began: ContinuousClock.Instant, _ ready: (ServerRecord) -> Void, _ stopped: @Sendable () async -> Void
   ) async throws {
     guard let statistics = ProcessStatistics(getpid()) else { throw Failure("/proc/\(getpid()) cannot be read") }
     var record = ServerRecord(
@@ -189,8 +219,6 @@ final class Composition: Sendable {
     }
     await server.shutdown()
     for part in running.reversed() { await part.parts.stop() }
-    await store.closed()
-    withExtendedLifetime(lock) {}
   }
 
   private func url(port: Int) -> String {
@@ -291,7 +319,10 @@ final class Composition: Sendable {
               // A service manager must not give it up: standing by is its work.
               ServiceManager.notify("READY=1\nSTATUS=\(reason)")
             },
-            lost: endWithoutAnswer))
+            lost: endWithoutAnswer
+          ) { () throws(StoreError) in
+            do throws(SystemError) { try identity.begin() } catch { throw .io(error.description) }
+          })
       } catch {
         return .failure(error)
       }

@@ -65,24 +65,68 @@ struct EtcdAccess: ParsableArguments {
 
 /// A data directory whose objects are in an etcd says so (`state/datastore`): a database that is still there, or made anew,
 /// must not be taken for them.
+struct DatastoreRecord: Equatable {
+  /// Where they are, by `EtcdOptions.place`.
+  var place: String
+  /// They are still in the data directory: a copy to that place was begun, and not finished.
+  var isCopying = false
+
+  private static let copying = "copying"
+
+  init(place: String, isCopying: Bool = false) {
+    self.place = place
+    self.isCopying = isCopying
+  }
+
+  /// - Throws: when it is there and cannot be read: that is not the same as none.
+  static func read(_ path: String) throws -> DatastoreRecord? {
+    let bytes: [UInt8]
+    do throws(SystemError) {
+      bytes = try DurableFile.read(path, limit: 1 << 14)
+    } catch {
+      if error.errno == ENOENT || error.errno == ENOTDIR { return nil }
+      throw Failure("\(path), which says where the objects are, cannot be read: \(error). Nothing was changed.")
+    }
+    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
+    guard let place = lines.first, lines.count == 1 || lines.count == 2 && lines[1] == copying else {
+      throw Failure(
+        """
+        \(path) is not what was written. It says where the objects are: the address and prefix of an etcd, as the log of the \
+        last start tells, in one line. Nothing was changed.
+        """)
+    }
+    return DatastoreRecord(place: place, isCopying: lines.count == 2)
+  }
+
+  /// Durable when it returns.
+  func write(to path: String) throws(SystemError) {
+    let bytes = Array("\(place)\n\(isCopying ? "\(Self.copying)\n" : "")".utf8)
+    if let found = try? DurableFile.read(path, limit: 1 << 14), found == bytes { return }
+    try DurableFile.write(bytes, to: path, mode: 0o600)
+  }
+}
+
 extension DataDirectory {
   var datastoreRecord: String { "\(state)/datastore" }
 
-  private var database: String { "\(state)/state.db" }
-
-  /// The place where the objects are, when they are not here.
-  var datastore: String? {
-    guard let bytes = try? DurableFile.read(datastoreRecord, limit: 1 << 14) else { return nil }
-    return String(decoding: bytes, as: UTF8.self).split(separator: "\n").first.map(String.init) ?? "an etcd"
-  }
+  fileprivate var database: String { "\(state)/state.db" }
 
   /// Throws when the objects are elsewhere than where they are looked for. It changes nothing.
-  func checkDatastore(_ etcd: EtcdOptions?) throws {
-    switch (etcd, datastore) {
-    case (nil, let elsewhere?):
+  ///
+  /// - Returns: what was recorded.
+  func checkDatastore(_ etcd: EtcdOptions?) throws -> DatastoreRecord? {
+    let record = try DatastoreRecord.read(datastoreRecord)
+    switch (etcd, record) {
+    case (_, let record?) where record.isCopying:
       throw Failure(
         """
-        the objects of \(path) are in \(elsewhere) (\(datastoreRecord) says so): give --datastore. To bring them back: \
+        copying the objects of \(path) to \(record.place) was begun, and not finished. Finish it: \
+        apus datastore copy --from \(path) --to URL. Nothing was changed.
+        """)
+    case (nil, let record?):
+      throw Failure(
+        """
+        the objects of \(path) are in \(record.place) (\(datastoreRecord) says so): give --datastore. To bring them back: \
         apus datastore copy --from URL --to \(path). Nothing was changed.
         """)
     case (let etcd?, nil) where access(database, F_OK) == 0:
@@ -91,16 +135,14 @@ extension DataDirectory {
         the objects of \(path) are in \(database), and not in \(etcd.place). Copy them first, with the server stopped: \
         apus datastore copy --from \(path) --to URL. Nothing was changed.
         """)
-    default: return
+    default: return record
     }
   }
 
   /// Durable when it returns.
   func recordDatastore(_ place: String) throws(SystemError) {
-    let bytes = Array("\(place)\n".utf8)
-    if let found = try? DurableFile.read(datastoreRecord, limit: 1 << 14), found == bytes { return }
     try Directory.create(state, mode: 0o700)
-    try DurableFile.write(bytes, to: datastoreRecord, mode: 0o600)
+    try DatastoreRecord(place: place).write(to: datastoreRecord)
   }
 }
 
@@ -115,7 +157,8 @@ struct DatastoreCommand: ParsableCommand {
       commandName: "copy", abstract: "Copy all objects, with their revisions, to where none are.",
       discussion: """
         One of the two is a data directory, the other one an etcd. No server may run on either. What is written is read again
-        and compared before it counts.
+        and compared before it counts. The objects stay where they were, and no server starts on them there any more. A copy \
+        that was cut short is finished by the same command.
 
           sudo apus datastore copy --from /var/lib/apus --to https://10.0.0.2:2379
           sudo apus datastore copy --from https://10.0.0.2:2379 --to /var/lib/apus
@@ -154,29 +197,60 @@ struct DatastoreCommand: ParsableCommand {
           let copy = try await isOut ? send(data, etcd) : fetch(data, etcd)
           Terminal.say(
             "copied \(copy.count) objects of revision \(copy.revision) to \(to). Start the server "
-              + (isOut ? "with --datastore \(to)." : "without --datastore; \(from) still holds what it held."))
+              + (isOut
+                ? "with --datastore \(to); the database is in \(data.database).copied."
+                : "without --datastore; \(from) keeps what it held, and says that it is here now."))
         } catch let error as StoreError {
-          throw Failure("\(error). Nothing of \(from) was changed.")
+          throw Failure("\(error)")
         }
         withExtendedLifetime(lock) {}
       }
     }
 
     private func send(_ data: DataDirectory, _ etcd: EtcdOptions) async throws -> StoreCopy {
-      try data.checkDatastore(nil)
+      let path = data.datastoreRecord
+      let earlier = try DatastoreRecord.read(path)
+      if let earlier, earlier.isCopying {
+        guard earlier.place == etcd.place else {
+          throw Failure(
+            "copying the objects to \(earlier.place) was begun, and not finished: finish that, with the same --to")
+        }
+      } else {
+        _ = try data.checkDatastore(nil)
+      }
       let copy = try await StoreCopy.copy(
-        from: data.state, to: etcd, name: serverName, time: SystemClock(), header: { try ObjectHeader(parsing: $0) },
-        lost: endWithoutAnswer)
-      // From here on no server takes the database for the objects.
+        from: data.state, to: etcd, resumes: earlier != nil, name: serverName, time: SystemClock(),
+        header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
+      ) { () throws(StoreError) in
+        // From here on no server takes the database for the objects.
+        do throws(SystemError) {
+          try DatastoreRecord(place: etcd.place, isCopying: true).write(to: path)
+        } catch { throw .io(error.description) }
+      } undone: {
+        unlink(path)
+      }
       try data.recordDatastore(etcd.place)
+      // What is older than the objects from now on must not be found when the record is lost.
+      for suffix in ["", "-wal", "-shm"] where Glibc.access(data.database + suffix, F_OK) == 0 {
+        guard rename(data.database + suffix, "\(data.database).copied\(suffix)") == 0 else {
+          throw SystemError.last("rename \(data.database)\(suffix)")
+        }
+      }
+      try Directory.sync(data.state)
       return copy
     }
 
     private func fetch(_ data: DataDirectory, _ etcd: EtcdOptions) async throws -> StoreCopy {
-      let identity = try data.identity(isStoreElsewhere: true)
+      if let record = try DatastoreRecord.read(data.datastoreRecord), record.isCopying {
+        throw Failure(
+          "copying the objects of \(data.path) to \(record.place) was begun, and not finished: finish that first")
+      }
+      guard let cluster = try data.identity(isStoreElsewhere: true).cluster else {
+        throw Failure("\(data.path) does not say which cluster it is of: restore \(data.keys)/cluster from a backup")
+      }
       return try await StoreCopy.copy(
-        from: etcd, to: data.state, cluster: identity.cluster, name: serverName, time: SystemClock(),
-        header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
+        from: etcd, to: data.state, called: "\(Composition.hostname):\(data.path)", cluster: cluster, name: serverName,
+        time: SystemClock(), header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
       ) { () throws(StoreError) in
         // Before the database has its name: a start between the two finds neither, and changes nothing.
         unlink(data.datastoreRecord)
@@ -191,6 +265,8 @@ var serverName: String { "\(Composition.hostname), process \(getpid())" }
 
 /// Ends the process at once: what it would answer may be wrong already.
 @Sendable func endWithoutAnswer(_ reason: String) -> Never {
-  Terminal.note("apus: \(reason)")
+  // Not to be kept from it by a reader that does not read. A pipe that is ready takes a page without waiting.
+  var output = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+  if poll(&output, 1, 0) == 1 { Terminal.note("apus: \(reason)") }
   _exit(1)
 }

@@ -5,6 +5,7 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -204,6 +205,19 @@ def test_a_full_etcd():
                 names = {item.metadata.name for item in core.list_namespaced_config_map("default").items}
                 assert set(written) <= names and f"fill-{len(written)}" not in names
                 assert server.process.poll() is None, "it leads on: a lease takes no space"
+                # What was refused is not there either.
+                kept = {key.rsplit("/", 1)[1] for key in etcd.keys() if "/configmaps/default/fill-" in key}
+                assert kept == set(written)
+                # With more space it goes on, and a start finds what was written.
+                etcd.stop(keeps_log=True)
+                etcd.options = ()
+                etcd.start()
+                etcd.ctl("alarm", "disarm")
+                core.create_namespaced_config_map("default", config_map("later", {"a": "b"}))
+                server.stop()
+                server.start()
+                names = {item.metadata.name for item in api(server).list_namespaced_config_map("default").items}
+                assert {*written, "later"} <= names and f"fill-{len(written)}" not in names
         finally:
             etcd.stop()
 
@@ -426,6 +440,66 @@ def test_certificates():
             etcd.stop()
 
 
+def cut_short(data, etcd):
+    """Brings the data directory back to where it is while it is copied to the etcd."""
+    os.rename(f"{data}/state/state.db.copied", f"{data}/state/state.db")
+    with open(f"{data}/state/datastore", "w") as record:
+        record.write(f"{etcd.url}/apus/\ncopying\n")
+
+
+def test_a_copy_that_fails_leaves_nothing():
+    with folder("it-etcd-") as base:
+        etcd = Etcd(base, "--quota-backend-bytes", str(16 << 20))
+        try:
+            with server_on(base, ()) as server:
+                server.start()
+                core = api(server)
+                for index in range(40):
+                    core.create_namespaced_config_map("default", config_map(f"large-{index}", {"a": "x" * 900_000}))
+                # More than etcd takes of one object: it is said before anything is written.
+                core.create_namespaced_config_map("default", config_map("over", {"a": "\u0001" * 300_000}))
+                server.stop()
+                text = copy("--from", server.data, "--to", etcd.url, code=1)
+                assert "configmaps/default/over has" in text and etcd.keys() == []
+                server.start()
+                api(server).delete_namespaced_config_map("over", "default")
+                server.stop()
+                assert "no space" in copy("--from", server.data, "--to", etcd.url, code=1)
+                assert etcd.keys() == [] and not os.path.exists(f"{server.data}/state/datastore")
+                server.start()
+                assert len(api(server).list_namespaced_config_map("default").items) >= 40
+        finally:
+            etcd.stop()
+
+
+def test_a_refused_start_leaves_no_mark():
+    with place() as (base, etcd), server_on(base, etcd.up_options) as server:
+        server.start()
+        server.stop()
+        with server_on(base, etcd.up_options, "two") as other:
+            assert "of the cluster" in refusal(other.data, *etcd.up_options)
+            assert not os.path.exists(f"{other.data}/cluster")
+            # With its keys it is one of the cluster.
+            shutil.copytree(f"{server.data}/pki", f"{other.data}/pki")
+            other.start()
+            other.stop()
+        # Keys that do not say which cluster they are of are not taken for those of whatever cluster is there.
+        with server_on(base, etcd.up_options, "three", keys=server.data) as third:
+            os.unlink(f"{third.data}/pki/cluster")
+            assert "does not say which cluster" in refusal(third.data, *etcd.up_options)
+
+
+def test_a_start_that_fails_gives_the_key_back():
+    with place() as (base, etcd), server_on(base, etcd.up_options) as server:
+        # The port is taken: it is found when the server leads already.
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            result = subprocess.run(
+                [APUS, "up", "--data", server.data, "--port", str(taken.getsockname()[1]), *ALONE, *etcd.up_options],
+                capture_output=True, text=True, timeout=120)
+        assert result.returncode != 0 and "port" in result.stderr, result.stderr
+        assert etcd.get("/apus/meta") is not None and etcd.get("/apus/leader") is None
+
+
 def copy(*arguments, code=0):
     result = subprocess.run([APUS, "datastore", "copy", *arguments], capture_output=True, text=True, timeout=120)
     assert result.returncode == code, result.stdout + result.stderr
@@ -451,13 +525,32 @@ def test_copy_both_ways():
         assert etcd.keys() == []
         text = copy("--from", server.data, "--to", etcd.url)
         assert "copied" in text and "--datastore" in text
-        # Once more is the same, and changes nothing.
-        record = etcd.get("/apus/meta")
+        state = f"{server.data}/state"
+        assert os.path.exists(f"{state}/state.db.copied") and not os.path.exists(f"{state}/state.db")
         assert "are in" in copy("--from", server.data, "--to", etcd.url, code=1)
-        os.unlink(f"{server.data}/state/datastore")
+        assert "give --datastore" in refusal(server.data)
+        # One that was cut short after its last write is finished by the same command, and changes nothing.
+        record = etcd.get("/apus/meta")
+        cut_short(server.data, etcd)
+        assert "not finished" in refusal(server.data) and "not finished" in refusal(server.data, *etcd.up_options)
+        assert "not finished" in copy("--from", server.data, "--to", etcd.url, "--datastore-prefix", "/other/", code=1)
+        assert "not finished" in copy("--from", etcd.url, "--to", server.data, code=1)
         copy("--from", server.data, "--to", etcd.url)
         assert etcd.get("/apus/meta") == record
-        assert "give --datastore" in refusal(server.data)
+        # And one that was cut short in the middle.
+        cut_short(server.data, etcd)
+        etcd.ctl("del", "/apus/meta")
+        etcd.ctl("put", "/apus/entry/configmaps/default/half", "x")
+        copy("--from", server.data, "--to", etcd.url)
+        assert "/apus/entry/configmaps/default/half" not in etcd.keys()
+        # A record that cannot be read is not none.
+        os.rename(f"{state}/datastore", f"{state}/datastore.away")
+        os.mkdir(f"{state}/datastore")
+        assert "cannot be read" in refusal(server.data)
+        os.rmdir(f"{state}/datastore")
+        open(f"{state}/datastore", "w").close()
+        assert "not what was written" in refusal(server.data)
+        os.rename(f"{state}/datastore.away", f"{state}/datastore")
         server.options = (*ALONE, *etcd.up_options)
         server.start()
         core = api(server)
@@ -467,16 +560,24 @@ def test_copy_both_ways():
         before = content(core)
         assert "in use" in copy("--from", etcd.url, "--to", server.data, code=75)
         server.stop()
-        # The database from before is in the way.
+        # A database is in the way.
+        open(f"{state}/state.db", "w").close()
         assert "move it away" in copy("--from", etcd.url, "--to", server.data, code=1)
-        for path in os.listdir(f"{server.data}/state"):
-            if path.startswith("state.db"):
-                os.unlink(f"{server.data}/state/{path}")
+        os.unlink(f"{state}/state.db")
         # A server of the cluster that leads elsewhere.
         with server_on(base, etcd.up_options, "two", keys=server.data) as other:
             other.start()
             assert "in use" in copy("--from", etcd.url, "--to", server.data, code=1)
             other.stop()
+        text = copy("--from", etcd.url, "--to", server.data)
+        assert "is here now" in text
+        # Nobody goes on with what stays in the etcd: not the other server of the cluster, nor another copy.
+        with server_on(base, etcd.up_options, "three", keys=server.data) as stale:
+            assert f"were copied to {socket.gethostname()}:{server.data}" in refusal(stale.data, *etcd.up_options)
+            assert "were copied to" in copy("--from", etcd.url, "--to", stale.data, code=1)
+        # A copy back that was cut short is finished by the same command.
+        os.unlink(f"{state}/state.db")
+        assert "lost" in refusal(server.data)
         copy("--from", etcd.url, "--to", server.data)
         server.options = ALONE
         server.start()

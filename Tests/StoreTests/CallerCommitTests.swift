@@ -155,6 +155,23 @@ struct CallerCommitTests {
     #expect(answers.all.last == "the store is closed")
   }
 
+  /// A place may take less than it says: one commit of a group that is too large must not fail the others.
+  @Test func aGroupThatIsTooLargeIsTakenCommitByCommit() throws {
+    var options = StoreOptions()
+    options.commitsOnCallers = true
+    let calls = Counter()
+    // The first commit, the three others together, and each of them alone: the second one is too large.
+    let disk = MemoryDisk { _ in [2, 4].contains(calls.next()) ? .tooLarge("too large") : nil }
+    let store = try TextStore.open(disk, options: options)
+    let answers = AnswerRecorder()
+    store.commit([put("first", "v")]) { [weak store] _ in
+      for key in ["a", "b", "c"] { store?.commit([put(key, "v")], completion: answers.record) }
+    }
+    #expect(answers.all == ["v@2", "too large", "v@3"])
+    #expect(calls.next() == 6 && store.count == 3 && store.get("b") == nil)
+    store.close()
+  }
+
   /// The queue waits for those that are expected and takes them together.
   @Test func expectedElementsAreTakenTogether() throws {
     let queue = WorkQueue<Int>(countMax: 100, costMax: 100)
@@ -171,4 +188,10 @@ struct CallerCommitTests {
     queue.close()
     #expect(queue.take(count: 1, cost: 1, returning: 5, gatherMax: .seconds(3600)) == nil)
   }
+}
+
+/// Counts calls from 1.
+private final class Counter: Sendable {
+  private let count = Atomic(0)
+  func next() -> Int { count.add(1, ordering: .relaxed).newValue }
 }

@@ -49,7 +49,7 @@ import Testing
     let header: [UInt8] = [0x0A, 8, 8, 1, 0x10, 2, 0x18, 12, 0x20, 3]
     let pair: [UInt8] = [0x12, 15, 0x0A, 1, 0x6B, 0x10, 4, 0x18, 5, 0x20, 2, 0x2A, 1, 0x76, 0x30, 0xAC, 2]
     let range = try EtcdV3.RangeResponse(parsing: header + pair + [0x18, 1, 0x20, 9])
-    #expect(range.header.revision == 12 && range.more)
+    #expect(range.header.revision == 12 && range.header.raftTerm == 3 && range.more)
     #expect(
       range.kvs == [.init(key: [0x6B], createRevision: 4, modRevision: 5, value: [0x76], lease: 300)])
     let answer = try EtcdV3.TxnResponse(parsing: header + [0x10, 1, 0x1A, 2, 0x12, 0, 0x1A, 12, 0x0A, 10] + header)

@@ -62,6 +62,36 @@ import Testing
     for count in 0..<meta.bytes.count { #expect(EtcdMeta(Array(meta.bytes.prefix(count))) == nil) }
   }
 
+  @Test func objectsThatWereMovedAreNobodysAnyMore() throws {
+    var meta = EtcdMeta(revision: 9, digest: RowDigest(value: 3), writer: 7, cluster: "c1")
+    meta.movedTo = "host:/var/lib/apus"
+    #expect(EtcdMeta(meta.bytes) == meta)
+    #expect(meta.bytes[0] == 2, "an earlier program says that it cannot read it")
+    for index in meta.bytes.indices {
+      var bytes = meta.bytes
+      bytes[index] ^= 0x10
+      #expect(EtcdMeta(bytes) == nil, "byte \(index)")
+    }
+    let found = EtcdV3.KeyValue(value: meta.bytes)
+    for expected: Store.Expectation in [.any, .new(cluster: "c1"), .existing(cluster: "c1", otherwise: "c1")] {
+      let error = #expect(throws: StoreError.self) { try EtcdMeta.settle(found, expected, at: "etcd") }
+      #expect(
+        error
+          == .lost(
+            path: "etcd", reason: "does not hold the objects any more: they were copied to host:/var/lib/apus"))
+      #expect(throws: StoreError.self) { try EtcdMeta.settle(found, expected, at: "etcd", movedTo: "other:/x") }
+      #expect(try EtcdMeta.settle(found, expected, at: "etcd", movedTo: "host:/var/lib/apus") == meta)
+    }
+  }
+
+  @Test func aRevisionThatCannotBeCountedOnFromIsRefused() {
+    func meta(_ revision: Int64) -> EtcdMeta {
+      EtcdMeta(revision: revision, digest: RowDigest(), writer: 1, cluster: "c1")
+    }
+    #expect(EtcdMeta(meta(.max / 2).bytes) != nil)
+    for revision: Int64 in [.max, .max / 2 + 1, -1, .min] { #expect(EtcdMeta(meta(revision).bytes) == nil) }
+  }
+
   @Test func anyBytesAreReadOrRefused() {
     var random = SeededGenerator(seed: 9)
     let meta = EtcdMeta(revision: 5, digest: RowDigest(value: 8), writer: 2, cluster: "c").bytes

@@ -1,3 +1,4 @@
+import HTTP
 import RPC
 import TestKit
 import Testing
@@ -67,7 +68,6 @@ import Testing
 
   @Test func aRefusalIsAnsweredOnlyWhenNothingIsUnderWay() {
     let refusals: [(EtcdFailure, StoreError)] = [
-      (.full("space"), .diskFull("etcd")),
       (.tooLarge("x"), .tooLarge("etcd does not take the write: x")),
       (.refused("x"), .io("etcd refuses the write: x")),
     ]
@@ -79,6 +79,25 @@ import Testing
       #expect(isAsking(doubtful.failed(failure)), "one before it may still happen")
       #expect(isLosing(doubtful.timeIsUp()))
     }
+  }
+
+  /// It is also the answer to a transaction that was carried out and took etcd over its quota.
+  @Test func aFullEtcdIsAskedWhatHasHappened() {
+    var happened = write()
+    #expect(happened.failed(.full("space")) == .ask(after: .zero))
+    #expect(isAsking(happened.askingFailed("no answer")))
+    #expect(happened.found(found(Self.target, modified: 60)) == .done(modified: 60))
+    var refused = write()
+    _ = refused.failed(.full("space"))
+    #expect(refused.found(found()) == .refuse(.diskFull("etcd")))
+    var unknown = write()
+    _ = unknown.failed(.full("space"))
+    #expect(isLosing(unknown.timeIsUp()))
+    var doubtful = write()
+    _ = doubtful.failed(.unknown("closed"))
+    #expect(isAsking(doubtful.failed(.full("space"))))
+    #expect(doubtful.found(found()) == .send(after: .zero), "the one before it may still happen")
+    #expect(isLosing(doubtful.timeIsUp()))
   }
 
   @Test func timeIsBounded() {
@@ -120,6 +139,26 @@ import Testing
     }
   }
 
+  @Test func aConnectionThatBreaksMayHaveCarriedTheRequest() {
+    func failure(_ code: HTTPClientError.Code) -> EtcdFailure {
+      EtcdFailure(RPCError(.unavailable, "x", cause: HTTPClientError(code, "x")))
+    }
+    #expect(failure(.connect) == .notBegun("x"))
+    #expect(failure(.timeout(.tls, .seconds(1))) == .notBegun("x"))
+    // A handshake can fail, and so can a record in the middle of an answer.
+    #expect(failure(.tls) == .untrusted("x"))
+    var write = write()
+    #expect(isAsking(write.failed(.untrusted("x"))) && write.isInDoubt)
+    #expect(failure(.closed(isAnswered: false)) == .unknown("x"))
+  }
+
+  @Test func othersWordsDoNotActOnATerminal() {
+    let failure = EtcdFailure(
+      RPCError(.permissionDenied, "no\nREADY=1\u{1B}[2J\u{202E}" + String(repeating: "x", count: 400)))
+    #expect(failure.reason.hasPrefix("no\u{FFFD}READY=1\u{FFFD}[2J\u{FFFD}xxx") && failure.reason.hasSuffix("x…"))
+    #expect(failure.reason.unicodeScalars.count == 301)
+  }
+
   /// An etcd that loses answers, holds transactions back and carries them out later, changes its leader, and refuses: each
   /// write is carried out once when it was answered, and not at all when it was refused.
   @Test(arguments: 0..<200) func aWriteHappensOnceOrNotAtAll(seed: Int) {
@@ -158,7 +197,9 @@ import Testing
           _ = carryOut()
           action = write.failed(.unknown("closed"))
         case 2: action = write.failed(.notBegun("refused"))
-        case 3: action = write.failed(.full("space"))
+        case 3:
+          if Bool.random(using: &random) { _ = carryOut() }
+          action = write.failed(.full("space"))
         default:
           action =
             carryOut()

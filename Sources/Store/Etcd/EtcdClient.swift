@@ -6,7 +6,8 @@ import Synchronization
 
 /// Why a call did not go well, as far as it matters what may have happened.
 enum EtcdFailure: Error, Equatable {
-  /// etcd has reached its quota, and refuses what is written.
+  /// etcd has reached its quota. It says so of what it refuses, and also of a transaction that it has just carried out and
+  /// that took it over the quota (`quotaApplierV3`): whether it has happened has to be asked.
   case full(String)
   /// More than etcd takes in one request.
   case tooLarge(String)
@@ -16,19 +17,25 @@ enum EtcdFailure: Error, Equatable {
   case notBegun(String)
   /// It may have happened, or may still happen.
   case unknown(String)
+  /// Likewise: TLS has failed, in its handshake or later. By itself that hardly becomes better.
+  case untrusted(String)
 
   var reason: String {
     switch self {
-    case .full(let reason), .tooLarge(let reason), .refused(let reason), .notBegun(let reason), .unknown(let reason):
+    case .full(let reason), .tooLarge(let reason), .refused(let reason), .notBegun(let reason), .unknown(let reason),
+      .untrusted(let reason):
       reason
     }
   }
 
   init(_ error: RPCError) {
-    let text = error.message
+    // Others' words, for the terminal and the service manager.
+    let text = error.message.inOneLine
     if let cause = error.cause as? HTTPClientError {
       switch cause.code {
-      case .connect, .tls, .proxy, .refused, .overloaded, .timeout(.connect, _), .timeout(.tls, _),
+      // A connection can also break by it after the request was sent.
+      case .tls: self = .untrusted(text)
+      case .connect, .proxy, .refused, .overloaded, .timeout(.connect, _), .timeout(.tls, _),
         .timeout(.settings, _), .timeout(.queue, _):
         self = .notBegun(text)
       case .invalidConfiguration, .invalidRequest: self = .refused(text)
@@ -130,7 +137,7 @@ final class EtcdClient: Sendable {
   private func failure(_ error: RPCError, of client: RPCClient) -> EtcdFailure {
     let failure = EtcdFailure(error)
     switch failure {
-    case .unknown, .notBegun:
+    case .unknown, .untrusted, .notBegun:
       let isCurrent = state.withLock { state in
         guard state.client === client else { return false }
         state.index = (state.index + 1) % options.urls.count

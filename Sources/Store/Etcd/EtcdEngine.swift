@@ -19,18 +19,22 @@ struct EtcdEngine: Engine {
   ///   - header: parses the header of a stored value; a value for which it throws is damaged.
   ///   - waiting: told of who leads meanwhile, and of an etcd that does not answer.
   ///   - lost: ends the process: this server led, and does not any more.
+  ///   - destination: where the objects may have been moved to already.
+  ///   - beginning: called before the first write to the etcd, when it is what was expected.
   /// - Throws: `lost`, `foreign`, `damaged`, `corrupt`, `diskFull`, `io`; `closed` when the task is cancelled.
   static func open(
     _ options: EtcdOptions, expected: Store.Expectation, name: String, time: any TimeSource,
     header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, waiting: @Sendable (String) -> Void,
-    lost: @escaping @Sendable (String) -> Never
+    lost: @escaping @Sendable (String) -> Never, movedTo destination: String? = nil,
+    beginning: () throws(StoreError) -> Void = {}
   ) async throws(StoreError) -> (engine: EtcdEngine, content: EngineContent) {
     let client = EtcdClient(options)
     let keys = EtcdKeys(prefix: options.prefix)
     do throws(StoreError) {
       // A server that has no business here must not wait for its turn.
       _ = try EtcdMeta.settle(
-        try await EtcdSession.look(client, keys, place: options.place, time: time), expected, at: options.place)
+        try await EtcdSession.look(client, keys, place: options.place, time: time), expected, at: options.place,
+        movedTo: destination)
     } catch {
       client.close()
       throw error
@@ -44,7 +48,7 @@ struct EtcdEngine: Engine {
       throw error
     }
     do throws(StoreError) {
-      return try await take(session, expected, time, header)
+      return try await take(session, expected, destination, time, header, beginning)
     } catch {
       await session.end()
       throw error
@@ -53,18 +57,19 @@ struct EtcdEngine: Engine {
 
   /// Reads what is there, as the leader.
   private static func take(
-    _ session: EtcdSession, _ expected: Store.Expectation, _ time: any TimeSource,
-    _ header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
+    _ session: EtcdSession, _ expected: Store.Expectation, _ destination: String?, _ time: any TimeSource,
+    _ header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, _ beginning: () throws(StoreError) -> Void
   ) async throws(StoreError) -> (engine: EtcdEngine, content: EngineContent) {
     var attempts = 0
     while true {
       let (record, revision) = try await session.record()
-      var meta = try EtcdMeta.settle(record, expected, at: session.place)
+      var meta = try EtcdMeta.settle(record, expected, at: session.place, movedTo: destination)
       do throws(StoreError) {
         let entries = try await EtcdLoader(session: session, time: time, header: header).load(meta, at: revision)
         var modified = record?.modRevision ?? 0
         if record == nil || record.flatMap({ EtcdMeta($0.value) })?.cluster != meta.cluster {
           meta.writer = session.leader
+          try beginning()
           modified = try await session.settle(meta, base: modified)
         }
         return (
@@ -108,6 +113,15 @@ struct EtcdEngine: Engine {
 
   /// The same where nobody may block.
   func end() async { await session.end() }
+
+  /// Says durably that the objects are elsewhere from now on. No server starts on them any more.
+  mutating func move(to destination: String) async throws(StoreError) {
+    guard meta.movedTo != destination else { return }
+    var target = meta
+    (target.movedTo, target.writer) = (destination, session.leader)
+    modified = try await session.settle(target, base: modified)
+    meta = target
+  }
 }
 
 extension EtcdSession {
@@ -121,6 +135,7 @@ extension EtcdSession {
           EtcdV3.range, bytes: EtcdClient.bytes(EtcdV3.RangeRequest(key: keys.meta)))
         return (answer.kvs.first, answer.header.revision)
       } catch {
+        if Task.isCancelled { throw .closed }
         attempts += 1
         guard attempts < 20 else { throw .io("\(place) cannot be read: \(error.reason)") }
         await pause()

@@ -54,7 +54,7 @@ struct EtcdLoader {
       attempts += 1
       switch failure {
       case .tooLarge where request.limit > 1: request.limit /= 2
-      case .unknown, .notBegun:
+      case .unknown, .untrusted, .notBegun:
         guard attempts < Self.attemptsMax else { fallthrough }
         do { try await time.sleep(for: .milliseconds(250)) } catch { throw .closed }
       default: throw .io("\(session.place) cannot be read: \(failure.reason)")
@@ -71,8 +71,8 @@ struct EtcdContent {
   private let revision: Int64
   private var entries = SortedEntries()
   private var digest = RowDigest()
-  private var damaged: [String] = []
-  private var others: [String] = []
+  private var damaged = Losses()
+  private var others = Losses()
   private var last: [UInt8] = []
 
   init(place: String, keys: EtcdKeys, revision: Int64) {
@@ -84,7 +84,7 @@ struct EtcdContent {
   /// A key that is no entry's.
   mutating func addOther(_ key: [UInt8]) {
     if key != keys.meta, key != keys.leader {
-      others.append("\(String(decoding: key, as: UTF8.self)): it is no key of a store's")
+      others.add("\(String(decoding: key, as: UTF8.self).inOneLine): it is no key of a store's")
     }
   }
 
@@ -96,13 +96,13 @@ struct EtcdContent {
       throw .corrupt(path: place, reason: "etcd gives its keys out of their order")
     }
     last = pair.key
-    let shown = String(decoding: pair.key, as: UTF8.self)
+    let shown = String(decoding: pair.key, as: UTF8.self).inOneLine
     guard let key = keys.name(pair.key) else {
-      damaged.append("\(shown): its key is none")
+      damaged.add("\(shown): its key is none")
       return
     }
     guard let row = EtcdEntry(pair.value) else {
-      damaged.append("\(shown): it is not in the form in which entries are written")
+      damaged.add("\(shown): it is not in the form in which entries are written")
       return
     }
     let checksum = RowChecksum.entry(created: row.created, modified: row.modified, key: key, value: row.value)
@@ -126,24 +126,36 @@ struct EtcdContent {
         }
         reason = "its metadata says revision \(header.resourceVersion), its record \(row.modified)"
       } catch {
-        reason = "its value cannot be read: \(error)"
+        reason = "its value cannot be read: \("\(error)".inOneLine)"
       }
     }
-    damaged.append("\(shown): \(reason)")
+    damaged.add("\(shown): \(reason)")
   }
 
   /// - Throws: `damaged`, with a line for each loss.
   func finished(_ meta: EtcdMeta) throws(StoreError) -> SortedEntries {
-    let namedMax = 20
-    var losses = Array(damaged.prefix(namedMax))
-    if damaged.count > namedMax { losses.append("and \(damaged.count - namedMax) more objects") }
-    losses += others.prefix(namedMax)
-    if others.count > namedMax { losses.append("and \(others.count - namedMax) more keys") }
-    if damaged.isEmpty, digest != meta.digest {
+    var losses = damaged.lines(of: "objects") + others.lines(of: "keys")
+    if damaged.count == 0, digest != meta.digest {
       losses.append(
         "the objects are not those of revision \(meta.revision): some are missing, or older than the record says")
     }
     guard losses.isEmpty else { throw .damaged(path: place, losses: losses) }
     return entries
+  }
+}
+
+/// A bounded number of them by name, and how many there are.
+private struct Losses {
+  private static let namedMax = 20
+  private var named: [String] = []
+  private(set) var count = 0
+
+  mutating func add(_ line: @autoclosure () -> String) {
+    if count < Self.namedMax { named.append(line()) }
+    count += 1
+  }
+
+  func lines(of kind: String) -> [String] {
+    named + (count > Self.namedMax ? ["and \(count - Self.namedMax) more \(kind)"] : [])
   }
 }

@@ -15,9 +15,12 @@ enum EtcdV3 {
   struct ResponseHeader: ProtobufMessage {
     /// etcd's own: it counts the changes of all keys.
     var revision: Int64 = 0
+    /// The time of one leader among the members, as the one that answers knows it.
+    var raftTerm: UInt64 = 0
 
     mutating func code(_ fields: inout ProtobufFields) throws(ProtobufError) {
       try fields.field(3, &revision)
+      try fields.field(4, &raftTerm)
     }
   }
 
@@ -84,9 +87,12 @@ enum EtcdV3 {
 
   struct DeleteRangeRequest: ProtobufMessage {
     var key: [UInt8] = []
+    /// The first key behind the range; empty for the one key.
+    var rangeEnd: [UInt8] = []
 
     mutating func code(_ fields: inout ProtobufFields) throws(ProtobufError) {
       try fields.field(1, &key)
+      try fields.field(2, &rangeEnd)
     }
   }
 
@@ -212,10 +218,12 @@ enum EtcdV3 {
   }
 
   struct LeaseKeepAliveResponse: ProtobufMessage {
+    var header = ResponseHeader()
     /// In seconds; 0 for a lease that has ended.
     var ttl: Int64 = 0
 
     mutating func code(_ fields: inout ProtobufFields) throws(ProtobufError) {
+      try fields.field(1, &header)
       try fields.field(3, &ttl)
     }
   }

@@ -85,9 +85,12 @@ struct EtcdEntry: Equatable {
 }
 
 /// What stands under the key `meta`: a byte for the form, the revision, the digest, who wrote it, the cluster, and the
-/// checksum of all that.
+/// checksum of all that. In the form of objects that were moved away, a zero byte and where they went follow the cluster.
 struct EtcdMeta: Sendable, Equatable {
   static let format: UInt8 = 1
+  static let movedFormat: UInt8 = 2
+  /// What a start on the last one still can count on from.
+  private static let revisionMax = Int64.max / 2
 
   /// The last one.
   var revision: Int64 = 0
@@ -97,41 +100,52 @@ struct EtcdMeta: Sendable, Equatable {
   var writer: Int64 = 0
   /// Whose objects these are.
   var cluster = ""
+  /// Where the objects are now: these ones are as they were when they were copied there.
+  var movedTo: String?
 
   var bytes: [UInt8] {
-    var bytes = [Self.format]
+    var bytes = [movedTo == nil ? Self.format : Self.movedFormat]
     bytes.append(number: revision)
     bytes.append(number: digest.value)
     bytes.append(number: writer)
     bytes += cluster.utf8
+    if let movedTo { bytes += [0] + movedTo.utf8 }
     bytes.append(number: Checksum(bytes).value)
     return bytes
   }
 
-  init(revision: Int64, digest: RowDigest, writer: Int64, cluster: String) {
+  init(revision: Int64, digest: RowDigest, writer: Int64, cluster: String, movedTo: String? = nil) {
     self.revision = revision
     self.digest = digest
     self.writer = writer
     self.cluster = cluster
+    self.movedTo = movedTo
   }
 
   init?(_ bytes: [UInt8]) {
     var reader = ByteReader(bytes)
-    guard reader.number(UInt8.self) == Self.format, let revision = reader.number(Int64.self), revision >= 0,
-      let digest = reader.number(UInt64.self), let writer = reader.number(Int64.self), reader.rest.count >= 4,
-      let cluster = String(validating: reader.rest.dropLast(4), as: UTF8.self)
+    guard let format = reader.number(UInt8.self), format == Self.format || format == Self.movedFormat,
+      let revision = reader.number(Int64.self), (0...Self.revisionMax).contains(revision),
+      let digest = reader.number(UInt64.self), let writer = reader.number(Int64.self), reader.rest.count >= 4
     else { return nil }
-    self.init(revision: revision, digest: RowDigest(value: digest), writer: writer, cluster: cluster)
+    let texts = reader.rest.dropLast(4).split(
+      separator: 0, maxSplits: format == Self.movedFormat ? 1 : 0, omittingEmptySubsequences: false)
+    guard let cluster = texts.first.flatMap({ String(validating: $0, as: UTF8.self) }) else { return nil }
+    let movedTo = texts.count == 2 ? String(validating: texts[1], as: UTF8.self) : nil
+    self.init(
+      revision: revision, digest: RowDigest(value: digest), writer: writer, cluster: cluster, movedTo: movedTo)
     // The one way to write it, its checksum included.
     guard self.bytes == bytes else { return nil }
   }
 
   /// Whether what was found, or not, is what is expected.
   ///
-  /// - Parameter place: for the error.
+  /// - Parameters:
+  ///   - place: for the error.
+  ///   - destination: where the objects may have been moved to already: a copy that was cut short is taken up again.
   /// - Returns: the record as it has to be from now on.
   static func settle(
-    _ found: EtcdV3.KeyValue?, _ expected: Store.Expectation, at place: String
+    _ found: EtcdV3.KeyValue?, _ expected: Store.Expectation, at place: String, movedTo destination: String? = nil
   ) throws(StoreError) -> EtcdMeta {
     guard let found else {
       switch expected {
@@ -144,9 +158,12 @@ struct EtcdMeta: Sendable, Equatable {
       let format = found.value.first ?? 0
       throw .corrupt(
         path: place,
-        reason: format > Self.format
-          ? "its format is \(format), this program reads up to \(Self.format); use a newer program"
+        reason: format > Self.movedFormat
+          ? "its format is \(format), this program reads up to \(Self.movedFormat); use a newer program"
           : "the record of its last revision is not what was written")
+    }
+    if let moved = meta.movedTo, moved != destination {
+      throw .lost(path: place, reason: "does not hold the objects any more: they were copied to \(moved.inOneLine)")
     }
     let wanted: String
     switch expected {
@@ -159,6 +176,21 @@ struct EtcdMeta: Sendable, Equatable {
     }
     meta.cluster = wanted
     return meta
+  }
+}
+
+extension String {
+  /// A text of somebody else's for a terminal or a log: bounded, and without what would act there.
+  var inOneLine: String {
+    let max = 300
+    var text = String.UnicodeScalarView()
+    for scalar in unicodeScalars.prefix(max) {
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned: text.append("\u{FFFD}")
+      default: text.append(scalar)
+      }
+    }
+    return unicodeScalars.dropFirst(max).isEmpty ? String(text) : String(text) + "…"
   }
 }
 

@@ -7,6 +7,8 @@ import Wire
 final class EtcdSession: Sendable {
   /// What is asked for first may come later: machines start in any order.
   private static let reachMax: Duration = .seconds(30)
+  /// When its certificate, or this server's, is the reason, another member may do.
+  private static let trustMax: Duration = .seconds(3)
   /// Of one call. Those of a leader also end with its lease.
   private static let callMax: Duration = .seconds(5)
   /// Of one watch, while it waits for its turn.
@@ -47,7 +49,7 @@ final class EtcdSession: Sendable {
   static func look(
     _ client: EtcdClient, _ keys: EtcdKeys, place: String, time: any TimeSource
   ) async throws(StoreError) -> EtcdV3.KeyValue? {
-    let end = Leadership.now() + reachMax.inNanoseconds
+    let start = Leadership.now()
     while true {
       let failure: EtcdFailure
       do throws(EtcdFailure) {
@@ -58,7 +60,10 @@ final class EtcdSession: Sendable {
         failure = error
       }
       if case .refused = failure { throw .io("\(place): etcd refuses to answer: \(failure.reason)") }
-      guard Leadership.now() < end else { throw .io("\(place): etcd does not answer: \(failure.reason)") }
+      let max = if case .untrusted = failure { trustMax } else { reachMax }
+      guard Leadership.now() - start < max.inNanoseconds else {
+        throw .io("\(place): etcd does not answer: \(failure.reason)")
+      }
       try await pause(time, .milliseconds(250))
     }
   }
@@ -79,12 +84,12 @@ final class EtcdSession: Sendable {
         let found: EtcdV3.RangeResponse = try await client.call(
           EtcdV3.range, EtcdV3.RangeRequest(key: keys.leader), deadline: callMax)
         if let other = found.kvs.first {
-          let holder = String(decoding: other.value.prefix(200), as: UTF8.self)
+          let holder = String(decoding: other.value.prefix(200), as: UTF8.self).inOneLine
           if told != holder {
             waiting("\(options.place) is led by \(holder): this server stands by")
             told = holder
           }
-          try await client.waitForChange(of: keys.leader, from: found.header.revision + 1, deadline: watchMax)
+          try await client.waitForChange(of: keys.leader, from: found.header.revision &+ 1, deadline: watchMax)
           // A watch that ends at once must not become a loop without a pause.
           try? await time.sleep(for: .milliseconds(200))
         } else if let session = try await attempt(options, client, keys, name: name, time: time, lost: lost) {
@@ -114,7 +119,7 @@ final class EtcdSession: Sendable {
     let grant: EtcdV3.LeaseGrantResponse = try await client.call(
       EtcdV3.leaseGrant, EtcdV3.LeaseGrantRequest(ttl: Int64(options.leaseSeconds)), deadline: callMax)
     guard grant.error.isEmpty, grant.id != 0, (1...Int64(Int32.max)).contains(grant.ttl) else {
-      throw .refused("no lease is given: \(grant.error)")
+      throw .refused("no lease is given: \(grant.error.inOneLine)")
     }
     let ttl = Duration.seconds(grant.ttl)
     let until = start + validity(ttl).inNanoseconds
@@ -146,10 +151,13 @@ final class EtcdSession: Sendable {
   /// For how long after its last sign of life a server may take it that it leads: clocks do not go alike.
   static func validity(_ ttl: Duration) -> Duration { ttl - max(.milliseconds(500), ttl / 10) }
 
-  /// When that does not come through, the lease ends by itself.
+  /// When that does not come through, the lease ends by itself. Done also when the task is cancelled: whoever is told to
+  /// stop must not keep the others waiting.
   private static func revoke(_ lease: Int64, _ client: EtcdClient) async {
-    let _: EtcdV3.Empty? = try? await client.call(
-      EtcdV3.leaseRevoke, EtcdV3.LeaseRequest(id: lease), deadline: .seconds(2))
+    await Task {
+      let _: EtcdV3.Empty? = try? await client.call(
+        EtcdV3.leaseRevoke, EtcdV3.LeaseRequest(id: lease), deadline: .seconds(2))
+    }.value
   }
 
   private static func pause(_ time: any TimeSource, _ duration: Duration) async throws(StoreError) {
@@ -164,6 +172,7 @@ final class EtcdSession: Sendable {
   /// Renews the lease three times in its life, and at once again when that fails, until the task is cancelled.
   private func keep() async {
     var pause = ttl / 3
+    let shortPause = min(ttl / 20, .milliseconds(500))
     /// etcd's revision at an earlier time.
     var old = (revision: Int64(0), at: Leadership.now())
     while !Task.isCancelled {
@@ -173,14 +182,19 @@ final class EtcdSession: Sendable {
       let start = Leadership.now()
       do throws(EtcdFailure) {
         let answer: EtcdV3.LeaseKeepAliveResponse = try await client.call(
-          EtcdV3.leaseKeepAlive, EtcdV3.LeaseRequest(id: lease), deadline: ttl / 4)
+          EtcdV3.leaseKeepAlive, EtcdV3.LeaseRequest(id: lease), deadline: min(ttl / 4, leadership.left))
         if Task.isCancelled { return }
         guard answer.ttl > 0 else { leadership.lose("etcd has ended the lease") }
         // The key may go before its lease, when somebody removes it.
         let found: EtcdV3.RangeResponse = try await client.call(
-          EtcdV3.range, EtcdV3.RangeRequest(key: keys.leader), deadline: ttl / 4)
+          EtcdV3.range, EtcdV3.RangeRequest(key: keys.leader), deadline: min(ttl / 4, leadership.left))
         if Task.isCancelled { return }
         guard found.kvs.first?.createRevision == leader else { leadership.lose("somebody has removed its key") }
+        // A member that does not know yet that others have chosen a new leader gives time that the new one does not know of.
+        guard answer.header.raftTerm == found.header.raftTerm else {
+          pause = shortPause
+          continue
+        }
         leadership.extend(until: start + Self.validity(min(ttl, .seconds(answer.ttl))).inNanoseconds)
         pause = ttl / 3
         if Leadership.now() - old.at >= Self.compactionInterval.inNanoseconds {
@@ -188,7 +202,7 @@ final class EtcdSession: Sendable {
           old = (found.header.revision, Leadership.now())
         }
       } catch {
-        pause = min(ttl / 20, .milliseconds(500))
+        pause = shortPause
       }
     }
   }

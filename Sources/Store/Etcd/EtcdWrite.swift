@@ -4,6 +4,8 @@ struct EtcdGroup {
   static let operationsMax = 128 - 1
   /// Of a transaction on the wire: etcd takes no more (`--max-request-bytes`), and puts a few bytes around it.
   static let bytesMax = (3 << 19) - 1024
+  /// Of one entry with its key, when it is alone in a transaction: there is the record, too.
+  static let entryBytesMax = bytesMax - 4096
 
   private(set) var operations: [EtcdV3.RequestOp] = []
 
@@ -75,6 +77,8 @@ struct EtcdWrite {
   private let target: EtcdMeta
   /// One that was sent may have happened, or may still happen.
   private(set) var isInDoubt = false
+  /// etcd has said that it is full: whether the last one that was sent has happened is not known, but it will not any more.
+  private var isFull = false
   private var attempts = 0
   private var last = "it does not answer"
 
@@ -100,13 +104,15 @@ struct EtcdWrite {
   mutating func failed(_ failure: EtcdFailure) -> Action {
     last = failure.reason
     switch failure {
-    case .unknown:
+    case .unknown, .untrusted:
       isInDoubt = true
       return .ask(after: pause())
     case .notBegun: return isInDoubt ? .ask(after: pause()) : .send(after: pause())
     // Not this one, but one before it may still happen.
     case _ where isInDoubt: return .ask(after: pause())
-    case .full: return .refuse(.diskFull(place))
+    case .full:
+      isFull = true
+      return .ask(after: .zero)
     case .tooLarge(let reason): return .refuse(.tooLarge("etcd does not take the write: \(reason)"))
     case .refused(let reason): return .refuse(.io("etcd refuses the write: \(reason)"))
     }
@@ -119,6 +125,7 @@ struct EtcdWrite {
     }
     if found.meta == target { return .done(modified: found.modified) }
     guard found.modified == base else { return .lose("somebody else has written") }
+    if isFull { return .refuse(.diskFull(place)) }
     // One that is still under way can happen after this one or before it, and the other one then does not.
     return .send(after: .zero)
   }
@@ -131,7 +138,7 @@ struct EtcdWrite {
 
   /// It has taken as long as it may.
   mutating func timeIsUp() -> Action {
-    isInDoubt
+    isInDoubt || isFull
       ? .lose("whether a write has happened could not be found out: \(last)")
       : .refuse(.io("etcd takes no writes: \(last)"))
   }

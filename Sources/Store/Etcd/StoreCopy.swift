@@ -14,17 +14,20 @@ public struct StoreCopy: Sendable, Equatable {
   /// From a folder into an etcd, where nothing is. Both are this process's alone meanwhile.
   ///
   /// The record of the last revision comes last, after all entries were read again. When the etcd holds exactly this
-  /// already, that is the end of it.
+  /// already, that is the end of it. When it fails, what was written is removed.
   ///
   /// - Parameters:
+  ///   - resumes: an earlier copy of this folder to this etcd was cut short: what it left there is removed first.
   ///   - name: of this process, for others.
   ///   - header: parses the header of a stored value.
   ///   - lost: ends the process: the etcd is somebody else's now.
-  /// - Throws: what `Store.open` does; `invalid` when the etcd is not empty, `locked` when another server leads there,
-  ///   `tooLarge`.
+  ///   - beginning: called before anything is written to the etcd.
+  ///   - undone: called when it has failed after that, and nothing of it is left in the etcd.
+  /// - Throws: what `Store.open` does; `invalid` when the etcd is not empty, or another server leads there; `tooLarge`.
   public static func copy(
-    from folder: String, to etcd: EtcdOptions, name: String, time: any TimeSource,
-    header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, lost: @escaping @Sendable (String) -> Never
+    from folder: String, to etcd: EtcdOptions, resumes: Bool, name: String, time: any TimeSource,
+    header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, lost: @escaping @Sendable (String) -> Never,
+    beginning: () throws(StoreError) -> Void, undone: () -> Void
   ) async throws(StoreError) -> StoreCopy {
     let store = try Store.open(directory: folder, expected: .existing(cluster: nil, otherwise: ""), header: header)
     defer { store.close() }
@@ -32,18 +35,28 @@ public struct StoreCopy: Sendable, Equatable {
       throw .invalid("\(folder) is of an earlier version: start and stop a server of this one on it first")
     }
     let content = Content(store)
-    try await EtcdEngine.fill(etcd, content, name: name, time: time, header: header, lost: lost)
+    let session = try await EtcdSession.free(etcd, name: name, time: time, lost: lost)
+    do throws(StoreError) {
+      try await session.fill(content, resumes: resumes, time, header, beginning, undone)
+    } catch {
+      await session.end()
+      throw error
+    }
+    await session.end()
     return StoreCopy(count: content.entries.count, revision: content.revision, cluster: content.cluster)
   }
 
-  /// From an etcd into a folder, which has no store. The etcd keeps what it has.
+  /// From an etcd into a folder, which has no store. The etcd keeps the objects, and says that they are here now: so no
+  /// server that still stands by goes on with them.
   ///
   /// - Parameters:
+  ///   - destination: what the folder is called in the etcd. A copy to it that was cut short is taken up again.
   ///   - cluster: the one that it must be of.
   ///   - ready: called when the database is whole, and before it gets its name: from then on it is there.
   ///   - others: see above.
   public static func copy(
-    from etcd: EtcdOptions, to folder: String, cluster: String?, name: String, time: any TimeSource,
+    from etcd: EtcdOptions, to folder: String, called destination: String, cluster: String, name: String,
+    time: any TimeSource,
     header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, lost: @escaping @Sendable (String) -> Never,
     ready: () throws(StoreError) -> Void
   ) async throws(StoreError) -> StoreCopy {
@@ -51,33 +64,28 @@ public struct StoreCopy: Sendable, Equatable {
     for suffix in ["", "-wal", "-shm"] where access(path + suffix, F_OK) == 0 {
       throw .invalid("\(path)\(suffix) is there already: move it away first")
     }
-    let store = try await EtcdEngine.withoutWaiting(etcd.place) { waiting async throws(StoreError) in
-      try await Store.open(
-        etcd: etcd, expected: .existing(cluster: cluster, otherwise: cluster ?? ""), name: name, time: time,
-        header: header, waiting: waiting, lost: lost)
+    let (opened, found) = try await EtcdSession.withoutWaiting(etcd.place) { waiting async throws(StoreError) in
+      try await EtcdEngine.open(
+        etcd, expected: .existing(cluster: cluster, otherwise: cluster), name: name, time: time, header: header,
+        waiting: waiting, lost: lost, movedTo: destination)
     }
-    let content = Content(store)
+    var engine = opened
+    let content = Content(found)
     do throws(StoreError) {
-      try take(content, to: folder, path, header, ready)
+      let fresh = path + ".new"
+      do throws(SystemError) { try Directory.create(folder, mode: 0o700) } catch { throw .io(error.description) }
+      for suffix in ["", "-wal", "-shm"] { unlink(fresh + suffix) }
+      try content.write(to: fresh, header)
+      try await engine.move(to: destination)
+      try ready()
+      guard rename(fresh, path) == 0 else { throw .io(SystemError.last("rename \(fresh)").description) }
+      do throws(SystemError) { try Directory.sync(folder) } catch { throw .io(error.description) }
     } catch {
-      await store.closed()
+      await engine.end()
       throw error
     }
-    await store.closed()
+    await engine.end()
     return StoreCopy(count: content.entries.count, revision: content.revision, cluster: content.cluster)
-  }
-
-  private static func take(
-    _ content: Content, to folder: String, _ path: String,
-    _ header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, _ ready: () throws(StoreError) -> Void
-  ) throws(StoreError) {
-    do throws(SystemError) { try Directory.create(folder, mode: 0o700) } catch { throw .io(error.description) }
-    let fresh = path + ".new"
-    for suffix in ["", "-wal", "-shm"] { unlink(fresh + suffix) }
-    try content.write(to: fresh, header)
-    try ready()
-    guard rename(fresh, path) == 0 else { throw .io(SystemError.last("rename \(fresh)").description) }
-    do throws(SystemError) { try Directory.sync(folder) } catch { throw .io(error.description) }
   }
 
   /// All that a store holds.
@@ -88,10 +96,15 @@ public struct StoreCopy: Sendable, Equatable {
     let digest: RowDigest
 
     init(_ store: Store) {
-      let (all, revision) = store.state.withLock { ($0.entries, $0.revision) }
+      self.init(
+        store.state.withLock { EngineContent(entries: $0.entries, revision: $0.revision, cluster: store.cluster) })
+    }
+
+    init(_ content: EngineContent) {
+      let all = content.entries
       entries = all.slice(all.range(prefix: "", after: nil), limit: 0)
-      self.revision = revision
-      cluster = store.cluster
+      revision = content.revision
+      cluster = content.cluster
       digest = entries.reduce(into: RowDigest()) { $0.add($1) }
     }
 
@@ -117,9 +130,9 @@ public struct StoreCopy: Sendable, Equatable {
   }
 }
 
-extension EtcdEngine {
+extension EtcdSession {
   /// Ends instead of waiting, when another server leads.
-  static func withoutWaiting<Value: Sendable>(
+  fileprivate static func withoutWaiting<Value: Sendable>(
     _ place: String,
     _ body: @escaping @Sendable (@escaping @Sendable (String) -> Void) async throws(StoreError) -> Value
   ) async throws(StoreError) -> Value {
@@ -140,72 +153,103 @@ extension EtcdEngine {
     return try result.get()
   }
 
-  /// Fills an etcd that is empty.
-  fileprivate static func fill(
-    _ options: EtcdOptions, _ content: StoreCopy.Content, name: String, time: any TimeSource,
-    header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, lost: @escaping @Sendable (String) -> Never
-  ) async throws(StoreError) {
+  /// Leads on an etcd where nobody does.
+  fileprivate static func free(
+    _ options: EtcdOptions, name: String, time: any TimeSource, lost: @escaping @Sendable (String) -> Never
+  ) async throws(StoreError) -> EtcdSession {
     let client = EtcdClient(options)
     let keys = EtcdKeys(prefix: options.prefix)
-    let session = try await withoutWaiting(options.place) { waiting async throws(StoreError) in
-      _ = try await EtcdSession.look(client, keys, place: options.place, time: time)
-      return try await EtcdSession.lead(
-        options, client, keys, name: name, time: time, waiting: waiting, lost: lost)
-    }
     do throws(StoreError) {
-      try await fill(session, content, time, header)
+      return try await withoutWaiting(options.place) { waiting async throws(StoreError) in
+        _ = try await look(client, keys, place: options.place, time: time)
+        return try await lead(options, client, keys, name: name, time: time, waiting: waiting, lost: lost)
+      }
     } catch {
-      await session.end()
+      client.close()
       throw error
     }
-    await session.end()
   }
 
-  private static func fill(
-    _ session: EtcdSession, _ content: StoreCopy.Content, _ time: any TimeSource,
-    _ header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
+  /// Fills an etcd that is empty.
+  fileprivate func fill(
+    _ content: StoreCopy.Content, resumes: Bool, _ time: any TimeSource,
+    _ header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, _ beginning: () throws(StoreError) -> Void,
+    _ undone: () -> Void
   ) async throws(StoreError) {
     var target = EtcdMeta(
-      revision: content.revision, digest: content.digest, writer: session.leader, cluster: content.cluster)
-    let (record, _) = try await session.record()
+      revision: content.revision, digest: content.digest, writer: leader, cluster: content.cluster)
+    let (record, revision) = try await record()
     if let record {
       let found = EtcdMeta(record.value)
       target.writer = found?.writer ?? 0
-      if found == target { return }
+      if found == target { return try await check(content, target, at: revision, time, header) }
       throw .invalid(
-        "\(session.place) is not empty: it holds "
-          + (found.map { "the cluster \($0.cluster) at revision \($0.revision)" } ?? "a record that cannot be read"))
+        "\(place) is not empty: it holds "
+          + (found.map { found in
+            "the cluster \(found.cluster.inOneLine) at revision \(found.revision)"
+              + (found.movedTo.map { ", as it was when it was copied to \($0.inOneLine)" } ?? "")
+          } ?? "a record that cannot be read"))
     }
-    guard try await session.isEmpty() else {
+    // Before anything is written.
+    for entry in content.entries where entry.key.utf8.count + entry.value.count > EtcdGroup.entryBytesMax {
+      throw .tooLarge(
+        "\(entry.key) has \(entry.value.count) bytes, and etcd takes \(EtcdGroup.entryBytesMax) with its key")
+    }
+    if resumes { try await removeEntries() }
+    guard try await isEmpty() else {
       throw .invalid(
-        "\(session.place) is not empty: it holds keys, and no record of a revision, as a copy that was cut short leaves it."
+        "\(place) is not empty: it holds keys, and no record of a revision, as a copy that was cut short leaves it."
           + " If nothing else is there, remove them with etcdctl del --prefix, and begin again")
     }
+    try beginning()
+    do throws(StoreError) {
+      try await add(content.entries)
+      let (_, revision) = try await self.record()
+      try await check(content, target, at: revision, time, header)
+      _ = try await settle(target, base: 0)
+    } catch {
+      do throws(StoreError) { try await removeEntries() } catch let other {
+        throw .io("\(error), and what was written cannot be removed: \(other)")
+      }
+      undone()
+      throw error
+    }
+  }
+
+  /// Reads the entries, and throws when they are not those.
+  private func check(
+    _ content: StoreCopy.Content, _ target: EtcdMeta, at revision: Int64, _ time: any TimeSource,
+    _ header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader
+  ) async throws(StoreError) {
+    let found = try await EtcdLoader(session: self, time: time, header: header).load(target, at: revision)
+    guard found.count == content.entries.count else {
+      throw .corrupt(path: place, reason: "what was written is not what is read")
+    }
+  }
+
+  private func add(_ entries: [Store.Entry]) async throws(StoreError) {
     var batch: [EtcdV3.RequestOp] = []
     var bytes = 0
-    for entry in content.entries {
+    for entry in entries {
       let cost = entry.key.utf8.count + entry.value.count
       if !batch.isEmpty, batch.count >= EtcdGroup.operationsMax || bytes + cost > 1 << 20 {
-        try await session.add(batch)
+        try await send(batch)
         (batch, bytes) = ([], 0)
       }
-      batch.append(.put(session.keys.entry(entry.key), EtcdEntry(entry).bytes))
+      batch.append(.put(keys.entry(entry.key), EtcdEntry(entry).bytes))
       bytes += cost
     }
-    if !batch.isEmpty { try await session.add(batch) }
-    let (_, revision) = try await session.record()
-    let loader = EtcdLoader(session: session, time: time, header: header)
-    let found = try await loader.load(target, at: revision)
-    guard found.count == content.entries.count else {
-      throw .corrupt(path: session.place, reason: "what was written is not what is read")
-    }
-    _ = try await session.settle(target, base: 0)
+    if !batch.isEmpty { try await send(batch) }
   }
-}
 
-extension EtcdSession {
+  /// Removes all entries, where there is no record that makes them count.
+  private func removeEntries() async throws(StoreError) {
+    let all = keys.entries(after: nil)
+    try await send([EtcdV3.RequestOp(delete: EtcdV3.DeleteRangeRequest(key: all.key, rangeEnd: all.rangeEnd))])
+  }
+
   /// Whether nothing is under the prefix but the leader's key.
-  fileprivate func isEmpty() async throws(StoreError) -> Bool {
+  private func isEmpty() async throws(StoreError) -> Bool {
     do throws(EtcdFailure) {
       for request in keys.others + [keys.entries(after: nil)] {
         var request = request
@@ -219,8 +263,8 @@ extension EtcdSession {
     }
   }
 
-  /// Puts entries where there is no record yet. It may happen twice: it is the same.
-  fileprivate func add(_ operations: [EtcdV3.RequestOp]) async throws(StoreError) {
+  /// Changes entries where there is no record yet. It may happen twice: it is the same.
+  private func send(_ operations: [EtcdV3.RequestOp]) async throws(StoreError) {
     let attemptsMax = 20
     var attempts = 0
     while true {
@@ -238,7 +282,7 @@ extension EtcdSession {
         case .full: throw .diskFull(place)
         case .tooLarge(let reason): throw .tooLarge("an object is more than etcd takes: \(reason)")
         case .refused(let reason): throw .io("etcd refuses the write: \(reason)")
-        case .notBegun(let reason), .unknown(let reason):
+        case .notBegun(let reason), .unknown(let reason), .untrusted(let reason):
           guard attempts < attemptsMax else { throw .io("etcd takes no writes: \(reason)") }
           await pause()
         }
