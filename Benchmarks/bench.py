@@ -218,10 +218,11 @@ def measure(base):
                 core.create_namespaced_pod(f"list-{count}", pod, _preload_content=False)
             path = f"/api/v1/namespaces/list-{count}/pods"
             size = len(server.kubectl("get", "--raw", path))
-            before = forget_peak(server)
-            _, latency, _ = wrk(server, "get.lua", path, token, connections=1)
-            row(f"LIST of {count:,} pods", f"{latency['50']} ({size / 1e6:.1f} MB), memory before and at most "
-                f"{before:.0f} → {memory(server, 'VmHWM'):.0f} MiB", peer, "10 ×")
+            for form, accept in (("", "application/json"), (" in protobuf", "application/vnd.kubernetes.protobuf")):
+                before = forget_peak(server)
+                _, latency, _ = wrk(server, "get.lua", path, token, accept, connections=1)
+                row(f"LIST of {count:,} pods{form}", f"{latency['50']} ({size / 1e6:.1f} MB of JSON), memory before and at "
+                    f"most {before:.0f} → {memory(server, 'VmHWM'):.0f} MiB", "" if form else peer, "10 ×")
         objects = int(server.kubectl("get", "--raw", "/api/v1/configmaps").count('"uid"')) + 12_000
         starts(server, f"over {objects // 1000 * 1000:,} objects")
     finally:

@@ -1,3 +1,4 @@
+import KubeClient
 import TestKit
 import Testing
 import Wire
@@ -78,6 +79,30 @@ import Wire
     #expect(
       try Representation.negotiate("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").shape
         == .partialMetadata)
+  }
+
+  @Test func protobufIsAnsweredWhereTheKindHasIt() throws {
+    let type = "application/vnd.kubernetes.protobuf"
+    func form(_ accept: String, _ hasProtobuf: Bool = true) throws(KubeError) -> Representation {
+      try Representation.negotiate(accept, hasProtobuf: hasProtobuf)
+    }
+    for accept in [
+      type, "\(type),application/json", "\(type), */*", "\(type);stream=watch", "application/json;q=0.5,\(type)",
+    ] {
+      let form = try form(accept)
+      #expect(form.isProtobuf && form.shape == .object && form.contentType == type, "\(accept)")
+    }
+    #expect(try form("application/json,\(type)") == .json)
+    #expect(try form("\(type);q=0.1,application/json") == .json)
+    #expect(
+      try form("\(type);as=Table;g=meta.k8s.io;v=v1,application/json;as=Table;g=meta.k8s.io;v=v1").shape == .table)
+    let metadata = try form("\(type);as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json")
+    #expect(metadata.isProtobuf && metadata.shape == .partialMetadata)
+    // A kind that has none.
+    #expect(try form("\(type),application/json", false) == .json)
+    for (accept, hasProtobuf) in [(type, false), ("\(type);as=Table;g=meta.k8s.io;v=v1", true)] {
+      #expect { try form(accept, hasProtobuf) } throws: { ($0 as? KubeError)?.code == 406 }
+    }
   }
 
   @Test func refusesWhatIsNotServed() {

@@ -509,12 +509,12 @@ import Wire
   @Test func encodedLinesAreThoseOfTheirKind() async throws {
     try await Fixture.run { fixture in
       _ = try await create(fixture, Self.newEvents, Self.newEvent)
-      let encoder = WatchEncoder()
+      let encoder = WatchEncoder(.json)
       let entry = try #require(fixture.store.get("events/default/new"))
       for resource in [Self.events, Self.newEvents, Self.events] {
         let kind = try fixture.client.service.kind(resource)
         let notice = WatchNotice.added(entry).served(as: kind)
-        let line = String(buffer: encoder.line(notice, kind: kind))
+        let line = String(buffer: encoder.event(notice, kind: kind, status: nil))
         #expect(line.contains("\"apiVersion\":\"\(kind.groupVersion)\""), "\(line)")
       }
     }

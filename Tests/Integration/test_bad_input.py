@@ -146,8 +146,9 @@ def test_selectors(raw):
 def test_media_types(raw):
     assert raw("POST", MAPS, b"x", content="text/plain")[0] == 415
     assert raw("POST", MAPS, b"k8s\0garbage", content="application/vnd.kubernetes.protobuf")[0] == 400
-    status, _, _ = raw("GET", MAPS, Accept="application/vnd.kubernetes.protobuf")
-    assert status == 406
+    for accept in ("text/html", "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1"):
+        status, _, _ = raw("GET", MAPS, Accept=accept)
+        assert status == 406
     assert raw("PATCH", MAPS + "/x", b"{}", content="application/json")[0] == 415
 
 

@@ -38,17 +38,22 @@ struct Representation: Sendable, Equatable {
 
   var shape = Shape.object
   var isYAML = false
+  var isProtobuf = false
   /// What was asked for, as the answer's `Content-Type` says it.
   var contentType = "application/json"
 
   static let json = Representation()
-  static let supported = ["application/json", "application/yaml"]
+  static let supported = ["application/json", "application/yaml", ProtobufEncoder.mediaType]
 
   /// Picks the first form that the client accepts and this server has.
   ///
-  /// - Parameter hasTable: whether the answer can be a table; what nothing stores has no columns.
-  /// - Throws: 406 when there is none, as for a client that accepts protobuf alone.
-  static func negotiate(_ accept: String?, hasTable: Bool = true) throws(KubeError) -> Representation {
+  /// - Parameters:
+  ///   - hasTable: whether the answer can be a table; what nothing stores has no columns.
+  ///   - hasProtobuf: whether the kind has a form in protobuf. Tables have none.
+  /// - Throws: 406 when there is none, as for a client that accepts a table in protobuf alone.
+  static func negotiate(
+    _ accept: String?, hasTable: Bool = true, hasProtobuf: @autoclosure () -> Bool = false
+  ) throws(KubeError) -> Representation {
     guard let accept, !accept.isEmpty, accept != "application/json", accept != "*/*" else { return .json }
     for range in MediaRange.parse(accept) {
       var representation = Representation()
@@ -57,11 +62,16 @@ struct Representation: Sendable, Equatable {
       case "application/yaml", "text/yaml", "application/x-yaml":
         representation.isYAML = true
         representation.contentType = "application/yaml"
+      case ProtobufEncoder.mediaType where hasProtobuf():
+        representation.isProtobuf = true
+        representation.contentType = ProtobufEncoder.mediaType
       default: continue
       }
       switch range.parameters["as"] {
       case nil: break
-      case "Table" where hasTable && range.parameters["g"] == "meta.k8s.io" && range.parameters["v"] == "v1":
+      case "Table"
+      where hasTable && !representation.isProtobuf && range.parameters["g"] == "meta.k8s.io"
+        && range.parameters["v"] == "v1":
         representation.shape = .table
       case "PartialObjectMetadata", "PartialObjectMetadataList":
         guard range.parameters["g"] == "meta.k8s.io", range.parameters["v"] == "v1" else { continue }
@@ -70,7 +80,7 @@ struct Representation: Sendable, Equatable {
       }
       return representation
     }
-    throw .notAcceptable(supported)
+    throw .notAcceptable(hasProtobuf() ? supported : supported.filter { $0 != ProtobufEncoder.mediaType })
   }
 
   /// Whether the client prefers aggregated discovery (`apidiscovery.k8s.io/v2`).

@@ -8,7 +8,7 @@ import Wire
 /// A body is `6b 38 73 00`, then `runtime.Unknown {1: TypeMeta {1: apiVersion, 2: kind}, 2: raw message}`; the field
 /// numbers of the message stand in the schemas. The result is the JSON that the same object would have been.
 struct ProtobufBody {
-  private static let magic: [UInt8] = [0x6B, 0x38, 0x73, 0x00]
+  static let magic: [UInt8] = [0x6B, 0x38, 0x73, 0x00]
   private static let depthMax = 64
   private static let mapCountMax = 20_000
 
@@ -40,9 +40,16 @@ struct ProtobufBody {
         ?? schemas.kind(GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: kindName))
         ?? schemas.kind(GroupVersionKind(group: "", version: "v1", kind: kindName))
       guard let kind else { throw ProtobufError("no kind \"\(kindName)\" is registered in version \"\(apiVersion)\"") }
+      // A schema's parts have other forms in protobuf than the declaration says (`ProtobufLayout`).
+      guard kind.group != "apiextensions.k8s.io" else {
+        throw KubeError.unsupportedMediaType(
+          ["application/json", "application/yaml"], "protobuf is not read for the group \(kind.group)")
+      }
       var object: JSONObject = ["apiVersion": .string(apiVersion), "kind": .string(kindName)]
       try message(raw, kind.root.fields.map { ($0, 0) }, into: &object, depth: 0)
       return .object(object)
+    } catch let error as KubeError {
+      throw error
     } catch let error as ProtobufError {
       throw .badRequest("the protobuf body cannot be read: \(error.message)")
     } catch {

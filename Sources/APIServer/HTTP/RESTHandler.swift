@@ -3,6 +3,7 @@ import KubeClient
 import KubeTypes
 import NIOCore
 import NIOHTTP1
+import Protobuf
 import Schema
 import Store
 import Wire
@@ -14,7 +15,11 @@ final class RESTHandler: Sendable {
   let rbac: RBAC
   let pods: PodConnections
   let proxies: ProxyConnections
-  private let encoder = WatchEncoder()
+  private let layouts = ProtobufLayouts()
+  private let lines = WatchEncoder(.json)
+  private let frames: WatchEncoder
+  /// Of refusals.
+  private let statusKind: KindSchema?
 
   init(
     service: ResourceService, subresources: Subresources, rbac: RBAC, pods: PodConnections, proxies: ProxyConnections
@@ -24,6 +29,8 @@ final class RESTHandler: Sendable {
     self.rbac = rbac
     self.pods = pods
     self.proxies = proxies
+    frames = WatchEncoder(.protobuf(layouts))
+    statusKind = service.schemas.kind(GroupVersionKind(group: "meta.k8s.io", version: "v1", kind: "Status"))
   }
 
   func handle(_ request: APIRequest, _ info: RequestInfo, _ user: UserInfo, respond: @escaping Router.Respond) {
@@ -44,7 +51,7 @@ final class RESTHandler: Sendable {
       if info.verb != "watch" { context.deadline = try RequestContext.deadline(timeout: info.query["timeout"]) }
       switch info.verb {
       case "get": respond(try get(request, info, kind))
-      case "list": respond(try list(request, info, kind))
+      case "list": try list(request, info, kind, respond)
       case "watch": respond(try watch(request, info, kind))
       case "create": try create(request, info, kind, context, respond)
       case "update": try update(request, info, kind, context, respond)
@@ -54,8 +61,45 @@ final class RESTHandler: Sendable {
       default: throw KubeError.methodNotAllowed()
       }
     } catch {
-      respond(Reply(error as? KubeError ?? .internalError("\(error)")))
+      let wantsProtobuf = (try? negotiate(request, statusKind))?.isProtobuf ?? false
+      respond(refusal(error as? KubeError ?? .internalError("\(error)"), inProtobuf: wantsProtobuf))
     }
+  }
+
+  private func refusal(_ error: KubeError, inProtobuf: Bool) -> Reply {
+    var reply = Reply(error)
+    if inProtobuf, let bytes = protobuf(error.status.serialized(), statusKind, .object) {
+      (reply.contentType, reply.body) = (ProtobufEncoder.mediaType, .bytes(bytes))
+    }
+    return reply
+  }
+
+  /// The form of an answer of a kind.
+  private func negotiate(
+    _ request: APIRequest, _ kind: KindSchema?, hasTable: Bool = true
+  ) throws(KubeError) -> Representation {
+    try Representation.negotiate(
+      request.accept, hasTable: hasTable, hasProtobuf: kind.flatMap(layouts.of) != nil)
+  }
+
+  /// - Parameter json: an object of the kind.
+  /// - Returns: `nil` when it has no form in protobuf.
+  private func protobuf(_ json: [UInt8], _ kind: KindSchema?, _ extent: ProtobufEncoder.Extent) -> [UInt8]? {
+    kind.flatMap(layouts.of).flatMap { try? ProtobufEncoder.envelope(json, $0, extent) }
+  }
+
+  /// The kind of what a subresource answers, which is mostly the object.
+  private func answeredKind(_ info: RequestInfo, _ kind: KindSchema) -> KindSchema {
+    kind.subresource(info.subresource)?.kind.flatMap { service.schemas.kind($0) } ?? kind
+  }
+
+  /// The kind that an object says it is of.
+  private func kind(of json: [UInt8]) -> KindSchema? {
+    guard let version = JSON.scalar(at: ["apiVersion"], of: json).flatMap({ GroupVersion(apiVersion: $0) }),
+      let name = JSON.scalar(at: ["kind"], of: json)
+    else { return nil }
+    if name == statusKind?.kind, version.group.isEmpty { return statusKind }
+    return service.schemas.kind(GroupVersionKind(group: version.group, version: version.version, kind: name))
   }
 
   /// The kind must have the verb, the subresource and the scope that the URL assumes.
@@ -104,7 +148,7 @@ final class RESTHandler: Sendable {
   // MARK: Reads
 
   private func get(_ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> Reply {
-    let representation = try Representation.negotiate(request.accept)
+    let representation = try negotiate(request, answeredKind(info, kind))
     let entry = try service.get(kind, namespace: info.objectNamespace, name: info.name)
     if let text = info.query["resourceVersion"], !text.isEmpty, text != "0" {
       let asked = try ResourceService.parseRevision(text)
@@ -114,7 +158,10 @@ final class RESTHandler: Sendable {
     case "", "status": return present(entry.value, kind, representation, info, code: 200)
     case "scale":
       guard let object = try? JSON.parse(entry.value) else { throw .internalError("\(entry.key) is not readable") }
-      return Reply(json: Subresources.scale(of: object), contentType: representation.contentType)
+      let scale = Subresources.scale(of: object).serialized()
+      var form = representation
+      form.shape = .object
+      return present(scale, answeredKind(info, kind), form, info, code: 200)
     case "ephemeralcontainers", "resize", "approval":
       return present(entry.value, kind, representation, info, code: 200)
     default: throw .methodNotAllowed()
@@ -128,6 +175,12 @@ final class RESTHandler: Sendable {
   ) -> Reply {
     var reply: Reply
     switch representation.shape {
+    case .object where representation.isProtobuf, .partialMetadata where representation.isProtobuf:
+      let extent = representation.shape == .object ? ProtobufEncoder.Extent.object : .metadata
+      guard let bytes = protobuf(bytes, kind, extent) else {
+        return Reply(.internalError("the object cannot be written as protobuf: ask for JSON"))
+      }
+      reply = Reply(code: code, contentType: representation.contentType, body: .bytes(bytes))
     case .object:
       reply = Reply(code: code, contentType: representation.contentType, body: .bytes(bytes))
     case .table:
@@ -142,11 +195,24 @@ final class RESTHandler: Sendable {
     return reply
   }
 
-  private func list(_ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> Reply {
-    let representation = try Representation.negotiate(request.accept)
+  private func list(
+    _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ respond: @escaping Router.Respond
+  ) throws(KubeError) {
+    let representation = try negotiate(request, kind)
     let result = try listResult(info, kind)
-    let metadata = Self.listMetadata(result)
+    present(result.entries, Self.listMetadata(result), kind, representation, info, respond)
+  }
+
+  /// A list in the form that was asked for.
+  private func present(
+    _ entries: [Entry], _ metadata: JSONObject, _ kind: KindSchema, _ representation: Representation,
+    _ info: RequestInfo, _ respond: @escaping Router.Respond
+  ) {
     switch representation.shape {
+    case .object where representation.isProtobuf:
+      presentInProtobuf(entries, metadata, kind, .object, respond)
+    case .partialMetadata where representation.isProtobuf:
+      presentInProtobuf(entries, metadata, kind, .metadata, respond)
     case .object:
       var prefix: [UInt8] = []
       prefix.append(literal: "{\"kind\":")
@@ -156,20 +222,54 @@ final class RESTHandler: Sendable {
       prefix.append(literal: ",\"metadata\":")
       JSON.object(metadata).serialize(into: &prefix)
       prefix.append(literal: ",\"items\":[")
-      return Reply(
-        contentType: representation.contentType,
-        body: .list(prefix: prefix, entries: result.entries, suffix: Array("]}".utf8)))
+      respond(
+        Reply(
+          contentType: representation.contentType,
+          body: .list(prefix: prefix, entries: entries, suffix: Array("]}".utf8))))
     case .table:
-      return Reply(
-        json: TableForm.table(
-          objects: result.entries.map(\.value), kind: kind, metadata: metadata,
-          includeObject: info.query["includeObject"] ?? "Metadata", now: service.time.now()))
+      respond(
+        Reply(
+          json: TableForm.table(
+            objects: entries.map(\.value), kind: kind, metadata: metadata,
+            includeObject: info.query["includeObject"] ?? "Metadata", now: service.time.now())))
     case .partialMetadata:
-      return Reply(
-        json: [
-          "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": .object(metadata),
-          "items": .array(result.entries.map { TableForm.partialMetadata($0.value) }),
-        ])
+      respond(
+        Reply(
+          json: [
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": .object(metadata),
+            "items": .array(entries.map { TableForm.partialMetadata($0.value) }),
+          ]))
+    }
+  }
+
+  private func presentInProtobuf(
+    _ entries: [Entry], _ metadata: JSONObject, _ kind: KindSchema, _ extent: ProtobufEncoder.Extent,
+    _ respond: @escaping Router.Respond
+  ) {
+    // It was negotiated because there is one.
+    guard let layout = layouts.of(kind) else { return respond(Reply(.internalError("\(kind.kind) has no protobuf"))) }
+    // `ListMeta`
+    var writer = ProtobufWriter()
+    if let revision = metadata["resourceVersion"]?.string { writer.bytes(2, revision.utf8) }
+    if let token = metadata["continue"]?.string { writer.bytes(3, token.utf8) }
+    if let remaining = metadata["remainingItemCount"]?.int { writer.number(4, UInt64(bitPattern: remaining)) }
+    let bytes = writer.bytes
+    if ProtobufListBody.isSmall(entries) {
+      do throws(ProtobufError) {
+        let list = try ProtobufListBody.bytes(bytes, entries, layout, extent)
+        respond(Reply(contentType: ProtobufEncoder.mediaType, body: .bytes(list)))
+      } catch {
+        respond(Reply(.internalError("the list cannot be written as protobuf: \(error.message)")))
+      }
+      return
+    }
+    Task {
+      do throws(ProtobufError) {
+        let list = try await ProtobufListBody.measured(bytes, entries, layout, extent)
+        respond(Reply(contentType: ProtobufEncoder.mediaType, body: .protobufList(list)))
+      } catch {
+        respond(Reply(.internalError("the list cannot be written as protobuf: \(error.message)")))
+      }
     }
   }
 
@@ -205,7 +305,7 @@ final class RESTHandler: Sendable {
   }
 
   private func watch(_ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema) throws(KubeError) -> Reply {
-    let representation = try Representation.negotiate(request.accept)
+    let representation = try negotiate(request, kind)
     let query = info.query
     var options = WatchSource.Options()
     options.namespace = info.objectNamespace
@@ -226,7 +326,9 @@ final class RESTHandler: Sendable {
     }
     let time = service.time
     let includeObject = query["includeObject"] ?? "Metadata"
-    let encoder = encoder
+    let contentType = representation.isProtobuf ? ProtobufEncoder.mediaType + ";stream=watch" : "application/json"
+    let encoder = representation.isProtobuf ? frames : lines
+    let statusKind = statusKind
     let isFirst = FirstFlag()
     let encode: @Sendable (WatchNotice) -> ByteBuffer? = { stored in
       let notice = stored.served(as: kind)
@@ -249,11 +351,17 @@ final class RESTHandler: Sendable {
           ]).serialized())
       case (.partialMetadata, .added(let entry)), (.partialMetadata, .modified(let entry)),
         (.partialMetadata, .deleted(let entry)):
+        if representation.isProtobuf {
+          return encoder.event(notice.name, entry.value, kind, .metadata, status: statusKind)
+        }
         return WatchEncoder.line(notice.name, TableForm.partialMetadata(entry.value).serialized())
       case (.partialMetadata, .bookmark(let revision, let ends)):
-        let object = TableForm.partialMetadata(WatchEncoder.bookmark(kind, revision, ends))
-        return WatchEncoder.line("BOOKMARK", object.serialized())
-      default: return encoder.line(notice, kind: kind)
+        let bookmark = WatchEncoder.bookmark(kind, revision, ends)
+        if representation.isProtobuf {
+          return encoder.event("BOOKMARK", bookmark.serialized(), kind, .metadata, status: statusKind)
+        }
+        return WatchEncoder.line("BOOKMARK", TableForm.partialMetadata(bookmark).serialized())
+      default: return encoder.event(notice, kind: kind, status: statusKind)
       }
     }
     var endsAfter: TimeAmount?
@@ -262,15 +370,15 @@ final class RESTHandler: Sendable {
     let response: WatchResponse
     do {
       response = try WatchResponse(
-        service, kind, options, contentType: "application/json", endsAfter: endsAfter, encode: encode)
+        service, kind, options, contentType: contentType, endsAfter: endsAfter, encode: encode)
     } catch {
       guard error.code == 410 else { throw error }
       var bytes: [UInt8] = []
-      let line = WatchEncoder.line("ERROR", error.status.serialized())
-      bytes.append(contentsOf: line.readableBytesView)
-      return Reply(body: .bytes(bytes))
+      let event = encoder.event(.failed(error), kind: kind, status: statusKind)
+      bytes.append(contentsOf: event.readableBytesView)
+      return Reply(contentType: contentType, body: .bytes(bytes))
     }
-    return Reply(body: .watch(response))
+    return Reply(contentType: contentType, body: .watch(response))
   }
 
   // MARK: Writes
@@ -311,19 +419,21 @@ final class RESTHandler: Sendable {
     { result in
       switch result {
       case .success(let written):
-        if let status = written.status {
-          var reply = Reply(json: status, code: written.code)
-          reply.add(warnings: written.warnings)
-          return respond(reply)
-        }
         // Subresources answer with their own kinds, which have no table here.
-        let form = info.subresource.isEmpty || info.subresource == "status" ? representation : .json
-        let present: @Sendable () -> Void = {
-          respond(self.present(written.bytes, kind, form, info, code: written.code, warnings: written.warnings))
+        let bytes = written.status?.serialized() ?? written.bytes
+        var form = representation
+        var answered: KindSchema? = kind
+        if written.status != nil || !info.subresource.isEmpty && info.subresource != "status" {
+          answered = representation.isProtobuf ? self.kind(of: bytes) : nil
+          form = answered == nil ? .json : representation
+          form.shape = .object
+        }
+        let present: @Sendable () -> Void = { [form, answered] in
+          respond(self.present(bytes, answered ?? kind, form, info, code: written.code, warnings: written.warnings))
         }
         // Other forms parse the object: not on the store's thread, which all writes wait for and whose stack is small.
-        if form.shape == .object { present() } else { loop.execute(present) }
-      case .failure(let error): respond(Reply(error))
+        if form.shape == .object, !form.isProtobuf { present() } else { loop.execute(present) }
+      case .failure(let error): respond(self.refusal(error, inProtobuf: representation.isProtobuf))
       }
     }
   }
@@ -332,8 +442,8 @@ final class RESTHandler: Sendable {
     _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
-    let representation = try Representation.negotiate(
-      request.accept, hasTable: !info.subresource.isEmpty || kind.verbs.contains("get"))
+    let representation = try negotiate(
+      request, answeredKind(info, kind), hasTable: !info.subresource.isEmpty || kind.verbs.contains("get"))
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(request, info, kind, context, as: "CreateOptions")
     subresources.create(
@@ -344,7 +454,7 @@ final class RESTHandler: Sendable {
     _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
-    let representation = try Representation.negotiate(request.accept)
+    let representation = try negotiate(request, answeredKind(info, kind))
     let (body, duplicates) = try RequestBody.parse(request, service.schemas)
     let write = try writeRequest(request, info, kind, context, as: "UpdateOptions")
     subresources.update(
@@ -355,7 +465,7 @@ final class RESTHandler: Sendable {
     _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
-    let representation = try Representation.negotiate(request.accept)
+    let representation = try negotiate(request, answeredKind(info, kind))
     let mediaType = RequestBody.mediaType(request.contentType)
     guard let type = PatchType(rawValue: mediaType) else {
       throw .unsupportedMediaType(
@@ -376,7 +486,7 @@ final class RESTHandler: Sendable {
     _ request: APIRequest, _ info: RequestInfo, _ kind: KindSchema, _ context: RequestContext,
     _ respond: @escaping Router.Respond
   ) throws(KubeError) {
-    let representation = try Representation.negotiate(request.accept)
+    let representation = try negotiate(request, answeredKind(info, kind))
     guard info.subresource.isEmpty else { throw .methodNotAllowed() }
     var write = try writeRequest(request, info, kind, context, as: "DeleteOptions")
     let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
@@ -391,21 +501,15 @@ final class RESTHandler: Sendable {
     // One commit may be waited for, not one for each object.
     write.canBlock = false
     let options = try RequestBody.deleteOptions(request, info, &write, service.schemas)
+    let representation = try negotiate(request, kind)
     let result = try listResult(info, kind)
     let metadata = Self.listMetadata(result)
     service.deleteCollection(write, objects: result.entries, options: options) { outcome in
       switch outcome {
       case .success(let entries):
-        var prefix: [UInt8] = []
-        prefix.append(literal: "{\"kind\":")
-        prefix.append(jsonString: kind.listKind)
-        prefix.append(literal: ",\"apiVersion\":")
-        prefix.append(jsonString: kind.groupVersion.description)
-        prefix.append(literal: ",\"metadata\":")
-        JSON.object(metadata).serialize(into: &prefix)
-        prefix.append(literal: ",\"items\":[")
-        respond(Reply(body: .list(prefix: prefix, entries: entries, suffix: Array("]}".utf8))))
-      case .failure(let error): respond(Reply(error))
+        // Not on the store's thread, as for a single object.
+        request.loop.execute { self.present(entries, metadata, kind, representation, info, respond) }
+      case .failure(let error): respond(self.refusal(error, inProtobuf: representation.isProtobuf))
       }
     }
   }

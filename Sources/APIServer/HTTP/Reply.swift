@@ -14,6 +14,8 @@ struct Reply: Sendable {
     case bytes([UInt8])
     /// Prefix, the bytes of each entry with commas between, suffix: a list costs no memory of its own.
     case list(prefix: [UInt8], entries: [Entry], suffix: [UInt8])
+    /// A list that is written while the client takes it.
+    case protobufList(ProtobufListBody)
     /// Events of a watch until its end.
     case watch(WatchResponse)
     /// Whatever the closure writes, with the client's pace.
@@ -73,6 +75,7 @@ struct Reply: Sendable {
       switch body {
       case .bytes(let bytes): .buffer(ByteBuffer(bytes: bytes))
       case .list(let prefix, let entries, let suffix): .pulled(ListBody(prefix, entries, suffix))
+      case .protobufList(let body): .pulled(body)
       case .watch(let response): .pulled(response)
       case .stream(let produce): .stream(length: nil, produce)
       case .upgrade(let take): .upgrade(take)

@@ -2,6 +2,7 @@ import HTTP
 import KubeClient
 import KubeTypes
 import NIOCore
+import Protobuf
 import Schema
 import Store
 import Synchronization
@@ -126,8 +127,15 @@ extension WatchResponse: HTTPPulledBody {
   }
 }
 
-/// Encodes watch events; an event that many watch is encoded once.
+/// Encodes watch events in one form; an event that many watch is encoded once.
 final class WatchEncoder: Sendable {
+  enum Form: Sendable {
+    /// An object on a line.
+    case json
+    /// A `WatchEvent` behind its length, with the object in its envelope.
+    case protobuf(ProtobufLayouts)
+  }
+
   private struct Slot {
     var revision: Int64 = -1
     var name = ""
@@ -135,12 +143,17 @@ final class WatchEncoder: Sendable {
     var kind: KindSchema?
     var line: ByteBuffer?
   }
+  private let form: Form
   private let recent: Mutex<[Slot]>
   private static let slots = 256
 
-  init() { recent = Mutex(Array(repeating: Slot(), count: Self.slots)) }
+  init(_ form: Form) {
+    self.form = form
+    recent = Mutex(Array(repeating: Slot(), count: Self.slots))
+  }
 
-  func line(_ notice: WatchNotice, kind: KindSchema) -> ByteBuffer {
+  /// - Parameter status: the kind of errors.
+  func event(_ notice: WatchNotice, kind: KindSchema, status: KindSchema?) -> ByteBuffer {
     switch notice {
     case .added(let entry), .modified(let entry), .deleted(let entry):
       let name = notice.name
@@ -150,12 +163,33 @@ final class WatchEncoder: Sendable {
           ? slots[index].line : nil
       }
       if let known { return known }
-      let line = Self.line(name, entry.value)
+      let line = event(name, entry.value, kind, status: status)
       recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, kind: kind, line: line) }
       return line
     case .bookmark(let revision, let endsInitialEvents):
-      return Self.line("BOOKMARK", Self.bookmark(kind, revision, endsInitialEvents).serialized())
-    case .failed(let error): return Self.line("ERROR", error.status.serialized())
+      return event("BOOKMARK", Self.bookmark(kind, revision, endsInitialEvents).serialized(), kind, status: status)
+    case .failed(let error): return event("ERROR", error.status.serialized(), status, status: nil)
+    }
+  }
+
+  /// An event of one object, or of its metadata alone.
+  ///
+  /// - Parameters:
+  ///   - object: in JSON.
+  ///   - status: as which it is told why an object cannot be written.
+  func event(
+    _ name: String, _ object: [UInt8], _ kind: KindSchema?, _ extent: ProtobufEncoder.Extent = .object,
+    status: KindSchema?
+  ) -> ByteBuffer {
+    guard case .protobuf(let layouts) = form else { return Self.line(name, object) }
+    do throws(ProtobufError) {
+      guard let layout = kind.flatMap(layouts.of) else { throw ProtobufError("the kind has no form in protobuf") }
+      return Self.frame(name, try ProtobufEncoder.envelope(object, layout, extent))
+    } catch {
+      // An error that cannot be written either ends with an empty frame, which says as much.
+      guard let status else { return Self.frame("ERROR", []) }
+      let failed = KubeError.internalError("an object cannot be written as protobuf: \(error.message)")
+      return event("ERROR", failed.status.serialized(), status, status: nil)
     }
   }
 
@@ -165,6 +199,21 @@ final class WatchEncoder: Sendable {
     return [
       "kind": .string(kind.kind), "apiVersion": .string(kind.groupVersion.description), "metadata": .object(metadata),
     ]
+  }
+
+  /// `meta.k8s.io/v1 WatchEvent` behind its length in four bytes, big-endian.
+  private static func frame(_ name: String, _ object: [UInt8]) -> ByteBuffer {
+    var event = ProtobufWriter(after: [], capacity: object.count + 32)
+    event.bytes(1, name.utf8)
+    // `RawExtension`
+    let start = event.open(2)
+    event.bytes(1, object)
+    event.close(start)
+    var buffer = ByteBuffer()
+    buffer.reserveCapacity(event.bytes.count + 4)
+    buffer.writeInteger(UInt32(event.bytes.count))
+    buffer.writeBytes(event.bytes)
+    return buffer
   }
 
   static func line(_ name: String, _ object: [UInt8]) -> ByteBuffer {
