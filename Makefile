@@ -40,9 +40,7 @@ install: release ## Put apus below PREFIX (/usr/local) and install its systemd u
 
 unit: build      ## Pure and simulated tests: no root, no network.
 	@echo "==> unit tests"
-	@# One after the other: hundreds at a time would starve the few threads of the cooperative pool, and then the real
-	@# programs that some tests run seem to hang.
-	@$(SWIFT) test --skip-build --no-parallel
+	@Scripts/unit
 
 integration: build setup-tests ## Kernel and client tests: root, in a network and mount namespace of their own.
 	@echo "==> integration tests"
@@ -57,8 +55,9 @@ simulate: setup  ## The whole cluster on one virtual clock with faults, optimise
 	@SWIFT_DETERMINISTIC_HASHING=1 SIMULATION_SEEDS=$(SEEDS) ROOMS=Simulation $(SWIFT) test --skip-build -c release \
 	  -Xswiftc -enable-testing --scratch-path .build-simulation --filter ClusterTests
 
-soak: build setup-tests ## Ten minutes of random kills, damaged files and hostile requests under load; SOAK_SEED repeats one.
+soak: build setup-tests ## Ten minutes of random kills, damaged files and hostile requests; SOAK_SEED repeats one. Tests on an etcd.
 	@Scripts/soak
+	@Scripts/etcd
 
 bench: release setup-tests ## Print the table of docs/benchmarks.md for this machine.
 	@Scripts/bench

@@ -266,8 +266,10 @@ public final class APIServer: Sendable {
     port.withLock { $0 = bound }
     let isBootstrapped = try await bootstrapUnlessFull(port: bound)
     let events = EventExpiry(client: client, time: time)
-    let keeper = BootstrapKeeper(store: client.service.store, time: time, isDue: !isBootstrapped) { [weak self] in
-      try await self?.bootstrap(port: bound)
+    let keeper = BootstrapKeeper(
+      store: client.service.store, time: time, policy: Bootstrap.ownPolicyKeys(configuration), isDue: !isBootstrapped
+    ) { [weak self] in
+      try await self?.runBootstrap(port: bound) ?? true
     }
     let addresses = addresses
     upkeep.withLock {
@@ -292,11 +294,11 @@ public final class APIServer: Sendable {
   ///
   /// - Parameter port: where this server can be reached, for the endpoints of the Service `kubernetes`.
   func bootstrap(port: Int) async throws {
-    do { try await runBootstrap(port: port) } catch { throw Self.bootstrapError(error) }
+    do { _ = try await runBootstrap(port: port) } catch { throw Self.bootstrapError(error) }
   }
 
-  private func runBootstrap(port: Int) async throws {
-    try await Bootstrap(client: client, configuration: configuration, ranges: ranges).run(port: port)
+  private func runBootstrap(port: Int) async throws -> Bool {
+    try await Bootstrap(client: client, configuration: configuration, ranges: ranges, logger: logger).run(port: port)
   }
 
   private static func bootstrapError(_ error: any Error) -> APIServerError {
@@ -308,8 +310,7 @@ public final class APIServer: Sendable {
   /// - Returns: whether everything is there.
   private func bootstrapUnlessFull(port: Int) async throws -> Bool {
     do {
-      try await runBootstrap(port: port)
-      return true
+      return try await runBootstrap(port: port)
     } catch let error as KubeError where error.code == 507 {
       logger.error("objects that the cluster starts with are missing", metadata: ["error": "\(error)"])
       return false

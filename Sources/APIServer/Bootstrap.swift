@@ -1,6 +1,7 @@
 import ControllerKit
 import KubeClient
 import KubeTypes
+import Logging
 import Schema
 import Store
 import Wire
@@ -11,18 +12,20 @@ struct Bootstrap: Sendable {
   let client: LocalClient
   let configuration: APIServerConfiguration
   let ranges: IPRanges
+  let logger: Logger
 
   private static func core(_ resource: String) -> GroupVersionResource {
     GroupVersionResource(group: "", version: "v1", resource: resource)
   }
 
   /// - Parameter port: the port that the API server listens on.
-  func run(port: Int) async throws {
+  /// - Returns: whether all roles and bindings are as they should be; those that could not be put right are in the log.
+  func run(port: Int) async throws -> Bool {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
       try await ensure(
         Self.core("namespaces"), nil, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)]])
     }
-    try await ensurePolicy()
+    let isPolicyWhole = try await ensurePolicy()
     let priorities = GroupVersionResource(group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses")
     for (name, value, text) in [
       ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their node."),
@@ -76,34 +79,69 @@ struct Bootstrap: Sendable {
         "endpoints": isReachable ? endpoints : [],
         "ports": [["name": "https", "port": .int(Int64(port)), "protocol": "TCP"]],
       ], updating: "endpoints", "ports")
+    return isPolicyWhole
   }
 
   /// Creates what is missing of roles and bindings, and gives back what was taken out of them, as kube-apiserver does at its
-  /// start. Side by side: each alone would wait for the disk.
-  private func ensurePolicy() async throws {
-    let policy =
-      BootstrapPolicy.objects + configuration.identities.flatMap { BootstrapPolicy.objects(for: $0) }
-      + configuration.components.flatMap { BootstrapPolicy.objects(for: $0) }
-    try await withThrowingTaskGroup(of: Void.self) { group in
+  /// start. Side by side: each alone would wait for the disk. One that cannot be put right is no reason not to serve.
+  ///
+  /// - Throws: when there is no space.
+  private func ensurePolicy() async throws -> Bool {
+    let policy = BootstrapPolicy.objects + Self.ownPolicy(configuration)
+    return try await withThrowingTaskGroup(of: Bool.self) { group in
       for (resource, object) in policy {
         group.addTask {
-          try await ensure(resource, nil, object)
-          try await repair(resource, object)
+          do {
+            try await ensure(resource, nil, object)
+            try await repair(resource, object)
+            return true
+          } catch let error as KubeError where error.code != 507 {
+            logger.error(
+              "a role or binding is not as it should be",
+              metadata: ["object": "\(Self.title(resource, object))", "error": "\(error)"])
+            return false
+          }
         }
       }
-      try await group.waitForAll()
+      return try await group.reduce(true) { $0 && $1 }
     }
+  }
+
+  /// What this process's own parts have their rights by.
+  private static func ownPolicy(_ configuration: APIServerConfiguration) -> [(GroupVersionResource, JSON)] {
+    configuration.identities.flatMap { BootstrapPolicy.objects(for: $0) }
+      + configuration.components.flatMap { BootstrapPolicy.objects(for: $0) }
+  }
+
+  /// The keys of that: without it a part would stand still.
+  static func ownPolicyKeys(_ configuration: APIServerConfiguration) -> Set<String> {
+    Set(
+      ownPolicy(configuration).map { resource, object in
+        "\(resource.group)/\(resource.resource)/\(object.at("metadata", "name")?.string ?? "")"
+      })
+  }
+
+  private static func title(_ resource: GroupVersionResource, _ object: JSON) -> String {
+    "\(resource.resource)/\(object.at("metadata", "name")?.string ?? "")"
   }
 
   private func repair(_ resource: GroupVersionResource, _ wanted: JSON) async throws {
     let name = wanted.at("metadata", "name")?.string ?? ""
     let existing = try await client.get(resource, namespace: nil, name: name).json()
-    guard let patch = BootstrapPolicy.repair(of: existing, to: wanted) else {
+    let patch = BootstrapPolicy.repair(of: existing, to: wanted)
+    if let patch, patch.isEmpty { return }
+    // Perhaps somebody meant it.
+    logger.warning(
+      "a role or binding is put right; the annotation \(BootstrapPolicy.autoUpdate)=false keeps it as people make it",
+      metadata: ["object": "\(Self.title(resource, wanted))"])
+    guard let patch else {
       // To which role it binds, no update may change.
       _ = try await client.delete(resource, namespace: nil, name: name, options: DeleteOptions())
+      if let left = try? await client.get(resource, namespace: nil, name: name) {
+        throw KubeError.unavailable("it is made anew when its finalizers have let go: \(left.header.finalizers)")
+      }
       return try await ensure(resource, nil, wanted)
     }
-    guard !patch.isEmpty else { return }
     _ = try await client.patch(
       resource, namespace: nil, name: name, subresource: nil, type: .merge, body: .object(patch),
       options: WriteOptions())
@@ -167,13 +205,20 @@ struct Bootstrap: Sendable {
 }
 
 /// Brings back what a cluster cannot go on without when somebody deletes it, as kube-apiserver does with its Service and
-/// the system's namespaces.
+/// the system's namespaces; roles and bindings also when somebody changes them.
 struct BootstrapKeeper: Sendable {
   let store: Store
   let time: any TimeSource
+  /// The keys of roles and bindings.
+  let policy: Set<String>
   /// Whether something is missing from the beginning.
   let isDue: Bool
-  let create: @Sendable () async throws -> Void
+  /// - Returns: whether everything is as it should be.
+  let create: @Sendable () async throws -> Bool
+
+  /// After what was brought back: somebody may delete it again and again.
+  private static let pause = Duration.seconds(1)
+  private static let pauseMax = Duration.seconds(16)
 
   private static let kept: [String: Set<String>] = [
     "namespaces/": ["namespaces/kube-public", "namespaces/kube-node-lease"],
@@ -188,23 +233,31 @@ struct BootstrapKeeper: Sendable {
     let (deletions, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     var watches: [Store.Watch] = []
     defer { for watch in watches { watch.cancel() } }
-    for (prefix, keys) in Self.kept {
+    let rights = ["rbac.authorization.k8s.io/clusterroles/", "rbac.authorization.k8s.io/clusterrolebindings/"]
+    for (prefix, keys) in Array(Self.kept) + rights.map({ ($0, policy) }) {
+      let countsChanges = keys == policy
       guard let revision = try? store.list(prefix: prefix, limit: 1).revision,
         let watch = try? store.watch(
           prefix: prefix, after: revision,
           deliver: { signal in
             guard case .events(let events) = signal else { return }
-            if events.contains(where: { $0.kind == .delete && keys.contains($0.entry.key) }) { continuation.yield() }
+            let isTouched = events.contains { event in
+              (countsChanges || event.kind == .delete) && keys.contains(event.entry.key)
+            }
+            if isTouched { continuation.yield() }
           })
       else { return }
       watches.append(watch)
     }
     if isDue { continuation.yield() }
     for await _ in deletions {
+      var pause = Self.pause
       // Others may not have let go yet of what it had, such as its address.
-      while (try? await create()) == nil {
-        do { try await time.sleep(for: .seconds(1)) } catch { return }
+      while (try? await create()) != true {
+        do { try await time.sleep(for: pause) } catch { return }
+        pause = min(pause * 2, Self.pauseMax)
       }
+      do { try await time.sleep(for: Self.pause) } catch { return }
     }
   }
 }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Store
 import Telemetry
 import Testing
 import Wire
@@ -223,6 +224,67 @@ import struct KubeClient.DeleteOptions
         ["metadata": ["annotations": ["rbac.authorization.kubernetes.io/autoupdate": "false"]], "rules": []])
       try await fixture.server.bootstrap(port: 6443)
       #expect(await isRefused())
+    }
+  }
+
+  /// A role that cannot be put right is no reason not to serve: here a binding that a finalizer holds.
+  @Test func whatCannotBePutRightIsLeftForLater() async throws {
+    let role = "system:controller:baker"
+    try await Fixture.run(components: [Self.baker]) { fixture in
+      let bindings = Self.rbac("clusterrolebindings")
+      _ = try await fixture.client.delete(bindings, namespace: nil, name: role, options: DeleteOptions())
+      try await Self.create(
+        fixture.client, bindings,
+        [
+          "metadata": ["name": .string(role), "finalizers": ["example.org/hold"]],
+          "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:discovery"],
+        ], namespace: nil)
+      try await fixture.server.bootstrap(port: 6443)
+      let held = try await fixture.client.get(bindings, namespace: nil, name: role).json()
+      #expect(held.at("metadata", "deletionTimestamp") != nil && held.at("roleRef", "name") == "system:discovery")
+      _ = try await fixture.client.patch(
+        bindings, namespace: nil, name: role, subresource: nil, type: .merge,
+        body: ["metadata": ["finalizers": nil]], options: WriteOptions())
+      try await fixture.server.bootstrap(port: 6443)
+      let made = try await fixture.client.get(bindings, namespace: nil, name: role).json()
+      #expect(made.at("roleRef", "name") == .string(role))
+    }
+  }
+
+  /// Deleted, and spoilt: each is noticed, and others' objects are not.
+  @Test func whatIsDoneToTheRightsOfPartsIsNoticed() async throws {
+    var configuration = APIServerConfiguration(
+      dataDirectory: "", advertiseAddress: "127.0.0.1", hostname: "test", version: "0")
+    configuration.components = [Self.baker]
+    let keys = Bootstrap.ownPolicyKeys(configuration)
+    try await Fixture.run(components: [Self.baker]) { fixture in
+      let role = "rbac.authorization.k8s.io/clusterroles/system:controller:baker"
+      #expect(keys == [role, role.replacing("clusterroles", with: "clusterrolebindings")])
+      let patch: JSON = ["rules": []]
+      for resource in ["clusterroles", "clusterrolebindings"] {
+        for isDeleted in [false, true] {
+          let (calls, called) = AsyncStream<Void>.makeStream()
+          let keeper = BootstrapKeeper(store: fixture.store, time: fixture.clock, policy: keys, isDue: false) {
+            called.yield()
+            return true
+          }
+          let watches = fixture.store.watchCount
+          let task = Task { await keeper.run() }
+          while fixture.store.watchCount < watches + 7 { await Task.yield() }
+          let name = "system:controller:baker"
+          if isDeleted {
+            _ = try await fixture.client.delete(
+              Self.rbac(resource), namespace: nil, name: name, options: DeleteOptions())
+          } else {
+            _ = try await fixture.client.patch(
+              Self.rbac(resource), namespace: nil, name: name, subresource: nil, type: .merge,
+              body: resource == "clusterroles" ? patch : ["subjects": []], options: WriteOptions())
+          }
+          for await _ in calls { break }
+          task.cancel()
+          await task.value
+        }
+      }
     }
   }
 

@@ -241,6 +241,23 @@ def test_a_full_disk_loses_nothing(tmp_path):
         subprocess.run(["umount", "-l", mount], check=True)
 
 
+def test_the_rights_of_the_servers_own_parts_come_back(server):
+    """Who deletes or spoils them stops no controller for longer than a moment."""
+    name = "system:controller:deployment-controller"
+    whole = {kind: server.json("get", kind, name) for kind in ("clusterrole", "clusterrolebinding")}
+
+    def is_whole(kind):
+        found = server.kubectl("get", kind, name, "-o", "json", check=False)
+        return found.returncode == 0 and all(
+            json.loads(found.stdout).get(part) == whole[kind].get(part) for part in ("rules", "subjects", "roleRef"))
+
+    for kind, patch in (("clusterrole", {"rules": []}), ("clusterrolebinding", {"subjects": []})):
+        server.kubectl("delete", kind, name)
+        wait_for(f"the {kind} is made anew", lambda: is_whole(kind))
+        server.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
+        wait_for(f"the {kind} is put right", lambda: is_whole(kind))
+
+
 def test_the_server_still_serves(server):
     assert server.kubectl("get", "namespaces", "-o", "name").split() == [
         "namespace/default", "namespace/kube-node-lease", "namespace/kube-public", "namespace/kube-system"]

@@ -168,14 +168,11 @@ final class Cluster: Sendable {
       service: inner.service, subresources: inner.subresources, loops: simulator.loop, refusals: inner.refusals)
     state.withLock { $0.servers.append(server) }
     while true {
-      do {
-        try await Bootstrap(client: local, configuration: configuration, ranges: server.addresses.allocator.ranges)
-          .run(port: 6443)
-        break
-      } catch is KubeError {
-        // The disk.
-        try await clock.sleep(for: .seconds(1))
-      }
+      let bootstrap = Bootstrap(
+        client: local, configuration: configuration, ranges: server.addresses.allocator.ranges, logger: Self.logger)
+      // The disk may fail.
+      do { if try await bootstrap.run(port: 6443) { break } } catch is KubeError {}
+      try await clock.sleep(for: .seconds(1))
     }
     state.withLock { $0.client = local }
     let informers = InformerSet(client: FaultyClient(cluster: self), time: clock)
