@@ -70,8 +70,18 @@ package struct ProtobufWriter: Sendable {
     varint(UInt64(length))
   }
 
+  // Not generic: modules are compiled one by one, and a generic one that is not specialised costs twenty times as much.
+
+  /// A field of type `bytes` or `string`.
+  package mutating func bytes(_ number: Int, _ value: UnsafeBufferPointer<UInt8>) {
+    key(number, length: value.count)
+    bytes.append(contentsOf: value)
+  }
+
   /// A piece of a `string` or `bytes` that was begun with `open`.
-  package mutating func append(_ piece: some Collection<UInt8>) { bytes.append(contentsOf: piece) }
+  package mutating func append(_ piece: UnsafeBufferPointer<UInt8>) { bytes.append(contentsOf: piece) }
+  package mutating func append(_ piece: [UInt8]) { bytes.append(contentsOf: piece) }
+  package mutating func append(byte: UInt8) { bytes.append(byte) }
 
   /// A number without its field, as the elements of a packed list are.
   package mutating func varint(_ value: UInt64) {

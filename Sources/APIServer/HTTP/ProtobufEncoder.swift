@@ -1,3 +1,4 @@
+import Glibc
 import Protobuf
 import Schema
 import Wire
@@ -114,9 +115,16 @@ struct ProtobufEncoder {
   private func index(of name: Range<Int>, in fields: [ProtobufLayout.Field], from start: Int) -> Int? {
     for step in 0..<fields.count {
       let index = start + step < fields.count ? start + step : start + step - fields.count
-      if fields[index].name.count == name.count, fields[index].name.elementsEqual(json[name]) { return index }
+      if isEqual(name, fields[index].name) { return index }
     }
     return nil
+  }
+
+  private func isEqual(_ range: Range<Int>, _ name: [UInt8]) -> Bool {
+    guard name.count == range.count, let start = json.baseAddress else { return false }
+    return name.withUnsafeBytes { name in
+      name.baseAddress.map { memcmp($0, start + range.lowerBound, range.count) == 0 } ?? true
+    }
   }
 
   private mutating func field(_ field: ProtobufLayout.Field) throws(ProtobufError) {
@@ -199,7 +207,7 @@ struct ProtobufEncoder {
       let (nanoseconds, isLonger) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)
       guard !isLong, !isLonger else { throw failure("\"\(text)\" is too long") }
       writer.number(1, UInt64(bitPattern: nanoseconds))
-    case .raw: writer.bytes(1, json[try valueRange()])
+    case .raw: writer.bytes(1, piece(try valueRange()))
     case .list(let element):
       // A list where a value has to be a message (`ExtraValue`).
       var more = try enter(UInt8(ascii: "["), UInt8(ascii: "]"))
@@ -214,7 +222,7 @@ struct ProtobufEncoder {
 
   private mutating func string(_ number: Int) throws(ProtobufError) {
     let (range, isPlain) = try stringRange()
-    if isPlain { return writer.bytes(number, json[range]) }
+    if isPlain { return writer.bytes(number, piece(range)) }
     let start = writer.open(number)
     try unescape(range)
     writer.close(start)
@@ -223,6 +231,8 @@ struct ProtobufEncoder {
   // MARK: The text
 
   private func failure(_ reason: String) -> ProtobufError { ProtobufError("byte \(at) of the object: \(reason)") }
+
+  private func piece(_ range: Range<Int>) -> UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: json[range]) }
 
   private mutating func skipSpace() {
     while at < json.count, json[at] == 0x20 || json[at] == 0x0A || json[at] == 0x0D || json[at] == 0x09 { at += 1 }
@@ -299,17 +309,17 @@ struct ProtobufEncoder {
     while index < range.upperBound {
       let plain = index
       while index < range.upperBound, json[index] != UInt8(ascii: "\\") { index += 1 }
-      writer.append(json[plain..<index])
+      writer.append(piece(plain..<index))
       guard index + 1 < range.upperBound else { break }
       let escaped = json[index + 1]
       index += 2
       switch escaped {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): writer.append(CollectionOfOne(escaped))
-      case UInt8(ascii: "b"): writer.append(CollectionOfOne(0x08))
-      case UInt8(ascii: "f"): writer.append(CollectionOfOne(0x0C))
-      case UInt8(ascii: "n"): writer.append(CollectionOfOne(0x0A))
-      case UInt8(ascii: "r"): writer.append(CollectionOfOne(0x0D))
-      case UInt8(ascii: "t"): writer.append(CollectionOfOne(0x09))
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): writer.append(byte: escaped)
+      case UInt8(ascii: "b"): writer.append(byte: 0x08)
+      case UInt8(ascii: "f"): writer.append(byte: 0x0C)
+      case UInt8(ascii: "n"): writer.append(byte: 0x0A)
+      case UInt8(ascii: "r"): writer.append(byte: 0x0D)
+      case UInt8(ascii: "t"): writer.append(byte: 0x09)
       case UInt8(ascii: "u"):
         var unit = try codeUnit(&index, range.upperBound)
         if 0xD800..<0xDC00 ~= unit, index + 1 < range.upperBound, json[index] == UInt8(ascii: "\\") {
@@ -319,7 +329,7 @@ struct ProtobufEncoder {
           unit = 0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00)
         }
         guard let scalar = UnicodeScalar(unit) else { throw failure("a string has half of a character") }
-        writer.append(String(Character(scalar)).utf8)
+        writer.append(Array(String(Character(scalar)).utf8))
       default: throw failure("a string has an escape that is none")
       }
     }
