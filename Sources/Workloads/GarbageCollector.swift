@@ -204,12 +204,12 @@ struct GarbageCollectorReconciler: Reconciler {
 
   /// Follows the objects of these resources, and no others, from now on.
   ///
-  /// - Returns: what is to be visited because owners of a kind can be looked for now.
+  /// - Returns: what is to be visited: dependents whose owners can be looked for now, and owners that wait for what went.
   func monitor(
     _ resources: [ServedResource], by set: InformerSet, _ enqueue: @escaping @Sendable (GarbageGraph.Slot) -> Void
   ) -> [GarbageGraph.Slot] {
     let change = monitors.change(to: resources, by: set)
-    for name in change.removed { graph.forget(name) }
+    let owners = change.removed.reduce(into: Set<String>()) { $0.formUnion(graph.forget($1)) }
     for (name, informer) in change.added {
       informer.onChange { [weak informer] old, new in
         // One of a resource that went, or is followed in another version now, may tell of its last changes still.
@@ -218,11 +218,21 @@ struct GarbageCollectorReconciler: Reconciler {
       }
     }
     let kinds = Set(change.kinds)
-    return graph.all.filter { place in
+    let dependents = graph.all.filter { place in
       informers[place.resource]?.get(place.key)?.header.ownerReferences.contains {
         kinds.contains(GroupKind($0))
       } == true
-    }.map(\.slot).sorted { ($0.resource, $0.key) < ($1.resource, $1.key) }
+    }.map(\.slot)
+    return (dependents + waiting(owners)).sorted { ($0.resource, $0.key) < ($1.resource, $1.key) }
+  }
+
+  /// Those of these objects that wait for their dependents.
+  private func waiting(_ uids: Set<String>) -> [GarbageGraph.Slot] {
+    if uids.isEmpty { return [] }
+    return informers.flatMap { name, informer in
+      informer.list().filter { uids.contains($0.header.uid) && Self.isWaiting($0.header) }
+        .map { GarbageGraph.Slot(resource: name, key: $0.header.key) }
+    }
   }
 
   /// Takes a change of any object into the graph; returns what is to be visited because of it.

@@ -49,12 +49,18 @@ final class GarbageGraph: Sendable {
   var all: [Place] { dependents.withLock { Array(Set($0.values.flatMap(\.values))) } }
 
   /// Forgets the objects of a resource as dependents.
-  func forget(_ resource: String) {
+  ///
+  /// - Returns: the uids of their owners.
+  func forget(_ resource: String) -> Set<String> {
     dependents.withLock { dependents in
-      dependents = dependents.compactMapValues { places in
+      var owners: Set<String> = []
+      for (owner, places) in dependents {
         let rest = places.filter { $0.value.resource != resource }
-        return rest.isEmpty ? nil : rest
+        if rest.count == places.count { continue }
+        owners.insert(owner)
+        dependents[owner] = rest.isEmpty ? nil : rest
       }
+      return owners
     }
   }
 
