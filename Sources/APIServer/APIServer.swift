@@ -91,10 +91,11 @@ public final class APIServer: Sendable {
 
   /// - Parameters:
   ///   - store: open, and closed by the caller after `shutdown`.
+  ///   - kinds: what is served; it follows their changes.
   ///   - nodeStreams: the node that runs a pod, by its name; `nil` when it cannot be reached.
   /// - Throws: `APIServerError` for a configuration that cannot work and for files that cannot be written.
   public init(
-    configuration: APIServerConfiguration, store: Store, schemas: SchemaRegistry,
+    configuration: APIServerConfiguration, store: Store, kinds: KindRegistry,
     time: any TimeSource, metrics: Metrics, logger: Logger,
     nodeStreams: @escaping @Sendable (_ nodeName: String) -> (any NodeStreams)?
   ) throws {
@@ -148,8 +149,8 @@ public final class APIServer: Sendable {
     ]
     let admission = AdmissionChain(steps: steps + configuration.admission)
     let service = ResourceService(
-      store: store, schemas: schemas, admission: admission, time: time, identifiers: identifiers,
-      metrics: ServiceMetrics(metrics, store: store, schemas: schemas), logger: logger)
+      store: store, kinds: kinds, admission: admission, time: time, identifiers: identifiers,
+      metrics: ServiceMetrics(metrics, store: store, kinds: kinds), logger: logger)
     let subresources = Subresources(service: service, authenticator: authenticator, rbac: rbac)
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     client = LocalClient(
@@ -166,7 +167,7 @@ public final class APIServer: Sendable {
         service: service, subresources: subresources, rbac: rbac,
         pods: PodConnections(service: service, nodeStreams: nodeStreams),
         proxies: ProxyConnections(service: service, nodeStreams: nodeStreams)),
-      authenticator: authenticator, rbac: rbac, documents: DocumentCache(schemas), health: health, time: time,
+      authenticator: authenticator, rbac: rbac, documents: DocumentCache(kinds), health: health, time: time,
       version: Self.version(configuration.version), metrics: metrics, routes: configuration.routes)
     server = HTTPServer(
       group: group, tls: try Self.tls(pki), limits: .apiServer, drainTimeout: .seconds(5),

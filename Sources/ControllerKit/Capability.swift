@@ -21,7 +21,7 @@ package struct Capability: Sendable {
   package var settings: [String]
   /// What is wrong with the settings as they were given, with the option that is at fault; `nil` when nothing is.
   package var refusal: @Sendable (CapabilitySettings) -> String?
-  /// Kinds to serve beside the built-in ones: declarations in the language of `Schemas/`, each with the name that errors
+  /// Kinds to serve beside the built-in ones for as long as the server runs: declarations in the language of `Schemas/`, each with the name that errors
   /// call it.
   package var kinds: [(name: String, text: String)]
   /// What those declarations cannot say.

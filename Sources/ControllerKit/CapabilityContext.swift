@@ -14,7 +14,8 @@ package struct CapabilityContext: Sendable {
   package var clients: ComponentClients
   /// Run by the composition root.
   package var informers: InformerSet
-  package var schemas: SchemaRegistry
+  /// What is served: capabilities add and remove kinds there.
+  package var kinds: KindRegistry
   /// In PEM form.
   package var rootCertificate: String
   /// The API's certificate and its private key, in PEM form, for other servers of this machine.
@@ -40,7 +41,7 @@ package struct CapabilityContext: Sendable {
   package init(
     place: FootprintPlace, settings: CapabilitySettings, earlierSettings: CapabilitySettings,
     clients: @escaping ComponentClients,
-    informers: InformerSet, schemas: SchemaRegistry, rootCertificate: String, servingCertificate: String,
+    informers: InformerSet, kinds: KindRegistry, rootCertificate: String, servingCertificate: String,
     servingKey: String, metrics: Metrics, time: any TimeSource, seed: UInt64, executable: String, version: String,
     kubernetesVersion: String, inheritedOwners: Set<String>, shared: SharedValues, sockets: GivenSockets
   ) {
@@ -49,7 +50,7 @@ package struct CapabilityContext: Sendable {
     self.earlierSettings = earlierSettings
     self.clients = clients
     self.informers = informers
-    self.schemas = schemas
+    self.kinds = kinds
     self.rootCertificate = rootCertificate
     self.servingCertificate = servingCertificate
     self.servingKey = servingKey

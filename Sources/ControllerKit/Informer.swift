@@ -23,9 +23,13 @@ public final class Informer: Sendable, Service {
   private struct State {
     var cache = InformerCache()
     var handlers: [Handler] = []
-    var isStarted = false
     var isDelivering = false
+    /// Its resource is served no more.
+    var isEnded = false
   }
+
+  /// Held while handlers are called: one that is added meanwhile is told everything once.
+  private let delivery = Mutex<Void>(())
 
   private let state = Mutex(State())
   private let synced = Gate()
@@ -45,14 +49,24 @@ public final class Informer: Sendable, Service {
     log = Logger(label: "apus.informer.\(resource.groupResource)")
   }
 
-  /// Adds a handler; only before `run`. It is called with every object of the first list (`old` is `nil`), and then with
-  /// every change; `new` is `nil` for a removal. An object that was replaced by another one of the same name is reported
-  /// as a removal and an addition.
+  /// Adds a handler. It is called with every object that is there (`old` is `nil`), here for what is in the copy already, and
+  /// then with every change; `new` is `nil` for a removal. An object that was replaced by another one of the same name is
+  /// reported as a removal and an addition. A handler adds none to the informer that calls it.
   public func onChange(_ handler: @escaping Handler) {
-    state.withLock { state in
-      precondition(!state.isStarted, "handlers are added before the informer runs")
-      state.handlers.append(handler)
+    delivery.withLock { _ in
+      let objects = state.withLock { state in
+        state.handlers.append(handler)
+        return state.cache.list(namespace: nil)
+      }
+      for object in objects { handler(nil, object) }
     }
+  }
+
+  /// Its resource is served no more: the run that there is empties the copy, tells its handlers so, and returns. Nobody waits
+  /// for its first list.
+  func end() {
+    state.withLock { $0.isEnded = true }
+    synced.open()
   }
 
   public func get(_ key: ObjectKey) -> Object? { state.withLock { $0.cache.get(key) } }
@@ -88,21 +102,23 @@ public final class Informer: Sendable, Service {
   /// Every write to this collection up to this revision is in the copy.
   public var revision: Int64 { state.withLock { $0.cache.revision } }
 
+  private var isEnded: Bool { state.withLock { $0.isEnded } }
+
   public var isSynced: Bool { synced.isOpen }
 
   /// Waits for the first complete list, handlers included. Throws `CancellationError`.
   public func waitUntilSynced() async throws { try await synced.wait() }
 
   /// Lists, watches (anew at each run), resumes a watch that ended from the last revision seen, and lists again when that revision is gone.
-  /// Failures are retried with back-off for as long as the task lives.
+  /// Failures are retried with back-off for as long as the task lives, or until the resource is served no more.
   public func run() async throws {
-    state.withLock { $0.isStarted = true }
     let backoff = Backoff(first: .milliseconds(50), longest: .seconds(30))
     var random = SeededRandom(name: resource.description)
     var failures = 0
     var needsList = true
     while true {
       try Task.checkCancellation()
+      if isEnded { return deliver { $0.replace(with: [], revision: $0.revision) } }
       do {
         if needsList {
           try await relist()
@@ -121,7 +137,7 @@ public final class Informer: Sendable, Service {
           level: failures > 3 ? .warning : .debug, "list or watch failed, will retry",
           metadata: ["error": "\(error)", "failures": "\(failures)"])
       }
-      if failures > 0 { try await time.sleep(for: backoff.delay(failures: failures, using: &random)) }
+      if failures > 0, !isEnded { try await time.sleep(for: backoff.delay(failures: failures, using: &random)) }
     }
   }
 
@@ -169,17 +185,19 @@ public final class Informer: Sendable, Service {
   }
 
   private func deliver(_ change: (inout InformerCache) -> [InformerCache.Change]) {
-    let (changes, handlers) = state.withLock { state in
+    state.withLock { state in
       // Two at a time would tell changes in another order than they were made in.
       precondition(!state.isDelivering, "an informer runs twice")
       state.isDelivering = true
-      return (change(&state.cache), state.handlers)
     }
-    for change in changes {
-      precondition(
-        change.old == nil || change.new == nil || change.old?.header.uid == change.new?.header.uid,
-        "one object is told as the change of another")
-      for handler in handlers { handler(change.old, change.new) }
+    delivery.withLock { _ in
+      let (changes, handlers) = state.withLock { (change(&$0.cache), $0.handlers) }
+      for change in changes {
+        precondition(
+          change.old == nil || change.new == nil || change.old?.header.uid == change.new?.header.uid,
+          "one object is told as the change of another")
+        for handler in handlers { handler(change.old, change.new) }
+      }
     }
     state.withLock { $0.isDelivering = false }
   }

@@ -16,9 +16,19 @@ public final class InformerSet: Sendable, Service {
 
   private let state = Mutex(State())
 
-  public init(client: any KubeClient, time: any TimeSource) {
+  /// - Parameter kinds: the informer of a resource that they lose is ended and forgotten.
+  public init(client: any KubeClient, time: any TimeSource, kinds: KindRegistry? = nil) {
     self.client = client
     self.time = time
+    kinds?.observe { [weak self] old, new in
+      for kind in old?.kinds ?? [] where new.resource(kind.groupVersionResource) == nil {
+        self?.remove(kind.groupVersionResource)
+      }
+    }
+  }
+
+  private func remove(_ resource: GroupVersionResource) {
+    state.withLock { $0.informers.removeValue(forKey: resource) }?.end()
   }
 
   /// The informer of all namespaces. One that is asked for while the set runs is started at once.

@@ -210,11 +210,16 @@ public final class KindSchema: Sendable {
   package let tracksGeneration: Bool
   /// The members that every object has although they may be empty: Go writes structs that are no pointers.
   let constantMembers: [String]
+  /// How objects come from the forms of other versions, in which they may be stored, into the stored one; by `apiVersion`.
+  private let storedForms: [String: KindConversion]
+  /// The definition that the kind goes with (`KindDefinition.name`); `nil` when it is there for as long as the server.
+  package let definition: String?
 
   init(
     groupVersion: GroupVersion, kind: String, resource: String, singular: String, shortNames: [String],
     categories: [String], isNamespaced: Bool, verbs: [String], subresources: [SubresourceSchema],
-    columns: [ColumnSchema], root: StructSchema, strategy: KindStrategy
+    columns: [ColumnSchema], root: StructSchema, strategy: KindStrategy, storedForms: [String: KindConversion],
+    definition: String?
   ) {
     self.groupVersion = groupVersion
     self.kind = kind
@@ -228,12 +233,45 @@ public final class KindSchema: Sendable {
     self.columns = columns
     self.root = root
     self.strategy = strategy
+    self.storedForms = storedForms
+    self.definition = definition
     hasStatusSubresource = subresources.contains { $0.name == "status" }
     tracksGeneration = strategy.countsGeneration && root.field("spec") != nil && root.field("status") != nil
     constantMembers = root.fields.compactMap { field in
       guard case .structure = field.type, !field.isPointer else { return nil }
       return field.name
     }
+  }
+
+  // MARK: Forms
+
+  /// Whether objects may be stored in the form of another version than the stored one, from when that one was it.
+  package var hasStoredForms: Bool { !storedForms.isEmpty }
+
+  /// Whether objects may have to be converted to be served.
+  package var isConverted: Bool { strategy.conversion != nil || hasStoredForms }
+
+  /// An object of the store in the form that its kind is stored in now.
+  package func stored(_ object: JSON) -> JSON {
+    guard hasStoredForms, let form = storedForms[object["apiVersion"]?.string ?? ""] else { return object }
+    return form.stored(object)
+  }
+
+  /// The same for bytes; `nil` when they are in that form already.
+  package func stored(_ bytes: [UInt8]) -> [UInt8]? {
+    guard hasStoredForms, storedForms[JSON.scalar(at: ["apiVersion"], of: bytes) ?? ""] != nil,
+      let object = try? JSON.parse(bytes)
+    else { return nil }
+    return stored(object).serialized()
+  }
+
+  /// The bytes of an object of the store as this kind serves them; `nil` when as they are.
+  package func served(_ bytes: [UInt8]) -> [UInt8]? {
+    guard isConverted, JSON.scalar(at: ["apiVersion"], of: bytes) != groupVersion.description,
+      let object = try? JSON.parse(bytes)
+    else { return nil }
+    let stored = stored(object)
+    return (strategy.conversion?.served(stored) ?? stored).serialized()
   }
 }
 

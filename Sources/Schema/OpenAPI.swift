@@ -219,7 +219,10 @@ private struct OpenAPIWriter {
       case "meta.k8s.io": "io.k8s.apimachinery.pkg.apis.meta"
       case "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions"
       case "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.apiregistration"
-      default: "io.k8s.api.\(group.split(separator: ".").first ?? "")"
+      case _ where group.hasSuffix(".k8s.io") || !group.utf8.contains(UInt8(ascii: ".")):
+        "io.k8s.api.\(group.split(separator: ".").first ?? "")"
+      // Those of others could begin as one of Kubernetes' groups does.
+      default: group.split(separator: ".").reversed().joined(separator: ".")
       }
     return "\(package).\(version).\(structure.name)"
   }

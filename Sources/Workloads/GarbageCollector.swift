@@ -17,17 +17,23 @@ struct GarbageCollectorReconciler: Reconciler {
   static let orphan = "orphan"
 
   let client: any KubeClient
-  /// By `deployments.apps`.
-  let informers: [String: Informer]
-  let resources: [String: ServedResource]
-  /// By group and kind: an owner may be named in another version than the one that is watched.
-  let kinds: [GroupKind: ServedResource]
+  let monitors: GarbageMonitors
   let graph: GarbageGraph
   let events: EventRecorder
 
   struct GroupKind: Hashable, Sendable {
     var group: String
     var kind: String
+
+    init(group: String, kind: String) {
+      self.group = group
+      self.kind = kind
+    }
+
+    init(_ reference: OwnerReference) {
+      self.init(
+        group: GroupVersion(apiVersion: reference.apiVersion ?? "")?.group ?? "", kind: reference.kind ?? "")
+    }
   }
 
   /// How an owner stands.
@@ -76,11 +82,21 @@ struct GarbageCollectorReconciler: Reconciler {
     case unblockOwners(Item)
   }
 
+  /// By `deployments.apps`.
+  private var informers: [String: Informer] { monitors.current.informers }
+  private var resources: [String: ServedResource] { monitors.current.resources }
+  private var kinds: [GroupKind: ServedResource] { monitors.current.kinds }
+
   func observe(_ slot: GarbageGraph.Slot) async throws -> Snapshot? {
     guard let header = informers[slot.resource]?.get(slot.key)?.header else { return nil }
     let item = Item(
       place: GarbageGraph.Place(resource: slot.resource, key: slot.key, uid: header.uid), header: header)
     if header.deletionTimestamp != nil {
+      // An object that goes without its dependents, or after them, must not go before all of them are known: of a kind that
+      // was just added, they are not.
+      if Self.isOrphaning(header) || Self.isWaiting(header), let unknown = monitors.current.unsynced {
+        throw Self.unknown(unknown, of: slot)
+      }
       if header.finalizers.contains(Self.orphan) { return .orphaning(item, dependents(of: header.uid)) }
       if header.finalizers.contains(Self.foreground) { return .foreground(item, dependents(of: header.uid)) }
       return nil
@@ -88,7 +104,11 @@ struct GarbageCollectorReconciler: Reconciler {
     if header.ownerReferences.isEmpty { return nil }
     let owners = try await self.owners(of: item)
     // Solid owners only: the usual case, without any live read.
-    guard owners.contains(where: { $0.state == .absent || $0.state == .waiting }) else { return nil }
+    guard owners.contains(where: { $0.state == .absent || $0.state == .waiting }) else {
+      // Of one whose kind was just added nobody would tell the end before all of them are known.
+      if let unknown = unknownOwners(of: header) { throw Self.unknown(unknown, of: slot) }
+      return nil
+    }
     // The decision is made on the newest state of the object itself, and guarded by its version.
     guard let live = try await liveObject(item.place) else { return nil }
     if live.header.uid != header.uid || live.header.deletionTimestamp != nil { return nil }
@@ -101,6 +121,19 @@ struct GarbageCollectorReconciler: Reconciler {
       hasWaitingDependents: dependents.contains {
         $0.isBeingDeleted && $0.header.finalizers.contains(Self.foreground)
       })
+  }
+
+  /// The resource of an owner whose objects are not known yet; `nil` when there is none.
+  private func unknownOwners(of header: ObjectHeader) -> String? {
+    let monitors = monitors.current
+    return header.ownerReferences.lazy.compactMap { monitors.kinds[GroupKind($0)]?.resource.groupResource }
+      .first { monitors.informers[$0]?.isSynced == false }
+  }
+
+  private static func unknown(_ resource: String, of slot: GarbageGraph.Slot) -> KubeError {
+    KubeError(
+      code: 503, reason: .serviceUnavailable,
+      message: "\(resource) are not listed yet: the owners and dependents of \(slot) are not all known")
   }
 
   private func dependents(of uid: String) -> [Dependent] {
@@ -137,8 +170,7 @@ struct GarbageCollectorReconciler: Reconciler {
   }
 
   private func state(of reference: OwnerReference, for item: Item) async throws -> OwnerState {
-    let group = GroupVersion(apiVersion: reference.apiVersion ?? "")?.group ?? ""
-    guard let resource = kinds[GroupKind(group: group, kind: reference.kind ?? "")] else { return .unresolvable }
+    guard let resource = kinds[GroupKind(reference)] else { return .unresolvable }
     let namespace = item.header.namespace
     if resource.isNamespaced && namespace.isEmpty {
       reportInvalidOwner(reference, of: item)
@@ -168,6 +200,39 @@ struct GarbageCollectorReconciler: Reconciler {
       .warning, regarding: subject(resource, item.header),
       reason: "OwnerRefInvalidNamespace",
       message: "ownerRef \(owner) does not exist in namespace \"\(item.header.namespace)\"")
+  }
+
+  /// Follows the objects of these resources, and no others, from now on.
+  ///
+  /// - Returns: what is to be visited: dependents whose owners can be looked for now, and owners that wait for what went.
+  func monitor(
+    _ resources: [ServedResource], by set: InformerSet, _ enqueue: @escaping @Sendable (GarbageGraph.Slot) -> Void
+  ) -> [GarbageGraph.Slot] {
+    let change = monitors.change(to: resources, by: set)
+    let owners = change.removed.reduce(into: Set<String>()) { $0.formUnion(graph.forget($1)) }
+    for (name, informer) in change.added {
+      informer.onChange { [weak informer] old, new in
+        // One of a resource that went, or is followed in another version now, may tell of its last changes still.
+        guard let informer, monitors.current.informers[name] === informer else { return }
+        for key in changed(name, old, new) { enqueue(key) }
+      }
+    }
+    let kinds = Set(change.kinds)
+    let dependents = graph.all.filter { place in
+      informers[place.resource]?.get(place.key)?.header.ownerReferences.contains {
+        kinds.contains(GroupKind($0))
+      } == true
+    }.map(\.slot)
+    return (dependents + waiting(owners)).sorted { ($0.resource, $0.key) < ($1.resource, $1.key) }
+  }
+
+  /// Those of these objects that wait for their dependents.
+  private func waiting(_ uids: Set<String>) -> [GarbageGraph.Slot] {
+    if uids.isEmpty { return [] }
+    return informers.flatMap { name, informer in
+      informer.list().filter { uids.contains($0.header.uid) && Self.isWaiting($0.header) }
+        .map { GarbageGraph.Slot(resource: name, key: $0.header.key) }
+    }
   }
 
   /// Takes a change of any object into the graph; returns what is to be visited because of it.
@@ -210,8 +275,7 @@ struct GarbageCollectorReconciler: Reconciler {
 
   /// The owner as the informer has it, when it is the one that is meant.
   private func knownOwner(_ reference: OwnerReference, of header: ObjectHeader) -> (GarbageGraph.Place, ObjectHeader)? {
-    let group = GroupVersion(apiVersion: reference.apiVersion ?? "")?.group ?? ""
-    guard let resource = kinds[GroupKind(group: group, kind: reference.kind ?? "")] else { return nil }
+    guard let resource = kinds[GroupKind(reference)] else { return nil }
     let key = ObjectKey(namespace: resource.isNamespaced ? header.namespace : "", name: reference.name ?? "")
     let name = resource.resource.groupResource
     guard let owner = informers[name]?.get(key)?.header, owner.uid == reference.uid else { return nil }
@@ -327,34 +391,26 @@ final class GarbageCollector: ControllerKit.Service {
   static let ignored: Set<String> = ["events", "events.events.k8s.io"]
 
   private let controller: Controller<GarbageCollectorReconciler>
+  private let resources: ServedResources
 
+  /// - Parameter resources: followed while they change.
   init(
-    client: any KubeClient, informers set: InformerSet, resources: [ServedResource], metrics: Metrics,
+    client: any KubeClient, informers set: InformerSet, resources: ServedResources, metrics: Metrics,
     time: any TimeSource,
     seed: UInt64
   ) {
-    var informers: [String: Informer] = [:]
-    var byName: [String: ServedResource] = [:]
-    var kinds: [GarbageCollectorReconciler.GroupKind: ServedResource] = [:]
-    for resource in resources {
-      let name = resource.resource.groupResource
-      if Self.ignored.contains(name) || byName[name] != nil { continue }
-      byName[name] = resource
-      informers[name] = set.informer(for: resource.resource)
-      kinds[.init(group: resource.resource.group, kind: resource.kind)] = resource
-    }
-    let graph = GarbageGraph()
+    self.resources = resources
     let reconciler = GarbageCollectorReconciler(
-      client: client, informers: informers, resources: byName, kinds: kinds, graph: graph,
+      client: client, monitors: GarbageMonitors(ignored: Self.ignored), graph: GarbageGraph(),
       events: EventRecorder(client: client, component: "garbage-collector-controller", time: time))
+    // What is there at the start is listed before anything is decided.
+    let first = resources.current.filter { !Self.ignored.contains($0.resource.groupResource) }
     controller = Controller(
-      reconciler, workers: 4, informers: Array(informers.values), events: reconciler.events,
+      reconciler, workers: 4, informers: first.map { set.informer(for: $0.resource) }, events: reconciler.events,
       metrics: metrics, time: time, seed: seed)
     let controller = controller
-    for (name, informer) in informers {
-      informer.onChange { old, new in
-        for key in reconciler.changed(name, old, new) { controller.enqueue(key) }
-      }
+    resources.follow { resources in
+      for key in reconciler.monitor(resources, by: set, { controller.enqueue($0) }) { controller.enqueue(key) }
     }
   }
 

@@ -2,20 +2,6 @@ import KubeTypes
 import Schema
 import Synchronization
 
-/// A resource that the garbage collector and the deletion of namespaces must know of. One version of each resource is
-/// enough.
-public struct ServedResource: Sendable, Hashable {
-  public var resource: GroupVersionResource
-  public var kind: String
-  public var isNamespaced: Bool
-
-  public init(_ resource: GroupVersionResource, kind: String, isNamespaced: Bool) {
-    self.resource = resource
-    self.kind = kind
-    self.isNamespaced = isNamespaced
-  }
-}
-
 /// Which objects name which owners, by uid. Only objects with owners are in it, and only their place: the rest stays in
 /// the informers.
 final class GarbageGraph: Sendable {
@@ -57,6 +43,25 @@ final class GarbageGraph: Sendable {
   func dependents(of uid: String) -> [Place] {
     let places = dependents.withLock { $0[uid].map { Array($0.values) } ?? [] }
     return places.sorted { ($0.resource, $0.key) < ($1.resource, $1.key) }
+  }
+
+  /// Every object that names an owner.
+  var all: [Place] { dependents.withLock { Array(Set($0.values.flatMap(\.values))) } }
+
+  /// Forgets the objects of a resource as dependents.
+  ///
+  /// - Returns: the uids of their owners.
+  func forget(_ resource: String) -> Set<String> {
+    dependents.withLock { dependents in
+      var owners: Set<String> = []
+      for (owner, places) in dependents {
+        let rest = places.filter { $0.value.resource != resource }
+        if rest.count == places.count { continue }
+        owners.insert(owner)
+        dependents[owner] = rest.isEmpty ? nil : rest
+      }
+      return owners
+    }
   }
 
   func hasDependents(_ uid: String) -> Bool { dependents.withLock { $0[uid] != nil } }

@@ -2,6 +2,7 @@ import ControllerKit
 import KubeClient
 import KubeTypes
 import Schema
+import Synchronization
 import Telemetry
 import Wire
 
@@ -26,8 +27,8 @@ struct NamespaceReconciler: Reconciler {
 
   let client: any KubeClient
   let namespaces: Informer
-  /// Every namespaced resource that can be listed and deleted, in one version each.
-  let resources: [GroupVersionResource]
+  /// Every namespaced resource that can be listed and deleted, in one version each, at the time.
+  let resources: @Sendable () -> [GroupVersionResource]
   let time: any TimeSource
 
   struct Content: Sendable {
@@ -61,7 +62,7 @@ struct NamespaceReconciler: Reconciler {
     guard let object = namespaces.get(key), object.header.deletionTimestamp != nil else { return nil }
     var content: [Content] = []
     var failures: [String] = []
-    for resource in resources {
+    for resource in resources() {
       do {
         let list = try await client.list(
           resource, namespace: key.name, options: ListOptions(limit: Self.pageSize))
@@ -177,35 +178,48 @@ struct NamespaceReconciler: Reconciler {
   }
 }
 
-/// Deletes namespaces. `resources` are the namespaced ones that can be listed and deleted. Their informers are those of the
+/// Deletes namespaces, with the objects of all resources that are served at the time. Their informers are those of the
 /// garbage collector, which follows all of them in any case.
 func namespaceController(
-  client: any KubeClient, informers: InformerSet, resources: [GroupVersionResource], metrics: Metrics,
+  client: any KubeClient, informers: InformerSet, resources: ServedResources, metrics: Metrics,
   time: any TimeSource,
   seed: UInt64
 ) -> any ControllerKit.Service {
   let namespaces = informers.informer(for: NamespaceReconciler.resource)
-  // One version of each: the first, as the garbage collector takes it.
-  var seen: Set<String> = []
-  let distinct = resources.filter { seen.insert($0.groupResource).inserted }
-  let followed = distinct.filter { !GarbageCollector.ignored.contains($0.groupResource) }.map {
-    informers.informer(for: $0)
+  @Sendable func followed(_ resources: [ServedResource]) -> [GroupVersionResource] {
+    resources.filter { $0.isNamespaced && !GarbageCollector.ignored.contains($0.resource.groupResource) }
+      .map(\.resource)
   }
-  let reconciler = NamespaceReconciler(client: client, namespaces: namespaces, resources: distinct, time: time)
+  let reconciler = NamespaceReconciler(
+    client: client, namespaces: namespaces,
+    resources: { resources.current.filter(\.isNamespaced).map(\.resource) }, time: time)
   // All have their first list before the first visit: what such a visit finds, an informer tells the end of.
   let controller = Controller(
-    reconciler, informers: [namespaces] + followed,
+    reconciler, informers: [namespaces] + followed(resources.current).map { informers.informer(for: $0) },
     events: EventRecorder(client: client, component: "namespace-controller", time: time), metrics: metrics, time: time,
     seed: seed)
   namespaces.onChange { _, new in
     if let new, new.header.deletionTimestamp != nil { controller.enqueue(new.header.key) }
   }
-  for informer in followed {
-    informer.onChange { old, new in
-      guard NamespaceReconciler.concerns(old?.header, new?.header), let header = (new ?? old)?.header else { return }
-      let key = ObjectKey(name: header.namespace)
-      guard namespaces.get(key)?.header.deletionTimestamp != nil else { return }
-      controller.enqueue(key, after: NamespaceReconciler.changePause)
+  let known = Mutex<[Informer]>([])
+  resources.follow { resources in
+    let all = followed(resources).map { informers.informer(for: $0) }
+    let added = known.withLock { known in
+      let added = all.filter { informer in !known.contains { $0 === informer } }
+      known = all
+      return added
+    }
+    for informer in added {
+      informer.onChange { old, new in
+        guard NamespaceReconciler.concerns(old?.header, new?.header), let header = (new ?? old)?.header else { return }
+        let key = ObjectKey(name: header.namespace)
+        guard namespaces.get(key)?.header.deletionTimestamp != nil else { return }
+        controller.enqueue(key, after: NamespaceReconciler.changePause)
+      }
+    }
+    // What a namespace waits for may be of a kind that is served no more, or of one that came.
+    for namespace in namespaces.list() where namespace.header.deletionTimestamp != nil {
+      controller.enqueue(namespace.header.key)
     }
   }
   return controller

@@ -10,11 +10,12 @@ struct UnservedKindEvents: ControllerKit.Service {
   static let reason = "NotActedOn"
 
   /// - Parameter resources: what is served; of the kinds that are listed, the informers are asked for.
-  init(client: any KubeClient, informers: InformerSet, resources: [ServedResource], time: any TimeSource) {
+  init(client: any KubeClient, informers: InformerSet, resources: ServedResources, time: any TimeSource) {
     let recorder = EventRecorder(client: client, component: "apus", time: time)
     let startedAt = time.now().rfc3339
     let listed = Dictionary(UnservedKinds.kinds.map { ($0.kind, $0.group) }) { first, _ in first }
-    for served in Self.distinct(resources) where listed[served.kind] == served.resource.group {
+    // These are built in, and do not change.
+    for served in resources.current where listed[served.kind] == served.resource.group {
       let kind = GroupVersionKind(group: served.resource.group, version: served.resource.version, kind: served.kind)
       informers.informer(for: served.resource).onChange { old, new in
         guard let new, let notice = Self.notice(kind, new), old.flatMap({ Self.notice(kind, $0) }) == nil else {
@@ -25,12 +26,6 @@ struct UnservedKindEvents: ControllerKit.Service {
         recorder.record(.warning, regarding: EventSubject(kind, new.header), reason: Self.reason, message: notice)
       }
     }
-  }
-
-  /// One version of each resource: an object in two versions is one object.
-  private static func distinct(_ resources: [ServedResource]) -> [ServedResource] {
-    var seen: Set<String> = []
-    return resources.filter { seen.insert($0.resource.groupResource).inserted }
   }
 
   private static func notice(_ kind: GroupVersionKind, _ object: Object) -> String? {

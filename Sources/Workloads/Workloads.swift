@@ -14,7 +14,7 @@ package enum Workloads {
   ///   - metrics: where their visits are counted.
   ///   - seed: for the jitter of the controllers.
   package static func services(
-    clients: ComponentClients, informers: InformerSet, resources: [ServedResource], rootCertificate: String,
+    clients: ComponentClients, informers: InformerSet, resources: ServedResources, rootCertificate: String,
     metrics: Metrics, time: any TimeSource, seed: UInt64
   ) -> [any ControllerKit.Service] {
     var random = SeededRandom(seed: seed)
@@ -26,7 +26,7 @@ package enum Workloads {
         client: clients(.deployments), informers: informers, metrics: metrics, time: time, seed: random.next()))
     services.append(
       namespaceController(
-        client: clients(.namespaces), informers: informers, resources: resources.filter(\.isNamespaced).map(\.resource),
+        client: clients(.namespaces), informers: informers, resources: resources,
         metrics: metrics, time: time, seed: random.next()))
     services.append(
       serviceAccountController(

@@ -107,7 +107,7 @@ final class Composition: Sendable {
 
       let nodes = NodesHere()
       let metrics = Metrics()
-      let schemas = try await linked
+      let kinds = KindRegistry(try await linked)
       var configuration = APIServerConfiguration(
         dataDirectory: data.path, bindAddress: options.bind, port: options.port,
         advertiseAddress: chosen.lazy.compactMap { $0.advertisedAddress(started) }.first ?? options.bind,
@@ -120,18 +120,18 @@ final class Composition: Sendable {
       configuration.admission = capabilities.flatMap(\.admission)
       configuration.routes = capabilities.flatMap(\.routes)
       server = try APIServer(
-        configuration: configuration, store: store, schemas: schemas, time: time, metrics: metrics,
+        configuration: configuration, store: store, kinds: kinds, time: time, metrics: metrics,
         logger: Logger(label: "apus.api"), nodeStreams: { nodes[$0] })
       try Self.settle(identity, cluster: store.cluster, keys: server.pki.fingerprints, logger)
       if let etcd = options.datastore { try data.recordDatastore(etcd.place) }
 
       // Before the first look at containers: their cgroups and folders are among what is taken.
       holding = try MachineHolding(mark: mark, data: data, settings: started)
-      informers = InformerSet(client: server.client(as: Self.informerIdentity), time: time)
+      informers = InformerSet(client: server.client(as: Self.informerIdentity), time: time, kinds: kinds)
       let context = CapabilityContext(
         place: data.place(owner: mark.identity), settings: started, earlierSettings: earlier,
         clients: { [server] in server.client(as: $0) },
-        informers: informers, schemas: schemas, rootCertificate: server.pki.authority.certificate,
+        informers: informers, kinds: kinds, rootCertificate: server.pki.authority.certificate,
         servingCertificate: server.pki.serving.certificate, servingKey: server.pki.serving.privateKey, metrics: metrics,
         time: time, seed: UInt64.random(in: .min ... .max), executable: options.executable, version: Version.apus,
         kubernetesVersion: Version.kubernetes, inheritedOwners: holding.inherited, shared: SharedValues(),

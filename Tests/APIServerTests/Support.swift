@@ -27,6 +27,7 @@ final class Fixture {
   let directory: String
   let clock = ManualClock()
   let metrics = Metrics()
+  let kinds = KindRegistry(.builtin)
   let store: Store
   let server: APIServer
   var client: LocalClient { server.client }
@@ -51,7 +52,7 @@ final class Fixture {
     configuration.admission = admission
     configuration.components = components
     server = try APIServer(
-      configuration: configuration, store: store, schemas: .builtin,
+      configuration: configuration, store: store, kinds: kinds,
       time: clock,
       metrics: metrics,
       logger: Logger(label: "test"), nodeStreams: { _ in nil })

@@ -268,6 +268,54 @@ private final class Mirror: Sendable {
     _ = await run.result
   }
 
+  @Test func aHandlerThatComesLateIsToldWhatIsThere() async throws {
+    for name in ["a", "b"] { client.put(widgets, widget(name)) }
+    let informer = Informer(client: client, resource: widgets, time: clock)
+    let run = Task { try await informer.run() }
+    try await informer.waitUntilSynced()
+    let mirror = Mirror()
+    informer.onChange(mirror.note)
+    #expect(mirror.state.withLock { $0.calls } == ["+a", "+b"])
+    await until { self.client.state.withLock { $0.watchers.count } == 1 }
+    client.put(widgets, widget("c"))
+    await until { mirror.state.withLock { $0.calls.count } == 3 }
+    #expect(mirror.state.withLock { $0.calls } == ["+a", "+b", "+c"])
+    #expect(mirror.state.withLock { $0.problems } == [])
+    run.cancel()
+    _ = await run.result
+  }
+
+  @Test func aResourceThatIsServedNoMoreIsForgotten() async throws {
+    let lamps = GroupVersionResource(group: "lamps.test", version: "v1", resource: "lamps")
+    let kinds = KindRegistry(.builtin)
+    let text = """
+      schema lamps.test/v1 as lamps priority 100 5
+
+      kind Lamp
+        @resource lamps lamp
+        metadata meta.ObjectMeta 1 omitempty
+      """
+    try kinds.add(KindDefinition(name: "lamps", sources: [(name: "lamps.v1", text: text)]))
+    client.put(lamps, widget("a"))
+    let set = InformerSet(client: client, time: clock, kinds: kinds)
+    let (informer, other) = (set.informer(for: lamps), set.informer(for: widgets))
+    let mirror = Mirror()
+    informer.onChange(mirror.note)
+    let run = Task { try await set.run() }
+    try await set.waitUntilSynced()
+    await until { self.client.state.withLock { $0.watchers.count } == 2 }
+    try kinds.remove("lamps")
+    // As a server does.
+    for watcher in client.state.withLock({ $0.watchers }) where watcher.resource == lamps {
+      watcher.continuation.finish()
+    }
+    await until { informer.count == 0 }
+    #expect(mirror.state.withLock { $0.calls } == ["+a", "-a"])
+    #expect(set.informer(for: lamps) !== informer && set.informer(for: widgets) === other)
+    run.cancel()
+    _ = await run.result
+  }
+
   /// A stream that was read once is over: the second run of a set followed nothing, for ever.
   @Test func aSetRunsAgain() async throws {
     client.put(widgets, widget("a"))

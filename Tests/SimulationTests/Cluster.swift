@@ -43,6 +43,7 @@ final class Cluster: Sendable {
     var isCalm = false
     var counts: [Fault: Int] = [:]
     var client: LocalClient?
+    var kinds: KindRegistry?
     var partitioned: Set<String> = []
     /// By node, what runs there: the pod's uid and key.
     var running: [String: [String: ObjectKey]] = [:]
@@ -104,6 +105,8 @@ final class Cluster: Sendable {
   var servers: [APIServer] { state.withLock { $0.servers } }
   /// The server's client, past all faults; `nil` while there is no server.
   var client: LocalClient? { state.withLock { $0.client } }
+  /// The present server's; `nil` while there is none.
+  var kinds: KindRegistry? { state.withLock { $0.kinds } }
 
   func violated(_ what: String) { state.withLock { $0.violations.append("\(clock.elapsed): \(what)") } }
 
@@ -160,8 +163,9 @@ final class Cluster: Sendable {
       podRange: "10.244.0.0/16", hostname: "simulation", version: "0", threads: 1)
     configuration.randomNumbers = SeededGenerator(seed: random { $0.next() })
     configuration.components = Self.capabilities.flatMap(\.components)
+    let kinds = KindRegistry(.builtin)
     let server = try APIServer(
-      configuration: configuration, store: opened, schemas: .builtin, time: clock, metrics: metrics,
+      configuration: configuration, store: opened, kinds: kinds, time: clock, metrics: metrics,
       logger: Self.logger, nodeStreams: { _ in nil })
     let inner = server.client
     let local = LocalClient(
@@ -174,12 +178,12 @@ final class Cluster: Sendable {
       do { if try await bootstrap.run(port: 6443) { break } } catch is KubeError {}
       try await clock.sleep(for: .seconds(1))
     }
-    state.withLock { $0.client = local }
-    let informers = InformerSet(client: FaultyClient(cluster: self), time: clock)
+    state.withLock { ($0.client, $0.kinds) = (local, kinds) }
+    let informers = InformerSet(client: FaultyClient(cluster: self), time: clock, kinds: kinds)
     let context = CapabilityContext(
       place: FootprintPlace(data: directory, run: directory, cgroup: "", owner: ""), settings: [:],
       earlierSettings: [:],
-      clients: { FaultyClient(cluster: self, user: $0.user) }, informers: informers, schemas: .builtin,
+      clients: { FaultyClient(cluster: self, user: $0.user) }, informers: informers, kinds: kinds,
       rootCertificate: "certificate", servingCertificate: "", servingKey: "", metrics: metrics, time: clock,
       seed: random { $0.next() }, executable: "", version: "0", kubernetesVersion: "", inheritedOwners: [],
       shared: SharedValues(), sockets: GivenSockets())

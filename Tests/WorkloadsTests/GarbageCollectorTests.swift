@@ -47,7 +47,7 @@ private func thing(_ name: String, namespace: String = "default", owners: [JSON]
     let time = ManualTime()
     let informers = InformerSet(client: server, time: time)
     let collector = GarbageCollector(
-      client: server, informers: informers, resources: served, metrics: Metrics(),
+      client: server, informers: informers, resources: ServedResources(served), metrics: Metrics(),
       time: time, seed: 1)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }

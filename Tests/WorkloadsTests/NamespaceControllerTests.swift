@@ -38,7 +38,7 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
   ) -> Plan<NamespaceReconciler.Action> {
     let informer = Informer(client: MemoryServer(), resource: namespaces, time: time)
     let reconciler = NamespaceReconciler(
-      client: MemoryServer(), namespaces: informer, resources: [pods, configMaps], time: time)
+      client: MemoryServer(), namespaces: informer, resources: { [pods, configMaps] }, time: time)
     return reconciler.plan(
       NamespaceReconciler.Snapshot(
         namespace: Namespace(json: namespace("blue", terminating: terminating)), content: content,
@@ -145,9 +145,13 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
   ) async throws {
     let time = time
     let informers = InformerSet(client: server, time: time)
+    let resources = ServedResources(
+      [(pods, "Pod"), (configMaps, "ConfigMap"), (accounts, "ServiceAccount")].map {
+        ServedResource($0.0, kind: $0.1, isNamespaced: true)
+      })
     let services: [any ControllerKit.Service] = [
       namespaceController(
-        client: server, informers: informers, resources: [pods, configMaps, accounts], metrics: Metrics(), time: time,
+        client: server, informers: informers, resources: resources, metrics: Metrics(), time: time,
         seed: 1),
       serviceAccountController(client: server, informers: informers, metrics: Metrics(), time: time, seed: 2),
       rootCAController(

@@ -32,7 +32,8 @@ private let events = GroupVersionResource(group: "", version: "v1", resource: "e
       ServedResource(jobs, kind: "Job", isNamespaced: true),
       ServedResource(services, kind: "Service", isNamespaced: true),
     ]
-    let watcher = UnservedKindEvents(client: server, informers: informers, resources: served, time: time)
+    let watcher = UnservedKindEvents(
+      client: server, informers: informers, resources: ServedResources(served), time: time)
     await withTaskGroup(of: Void.self) { group in
       group.addTask { try? await informers.run() }
       group.addTask { try? await watcher.run() }

@@ -82,7 +82,8 @@ struct Reply: Sendable {
       }
     var response = HTTPServerResponse(status: code, headers: HTTPHeaders(), body: body)
     // Here, where the fields are nobody else's yet: adding one later copies all of them.
-    if let length = response.length { fields.add(name: "Content-Length", value: String(length)) }
+    // A 304 has no body, and a length would be that of the answer that the client has (RFC 9110, section 8.6).
+    if code != 304, let length = response.length { fields.add(name: "Content-Length", value: String(length)) }
     response.headers = fields
     return response
   }

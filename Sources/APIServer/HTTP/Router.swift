@@ -185,7 +185,11 @@ final class Router: Sendable {
     for probe in ["livez", "readyz", "healthz"] where info.path.hasPrefix("/\(probe)/") {
       return health.reply(probe, check: String(info.path.dropFirst(probe.count + 2)))
     }
-    if let reply = documents.reply(info.path, accept: request.accept, query: info.query) { return reply }
+    if let reply = documents.reply(
+      info.path, accept: request.accept, ifNoneMatch: request.headers.first(name: "if-none-match"), query: info.query)
+    {
+      return reply
+    }
     throw .noSuchPath()
   }
 

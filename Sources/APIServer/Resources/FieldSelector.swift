@@ -2,6 +2,7 @@ import KubeClient
 import KubeTypes
 import Schema
 import Store
+import Synchronization
 import Wire
 
 /// A field selector: `status.phase=Running,spec.nodeName!=a` (`k8s.io/apimachinery/pkg/fields`).
@@ -131,18 +132,25 @@ struct FieldSelector: Sendable, Equatable {
 
   /// One that the selector asks a single value of, for the store to find the watches that an event concerns.
   var sieve: Store.Sieve? {
-    guard let requirement = requirements.first(where: \.isEqual), let field = Self.storeFields[requirement.subject]
-    else { return nil }
-    return .field(field, value: requirement.value)
+    guard let requirement = requirements.first(where: \.isEqual) else { return nil }
+    return .field(Self.storeField(requirement.subject), value: requirement.value)
   }
 
-  /// One for each place that objects of the built-in kinds can be selected by.
-  private static let storeFields: [Requirement.Subject: Store.Field] = {
-    var subjects: Set<Requirement.Subject> = [.name, .namespace]
-    for strategy in KindStrategy.builtin { subjects.formUnion(strategy.selectableFields.map { .field($0.place) }) }
-    return Dictionary(
-      uniqueKeysWithValues: subjects.map { subject in
-        (subject, Store.Field { value(subject, $0.header, $0.value) })
-      })
-  }()
+  /// The store's field for what is compared: the same one for all watches that there are.
+  private static func storeField(_ subject: Requirement.Subject) -> Store.Field {
+    storeFields.withLock { fields in
+      if let field = fields[subject]?.field { return field }
+      // Kinds come and go: what no watch asks for any more is forgotten before another one is made.
+      fields = fields.filter { $0.value.field != nil }
+      let field = Store.Field { value(subject, $0.header, $0.value) }
+      fields[subject] = StoreField(field: field)
+      return field
+    }
+  }
+
+  private struct StoreField: Sendable {
+    weak var field: Store.Field?
+  }
+
+  private static let storeFields = Mutex<[Requirement.Subject: StoreField]>([:])
 }

@@ -63,9 +63,10 @@ extension ResourceService {
     let key = StoreKey.key(request.kind, namespace: request.namespace, name: request.name)
     guard let entry = store.get(key) else { throw .notFound(request.resource, request.name) }
     try Self.check(options, entry, request)
-    guard let current = try? JSON.parse(entry.value) else {
+    guard let parsed = try? JSON.parse(entry.value) else {
       throw .internalError("the stored \(key) is not readable")
     }
+    let current = request.kind.stored(parsed)
     var admitted = AdmissionRequest(
       operation: .delete, kind: try storageKind(request.kind), namespace: request.namespace, name: request.name,
       subresource: request.subresource, context: request.context, object: .null, old: current)

@@ -59,7 +59,7 @@ extension ResourceService {
     var list = try storedList(
       kind, namespace: namespace, selector: selector, limit: limit, continueToken: continueToken,
       resourceVersion: resourceVersion, resourceVersionMatch: resourceVersionMatch)
-    if kind.conversion != nil { list.entries = list.entries.map { Self.served($0, as: kind) } }
+    if kind.isConverted { list.entries = list.entries.map { Self.served($0, as: kind) } }
     return list
   }
 

@@ -86,9 +86,10 @@ extension ResourceService {
     }
     do {
       try request.context.checkDeadline()
-      guard let current = try? JSON.parse(entry.value) else {
+      guard let parsed = try? JSON.parse(entry.value) else {
         throw KubeError.internalError("the stored \(key) is not readable")
       }
+      let current = request.kind.stored(parsed)
       let kind = try storageKind(request.kind)
       var object = try change(request.kind.conversion?.served(current) ?? current)
       var warnings = try decode(&object, request.kind, request.fieldValidation, duplicates: duplicates)
@@ -116,7 +117,8 @@ extension ResourceService {
       var bare = current
       bare["metadata"]?["resourceVersion"] = nil
       object["metadata"]?["resourceVersion"] = nil
-      if object == bare {
+      // What is in another version's form is written anew, though nothing is changed.
+      if object == bare, current["apiVersion"] == parsed["apiVersion"] {
         admitted.endReservations()
         return completion(
           .success(Written(bytes: entry.value, header: entry.header, warnings: warnings)))

@@ -57,7 +57,9 @@ typealias WriteCompletion = @Sendable (Result<Written, KubeError>) -> Void
 /// store's completion, so that no thread waits for the disk.
 final class ResourceService: Sendable {
   let store: Store
-  let schemas: SchemaRegistry
+  let kinds: KindRegistry
+  /// The open watches of kinds that can go.
+  let watches: KindWatches
   let admission: AdmissionChain
   let time: any TimeSource
   let identifiers: IdentifierSource
@@ -69,17 +71,21 @@ final class ResourceService: Sendable {
   static let attemptsMax = 100
 
   init(
-    store: Store, schemas: SchemaRegistry, admission: AdmissionChain, time: any TimeSource,
+    store: Store, kinds: KindRegistry, admission: AdmissionChain, time: any TimeSource,
     identifiers: IdentifierSource, metrics: ServiceMetrics, logger: Logger
   ) {
     self.store = store
-    self.schemas = schemas
+    self.kinds = kinds
+    watches = KindWatches(kinds)
     self.admission = admission
     self.time = time
     self.identifiers = identifiers
     self.metrics = metrics
     self.logger = logger
   }
+
+  /// The present kinds.
+  var schemas: SchemaRegistry { kinds.current }
 
   /// The served kind at a resource, or 404.
   func kind(_ resource: GroupVersionResource) throws(KubeError) -> KindSchema {
@@ -98,21 +104,19 @@ final class ResourceService: Sendable {
 
   /// A stored object as a kind serves it.
   static func served(_ entry: Entry, as kind: KindSchema) -> Entry {
-    guard let conversion = kind.conversion, let object = try? JSON.parse(entry.value) else { return entry }
-    return entry.replacing(conversion.served(object).serialized())
+    kind.served(entry.value).map { entry.replacing($0) } ?? entry
   }
 
   /// A completion that answers in the form of the kind that was asked for. It runs on the request's loop, not on the
   /// store's thread, which all writes wait for and whose stack is small.
   static func served(_ completion: @escaping WriteCompletion, for request: WriteRequest) -> WriteCompletion {
-    guard let conversion = request.kind.conversion else { return completion }
+    guard request.kind.isConverted else { return completion }
     return { result in
       request.loop.execute {
         completion(
           result.map { written in
-            guard let object = try? JSON.parse(written.bytes) else { return written }
             var written = written
-            written.bytes = conversion.served(object).serialized()
+            written.bytes = request.kind.served(written.bytes) ?? written.bytes
             return written
           })
       }
@@ -123,9 +127,8 @@ final class ResourceService: Sendable {
   /// named in his own.
   func storageKind(_ kind: KindSchema) throws(KubeError) -> KindSchema {
     guard let conversion = kind.conversion else { return kind }
-    guard let storage = schemas.kind(conversion.storage) else {
-      throw .internalError("\(kind.kind) is stored as a kind that is not there")
-    }
+    // Both come and go together: the request has begun before the kind went.
+    guard let storage = schemas.kind(conversion.storage) else { throw .noSuchPath() }
     return storage
   }
 

@@ -11,7 +11,7 @@ final class ServiceMetrics: Sendable {
   private let watchEvents: Counter
   private let openWatches = Atomic(0)
 
-  init(_ metrics: Metrics, store: Store, schemas: SchemaRegistry) {
+  init(_ metrics: Metrics, store: Store, kinds: KindRegistry) {
     commits = metrics.histogram(
       "apus_store_commit_duration_seconds",
       help: "Time from handing a write to the store to its answer, failed ones included.",
@@ -33,7 +33,7 @@ final class ServiceMetrics: Sendable {
       revision.set(to: Double(store.revision))
       oldest.set(to: Double(store.oldestRevision))
       storeWatches.set(to: Double(store.watchCount))
-      for kind in schemas.kinds where kind.conversion == nil && kind.verbs.contains("list") {
+      for kind in kinds.current.kinds where kind.conversion == nil && kind.verbs.contains("list") {
         guard let page = try? store.list(prefix: StoreKey.prefix(kind), limit: 1) else { continue }
         objects.set(
           kind.groupVersionResource.groupResource, to: Double(page.entries.count + (page.remaining ?? 0)))

@@ -24,7 +24,7 @@ enum WatchNotice: Sendable {
 
   /// As a kind serves what it tells of.
   func served(as kind: KindSchema) -> WatchNotice {
-    guard kind.conversion != nil else { return self }
+    guard kind.isConverted else { return self }
     return switch self {
     case .added(let entry): .added(ResourceService.served(entry, as: kind))
     case .modified(let entry): .modified(ResourceService.served(entry, as: kind))
@@ -145,6 +145,7 @@ final class WatchSource: Sendable {
         return state.isEnded
       }
       if isEnded { watch.cancel() }
+      service.watches.add(self)
     } catch {
       if case .compacted(let requested, let oldest) = error {
         throw .expired("too old resource version: \(requested) (\(oldest))")
@@ -236,6 +237,12 @@ final class WatchSource: Sendable {
   private func end() {
     state.withLock { $0.isEnded = true }
     wake()
+  }
+
+  /// The kind is served no more, or in another way: the watch ends after what waits.
+  func endWithKind() {
+    state.withLock { $0.watch }?.cancel()
+    end()
   }
 
   /// Ends the watch; what waits is dropped.

@@ -13,7 +13,11 @@ public struct KindConversion: Sendable {
   private let toStorage: @Sendable (inout JSON) -> Void
   private let fromStorage: @Sendable (inout JSON) -> Void
 
-  init(
+  /// - Parameters:
+  ///   - served: the kind whose form is converted.
+  ///   - resource: the stored kind's.
+  ///   - toStorage: makes the stored form of the served one; `apiVersion` and `kind` follow by themselves.
+  package init(
     served: GroupVersionKind, storage: GroupVersionKind, resource: String,
     toStorage: @escaping @Sendable (inout JSON) -> Void, fromStorage: @escaping @Sendable (inout JSON) -> Void
   ) {
