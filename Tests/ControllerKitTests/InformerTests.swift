@@ -309,8 +309,8 @@ private final class Mirror: Sendable {
     for watcher in client.state.withLock({ $0.watchers }) where watcher.resource == lamps {
       watcher.continuation.finish()
     }
-    await until { informer.count == 0 }
-    #expect(mirror.state.withLock { $0.calls } == ["+a", "-a"])
+    await until { mirror.state.withLock { $0.calls.count } == 2 }
+    #expect(mirror.state.withLock { $0.calls } == ["+a", "-a"] && informer.count == 0)
     #expect(set.informer(for: lamps) !== informer && set.informer(for: widgets) === other)
     run.cancel()
     _ = await run.result
