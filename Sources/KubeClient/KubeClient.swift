@@ -30,7 +30,8 @@ public protocol KubeClient: Sendable {
     body: JSON, options: WriteOptions
   ) async throws -> Object
 
-  /// The object as it was, or as it now waits for its finalizers or its grace period.
+  /// The object as it now waits for its finalizers or its grace period. When it is gone, what the server has answered: the
+  /// object as it was, or a `Status`.
   func delete(
     _ resource: GroupVersionResource, namespace: String?, name: String, options: DeleteOptions
   ) async throws -> Object

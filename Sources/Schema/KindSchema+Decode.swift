@@ -189,7 +189,11 @@ private struct SchemaDecoder {
     guard let time = Timestamp(rfc3339: text) else {
       return invalid(json, "must be a time in RFC 3339, such as \"2026-01-31T08:30:00Z\"")
     }
-    if text.utf8.count != length || text.utf8.last != UInt8(ascii: "Z") { json = .string(canonical(time)) }
+    guard text.utf8.count != length || text.utf8.last != UInt8(ascii: "Z") else { return }
+    let inUTC = canonical(time)
+    // An offset can lead out of the years that can be written.
+    guard Timestamp(rfc3339: inUTC) != nil else { return invalid(json, "must be in the years 0000 to 9999 of UTC") }
+    json = .string(inUTC)
   }
 
   private mutating func mismatch(_ json: JSON, _ expected: String) {

@@ -66,17 +66,20 @@ struct EtcdAccess: ParsableArguments {
 /// A data directory whose objects are in an etcd says so (`state/datastore`): a database that is still there, or made anew,
 /// must not be taken for them.
 struct DatastoreRecord: Equatable {
+  /// A copy that was begun, and not finished.
+  enum Copy: Equatable {
+    /// To the place: the objects are still in the data directory.
+    case away
+    /// From the place, which calls the data directory by this name. It is not given twice.
+    case back(String)
+  }
+
   /// Where they are, by `EtcdOptions.place`.
   var place: String
-  /// They are still in the data directory: a copy to that place was begun, and not finished.
-  var isCopying = false
+  var copy: Copy?
 
-  private static let copying = "copying"
-
-  init(place: String, isCopying: Bool = false) {
-    self.place = place
-    self.isCopying = isCopying
-  }
+  private static let away = "copying"
+  private static let back = "returning "
 
   /// - Throws: when it is there and cannot be read: that is not the same as none.
   static func read(_ path: String) throws -> DatastoreRecord? {
@@ -88,19 +91,28 @@ struct DatastoreRecord: Equatable {
       throw Failure("\(path), which says where the objects are, cannot be read: \(error). Nothing was changed.")
     }
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-    guard let place = lines.first, lines.count == 1 || lines.count == 2 && lines[1] == copying else {
+    let isCopy = lines.count == 2 && (lines[1] == away || lines[1].hasPrefix(back))
+    guard let place = lines.first, lines.count == 1 || isCopy else {
       throw Failure(
         """
         \(path) is not what was written. It says where the objects are: the address and prefix of an etcd, as the log of the \
         last start tells, in one line. Nothing was changed.
         """)
     }
-    return DatastoreRecord(place: place, isCopying: lines.count == 2)
+    var record = DatastoreRecord(place: place)
+    if isCopy { record.copy = lines[1] == away ? .away : .back(String(lines[1].dropFirst(back.count))) }
+    return record
   }
 
   /// Durable when it returns.
   func write(to path: String) throws(SystemError) {
-    let bytes = Array("\(place)\n\(isCopying ? "\(Self.copying)\n" : "")".utf8)
+    let line =
+      switch copy {
+      case nil: ""
+      case .away: "\(Self.away)\n"
+      case .back(let name): "\(Self.back)\(name)\n"
+      }
+    let bytes = Array("\(place)\n\(line)".utf8)
     if let found = try? DurableFile.read(path, limit: 1 << 14), found == bytes { return }
     try DurableFile.write(bytes, to: path, mode: 0o600)
   }
@@ -117,11 +129,18 @@ extension DataDirectory {
   func checkDatastore(_ etcd: EtcdOptions?) throws -> DatastoreRecord? {
     let record = try DatastoreRecord.read(datastoreRecord)
     switch (etcd, record) {
-    case (_, let record?) where record.isCopying:
+    case (_, let record?) where record.copy == .away:
       throw Failure(
         """
         copying the objects of \(path) to \(record.place) was begun, and not finished. Finish it: \
-        apus datastore copy --from \(path) --to URL. Nothing was changed.
+        apus datastore copy --from \(path) --to URL. If that etcd is gone for good, with all its snapshots, the objects are \
+        here alone: remove \(datastoreRecord). Nothing was changed.
+        """)
+    case (_, let record?) where record.copy != nil:
+      throw Failure(
+        """
+        bringing the objects back from \(record.place) was begun, and not finished. Finish it: \
+        apus datastore copy --from URL --to \(path). Nothing was changed.
         """)
     case (nil, let record?):
       throw Failure(
@@ -210,8 +229,9 @@ struct DatastoreCommand: ParsableCommand {
     private func send(_ data: DataDirectory, _ etcd: EtcdOptions) async throws -> StoreCopy {
       let path = data.datastoreRecord
       let earlier = try DatastoreRecord.read(path)
-      if let earlier, earlier.isCopying {
-        guard earlier.place == etcd.place else {
+      let resumes = earlier?.copy == .away
+      if let earlier, resumes {
+        guard EtcdOptions.isSame(earlier.place, etcd.place) else {
           throw Failure(
             "copying the objects to \(earlier.place) was begun, and not finished: finish that, with the same --to")
         }
@@ -219,15 +239,15 @@ struct DatastoreCommand: ParsableCommand {
         _ = try data.checkDatastore(nil)
       }
       let copy = try await StoreCopy.copy(
-        from: data.state, to: etcd, resumes: earlier != nil, name: serverName, time: SystemClock(),
+        from: data.state, to: etcd, resumes: resumes, name: serverName, time: SystemClock(),
         header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
       ) { () throws(StoreError) in
         // From here on no server takes the database for the objects.
-        do throws(SystemError) {
-          try DatastoreRecord(place: etcd.place, isCopying: true).write(to: path)
-        } catch { throw .io(error.description) }
+        try Self.system { () throws(SystemError) in try DatastoreRecord(place: etcd.place, copy: .away).write(to: path)
+        }
       } undone: {
         unlink(path)
+        try? Directory.sync(data.state)
       }
       try data.recordDatastore(etcd.place)
       // What is older than the objects from now on must not be found when the record is lost.
@@ -241,21 +261,40 @@ struct DatastoreCommand: ParsableCommand {
     }
 
     private func fetch(_ data: DataDirectory, _ etcd: EtcdOptions) async throws -> StoreCopy {
-      if let record = try DatastoreRecord.read(data.datastoreRecord), record.isCopying {
+      let path = data.datastoreRecord
+      let earlier = try DatastoreRecord.read(path)
+      if let earlier, earlier.copy == .away {
         throw Failure(
-          "copying the objects of \(data.path) to \(record.place) was begun, and not finished: finish that first")
+          "copying the objects of \(data.path) to \(earlier.place) was begun, and not finished: finish that first")
       }
       guard let cluster = try data.identity(isStoreElsewhere: true).cluster else {
         throw Failure("\(data.path) does not say which cluster it is of: restore \(data.keys)/cluster from a backup")
       }
-      return try await StoreCopy.copy(
-        from: etcd, to: data.state, called: "\(Composition.hostname):\(data.path)", cluster: cluster, name: serverName,
-        time: SystemClock(), header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
-      ) { () throws(StoreError) in
-        // Before the database has its name: a start between the two finds neither, and changes nothing.
-        unlink(data.datastoreRecord)
-        do throws(SystemError) { try Directory.sync(data.state) } catch { throw .io(error.description) }
+      // Machines may have the same name, and a machine may get another one before this is finished.
+      var name = "\(Composition.hostname):\(data.path) (\(String(UInt64.random(in: .min ... .max), radix: 36)))"
+      if let earlier, case .back(let before) = earlier.copy {
+        guard EtcdOptions.isSame(earlier.place, etcd.place) else {
+          throw Failure(
+            "bringing the objects back from \(earlier.place) was begun, and not finished: finish that first")
+        }
+        name = before
       }
+      let copy = try await StoreCopy.copy(
+        from: etcd, to: data.state, called: name, cluster: cluster, name: serverName, time: SystemClock(),
+        header: { try ObjectHeader(parsing: $0) }, lost: endWithoutAnswer
+      ) { [name] () throws(StoreError) in
+        // Until it is finished nothing starts on this data directory.
+        try Self.system { () throws(SystemError) in
+          try DatastoreRecord(place: etcd.place, copy: .back(name)).write(to: path)
+        }
+      }
+      unlink(path)
+      try Directory.sync(data.state)
+      return copy
+    }
+
+    private static func system(_ body: () throws(SystemError) -> Void) throws(StoreError) {
+      do throws(SystemError) { try body() } catch { throw .io(error.description) }
     }
   }
 }

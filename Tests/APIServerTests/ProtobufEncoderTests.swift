@@ -1,9 +1,12 @@
+import Glibc
 import HTTP
 import KubeClient
+import KubeTypes
 import NIOCore
 import Protobuf
 import Schema
 import Store
+import Synchronization
 import TestKit
 import Testing
 import Wire
@@ -156,7 +159,7 @@ import Wire
     for text in [
       #"{"spec":{"priority":2147483648}}"#, #"{"spec":{"priority":1.5}}"#, #"{"spec":{"priority":"1"}}"#,
       #"{"spec":{"hostNetwork":1}}"#, #"{"spec":{"containers":{}}}"#, #"{"spec":[]}"#, #"{"spec":"x"}"#,
-      #"{"metadata":{"creationTimestamp":"yesterday"}}"#, #"{"metadata":{"labels":{"a":1}}}"#,
+      #"{"metadata":{"labels":{"a":1}}}"#,
       #"{"spec":{"containers":[{"livenessProbe":{"httpGet":{"port":4294967296}}}]}}"#, "[]", "{", "", "{}x",
       #"{"metadata":{"name":"a"}"#, #"{"metadata":{"name":"a""#, #"{"metadata" {}}"#, #"{"spec":nul}"#,
     ] {
@@ -165,6 +168,64 @@ import Wire
     #expect(throws: ProtobufError.self) {
       try ProtobufEncoder.envelope(Array(#"{"data":{"a":"%"}}"#.utf8), layout("", "v1", "Secret"))
     }
+  }
+
+  /// Times that are valid and lead out of the years that can be written are refused; those that are there are no times.
+  @Test func noTimeKeepsAListFromBeingWritten() async throws {
+    let leases = GroupVersionResource(group: "coordination.k8s.io", version: "v1", resource: "leases")
+    let layout = try layout("coordination.k8s.io", "v1", "Lease")
+    try await Fixture.run { fixture in
+      for time in ["0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"] {
+        let error = await refusal {
+          _ = try await fixture.client.create(
+            leases, namespace: "default", name: nil, subresource: nil,
+            body: ["metadata": ["name": "l"], "spec": ["renewTime": .string(time)]], options: WriteOptions())
+        }
+        #expect(error?.code == 422 || error?.code == 400, "\(String(describing: error))")
+      }
+      for time in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1990-12-31T23:59:60Z"] {
+        let made = try await fixture.client.create(
+          leases, namespace: "default", name: nil, subresource: nil,
+          body: ["metadata": ["generateName": "l"], "spec": ["renewTime": .string(time)]], options: WriteOptions())
+        let bytes = try ProtobufEncoder.envelope(made.bytes, layout)
+        #expect(bytes.count > 60)
+      }
+    }
+    for time in ["00-1-12-31T23:00:00Z", "10000-01-01T00:59:59Z", "yesterday"] {
+      let text = "{\"metadata\":{\"name\":\"a\",\"creationTimestamp\":\"\(time)\"}}"
+      let read = try ProtobufBody.parse(
+        ProtobufEncoder.envelope(Array(text.utf8), self.layout("", "v1", "Pod")), schemas)
+      #expect(read.at("metadata", "name") == "a" && read.at("metadata", "creationTimestamp") == .null)
+    }
+  }
+
+  @Test func manyLargeListsWaitForOneAnother() async {
+    let meter = ProtobufListMeter()
+    let (begun, begins) = AsyncStream<Void>.makeStream()
+    let gate = Flag()
+    _ = meter.add {
+      begins.yield()
+      while !gate.isSet.load(ordering: .acquiring) { sched_yield() }
+    }
+    for await _ in begun { break }
+    let (done, ends) = AsyncStream<Int>.makeStream()
+    for number in 0..<64 {
+      let isTaken = meter.add { ends.yield(number) }
+      #expect(isTaken)
+    }
+    let isTaken = meter.add { Issue.record("it was refused") }
+    #expect(!isTaken)
+    gate.isSet.store(true, ordering: .releasing)
+    var order: [Int] = []
+    for await number in done {
+      order.append(number)
+      if order.count == 64 { break }
+    }
+    #expect(order == Array(0..<64))
+  }
+
+  private final class Flag: Sendable {
+    let isSet = Atomic(false)
   }
 
   @Test func depthIsBounded() throws {
@@ -242,7 +303,7 @@ import Wire
       for extent: ProtobufEncoder.Extent in [.object, .metadata] {
         for entries in [entries, Array(entries.prefix(1)), []] {
           let whole = try ProtobufListBody.bytes(metadata.bytes, entries, layout, extent)
-          let body = try await ProtobufListBody.measured(metadata.bytes, entries, layout, extent)
+          let body = try ProtobufListBody.measured(metadata.bytes, entries, layout, extent)
           var pieces: [UInt8] = []
           var count = 0
           var isEnded = false

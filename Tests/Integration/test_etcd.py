@@ -537,6 +537,15 @@ def test_copy_both_ways():
         assert "not finished" in copy("--from", etcd.url, "--to", server.data, code=1)
         copy("--from", server.data, "--to", etcd.url)
         assert etcd.get("/apus/meta") == record
+        # Also when a server that stood by leads there already.
+        with server_on(base, etcd.up_options, "by", keys=server.data) as by:
+            by.start()
+            api(by).create_namespaced_config_map("default", config_map("by-then"))
+            cut_short(server.data, etcd)
+            copy("--from", server.data, "--to", etcd.url)
+            assert not os.path.exists(f"{state}/state.db")
+            api(by).delete_namespaced_config_map("by-then", "default")
+            by.stop()
         # And one that was cut short in the middle.
         cut_short(server.data, etcd)
         etcd.ctl("del", "/apus/meta")
@@ -573,12 +582,22 @@ def test_copy_both_ways():
         assert "is here now" in text
         # Nobody goes on with what stays in the etcd: not the other server of the cluster, nor another copy.
         with server_on(base, etcd.up_options, "three", keys=server.data) as stale:
-            assert f"were copied to {socket.gethostname()}:{server.data}" in refusal(stale.data, *etcd.up_options)
+            told = refusal(stale.data, *etcd.up_options)
+            assert f"were copied to {socket.gethostname()}:{server.data} (" in told
             assert "were copied to" in copy("--from", etcd.url, "--to", stale.data, code=1)
-        # A copy back that was cut short is finished by the same command.
-        os.unlink(f"{state}/state.db")
-        assert "lost" in refusal(server.data)
-        copy("--from", etcd.url, "--to", server.data)
+        # Nor the one that has them, when it has lost them: what is in the etcd may be older.
+        os.rename(f"{state}/state.db", f"{state}/state.db.lost")
+        assert "were copied to" in copy("--from", etcd.url, "--to", server.data, code=1)
+        # A copy back that was cut short, before the database had its name or after it, is finished by the same command.
+        name = told.split("were copied to ")[1].split(")")[0] + ")"
+        for database in (None, f"{state}/state.db.lost"):
+            with open(f"{state}/datastore", "w") as record:
+                record.write(f"{etcd.url}/apus/\nreturning {name}\n")
+            assert "not finished" in refusal(server.data) and "not finished" in refusal(server.data, *etcd.up_options)
+            if database:
+                os.rename(database, f"{state}/state.db")
+            copy("--from", etcd.url, "--to", server.data)
+            assert not os.path.exists(f"{state}/datastore")
         server.options = ALONE
         server.start()
         core = api(server)

@@ -27,6 +27,16 @@ import Testing
       ])
   }
 
+  @Test func placesAreTheSameInAnyOrder() {
+    let place = "https://a:2379,https://b:2379/apus/"
+    for other in [place, "https://b:2379,https://a:2379/apus/"] { #expect(EtcdOptions.isSame(place, other)) }
+    for other in [
+      "https://a:2379/apus/", "https://a:2379,https://b:2379/other/", "https://a:2379,https://c:2379/apus/", "",
+    ] {
+      #expect(!EtcdOptions.isSame(place, other))
+    }
+  }
+
   @Test func questionsAreWrittenAsOthersWriteThem() throws {
     #expect(
       try EtcdV3.RangeRequest(key: [0x61], rangeEnd: [0x62], limit: 500, revision: 9, keysOnly: true).serialized()

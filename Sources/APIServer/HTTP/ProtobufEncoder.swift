@@ -22,6 +22,8 @@ struct ProtobufEncoder {
 
   private let json: UnsafeBufferPointer<UInt8>
   private let layout: ProtobufLayout
+  /// What follows the last field that is wanted is not looked at.
+  private let isPartial: Bool
   private var at = 0
   private var depth = 0
   private var writer: ProtobufWriter
@@ -51,12 +53,13 @@ struct ProtobufEncoder {
   ) throws(ProtobufError) -> [UInt8] {
     try json.withUnsafeBufferPointer { json throws(ProtobufError) in
       var encoder = ProtobufEncoder(
+        isPartial: extent == .metadata,
         json: json, layout: layout, writer: ProtobufWriter(after: head, capacity: json.count))
       let start = encoder.writer.open(2)
       encoder.skipSpace()
       try encoder.message(extent == .object ? layout.messages[0] : layout.metadata)
       encoder.skipSpace()
-      guard encoder.at == json.count else { throw encoder.failure("something follows it") }
+      guard encoder.at == json.count || extent == .metadata else { throw encoder.failure("something follows it") }
       encoder.writer.close(start)
       encoder.writer.append(tail)
       return encoder.writer.bytes
@@ -84,7 +87,10 @@ struct ProtobufEncoder {
   /// What comes after it: `contentEncoding` and `contentType`, which are empty.
   static let tail: [UInt8] = [0x1A, 0, 0x22, 0]
 
-  private init(json: UnsafeBufferPointer<UInt8>, layout: ProtobufLayout, writer: ProtobufWriter) {
+  private init(
+    isPartial: Bool, json: UnsafeBufferPointer<UInt8>, layout: ProtobufLayout, writer: ProtobufWriter
+  ) {
+    self.isPartial = isPartial
     self.json = json
     self.layout = layout
     self.writer = writer
@@ -104,6 +110,7 @@ struct ProtobufEncoder {
       if let index = index(of: name, in: fields, from: next) {
         next = index + 1
         try field(fields[index])
+        if isPartial, depth == 1 { break }
       } else {
         try skipValue()
       }
@@ -193,8 +200,8 @@ struct ProtobufEncoder {
       }
     case .time:
       if try skipNull() { return }
-      let text = try text()
-      guard let time = Timestamp(rfc3339: text) else { throw failure("\"\(text)\" is no time") }
+      // One that an earlier version has let in, and nobody can read, is no time: whole lists must not fail for it.
+      guard let time = Timestamp(rfc3339: try text()) else { return }
       var (seconds, rest) = time.microseconds.quotientAndRemainder(dividingBy: 1_000_000)
       if rest < 0 { (seconds, rest) = (seconds - 1, rest + 1_000_000) }
       writer.number(1, UInt64(bitPattern: seconds))

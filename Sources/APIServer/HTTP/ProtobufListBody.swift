@@ -1,4 +1,5 @@
 import HTTP
+import LinuxSystem
 import NIOCore
 import Protobuf
 import Store
@@ -11,9 +12,6 @@ import Synchronization
 final class ProtobufListBody: HTTPPulledBody {
   /// Lists of so many bytes of JSON are written once, at once.
   static let smallMax = 128 << 10
-  /// Objects between which others have their turn.
-  private static let stride = 64
-
   let length: Int?
   let isOverrun = false
   let waitingBytes = 0
@@ -53,23 +51,28 @@ final class ProtobufListBody: HTTPPulledBody {
     var writer = ProtobufWriter(after: ProtobufEncoder.head(layout, extent, isList: true), capacity: smallMax / 2)
     let start = writer.open(2)
     writer.bytes(1, metadata)
-    for entry in entries { writer.append(try ProtobufEncoder.item(entry.value, layout, extent)) }
+    for entry in entries { writer.append(try item(entry, layout, extent)) }
     writer.close(start)
     writer.append(ProtobufEncoder.tail)
     return writer.bytes
   }
 
-  /// Finds out how long the list is, and lets others have their turn.
+  private static func item(
+    _ entry: Entry, _ layout: ProtobufLayout, _ extent: ProtobufEncoder.Extent
+  ) throws(ProtobufError) -> [UInt8] {
+    do throws(ProtobufError) { return try ProtobufEncoder.item(entry.value, layout, extent) } catch {
+      throw ProtobufError("\(entry.key): \(error.message)")
+    }
+  }
+
+  /// Finds out how long the list is.
   static func measured(
     _ metadata: [UInt8], _ entries: [Entry], _ layout: ProtobufLayout, _ extent: ProtobufEncoder.Extent
-  ) async throws(ProtobufError) -> ProtobufListBody {
+  ) throws(ProtobufError) -> ProtobufListBody {
     var list = ProtobufWriter()
     list.bytes(1, metadata)
     var size = list.bytes.count
-    for (index, entry) in entries.enumerated() {
-      size += try ProtobufEncoder.item(entry.value, layout, extent).count
-      if index % stride == stride - 1 { await Task.yield() }
-    }
+    for entry in entries { size += try item(entry, layout, extent).count }
     var writer = ProtobufWriter(after: ProtobufEncoder.head(layout, extent, isList: true), capacity: 16)
     writer.key(2, length: size)
     writer.append(list.bytes)
@@ -83,10 +86,13 @@ final class ProtobufListBody: HTTPPulledBody {
     next.withLock { next in
       var buffer = allocator.buffer(capacity: min(bytes, length ?? bytes) + 4096)
       if next == 0 { buffer.writeBytes(head) }
-      while next < entries.count, buffer.readableBytes < bytes {
+      // Little may become of much.
+      var walked = 0
+      while next < entries.count, buffer.readableBytes < bytes, walked < 2 * bytes {
         // What was written once can be written again. Otherwise the answer is shorter than it says, and refused.
         guard let item = try? ProtobufEncoder.item(entries[next].value, layout, extent) else { return .end(nil) }
         buffer.writeBytes(item)
+        walked += extent == .metadata ? item.count : entries[next].value.count
         next += 1
       }
       guard next == entries.count else { return .bytes(buffer) }
@@ -96,4 +102,37 @@ final class ProtobufListBody: HTTPPulledBody {
   }
 
   func cancel() {}
+}
+
+/// Where large lists are measured: on a thread of their own, one after the other, so that neither connections nor
+/// controllers wait for them. The thread ends when none waits.
+final class ProtobufListMeter: Sendable {
+  private static let waitingMax = 64
+
+  private struct State {
+    var waiting: [@Sendable () -> Void] = []
+    var isRunning = false
+  }
+
+  private let state = Mutex(State())
+
+  /// - Returns: whether it will be done; too many wait otherwise.
+  func add(_ work: @escaping @Sendable () -> Void) -> Bool {
+    let (isTaken, starts) = state.withLock { state in
+      guard state.waiting.count < Self.waitingMax else { return (false, false) }
+      state.waiting.append(work)
+      defer { state.isRunning = true }
+      return (true, !state.isRunning)
+    }
+    if starts { DedicatedThread.start("apus-lists") { [self] in while let work = next() { work() } } }
+    return isTaken
+  }
+
+  private func next() -> (@Sendable () -> Void)? {
+    state.withLock { state in
+      let work = state.waiting.isEmpty ? nil : state.waiting.removeFirst()
+      state.isRunning = work != nil
+      return work
+    }
+  }
 }

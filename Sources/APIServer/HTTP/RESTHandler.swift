@@ -16,6 +16,7 @@ final class RESTHandler: Sendable {
   let pods: PodConnections
   let proxies: ProxyConnections
   private let layouts = ProtobufLayouts()
+  private let meter = ProtobufListMeter()
   private let lines = WatchEncoder(.json)
   private let frames: WatchEncoder
   /// Of refusals.
@@ -263,14 +264,15 @@ final class RESTHandler: Sendable {
       }
       return
     }
-    Task {
+    let isTaken = meter.add {
       do throws(ProtobufError) {
-        let list = try await ProtobufListBody.measured(bytes, entries, layout, extent)
+        let list = try ProtobufListBody.measured(bytes, entries, layout, extent)
         respond(Reply(contentType: ProtobufEncoder.mediaType, body: .protobufList(list)))
       } catch {
         respond(Reply(.internalError("the list cannot be written as protobuf: \(error.message)")))
       }
     }
+    if !isTaken { respond(Reply(.tooManyRequests("too many large lists are written; try again"))) }
   }
 
   private static func listMetadata(_ result: ListResult) -> JSONObject {
@@ -417,25 +419,30 @@ final class RESTHandler: Sendable {
     _ respond: @escaping Router.Respond
   ) -> WriteCompletion {
     { result in
-      switch result {
-      case .success(let written):
-        // Subresources answer with their own kinds, which have no table here.
-        let bytes = written.status?.serialized() ?? written.bytes
-        var form = representation
-        var answered: KindSchema? = kind
-        if written.status != nil || !info.subresource.isEmpty && info.subresource != "status" {
-          answered = representation.isProtobuf ? self.kind(of: bytes) : nil
-          form = answered == nil ? .json : representation
-          form.shape = .object
+      let answer: @Sendable () -> Void = {
+        switch result {
+        case .success(let written): respond(self.present(written, info, kind, representation))
+        case .failure(let error): respond(self.refusal(error, inProtobuf: representation.isProtobuf))
         }
-        let present: @Sendable () -> Void = { [form, answered] in
-          respond(self.present(bytes, answered ?? kind, form, info, code: written.code, warnings: written.warnings))
-        }
-        // Other forms parse the object: not on the store's thread, which all writes wait for and whose stack is small.
-        if form.shape == .object, !form.isProtobuf { present() } else { loop.execute(present) }
-      case .failure(let error): respond(self.refusal(error, inProtobuf: representation.isProtobuf))
       }
+      // Other forms parse the object: not on the store's thread, which all writes wait for and whose stack is small.
+      if representation.shape == .object, !representation.isProtobuf { answer() } else { loop.execute(answer) }
     }
+  }
+
+  private func present(
+    _ written: Written, _ info: RequestInfo, _ kind: KindSchema, _ representation: Representation
+  ) -> Reply {
+    let bytes = written.status?.serialized() ?? written.bytes
+    var form = representation
+    var answered: KindSchema? = kind
+    // Subresources answer with their own kinds, which have no table here.
+    if written.status != nil || !info.subresource.isEmpty && info.subresource != "status" {
+      answered = representation.isProtobuf ? self.kind(of: bytes) : nil
+      form = answered == nil ? .json : representation
+      form.shape = .object
+    }
+    return present(bytes, answered ?? kind, form, info, code: written.code, warnings: written.warnings)
   }
 
   private func create(

@@ -146,6 +146,8 @@ final class WatchEncoder: Sendable {
   private let form: Form
   private let recent: Mutex<[Slot]>
   private static let slots = 256
+  /// In bytes: of the largest that is kept.
+  private static let keptMax = 64 << 10
 
   init(_ form: Form) {
     self.form = form
@@ -164,6 +166,8 @@ final class WatchEncoder: Sendable {
       }
       if let known { return known }
       let line = event(name, entry.value, kind, status: status)
+      // Large ones are as many bytes as there are slots for.
+      guard line.readableBytes <= Self.keptMax else { return line }
       recent.withLock { $0[index] = Slot(revision: entry.revision, name: name, kind: kind, line: line) }
       return line
     case .bookmark(let revision, let endsInitialEvents):

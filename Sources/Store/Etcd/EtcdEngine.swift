@@ -114,6 +114,8 @@ struct EtcdEngine: Engine {
   /// The same where nobody may block.
   func end() async { await session.end() }
 
+  var isMoved: Bool { meta.movedTo != nil }
+
   /// Says durably that the objects are elsewhere from now on. No server starts on them any more.
   mutating func move(to destination: String) async throws(StoreError) {
     guard meta.movedTo != destination else { return }

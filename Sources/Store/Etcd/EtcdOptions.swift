@@ -60,6 +60,19 @@ public struct EtcdOptions: Sendable, Equatable {
   /// What people and errors call the place.
   public var place: String { "\(endpoints.joined(separator: ","))\(prefix)" }
 
+  /// Whether two places are the same, in whichever order their endpoints stand.
+  public static func isSame(_ one: String, _ other: String) -> Bool {
+    func parts(_ place: String) -> (prefix: Substring?, endpoints: Set<Substring>) {
+      let endpoints = place.split(separator: ",")
+      guard let last = endpoints.last, let colon = last.firstIndex(of: ":"),
+        let host = last.index(colon, offsetBy: "://".count, limitedBy: last.endIndex),
+        let slash = last[host...].firstIndex(of: "/")
+      else { return (nil, Set(endpoints)) }
+      return (last[slash...], Set(endpoints.dropLast() + [last[..<slash]]))
+    }
+    return parts(one) == parts(other)
+  }
+
   private static func isPrefix(_ text: String) -> Bool {
     text.hasPrefix("/") && text.hasSuffix("/") && text.utf8.count > 2 && text.utf8.count <= prefixBytesMax
       && !text.contains("//")

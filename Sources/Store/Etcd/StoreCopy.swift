@@ -35,6 +35,9 @@ public struct StoreCopy: Sendable, Equatable {
       throw .invalid("\(folder) is of an earlier version: start and stop a server of this one on it first")
     }
     let content = Content(store)
+    if resumes, try await EtcdSession.holds(content, etcd, time: time) {
+      return StoreCopy(count: content.entries.count, revision: content.revision, cluster: content.cluster)
+    }
     let session = try await EtcdSession.free(etcd, name: name, time: time, lost: lost)
     do throws(StoreError) {
       try await session.fill(content, resumes: resumes, time, header, beginning, undone)
@@ -52,18 +55,16 @@ public struct StoreCopy: Sendable, Equatable {
   /// - Parameters:
   ///   - destination: what the folder is called in the etcd. A copy to it that was cut short is taken up again.
   ///   - cluster: the one that it must be of.
-  ///   - ready: called when the database is whole, and before it gets its name: from then on it is there.
+  ///   - beginning: called before the etcd is changed.
   ///   - others: see above.
   public static func copy(
     from etcd: EtcdOptions, to folder: String, called destination: String, cluster: String, name: String,
     time: any TimeSource,
     header: @escaping @Sendable ([UInt8]) throws -> ObjectHeader, lost: @escaping @Sendable (String) -> Never,
-    ready: () throws(StoreError) -> Void
+    beginning: () throws(StoreError) -> Void
   ) async throws(StoreError) -> StoreCopy {
     let path = folder + "/state.db"
-    for suffix in ["", "-wal", "-shm"] where access(path + suffix, F_OK) == 0 {
-      throw .invalid("\(path)\(suffix) is there already: move it away first")
-    }
+    let isThere = ["", "-wal", "-shm"].first { access(path + $0, F_OK) == 0 }
     let (opened, found) = try await EtcdSession.withoutWaiting(etcd.place) { waiting async throws(StoreError) in
       try await EtcdEngine.open(
         etcd, expected: .existing(cluster: cluster, otherwise: cluster), name: name, time: time, header: header,
@@ -72,12 +73,19 @@ public struct StoreCopy: Sendable, Equatable {
     var engine = opened
     let content = Content(found)
     do throws(StoreError) {
+      // The etcd says so only of a copy that was whole: then the database got its name, and that was all that was left.
+      let isDone = engine.isMoved && isThere != nil
+      if let isThere, !isDone { throw .invalid("\(path)\(isThere) is there already: move it away first") }
+      if isDone {
+        await engine.end()
+        return StoreCopy(count: content.entries.count, revision: content.revision, cluster: content.cluster)
+      }
       let fresh = path + ".new"
       do throws(SystemError) { try Directory.create(folder, mode: 0o700) } catch { throw .io(error.description) }
       for suffix in ["", "-wal", "-shm"] { unlink(fresh + suffix) }
       try content.write(to: fresh, header)
+      try beginning()
       try await engine.move(to: destination)
-      try ready()
       guard rename(fresh, path) == 0 else { throw .io(SystemError.last("rename \(fresh)").description) }
       do throws(SystemError) { try Directory.sync(folder) } catch { throw .io(error.description) }
     } catch {
@@ -151,6 +159,17 @@ extension EtcdSession {
       throw .invalid("\(place) is in use, or does not answer: \(reason)")
     }
     return try result.get()
+  }
+
+  /// Whether the etcd has the store, or what has become of it since: a server may lead there already.
+  fileprivate static func holds(
+    _ content: StoreCopy.Content, _ options: EtcdOptions, time: any TimeSource
+  ) async throws(StoreError) -> Bool {
+    let client = EtcdClient(options)
+    defer { client.close() }
+    let record = try await look(client, EtcdKeys(prefix: options.prefix), place: options.place, time: time)
+    guard let record, let meta = EtcdMeta(record.value) else { return false }
+    return meta.cluster == content.cluster && meta.movedTo == nil && meta.revision >= content.revision
   }
 
   /// Leads on an etcd where nobody does.
