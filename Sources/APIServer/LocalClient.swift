@@ -226,6 +226,7 @@ public struct LocalClient: KubeClient {
       request.namespace = body.at("metadata", "namespace")?.string ?? ""
     }
     try authorize("create", request)
+    try request.kind.checkServed(verb: "create", request.subresource)
     let final = request
     return try await written { completion in subresources.create(final, body: body, completion: completion) }
   }
@@ -238,6 +239,7 @@ public struct LocalClient: KubeClient {
       resource, namespace, name, subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
       as: "UpdateOptions")
     try authorize("update", request)
+    try request.kind.checkServed(verb: "update", request.subresource)
     return try await written { completion in
       subresources.update(request, body: body, completion: completion)
     }
@@ -251,6 +253,7 @@ public struct LocalClient: KubeClient {
       resource, namespace, name, subresource, fieldManager: options.fieldManager, dryRun: options.dryRun,
       as: "PatchOptions")
     try authorize("patch", request)
+    try request.kind.checkServed(verb: "patch", request.subresource)
     return try await written { completion in
       subresources.patch(request, type: type, body: body, completion: completion)
     }
@@ -261,6 +264,7 @@ public struct LocalClient: KubeClient {
   ) async throws -> Object {
     let request = try request(resource, namespace, name, nil, as: "DeleteOptions")
     try authorize("delete", request)
+    try request.kind.checkServed(verb: "delete", request.subresource)
     return try await written { completion in service.delete(request, options: options, completion: completion) }
   }
 }

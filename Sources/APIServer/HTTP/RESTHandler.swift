@@ -105,15 +105,7 @@ final class RESTHandler: Sendable {
 
   /// The kind must have the verb, the subresource and the scope that the URL assumes.
   private func checkServed(_ kind: KindSchema, _ info: RequestInfo) throws(KubeError) {
-    if !info.subresource.isEmpty {
-      guard let subresource = kind.subresource(info.subresource) else { throw .noSuchPath() }
-      // Without this, a right to `update pods/eviction` or to `watch deployments/scale` would be one to the object.
-      guard subresource.verbs.contains(info.verb) || (info.proxyPath != nil && info.verb == "options") else {
-        throw .methodNotAllowed()
-      }
-    } else if !kind.verbs.contains(info.verb) {
-      throw .methodNotAllowed()
-    }
+    try kind.checkServed(verb: info.proxyPath != nil && info.verb == "options" ? "get" : info.verb, info.subresource)
     if kind.isNamespaced, info.namespace.isEmpty, info.verb != "list", info.verb != "watch" {
       throw info.name.isEmpty && info.verb == "create"
         ? .badRequest("an empty namespace may not be set during creation") : .noSuchPath()
@@ -519,5 +511,18 @@ final class RESTHandler: Sendable {
       case .failure(let error): respond(self.refusal(error, inProtobuf: representation.isProtobuf))
       }
     }
+  }
+}
+
+extension KindSchema {
+  /// The kind must have the verb, or its subresource. Without this, a right to `update pods/eviction` or to
+  /// `watch deployments/scale` would be one to the object.
+  func checkServed(verb: String, _ subresource: String) throws(KubeError) {
+    guard !subresource.isEmpty else {
+      if !verbs.contains(verb) { throw .methodNotAllowed() }
+      return
+    }
+    guard let part = self.subresource(subresource) else { throw .noSuchPath() }
+    guard part.verbs.contains(verb) else { throw .methodNotAllowed() }
   }
 }
