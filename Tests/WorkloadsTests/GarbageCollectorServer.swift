@@ -26,6 +26,7 @@ final class MemoryServer: KubeClient {
     var writes = 0
     var refusals: [GroupVersionResource: KubeError] = [:]
     var refused = 0
+    var silent: Set<GroupVersionResource> = []
   }
 
   private let state = Mutex(State())
@@ -37,6 +38,9 @@ final class MemoryServer: KubeClient {
   func refuse(_ resource: GroupVersionResource, with error: KubeError?) {
     state.withLock { $0.refusals[resource] = error }
   }
+
+  /// A list of the resource in all namespaces fails from now on.
+  func silence(_ resource: GroupVersionResource) { state.withLock { _ = $0.silent.insert(resource) } }
 
   /// How many creations were answered with an error of `refuse`.
   var refused: Int { state.withLock { $0.refused } }
@@ -130,7 +134,10 @@ final class MemoryServer: KubeClient {
   }
 
   func list(_ resource: GroupVersionResource, namespace: String?, options: ListOptions) async throws -> ObjectList {
-    state.withLock { state in
+    try state.withLock { state in
+      if namespace == nil, state.silent.contains(resource) {
+        throw KubeError(code: 503, reason: .serviceUnavailable, message: "out of order")
+      }
       let items = (state.objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value)
       return ObjectList(
         items: items.filter { namespace == nil || $0.header.namespace == namespace },
