@@ -232,14 +232,21 @@ final class MemoryServer: KubeClient {
 /// A clock that stands still until it is moved.
 final class ManualTime: TimeSource {
   private struct State {
-    var now = Timestamp(seconds: 1_700_000_000)
-    var sleepers: [UInt64: (due: Timestamp, continuation: CheckedContinuation<Void, any Error>)] = [:]
+    var uptime = Duration.zero
+    /// How far the wall clock was set.
+    var offset = Duration.zero
+    var sleepers: [UInt64: (due: Duration, continuation: CheckedContinuation<Void, any Error>)] = [:]
     var lastID: UInt64 = 0
   }
 
   private let state = Mutex(State())
 
-  func now() -> Timestamp { state.withLock { $0.now } }
+  func now() -> Timestamp { state.withLock { Timestamp(seconds: 1_700_000_000).adding($0.uptime + $0.offset) } }
+
+  func uptime() -> Duration { state.withLock { $0.uptime } }
+
+  /// Sets the wall clock. Who sleeps does not notice.
+  func jump(by duration: Duration) { state.withLock { $0.offset += duration } }
 
   func sleep(for duration: Duration) async throws {
     let id = state.withLock { state in
@@ -250,7 +257,7 @@ final class ManualTime: TimeSource {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
         let isCancelled = state.withLock { state in
           if Task.isCancelled { return true }
-          state.sleepers[id] = (state.now.adding(duration), continuation)
+          state.sleepers[id] = (state.uptime + duration, continuation)
           return false
         }
         if isCancelled { continuation.resume(throwing: CancellationError()) }
@@ -263,8 +270,8 @@ final class ManualTime: TimeSource {
 
   func advance(by duration: Duration) {
     let due = state.withLock { state in
-      state.now = state.now.adding(duration)
-      let due = state.sleepers.filter { $0.value.due <= state.now }
+      state.uptime += duration
+      let due = state.sleepers.filter { $0.value.due <= state.uptime }
       for id in due.keys { state.sleepers[id] = nil }
       return due.values.map(\.continuation)
     }
