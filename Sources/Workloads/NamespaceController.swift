@@ -20,7 +20,8 @@ struct NamespaceReconciler: Reconciler {
   static let pageSize = 500
   /// What goes one by one is looked at together.
   static let changePause = Duration.milliseconds(20)
-  /// When a list failed. Nothing tells that it would not fail any more.
+  /// When a list failed, or an informer has none yet. Nothing tells that it would not fail any more, nor of what goes before
+  /// an informer knows of it.
   static let failurePause = Duration.seconds(5)
   /// What informers do not follow (`GarbageCollector.ignored`) may have finalizers, too.
   static let backstop = Duration.seconds(600)
@@ -29,6 +30,8 @@ struct NamespaceReconciler: Reconciler {
   let namespaces: Informer
   /// Every namespaced resource that can be listed and deleted, in one version each, at the time.
   let resources: @Sendable () -> [GroupVersionResource]
+  /// Whether informers tell of all that they are to follow: each has its first list.
+  let isFollowed: @Sendable () -> Bool
   let time: any TimeSource
 
   struct Content: Sendable {
@@ -42,6 +45,8 @@ struct NamespaceReconciler: Reconciler {
     var content: [Content]
     /// Why resources could not be listed.
     var failures: [String]
+    /// Whether the end of each object that is left is told.
+    var isFollowed: Bool
     var now: Timestamp
   }
 
@@ -62,6 +67,8 @@ struct NamespaceReconciler: Reconciler {
     guard let object = namespaces.get(key), object.header.deletionTimestamp != nil else { return nil }
     var content: [Content] = []
     var failures: [String] = []
+    // Before the lists: what they find and an informer does not know yet may be gone when it does.
+    let isFollowed = isFollowed()
     for resource in resources() {
       do {
         let list = try await client.list(
@@ -74,7 +81,8 @@ struct NamespaceReconciler: Reconciler {
         }
       }
     }
-    return Snapshot(namespace: object.decode(), content: content, failures: failures, now: time.now())
+    return Snapshot(
+      namespace: object.decode(), content: content, failures: failures, isFollowed: isFollowed, now: time.now())
   }
 
   func plan(_ snapshot: Snapshot) -> Plan<Action> {
@@ -98,7 +106,7 @@ struct NamespaceReconciler: Reconciler {
     let isChanged = Self.setConditions(&namespace, snapshot)
     return Plan(
       isChanged ? [.updateStatus(namespace)] : [],
-      requeueAfter: snapshot.failures.isEmpty ? Self.backstop : Self.failurePause)
+      requeueAfter: snapshot.failures.isEmpty && snapshot.isFollowed ? Self.backstop : Self.failurePause)
   }
 
   /// Says what keeps the namespace; the words are those of kube-controller-manager.
@@ -190,18 +198,20 @@ func namespaceController(
     resources.filter { $0.isNamespaced && !GarbageCollector.ignored.contains($0.resource.groupResource) }
       .map(\.resource)
   }
+  // Those that tell of what is in namespaces, at the time.
+  let known = Mutex<[Informer]>([])
   let reconciler = NamespaceReconciler(
     client: client, namespaces: namespaces,
-    resources: { resources.current.filter(\.isNamespaced).map(\.resource) }, time: time)
-  // All have their first list before the first visit: what such a visit finds, an informer tells the end of.
+    resources: { resources.current.filter(\.isNamespaced).map(\.resource) },
+    isFollowed: { known.withLock { $0.allSatisfy(\.isSynced) } }, time: time)
+  // One kind that cannot be listed must not hold up the others, nor what is to be said of it.
   let controller = Controller(
-    reconciler, informers: [namespaces] + followed(resources.current).map { informers.informer(for: $0) },
+    reconciler, informers: [namespaces],
     events: EventRecorder(client: client, component: "namespace-controller", time: time), metrics: metrics, time: time,
     seed: seed)
   namespaces.onChange { _, new in
     if let new, new.header.deletionTimestamp != nil { controller.enqueue(new.header.key) }
   }
-  let known = Mutex<[Informer]>([])
   resources.follow { resources in
     let all = followed(resources).map { informers.informer(for: $0) }
     let added = known.withLock { known in

@@ -30,7 +30,8 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
 
   struct ActiveTaint: Sendable {
     var taint: Taint
-    var since: Timestamp
+    /// By the time that nobody sets (`TimeSource.uptime`).
+    var since: Duration
   }
 
   struct Candidate: Sendable {
@@ -45,6 +46,9 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
     /// The node's pods that are not being deleted yet.
     var pods: [Candidate]
     var isAnyNodeReady: Bool
+    /// What evictions are due by.
+    var uptime: Duration
+    /// What is written into the pod's condition.
     var now: Timestamp
   }
 
@@ -57,7 +61,8 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
   func observe(_ key: ObjectKey) async throws -> Snapshot? {
     let now = time.now()
     let taints = nodes.get(key)?.decode(Node.self).spec.taints.filter { $0.effect == "NoExecute" } ?? []
-    let active = firstSeen.update(node: key.name, taints: taints, now: now)
+    let uptime = time.uptime()
+    let active = firstSeen.update(node: key.name, taints: taints, now: now, uptime: uptime)
     if active.isEmpty { return nil }
     let candidates = pods.list(by: .node, key.name).compactMap { object -> Candidate? in
       guard object.header.deletionTimestamp == nil else { return nil }
@@ -65,7 +70,8 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
         key: object.header.key, uid: object.header.uid, tolerations: object.decode(Pod.self).spec.tolerations)
     }
     return Snapshot(
-      taints: active, pods: candidates, isAnyNodeReady: nodes.count(by: .readiness, "True") > 0, now: now)
+      taints: active, pods: candidates, isAnyNodeReady: nodes.count(by: .readiness, "True") > 0, uptime: uptime,
+      now: now)
   }
 
   func plan(_ snapshot: Snapshot) -> Plan<Action> {
@@ -76,21 +82,21 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
     var plan = Plan<Action>()
     for pod in snapshot.pods {
       guard let due = Self.evictionTime(of: pod.tolerations, taints: taints) else { continue }
-      if due <= snapshot.now {
+      if due <= snapshot.uptime {
         plan.actions.append(Action(key: pod.key, uid: pod.uid, now: snapshot.now))
       } else {
-        plan.requeue(after: due.since(snapshot.now))
+        plan.requeue(after: due - snapshot.uptime)
       }
     }
     return plan
   }
 
   /// When the first of the taints evicts; `nil` when all are tolerated for ever.
-  static func evictionTime(of tolerations: [Toleration], taints: [ActiveTaint]) -> Timestamp? {
-    taints.compactMap { active -> Timestamp? in
+  static func evictionTime(of tolerations: [Toleration], taints: [ActiveTaint]) -> Duration? {
+    taints.compactMap { active -> Duration? in
       guard let toleration = tolerations.first(where: { $0.tolerates(active.taint) }) else { return active.since }
       // A year of seconds and more is for ever, and must not overflow.
-      return toleration.tolerationSeconds.map { active.since.adding(.seconds(min(max(0, $0), 31_536_000))) }
+      return toleration.tolerationSeconds.map { active.since + .seconds(min(max(0, $0), 31_536_000)) }
     }.min()
   }
 
@@ -118,17 +124,19 @@ struct NodeLifecycleEvictionReconciler: Reconciler {
     }
   }
 
-  /// When each taint was first seen: taints that were set by hand have no `timeAdded`.
+  /// Since when each taint is there. How old it is by `timeAdded` is asked once, when it is first seen: a clock that is set
+  /// later moves no eviction. Taints that were set by hand have no `timeAdded`.
   private final class FirstSeen: Sendable {
-    private let times = Mutex<[String: [String: Timestamp]]>([:])
+    private let times = Mutex<[String: [String: Duration]]>([:])
 
-    func update(node: String, taints: [Taint], now: Timestamp) -> [ActiveTaint] {
+    func update(node: String, taints: [Taint], now: Timestamp, uptime: Duration) -> [ActiveTaint] {
       times.withLock { times in
         let known = times[node] ?? [:]
-        var seen: [String: Timestamp] = [:]
+        var seen: [String: Duration] = [:]
         let active = taints.map { taint in
-          let id = "\(taint.key ?? "")=\(taint.value ?? "")"
-          let since = taint.timeAdded.flatMap { Timestamp(rfc3339: $0) } ?? known[id] ?? now
+          let id = "\(taint.key ?? "")=\(taint.value ?? "")@\(taint.timeAdded ?? "")"
+          let age = taint.timeAdded.flatMap { Timestamp(rfc3339: $0) }.map { max(.zero, now.since($0)) } ?? .zero
+          let since = known[id] ?? uptime - age
           seen[id] = since
           return ActiveTaint(taint: taint, since: since)
         }

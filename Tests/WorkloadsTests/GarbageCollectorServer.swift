@@ -26,6 +26,7 @@ final class MemoryServer: KubeClient {
     var writes = 0
     var refusals: [GroupVersionResource: KubeError] = [:]
     var refused = 0
+    var silent: Set<GroupVersionResource> = []
   }
 
   private let state = Mutex(State())
@@ -37,6 +38,9 @@ final class MemoryServer: KubeClient {
   func refuse(_ resource: GroupVersionResource, with error: KubeError?) {
     state.withLock { $0.refusals[resource] = error }
   }
+
+  /// A list of the resource in all namespaces fails from now on.
+  func silence(_ resource: GroupVersionResource) { state.withLock { _ = $0.silent.insert(resource) } }
 
   /// How many creations were answered with an error of `refuse`.
   var refused: Int { state.withLock { $0.refused } }
@@ -130,7 +134,10 @@ final class MemoryServer: KubeClient {
   }
 
   func list(_ resource: GroupVersionResource, namespace: String?, options: ListOptions) async throws -> ObjectList {
-    state.withLock { state in
+    try state.withLock { state in
+      if namespace == nil, state.silent.contains(resource) {
+        throw KubeError(code: 503, reason: .serviceUnavailable, message: "out of order")
+      }
       let items = (state.objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value)
       return ObjectList(
         items: items.filter { namespace == nil || $0.header.namespace == namespace },
@@ -225,14 +232,21 @@ final class MemoryServer: KubeClient {
 /// A clock that stands still until it is moved.
 final class ManualTime: TimeSource {
   private struct State {
-    var now = Timestamp(seconds: 1_700_000_000)
-    var sleepers: [UInt64: (due: Timestamp, continuation: CheckedContinuation<Void, any Error>)] = [:]
+    var uptime = Duration.zero
+    /// How far the wall clock was set.
+    var offset = Duration.zero
+    var sleepers: [UInt64: (due: Duration, continuation: CheckedContinuation<Void, any Error>)] = [:]
     var lastID: UInt64 = 0
   }
 
   private let state = Mutex(State())
 
-  func now() -> Timestamp { state.withLock { $0.now } }
+  func now() -> Timestamp { state.withLock { Timestamp(seconds: 1_700_000_000).adding($0.uptime + $0.offset) } }
+
+  func uptime() -> Duration { state.withLock { $0.uptime } }
+
+  /// Sets the wall clock. Who sleeps does not notice.
+  func jump(by duration: Duration) { state.withLock { $0.offset += duration } }
 
   func sleep(for duration: Duration) async throws {
     let id = state.withLock { state in
@@ -243,7 +257,7 @@ final class ManualTime: TimeSource {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
         let isCancelled = state.withLock { state in
           if Task.isCancelled { return true }
-          state.sleepers[id] = (state.now.adding(duration), continuation)
+          state.sleepers[id] = (state.uptime + duration, continuation)
           return false
         }
         if isCancelled { continuation.resume(throwing: CancellationError()) }
@@ -256,8 +270,8 @@ final class ManualTime: TimeSource {
 
   func advance(by duration: Duration) {
     let due = state.withLock { state in
-      state.now = state.now.adding(duration)
-      let due = state.sleepers.filter { $0.value.due <= state.now }
+      state.uptime += duration
+      let due = state.sleepers.filter { $0.value.due <= state.uptime }
       for id in due.keys { state.sleepers[id] = nil }
       return due.values.map(\.continuation)
     }

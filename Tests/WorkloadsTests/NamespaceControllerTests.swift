@@ -34,15 +34,16 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
   private let time = ManualTime()
 
   private func plan(
-    _ content: [NamespaceReconciler.Content], terminating: Bool = true, failures: [String] = []
+    _ content: [NamespaceReconciler.Content], terminating: Bool = true, failures: [String] = [], followed: Bool = true
   ) -> Plan<NamespaceReconciler.Action> {
     let informer = Informer(client: MemoryServer(), resource: namespaces, time: time)
     let reconciler = NamespaceReconciler(
-      client: MemoryServer(), namespaces: informer, resources: { [pods, configMaps] }, time: time)
+      client: MemoryServer(), namespaces: informer, resources: { [pods, configMaps] }, isFollowed: { true },
+      time: time)
     return reconciler.plan(
       NamespaceReconciler.Snapshot(
         namespace: Namespace(json: namespace("blue", terminating: terminating)), content: content,
-        failures: failures, now: time.now()))
+        failures: failures, isFollowed: followed, now: time.now()))
   }
 
   @Test func activeNamespacesStay() {
@@ -85,6 +86,8 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
     let content = [NamespaceReconciler.Content(resource: configMaps, objects: [header("c")])]
     #expect(plan(content).requeueAfter == NamespaceReconciler.changePause)
     #expect(plan([], failures: ["widgets.example.com: out of order"]).requeueAfter == NamespaceReconciler.failurePause)
+    let held = [NamespaceReconciler.Content(resource: configMaps, objects: [header("c", terminating: true)])]
+    #expect(plan(held, followed: false).requeueAfter == NamespaceReconciler.failurePause)
   }
 
   @Test func onlyChangesThatCanLetItGoConcernIt() {
@@ -132,6 +135,30 @@ private func header(_ name: String, terminating: Bool = false, finalizers: [Stri
       var object = try #require(server.object(configMaps, ObjectKey(namespace: "blue", name: "held"))).json()
       object["metadata"]?["finalizers"] = []
       server.put(configMaps, object)
+      await server.wait(for: namespaces) { $0.isEmpty }
+    }
+  }
+
+  /// A kind that cannot be listed in all namespaces holds up no deletion: what is in this one is looked at again until it is
+  /// gone.
+  @Test func anInformerWithoutAListHoldsNothingUp() async throws {
+    let server = MemoryServer()
+    server.put(namespaces, namespace("blue"))
+    server.put(pods, ["metadata": ["name": "p", "namespace": "blue", "finalizers": ["example.com/wait"]]])
+    server.silence(pods)
+    let time = time
+    let limit = Mutex<Timestamp?>(nil)
+    try await withControllers(server, until: { limit.withLock { $0 } }) {
+      await server.wait(for: accounts) { $0.count == 1 }
+      _ = try await server.delete(namespaces, namespace: nil, name: "blue", options: .init())
+      await server.wait(for: namespaces) { list in
+        list.contains { $0.at("status", "conditions")?.array?.isEmpty == false }
+      }
+      // From here on the time goes on for half of the backstop only.
+      limit.withLock { $0 = time.now().adding(NamespaceReconciler.backstop / 2) }
+      var pod = try #require(server.all(pods).first).json()
+      pod["metadata"]?["finalizers"] = []
+      server.put(pods, pod)
       await server.wait(for: namespaces) { $0.isEmpty }
     }
   }

@@ -128,7 +128,7 @@ private func shown(_ taints: [Taint]) -> [String] { taints.map { "\($0.key ?? ""
 
 @Suite struct NodeLifecycleEvictionTests {
   private func active(_ key: String, since: Int64 = 0) -> NodeLifecycleEvictionReconciler.ActiveTaint {
-    .init(taint: Taint(json: taint(key, "NoExecute")), since: Timestamp(seconds: since))
+    .init(taint: Taint(json: taint(key, "NoExecute")), since: .seconds(since))
   }
 
   private func tolerations(_ list: [JSON]) -> [Toleration] { list.map(Toleration.init(json:)) }
@@ -136,7 +136,7 @@ private func shown(_ taints: [Taint]) -> [String] { taints.map { "\($0.key ?? ""
   @Test func evictionTimes() {
     func time(_ list: [JSON], _ taints: [NodeLifecycleEvictionReconciler.ActiveTaint]) -> Int64? {
       NodeLifecycleEvictionReconciler.evictionTime(of: tolerations(list), taints: taints)
-        .map { $0.microseconds / 1_000_000 }
+        .map { $0.components.seconds }
     }
     #expect(time([], [active("a", since: 5)]) == 5)
     #expect(time([["key": "a", "operator": "Exists"]], [active("a")]) == nil)
@@ -165,11 +165,53 @@ private func shown(_ taints: [Taint]) -> [String] { taints.map { "\($0.key ?? ""
     let pod = NodeLifecycleEvictionReconciler.Candidate(
       key: ObjectKey(namespace: "default", name: "p"), uid: "u", tolerations: [])
     func evicted(_ key: String, anyReady: Bool) -> Int {
-      reconciler.plan(.init(taints: [active(key)], pods: [pod], isAnyNodeReady: anyReady, now: now)).actions.count
+      reconciler.plan(.init(taints: [active(key)], pods: [pod], isAnyNodeReady: anyReady, uptime: .zero, now: now))
+        .actions.count
     }
     #expect(evicted(NodeLifecycleReconciler.unreachable, anyReady: true) == 1)
     #expect(evicted(NodeLifecycleReconciler.unreachable, anyReady: false) == 0)
     #expect(evicted("maintenance", anyReady: false) == 1)
+  }
+
+  /// Neither one that says since when it is there nor one that does not. An age from before is reckoned by the clock of the
+  /// time, as after a start.
+  @Test(arguments: [nil, "2023-11-14T22:13:10Z"] as [String?])
+  func aClockThatIsSetMovesNoEviction(added: String?) async throws {
+    let server = MemoryServer()
+    let time = ManualTime()
+    server.put(NodeLifecycleReconciler.nodes, nodeJSON("n", taints: [taint("a", "NoExecute", added: added)]))
+    server.put(
+      Pod.resource,
+      [
+        "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "p", "namespace": "default", "uid": "u"],
+        "spec": [
+          "nodeName": "n", "tolerations": [["key": "a", "operator": "Exists", "tolerationSeconds": 30]],
+        ],
+      ])
+    let informers = InformerSet(client: server, time: time)
+    let reconciler = NodeLifecycleEvictionReconciler(
+      client: server, nodes: informers.informer(for: NodeLifecycleReconciler.nodes),
+      pods: informers.informer(for: Pod.resource),
+      events: EventRecorder(client: server, component: "test", time: time), time: time)
+    func visit() async throws -> Plan<NodeLifecycleEvictionReconciler.Action>? {
+      try await reconciler.observe(ObjectKey(name: "n")).map { reconciler.plan($0) }
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try? await informers.run() }
+      try await informers.waitUntilSynced()
+      let left: Duration = added == nil ? .seconds(30) : .seconds(20)
+      let first = try await visit()
+      #expect(first?.actions.isEmpty == true && first?.requeueAfter == left)
+      for jump in [Duration.seconds(-3600), .seconds(86_400)] {
+        time.jump(by: jump)
+        let later = try await visit()
+        #expect(later?.actions.isEmpty == true && later?.requeueAfter == left, "\(jump)")
+      }
+      time.advance(by: left)
+      let due = try await visit()
+      #expect(due?.actions.map(\.uid) == ["u"])
+      group.cancelAll()
+    }
   }
 }
 
