@@ -197,7 +197,8 @@ struct Bootstrap: Sendable {
         options: WriteOptions())
     } catch let error as KubeError where error.reason == .notFound {
       do {
-        _ = try await client.create(
+        // Without roles that a new version brings, its controllers could not delete what fills the disk.
+        _ = try await client.usingReserve().create(
           resource, namespace: namespace, name: name, subresource: nil, body: object, options: WriteOptions())
       } catch let error as KubeError where error.reason == .alreadyExists {}
     }

@@ -19,12 +19,20 @@ public struct LocalClient: KubeClient {
   let refusals: ComponentRefusals
   /// In whose name everything is asked.
   private(set) var user = Caller.internal
+  private(set) var usesReserve = false
 
   /// The same as another user. Nothing is kept of what he may: each request asks the index of rights, and a watch once, when
   /// it begins.
   func client(as user: Caller) -> LocalClient {
     var client = self
     client.user = user
+    return client
+  }
+
+  /// The same, with creations that a full disk does not refuse: for what a cluster starts with.
+  func usingReserve() -> LocalClient {
+    var client = self
+    client.usesReserve = true
     return client
   }
 
@@ -64,7 +72,7 @@ public struct LocalClient: KubeClient {
     return WriteRequest(
       kind: kind, namespace: kind.isNamespaced ? namespace ?? "" : "", name: name, subresource: subresource ?? "",
       context: RequestContext(user: user, fieldManager: fieldManager, dryRun: dryRun), fieldValidation: .ignore,
-      isWarned: false, loop: loops.next())
+      isWarned: false, loop: loops.next(), usesReserve: usesReserve)
   }
 
   private func written(_ body: (@escaping WriteCompletion) -> Void) async throws -> Object {

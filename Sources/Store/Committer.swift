@@ -153,7 +153,9 @@ struct Committer: Sendable {
     var results: [Result<[Entry?], StoreError>] = []
     results.reserveCapacity(requests.count)
     for (index, request) in requests.enumerated() {
-      results.append(group.add(request.operations, isLast: index == requests.count - 1))
+      results.append(
+        group.add(
+          request.operations, usesReserve: request.usesReserve, isLast: index == requests.count - 1))
     }
     return (group.events, results)
   }
@@ -206,11 +208,15 @@ private struct Group {
 
   /// Adds a commit whole, or leaves the group as it was.
   ///
-  /// - Parameter isLast: no other commit comes after it.
-  mutating func add(_ operations: [Operation], isLast: Bool) -> Result<[Entry?], StoreError> {
+  /// - Parameters:
+  ///   - usesReserve: new keys are made although space is short.
+  ///   - isLast: no other commit comes after it.
+  mutating func add(
+    _ operations: [Operation], usesReserve: Bool, isLast: Bool
+  ) -> Result<[Entry?], StoreError> {
     if isLast, operations.count == 1 {
       // The usual case. Nobody looks for what it changes.
-      return event(for: operations[0]).map { event in
+      return event(for: operations[0], usesReserve).map { event in
         revision += 1
         Self.check(event, at: revision)
         events.append(event)
@@ -222,7 +228,7 @@ private struct Group {
     var before: [(key: ByteKey, entry: Entry??)] = []
     var results: [Entry?] = []
     for operation in operations {
-      switch event(for: operation) {
+      switch event(for: operation, usesReserve) {
       case .success(let event):
         revision += 1
         Self.check(event, at: revision)
@@ -246,13 +252,13 @@ private struct Group {
     return entries.find(key)
   }
 
-  private func event(for operation: Operation) -> Result<Event, StoreError> {
+  private func event(for operation: Operation, _ usesReserve: Bool) -> Result<Event, StoreError> {
     let next = revision + 1
     switch operation {
     case .put(let key, let value, let offset, let header, let precondition):
       let previous = current(key)
       if let error = check(precondition, key: key, current: previous) { return .failure(error) }
-      if let fullDisk, previous == nil { return .failure(.diskFull(fullDisk)) }
+      if let fullDisk, previous == nil, !usesReserve { return .failure(.diskFull(fullDisk)) }
       let object = object(header, value, next, at: offset)
       let created = previous?.createRevision ?? next
       let entry = Entry(

@@ -11,11 +11,20 @@ package final class MemoryDisk: Sendable {
   }
 
   fileprivate let state = Mutex(State())
+  fileprivate let isShort: @Sendable () -> Bool
   fileprivate let fault: @Sendable (Int64) -> StoreError?
 
-  /// - Parameter fault: called before a group is kept, with its last revision: its error is the write's. It may take its
-  ///   time, as a disk does.
-  package init(fault: @escaping @Sendable (Int64) -> StoreError? = { _ in nil }) { self.fault = fault }
+  /// - Parameters:
+  ///   - fault: called before a group is kept, with its last revision: its error is the write's. It may take its time, as a
+  ///     disk does.
+  ///   - isShort: whether there is no space but what a disk has in reserve.
+  package init(
+    fault: @escaping @Sendable (Int64) -> StoreError? = { _ in nil },
+    isShort: @escaping @Sendable () -> Bool = { false }
+  ) {
+    self.isShort = isShort
+    self.fault = fault
+  }
 
   /// Ends the store that has it open as a killed process ends: nothing that it writes from now on is kept, and the next
   /// one may open it.
@@ -33,6 +42,7 @@ struct MemoryEngine: Engine {
   /// Those before it.
   private let kills: Int
   let place = "memory"
+  var isShort: Bool { disk.isShort() }
 
   /// - Throws: `locked` while another store has it open.
   static func open(_ disk: MemoryDisk) throws(StoreError) -> (engine: MemoryEngine, content: EngineContent) {

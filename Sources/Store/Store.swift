@@ -105,6 +105,8 @@ public final class Store: Sendable {
   struct Request: Sendable {
     var operations: [Operation]
     var bytes: Int
+    /// New keys are made although space is short.
+    var usesReserve = false
     var completion: Completion
   }
 
@@ -254,10 +256,13 @@ public final class Store: Sendable {
   ///
   /// Each operation gets a revision of its own. The result has one entry for each: the new state, or the final one.
   ///
-  /// - Parameter canBlock: the caller can wait for the disk. It does so when no other commit is outstanding and the last
-  ///   one was quick.
+  /// - Parameters:
+  ///   - canBlock: the caller can wait for the disk. It does so when no other commit is outstanding and the last one was
+  ///     quick.
+  ///   - usesReserve: new keys are made although space is short (`StoreOptions.reserveBytes`): for a bounded number of small
+  ///     ones, without which what there is could not be deleted.
   public func commit(
-    _ operations: [Operation], canBlock: Bool = false,
+    _ operations: [Operation], canBlock: Bool = false, usesReserve: Bool = false,
     completion: @escaping @Sendable (Result<[Entry?], StoreError>) -> Void
   ) {
     var bytes = 0
@@ -273,7 +278,8 @@ public final class Store: Sendable {
       }
       bytes += key.utf8.count + value.count
     }
-    let request = Request(operations: operations, bytes: bytes, completion: completion)
+    let request = Request(
+      operations: operations, bytes: bytes, usesReserve: usesReserve, completion: completion)
     let others = outstanding.add(1, ordering: .acquiringAndReleasing).oldValue
     if canBlock, !options.commitsOnCallers, others == 0, servesCallers.load(ordering: .acquiring) {
       // Nothing waits, so nothing is overtaken.

@@ -3,6 +3,7 @@ import KubeClient
 import KubeTypes
 import Schema
 import Store
+import Synchronization
 import Telemetry
 import Testing
 import Wire
@@ -286,6 +287,27 @@ import struct KubeClient.DeleteOptions
         }
       }
     }
+  }
+
+  /// As with a data directory of a version that had no such role, whose disk is full: who is to empty it can.
+  @Test func aFullDiskKeepsNobodyFromItsRights() async throws {
+    let isShort = Mutex(false)
+    let disk = MemoryDisk(isShort: { isShort.withLock { $0 } })
+    let before = try Fixture(disk: disk)
+    try await before.server.bootstrap(port: 6443)
+    await before.close()
+    isShort.withLock { $0 = true }
+    let fixture = try Fixture(components: [Self.baker], disk: disk)
+    try await fixture.server.bootstrap(port: 6443)
+    let client = fixture.server.client(as: Self.baker)
+    let allowed = await refusal { _ = try await client.get(Self.configMaps, namespace: "default", name: "absent") }
+    #expect(allowed?.code == 404)
+    // Nobody else gets at the reserve, the server's own client neither.
+    for client in [client, fixture.client] {
+      let refused = await refusal { try await Self.create(client, Self.configMaps, Self.configMap("a")) }
+      #expect(refused?.code == 507)
+    }
+    await fixture.close()
   }
 
   /// It fails closed: a component that nobody gave a role may do nothing.

@@ -32,10 +32,13 @@ final class Fixture {
   let server: APIServer
   var client: LocalClient { server.client }
 
-  /// - Parameter tokens: lines of a token file.
+  /// - Parameters:
+  ///   - tokens: lines of a token file.
+  ///   - disk: instead of the folder.
   init(
     options: StoreOptions = StoreOptions(), range: String = "10.96.0.0/24", pods: String = "10.244.0.0/24",
-    tokens: String = "", admission: [any AdmissionStep] = [], components: [ComponentIdentity] = []
+    tokens: String = "", admission: [any AdmissionStep] = [], components: [ComponentIdentity] = [],
+    disk: MemoryDisk? = nil, logger: Logger = Logger(label: "test")
   ) throws {
     var template = Array("/tmp/apus-api-XXXXXX".utf8CString)
     directory = String(
@@ -43,8 +46,13 @@ final class Fixture {
         _ = mkdtemp(buffer.baseAddress!)
         return buffer.dropLast().map { UInt8(bitPattern: $0) }
       }, as: UTF8.self)
-    store = try Store.open(
-      directory: directory + "/state", options: options, header: { ObjectHeader(try JSON.parse($0)) })
+    store =
+      if let disk {
+        try Store.open(disk, options: options)
+      } else {
+        try Store.open(
+          directory: directory + "/state", options: options, header: { ObjectHeader(try JSON.parse($0)) })
+      }
     try DurableFile.write(Array(tokens.utf8), to: directory + "/tokens", mode: 0o600)
     var configuration = APIServerConfiguration(
       dataDirectory: directory, port: 0, advertiseAddress: "127.0.0.1", serviceRange: range, podRange: pods,
@@ -55,7 +63,7 @@ final class Fixture {
       configuration: configuration, store: store, kinds: kinds,
       time: clock,
       metrics: metrics,
-      logger: Logger(label: "test"), nodeStreams: { _ in nil })
+      logger: logger, nodeStreams: { _ in nil })
   }
 
   func close() async {

@@ -55,6 +55,28 @@ struct FaultTests {
     try outcome.get()
   }
 
+  /// A group has commits of both kinds: each is judged by itself.
+  @Test func onlyWhoMayUseTheReserveMakesNewKeys() async throws {
+    let isShort = Mutex(false)
+    let store = try TextStore.open(MemoryDisk(isShort: { isShort.withLock { $0 } }))
+    try await store.commit([put("old", "a")])
+    isShort.withLock { $0 = true }
+    @Sendable func error(_ operation: Operation, usesReserve: Bool) async -> StoreError? {
+      let result = await withCheckedContinuation { continuation in
+        store.commit([operation], usesReserve: usesReserve) { continuation.resume(returning: $0) }
+      }
+      if case .failure(let error) = result { return error }
+      return nil
+    }
+    async let refused = error(put("new", "a"), usesReserve: false)
+    async let made = error(put("own", "a"), usesReserve: true)
+    async let changed = error(put("old", "b"), usesReserve: false)
+    let errors = await (refused, made, changed)
+    #expect(errors.0 == .diskFull("memory") && errors.1 == nil && errors.2 == nil)
+    #expect(store.get("new") == nil && store.get("own") != nil)
+    await store.closed()
+  }
+
   /// The disk fills up while the store is open, and is full when it is opened.
   @Test(.enabled(if: geteuid() == 0, "mounting needs root"))
   func aReserveLetsChangesAndDeletionsThrough() async throws {
@@ -90,10 +112,13 @@ struct FaultTests {
         while created < 1000, refusal(store, [put("new/\(created)", text)]) == nil { created += 1 }
         #expect(created < 1000)
         #expect(!reserve.isWhole)
+        // What has to be there is made all the same.
+        try commitAndWait(store, [put("own", "small")], usesReserve: true)
         // What is there can be changed, for a while, and deleted.
         for number in 0..<10 { try commitAndWait(store, [put("k/\(number)", "changed")]) }
         for number in 0..<10 { try commitAndWait(store, [delete("k/\(number)")]) }
         for number in 0..<created { try commitAndWait(store, [delete("new/\(number)")]) }
+        try commitAndWait(store, [delete("own")])
         #expect(refusal(store, [put("more", text)]) == .diskFull(path + "/state.db"))
         #expect(refusal(store, [delete("more")]) == .notFound(key: "more"))
         // With space everything goes on, and the reserve is taken again.
@@ -176,9 +201,11 @@ struct FaultTests {
     }
   }
 
-  private static func commitAndWait(_ store: TextStore, _ operations: [Operation]) throws(StoreError) {
+  private static func commitAndWait(
+    _ store: TextStore, _ operations: [Operation], usesReserve: Bool = false
+  ) throws(StoreError) {
     let answers = WorkQueue<Result<[TextStore.Entry?], StoreError>>(countMax: 1, costMax: 1)
-    store.commit(operations) { _ = answers.push($0, cost: 1) }
+    store.commit(operations, usesReserve: usesReserve) { _ = answers.push($0, cost: 1) }
     _ = try answers.take(count: 1, cost: 1)?.elements.first?.get()
   }
 

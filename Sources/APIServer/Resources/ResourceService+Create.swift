@@ -111,7 +111,9 @@ extension ResourceService {
           Written(code: 201, bytes: object.serialized(), header: ObjectHeader(object), warnings: allWarnings)))
     }
     let reservations = admitted.reservations
-    put(object, key: key, expecting: .absent, canBlock: request.canBlock) { [self] result in
+    put(
+      object, key: key, expecting: .absent, canBlock: request.canBlock, usesReserve: request.usesReserve
+    ) { [self] result in
       for end in reservations { end() }
       switch result {
       case .success(let entry):

@@ -33,6 +33,8 @@ struct WriteRequest: Sendable {
   /// Whether the thread that asks may wait for the disk (`Store.commit`). An event loop may, for the moment that a lone
   /// commit takes; the cooperative pool may not.
   var canBlock = false
+  /// Whether it makes what is new also on a full disk (`Store.commit`).
+  var usesReserve = false
 
   var resource: GroupVersionResource { kind.groupVersionResource }
 }
@@ -224,10 +226,11 @@ final class ResourceService: Sendable {
   /// Writes an object. The completion may run on the store's thread and must not block.
   func put(
     _ object: JSON, key: String, expecting precondition: Store.Precondition, canBlock: Bool,
-    completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
+    usesReserve: Bool = false, completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
   ) {
     commit(
-      Self.putting(object, key: key, expecting: precondition), key: key, canBlock: canBlock, completion: completion)
+      Self.putting(object, key: key, expecting: precondition), key: key, canBlock: canBlock, usesReserve: usesReserve,
+      completion: completion)
   }
 
   /// Removes an object; its watchers see `object` as its last state, which the completion gets.
@@ -239,11 +242,11 @@ final class ResourceService: Sendable {
   }
 
   func commit(
-    _ operation: Store.Operation, key: String, canBlock: Bool,
+    _ operation: Store.Operation, key: String, canBlock: Bool, usesReserve: Bool = false,
     completion: @escaping @Sendable (Result<Entry, StoreError>) -> Void
   ) {
     let start = ContinuousClock.now
-    store.commit([operation], canBlock: canBlock) { [metrics] result in
+    store.commit([operation], canBlock: canBlock, usesReserve: usesReserve) { [metrics] result in
       metrics.committed(since: start)
       completion(
         result.flatMap { entries in (entries.first ?? nil).map(Result.success) ?? .failure(.notFound(key: key)) })
