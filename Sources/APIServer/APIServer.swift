@@ -269,8 +269,8 @@ public final class APIServer: Sendable {
     let events = EventExpiry(client: client, time: time)
     let keeper = BootstrapKeeper(
       store: client.service.store, time: time, policy: Bootstrap.ownPolicyKeys(configuration), isDue: !isBootstrapped
-    ) { [weak self] in
-      try await self?.runBootstrap(port: bound) ?? true
+    ) { [weak self] attempt in
+      try await self?.keep(port: bound, attempt: attempt) ?? true
     }
     let addresses = addresses
     upkeep.withLock {
@@ -298,8 +298,25 @@ public final class APIServer: Sendable {
     do { _ = try await runBootstrap(port: port) } catch { throw Self.bootstrapError(error) }
   }
 
-  private func runBootstrap(port: Int) async throws -> Bool {
-    try await Bootstrap(client: client, configuration: configuration, ranges: ranges, logger: logger).run(port: port)
+  private func runBootstrap(port: Int) async throws -> Bool { try await objects(attempt: 0).run(port: port) }
+
+  private func objects(attempt: Int) -> Bootstrap {
+    Bootstrap(client: client, configuration: configuration, ranges: ranges, logger: logger, attempt: attempt)
+  }
+
+  /// Brings back what is missing while the server runs.
+  func keep(port: Int, attempt: Int) async throws -> Bool {
+    let objects = objects(attempt: attempt)
+    do {
+      return try await objects.run(port: port)
+    } catch let error as KubeError {
+      if objects.isTold {
+        logger.error(
+          "objects that the cluster starts with are missing",
+          metadata: ["error": "\(error)", "attempt": "\(attempt)"])
+      }
+      throw error
+    }
   }
 
   private static func bootstrapError(_ error: any Error) -> APIServerError {

@@ -13,6 +13,12 @@ struct Bootstrap: Sendable {
   let configuration: APIServerConfiguration
   let ranges: IPRanges
   let logger: Logger
+  /// How often the keeper has tried since all was well; 0 at a start, which makes what a new version brings.
+  var attempt = 0
+
+  /// Whether this attempt tells of what still cannot be put right: the first, second, fourth and so on. What waits for
+  /// somebody for days fills no log.
+  var isTold: Bool { attempt & (attempt - 1) == 0 }
 
   private static func core(_ resource: String) -> GroupVersionResource {
     GroupVersionResource(group: "", version: "v1", resource: resource)
@@ -96,9 +102,11 @@ struct Bootstrap: Sendable {
             try await repair(resource, object)
             return true
           } catch let error as KubeError where error.code != 507 {
-            logger.error(
-              "a role or binding is not as it should be",
-              metadata: ["object": "\(Self.title(resource, object))", "error": "\(error)"])
+            if isTold {
+              logger.error(
+                "a role or binding is not as it should be",
+                metadata: ["object": "\(Self.title(resource, object))", "error": "\(error)", "attempt": "\(attempt)"])
+            }
             return false
           }
         }
@@ -127,24 +135,26 @@ struct Bootstrap: Sendable {
 
   private func repair(_ resource: GroupVersionResource, _ wanted: JSON) async throws {
     let name = wanted.at("metadata", "name")?.string ?? ""
-    let existing = try await client.get(resource, namespace: nil, name: name).json()
-    let patch = BootstrapPolicy.repair(of: existing, to: wanted)
-    if let patch, patch.isEmpty { return }
+    let object = try await client.get(resource, namespace: nil, name: name)
+    guard let repair = BootstrapPolicy.repair(of: object.json(), to: wanted) else { return }
+    if repair.patch == nil, object.header.deletionTimestamp != nil { throw Self.held(object, repair) }
     // Perhaps somebody meant it.
     logger.warning(
       "a role or binding is put right; the annotation \(BootstrapPolicy.autoUpdate)=false keeps it as people make it",
-      metadata: ["object": "\(Self.title(resource, wanted))"])
-    guard let patch else {
+      metadata: ["object": "\(Self.title(resource, wanted))", "reason": "\(repair.reason)"])
+    guard let patch = repair.patch else {
       // To which role it binds, no update may change.
       _ = try await client.delete(resource, namespace: nil, name: name, options: DeleteOptions())
-      if let left = try? await client.get(resource, namespace: nil, name: name) {
-        throw KubeError.unavailable("it is made anew when its finalizers have let go: \(left.header.finalizers)")
-      }
+      if let left = try? await client.get(resource, namespace: nil, name: name) { throw Self.held(left, repair) }
       return try await ensure(resource, nil, wanted)
     }
     _ = try await client.patch(
       resource, namespace: nil, name: name, subresource: nil, type: .merge, body: .object(patch),
       options: WriteOptions())
+  }
+
+  private static func held(_ object: Object, _ repair: BootstrapPolicy.Repair) -> KubeError {
+    .unavailable("\(repair.reason): it is made anew when its finalizers have let go: \(object.header.finalizers)")
   }
 
   private static func address(_ ranges: IPRanges) -> String { ranges.primary[ClusterAddresses.apiIndex].description }
@@ -200,6 +210,11 @@ struct Bootstrap: Sendable {
         // Without roles that a new version brings, its controllers could not delete what fills the disk.
         _ = try await client.usingReserve().create(
           resource, namespace: namespace, name: name, subresource: nil, body: object, options: WriteOptions())
+        if attempt > 0 {
+          logger.warning(
+            "what the cluster cannot go on without was missing, and is made",
+            metadata: ["object": "\(Self.title(resource, object))"])
+        }
       } catch let error as KubeError where error.reason == .alreadyExists {}
     }
   }
@@ -214,8 +229,9 @@ struct BootstrapKeeper: Sendable {
   let policy: Set<String>
   /// Whether something is missing from the beginning.
   let isDue: Bool
-  /// - Returns: whether everything is as it should be.
-  let create: @Sendable () async throws -> Bool
+  /// - Parameter attempt: counted from 1 since everything was as it should be.
+  /// - Returns: whether it is again.
+  let create: @Sendable (_ attempt: Int) async throws -> Bool
 
   /// After what was brought back: somebody may delete it again and again.
   private static let pause = Duration.seconds(1)
@@ -253,10 +269,12 @@ struct BootstrapKeeper: Sendable {
     if isDue { continuation.yield() }
     for await _ in deletions {
       var pause = Self.pause
+      var attempt = 1
       // Others may not have let go yet of what it had, such as its address.
-      while (try? await create()) != true {
+      while (try? await create(attempt)) != true {
         do { try await time.sleep(for: pause) } catch { return }
         pause = min(pause * 2, Self.pauseMax)
+        attempt += 1
       }
       do { try await time.sleep(for: Self.pause) } catch { return }
     }

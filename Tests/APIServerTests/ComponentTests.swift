@@ -265,7 +265,7 @@ import struct KubeClient.DeleteOptions
       for resource in ["clusterroles", "clusterrolebindings"] {
         for isDeleted in [false, true] {
           let (calls, called) = AsyncStream<Void>.makeStream()
-          let keeper = BootstrapKeeper(store: fixture.store, time: fixture.clock, policy: keys, isDue: false) {
+          let keeper = BootstrapKeeper(store: fixture.store, time: fixture.clock, policy: keys, isDue: false) { _ in
             called.yield()
             return true
           }
@@ -286,6 +286,105 @@ import struct KubeClient.DeleteOptions
           await task.value
         }
       }
+    }
+  }
+
+  /// An administrator may have meant it: each object that is put right is told with what was wrong, and nothing else is.
+  @Test func whatIsPutRightIsTold() async throws {
+    let log = RecordingLog()
+    let fixture = try Fixture(components: [Self.baker], logger: log.logger)
+    func told(_ body: () async throws -> Void) async throws -> [String] {
+      log.lines.withLock { $0 = [] }
+      try await body()
+      return log.lines.withLock { $0 }
+    }
+    let role = Self.baker.role
+    let first = try await told { try await fixture.server.bootstrap(port: 6443) }
+    #expect(first == [])
+    _ = try await fixture.client.patch(
+      Self.rbac("clusterroles"), namespace: nil, name: "view", subresource: nil, type: .merge, body: ["rules": []],
+      options: WriteOptions())
+    _ = try await fixture.client.patch(
+      Self.rbac("clusterrolebindings"), namespace: nil, name: role, subresource: nil, type: .merge,
+      body: ["subjects": []], options: WriteOptions())
+    let repaired = try await told { try await fixture.server.bootstrap(port: 6443) }.sorted()
+    #expect(repaired.count == 2 && repaired.allSatisfy { $0.hasPrefix("warning ") && $0.contains("autoupdate=false") })
+    #expect(repaired.contains { $0.contains("object=clusterroles/view") && $0.contains("lacks the rules [{") })
+    #expect(
+      repaired.contains {
+        $0.contains("object=clusterrolebindings/\(role)") && $0.contains("lacks the subjects [{")
+          && $0.contains("baker")
+      })
+    let again = try await told { try await fixture.server.bootstrap(port: 6443) }
+    #expect(again == [])
+    // While the server runs, what was deleted is told of, too.
+    _ = try await fixture.client.delete(
+      Self.rbac("clusterroles"), namespace: nil, name: role, options: DeleteOptions())
+    let made = try await told {
+      let isWhole = try await fixture.server.keep(port: 6443, attempt: 1)
+      #expect(isWhole)
+    }
+    #expect(made.count == 1 && made.first?.contains("object=clusterroles/\(role)") == true)
+    #expect(made.first?.hasPrefix("warning ") == true)
+    await fixture.close()
+  }
+
+  /// A binding that a finalizer holds for days: it is deleted once, and told of less and less often.
+  @Test func whatWaitsForSomebodyFillsNoLog() async throws {
+    let log = RecordingLog()
+    let fixture = try Fixture(components: [Self.baker], logger: log.logger)
+    let bindings = Self.rbac("clusterrolebindings")
+    try await fixture.server.bootstrap(port: 6443)
+    _ = try await fixture.client.delete(bindings, namespace: nil, name: Self.baker.role, options: DeleteOptions())
+    try await Self.create(
+      fixture.client, bindings,
+      [
+        "metadata": ["name": .string(Self.baker.role), "finalizers": ["example.org/hold"]],
+        "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:discovery"],
+      ], namespace: nil)
+    log.lines.withLock { $0 = [] }
+    for attempt in 1...16 {
+      let isWhole = try await fixture.server.keep(port: 6443, attempt: attempt)
+      #expect(!isWhole)
+    }
+    let lines = log.lines.withLock { $0 }
+    #expect(lines.count(where: { $0.hasPrefix("warning ") }) == 1)
+    let errors = lines.filter { $0.hasPrefix("error ") }
+    #expect(errors.count == 5)
+    #expect(
+      errors.allSatisfy { $0.contains("it binds ClusterRole system:discovery") && $0.contains("example.org/hold") })
+    await fixture.close()
+  }
+
+  /// Against somebody who deletes again and again it does one thing in a second, and what cannot be put right is tried less
+  /// and less often.
+  @Test func theKeeperKeepsAPace() async throws {
+    try await Fixture.run { fixture in
+      let key = "rbac.authorization.k8s.io/clusterroles/watched"
+      let role: JSON = [
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": ["name": "watched"],
+        "rules": [],
+      ]
+      let resource = Self.rbac("clusterroles")
+      let (client, store) = (fixture.client, fixture.store)
+      let clock = PacingClock(sleepsMax: 10)
+      let keeper = BootstrapKeeper(store: store, time: clock, policy: [key], isDue: true) { attempt in
+        clock.log.withLock { $0.append("try \(attempt)") }
+        // The first six times it cannot be done; then somebody undoes it each time.
+        let tries = clock.log.withLock { log in log.count(where: { $0.hasPrefix("try") }) }
+        guard tries > 6 else { return false }
+        try await Self.create(client, resource, role, namespace: nil)
+        _ = try await client.delete(resource, namespace: nil, name: "watched", options: DeleteOptions())
+        while store.deliveredRevision < store.revision { await Task.yield() }
+        return true
+      }
+      await keeper.run()
+      #expect(
+        clock.log.withLock { $0 } == [
+          "try 1", "1.0 seconds", "try 2", "2.0 seconds", "try 3", "4.0 seconds", "try 4", "8.0 seconds", "try 5",
+          "16.0 seconds", "try 6", "16.0 seconds", "try 7", "1.0 seconds", "try 1", "1.0 seconds", "try 1",
+          "1.0 seconds", "try 1", "1.0 seconds",
+        ])
     }
   }
 
@@ -332,5 +431,25 @@ import struct KubeClient.DeleteOptions
       let error = await refusal { try await Self.create(node, Self.pods, Fixture.pod("p")) }
       #expect(error?.message.contains("User \"system:node:pear\" cannot create resource \"pods\"") == true)
     }
+  }
+}
+
+/// A clock on which nobody waits, until somebody has slept often enough.
+private final class PacingClock: TimeSource {
+  let log = Mutex<[String]>([])
+  private let sleepsMax: Int
+  private let sleeps = Mutex(0)
+
+  init(sleepsMax: Int) { self.sleepsMax = sleepsMax }
+
+  func now() -> Timestamp { Timestamp(seconds: 0) }
+
+  func sleep(for duration: Duration) async throws {
+    log.withLock { $0.append("\(duration)") }
+    let count = sleeps.withLock { sleeps in
+      sleeps += 1
+      return sleeps
+    }
+    if count == sleepsMax { throw CancellationError() }
   }
 }

@@ -174,6 +174,29 @@ final class Fixture {
   }
 }
 
+/// Keeps what is told from warnings on, as `level message key=value …`.
+final class RecordingLog: Sendable {
+  let lines = Mutex<[String]>([])
+
+  var logger: Logger { Logger(label: "test") { _ in Handler(log: self) } }
+
+  private struct Handler: LogHandler {
+    let log: RecordingLog
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.warning
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+      let values = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+      log.lines.withLock { $0.append("\(event.level) \(event.message)\(values)") }
+    }
+  }
+}
+
 /// The refusal that a body ends with.
 func refusal(_ body: () async throws -> Void) async -> KubeError? {
   do {

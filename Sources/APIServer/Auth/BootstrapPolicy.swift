@@ -149,13 +149,25 @@ enum BootstrapPolicy {
     return [(roles, role(component.role, rules(component.rules))), (bindings, bound)]
   }
 
-  /// What has to change in a role or binding of the policy so that it gives at least what it should: nothing that people
-  /// added is taken out. `nil` for a binding of another role, which has to be made anew.
-  static func repair(of existing: JSON, to wanted: JSON) -> JSONObject? {
-    if existing.at("metadata", "annotations", autoUpdate)?.string == "false" { return [:] }
+  /// What has to change in a role or binding of the policy so that it gives at least what it should.
+  struct Repair {
+    /// `nil` for a binding of another role, which has to be made anew.
+    var patch: JSONObject?
+    /// What is wrong with it.
+    var reason: String
+  }
+
+  /// Nothing that people added is taken out.
+  ///
+  /// - Returns: `nil` for what is as it should be, or is to stay as people want it.
+  static func repair(of existing: JSON, to wanted: JSON) -> Repair? {
+    if existing.at("metadata", "annotations", autoUpdate)?.string == "false" { return nil }
     guard
       ["kind", "name"].allSatisfy({ existing.at("roleRef", $0)?.string == wanted.at("roleRef", $0)?.string })
-    else { return nil }
+    else {
+      let bound = ["kind", "name"].map { existing.at("roleRef", $0)?.string ?? "" }.joined(separator: " ")
+      return Repair(patch: nil, reason: "it binds \(bound)")
+    }
     let rules = existing["rules"]?.array ?? []
     let held = rules.map(RBAC.Rule.init)
     // The usual case is told without comparing every single permission.
@@ -169,9 +181,16 @@ enum BootstrapPolicy {
       }
     }
     var patch: JSONObject = [:]
-    if !missingRules.isEmpty { patch["rules"] = .array(rules + missingRules) }
-    if !missingSubjects.isEmpty { patch["subjects"] = .array(subjects + missingSubjects) }
-    return patch
+    var reasons: [String] = []
+    if !missingRules.isEmpty {
+      patch["rules"] = .array(rules + missingRules)
+      reasons.append("it lacks the rules \(JSON.array(missingRules).text)")
+    }
+    if !missingSubjects.isEmpty {
+      patch["subjects"] = .array(subjects + missingSubjects)
+      reasons.append("it lacks the subjects \(JSON.array(missingSubjects).text)")
+    }
+    return patch.isEmpty ? nil : Repair(patch: patch, reason: reasons.joined(separator: ", "))
   }
 
   static var objects: [(GroupVersionResource, JSON)] {
