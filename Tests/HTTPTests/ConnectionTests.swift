@@ -152,6 +152,25 @@ import Testing
     #expect(body.isCancelled && peer.isOpen)
   }
 
+  /// The next answer would be read as the rest of it.
+  @Test(arguments: [["ab", "cd"], ["ab", "cd", "ef", "gh"]]) func aListOfAnotherLengthCutsTheConnection(
+    _ pieces: [String]
+  ) throws {
+    let body = TestBody(length: 6, pieces, isEnded: true)
+    let peer = try Peer(
+      HTTPServer(
+        TestHandler(
+          TestHandler.answering { request in
+            request.head.uri == "/"
+              ? HTTPServerResponse(status: 200, body: .pulled(body))
+              : HTTPServerResponse(status: 200, body: .buffer(ByteBuffer(string: "next")))
+          })))
+    peer.send(Self.get("/") + Self.get("/next"))
+    let text = peer.take()
+    #expect(text.hasSuffix("abcd") || text.hasSuffix("abcdef"), "\(text)")
+    #expect(!peer.isOpen && body.isCancelled)
+  }
+
   @Test func aListThatIsNotTakenEnds() throws {
     let body = TestBody(length: 6, ["ab", "cd", "ef"], isEnded: true)
     let peer = try Peer(

@@ -89,7 +89,7 @@ final class ProtobufListBody: HTTPPulledBody {
       // Little may become of much.
       var walked = 0
       while next < entries.count, buffer.readableBytes < bytes, walked < 2 * bytes {
-        // What was written once can be written again. Otherwise the answer is shorter than it says, and refused.
+        // What was written once can be written again. Otherwise the answer is shorter than its head says, and cut off.
         guard let item = try? ProtobufEncoder.item(entries[next].value, layout, extent) else { return .end(nil) }
         buffer.writeBytes(item)
         walked += extent == .metadata ? item.count : entries[next].value.count

@@ -46,6 +46,8 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
   /// Of the answer that is being written.
   private var makeTrailers: (@Sendable () -> HTTPHeaders)?
   private var isPulling = false
+  /// Of the body that is pulled, so far.
+  private var pulledBytes = 0
   private var isFinishing = false
   private var mustFinishAgain = false
   /// One timer follows the deadline: making one for each request would cost more than many requests themselves.
@@ -395,6 +397,7 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func begin(_ body: any HTTPPulledBody, _ context: ChannelHandlerContext) {
     source = .pulled(body)
+    pulledBytes = 0
     let bound = bound(context)
     body.begin(on: context.eventLoop) {
       bound.eventLoop.execute { bound.value.connection.pull(bound.value.context) }
@@ -417,7 +420,12 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     defer { isPulling = false }
     if body.length == nil, context.channel.isWritable { state.mustTake(within: nil, context.eventLoop.now) }
     while context.channel.isWritable {
-      switch body.next(bytes: limits.pieceBytes, context.channel.allocator) {
+      let piece = body.next(bytes: limits.pieceBytes, context.channel.allocator)
+      guard fits(piece, into: body.length) else {
+        endSource()
+        return context.close(promise: nil)
+      }
+      switch piece {
       case .bytes(let buffer): context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
       case .nothingYet:
         // It waits for whoever makes the body, and not for the client.
@@ -436,6 +444,20 @@ final class HTTPConnection: ChannelDuplexHandler, RemovableChannelHandler {
     if body.isOverrun { return cutOff(discards: true, context) }
     if state.deadline == nil { state.mustTake(within: limits.liveTake, context.eventLoop.now) }
     followDeadline(context)
+  }
+
+  /// A body that is shorter or longer than the head has said has no end that the client could see: what follows would be
+  /// taken for a part of it.
+  private func fits(_ piece: HTTPBodyPiece, into length: Int?) -> Bool {
+    guard let length else { return true }
+    switch piece {
+    case .bytes(let buffer): pulledBytes += buffer.readableBytes
+    case .nothingYet: return true
+    case .end(let buffer):
+      pulledBytes += buffer?.readableBytes ?? 0
+      return pulledBytes == length
+    }
+    return pulledBytes <= length
   }
 
   private func endSource() {
