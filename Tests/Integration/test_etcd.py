@@ -9,6 +9,8 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
+from random import Random
 
 import pytest
 
@@ -470,6 +472,76 @@ def test_a_copy_that_fails_leaves_nothing():
                 assert len(api(server).list_namespaced_config_map("default").items) >= 40
         finally:
             etcd.stop()
+
+
+def test_a_copy_that_is_killed_is_finished():
+    """At whatever moment: until then nothing starts on the data directory as if it had the objects, and none is lost."""
+    lease = ("--datastore-lease", "3")
+
+    def run(*arguments):
+        return [APUS, "datastore", "copy", *arguments, *lease]
+
+    def finish(*arguments):
+        # The one that was killed holds the key until its lease ends.
+        def once():
+            result = subprocess.run(run(*arguments), capture_output=True, text=True, timeout=120)
+            assert result.returncode == 0 or "in use" in result.stderr, result.stderr
+            return result.returncode == 0
+        wait_for("the copy is finished", once)
+
+    def content(server):
+        return {item.metadata.name: (item.metadata.uid, item.metadata.resource_version, item.data)
+                for item in api(server).list_namespaced_config_map("default").items}
+
+    with place() as (base, etcd), server_on(base, ()) as server:
+        server.start()
+        core = api(server)
+        for index in range(300):
+            core.create_namespaced_config_map("default", config_map(f"moved-{index}", {"n": str(index) * 500}))
+        kept = content(server)
+        server.stop()
+        record = f"{server.data}/state/datastore"
+        away = ("--from", server.data, "--to", etcd.url)
+        back = ("--from", etcd.url, "--to", server.data)
+        # How long each takes, and its end.
+        times = []
+        for arguments in (away, back):
+            began = time.monotonic()
+            subprocess.run(run(*arguments), check=True, capture_output=True, timeout=120)
+            times.append(time.monotonic() - began)
+            if arguments is back:
+                etcd.ctl("del", "--prefix", "/apus/")
+        random = Random(7)
+        begun = 0
+
+        def killed(arguments, took):
+            """Kills one, and gives what is recorded then: nothing, the place, or the place and what is under way."""
+            nonlocal begun
+            process = subprocess.Popen(run(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=random.uniform(0.1, 1) * took)
+            process.kill()
+            process.wait()
+            lines = open(record).read().splitlines() if os.path.exists(record) else []
+            if len(lines) == 2:
+                begun += 1
+                for options in ((), etcd.up_options):
+                    assert "not finished" in refusal(server.data, *options)
+            return len(lines)
+
+        for _ in range(5):
+            if killed(away, times[0]) != 1:
+                finish(*away)
+            with contextlib.suppress(FileNotFoundError):
+                # Killed when all was done but this; what it is then is said: test_copy_both_ways.
+                os.rename(f"{server.data}/state/state.db", f"{server.data}/state/state.db.copied")
+            if killed(back, times[1]) != 0:
+                finish(*back)
+            server.start()
+            assert content(server) == kept
+            server.stop()
+            etcd.ctl("del", "--prefix", "/apus/")
+        assert begun > 0, "none was killed in the middle"
 
 
 def test_a_refused_start_leaves_no_mark():
