@@ -23,20 +23,12 @@ import struct KubeClient.DeleteOptions
   private static let maps = Fixture.resource("configmaps")
   private static let pods = Fixture.resource("pods")
 
-  private static func https(_ fixture: Fixture, _ port: Int) throws -> HTTPSClient {
-    let pki = fixture.server.pki
-    return try HTTPSClient(
-      Kubeconfig(
-        server: "https://127.0.0.1:\(port)", certificateAuthority: Array(pki.authority.certificate.utf8),
-        clientCertificate: Array(pki.admin.certificate.utf8), clientKey: Array(pki.admin.privateKey.utf8)))
-  }
-
   private func run(
     _ way: Way, options: StoreOptions = StoreOptions(), _ body: (Fixture, any KubeClient) async throws -> Void
   ) async throws {
     try await Fixture.run(options: options) { fixture in
       guard way == .https else { return try await body(fixture, fixture.client) }
-      let client = try Self.https(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       defer { client.close() }
       try await body(fixture, client)
     }
@@ -131,7 +123,7 @@ import struct KubeClient.DeleteOptions
   /// The same error from both, to the last detail.
   @Test func refusalsAreTheSame() async throws {
     try await Fixture.run { fixture in
-      let https = try Self.https(fixture, try await fixture.server.start())
+      let https = try fixture.https(try await fixture.server.start())
       defer { https.close() }
       let kept = try await create(fixture.client, map("kept"))
       var stale = kept.json()

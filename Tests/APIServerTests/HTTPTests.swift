@@ -8,20 +8,11 @@ import Wire
 
 /// The API over HTTPS: certificates, tokens, permissions, watches.
 @Suite struct HTTPTests {
-  private static func client(_ fixture: Fixture, _ port: Int, token: String? = nil) throws -> HTTPSClient {
-    let pki = fixture.server.pki
-    return try HTTPSClient(
-      Kubeconfig(
-        server: "https://127.0.0.1:\(port)", certificateAuthority: Array(pki.authority.certificate.utf8),
-        clientCertificate: token == nil ? Array(pki.admin.certificate.utf8) : nil,
-        clientKey: token == nil ? Array(pki.admin.privateKey.utf8) : nil, token: token))
-  }
-
   private static let configMaps = Fixture.resource("configmaps")
 
   @Test func theAdministratorReadsWritesAndWatches() async throws {
     try await Fixture.run { fixture in
-      let client = try Self.client(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       let stream = try await client.watch(Self.configMaps, namespace: "default", options: ListOptions())
       for number in 0..<300 {
         _ = try await client.create(
@@ -58,7 +49,7 @@ import Wire
         options: WriteOptions()
       ).json()
       let token: String = try #require(request.at("status", "token")?.string)
-      let client = try Self.client(fixture, port, token: token)
+      let client = try fixture.https(port, token: token)
       let refused = await refusal {
         _ = try await client.list(Self.configMaps, namespace: "default", options: ListOptions())
       }
@@ -79,7 +70,7 @@ import Wire
       #expect(
         await refusal { _ = try await client.list(Self.configMaps, namespace: nil, options: ListOptions()) }?.code
           == 403)
-      let stranger = try Self.client(fixture, port, token: "nonsense")
+      let stranger = try fixture.https(port, token: "nonsense")
       #expect(
         await refusal { _ = try await stranger.get(Self.configMaps, namespace: "default", name: "a") }?.code == 401)
       client.close()
@@ -89,7 +80,7 @@ import Wire
 
   @Test func documentsAreServed() async throws {
     try await Fixture.run { fixture in
-      let client = try Self.client(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       func text(_ path: String) async throws -> String {
         String(decoding: try await client.raw(path: path), as: UTF8.self)
       }
@@ -122,7 +113,7 @@ import Wire
 
   @Test func whatTheServerDoesIsCounted() async throws {
     try await Fixture.run { fixture in
-      let client = try Self.client(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       for name in ["a", "b", "c"] { _ = try await fixture.configMap(name) }
       func metrics() async throws -> [Substring] {
         String(decoding: try await client.raw(path: "/metrics"), as: UTF8.self).split(separator: "\n")

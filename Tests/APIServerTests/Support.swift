@@ -66,6 +66,16 @@ final class Fixture {
       logger: logger, nodeStreams: { _ in nil })
   }
 
+  /// The administrator, or whoever has the token, over HTTPS.
+  func https(_ port: Int, token: String? = nil) throws -> HTTPSClient {
+    let pki = server.pki
+    return try HTTPSClient(
+      Kubeconfig(
+        server: "https://127.0.0.1:\(port)", certificateAuthority: Array(pki.authority.certificate.utf8),
+        clientCertificate: token == nil ? Array(pki.admin.certificate.utf8) : nil,
+        clientKey: token == nil ? Array(pki.admin.privateKey.utf8) : nil, token: token))
+  }
+
   func close() async {
     await server.shutdown()
     store.close()

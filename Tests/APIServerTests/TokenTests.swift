@@ -101,12 +101,7 @@ import Wire
 
   @Test func certificatesHaveAnIdentity() async throws {
     try await Fixture.run { fixture in
-      let pki = fixture.server.pki
-      let client = try HTTPSClient(
-        Kubeconfig(
-          server: "https://127.0.0.1:\(try await fixture.server.start())",
-          certificateAuthority: Array(pki.authority.certificate.utf8),
-          clientCertificate: Array(pki.admin.certificate.utf8), clientKey: Array(pki.admin.privateKey.utf8)))
+      let client = try fixture.https(try await fixture.server.start())
       let who = try await client.create(
         GroupVersionResource(group: "authentication.k8s.io", version: "v1", resource: "selfsubjectreviews"),
         namespace: nil, name: nil, subresource: nil, body: [:], options: WriteOptions()
@@ -123,12 +118,7 @@ import Wire
     try await Fixture.run { fixture in
       let port = try await fixture.server.start()
       let token = try await request(fixture, [:])
-      func client(_ token: String) throws -> HTTPSClient {
-        try HTTPSClient(
-          Kubeconfig(
-            server: "https://127.0.0.1:\(port)",
-            certificateAuthority: Array(fixture.server.pki.authority.certificate.utf8), token: token))
-      }
+      func client(_ token: String) throws -> HTTPSClient { try fixture.https(port, token: token) }
       let account = try client(token)
       let configuration = try JSON.parse(try await account.raw(path: "/.well-known/openid-configuration"))
       let issuer = "https://kubernetes.default.svc.cluster.local"

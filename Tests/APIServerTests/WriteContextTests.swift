@@ -14,18 +14,10 @@ import Wire
 @Suite struct WriteContextTests {
   private static let configMaps = Fixture.resource("configmaps")
 
-  private static func https(_ fixture: Fixture, _ port: Int) throws -> HTTPSClient {
-    let pki = fixture.server.pki
-    return try HTTPSClient(
-      Kubeconfig(
-        server: "https://127.0.0.1:\(port)", certificateAuthority: Array(pki.authority.certificate.utf8),
-        clientCertificate: Array(pki.admin.certificate.utf8), clientKey: Array(pki.admin.privateKey.utf8)))
-  }
-
   @Test(arguments: [false, true]) func everyStepSeesWhoWritesAndInWhoseName(isRemote: Bool) async throws {
     let admission = RecordingAdmission()
     try await Fixture.run(admission: [admission]) { fixture in
-      let remote = isRemote ? try Self.https(fixture, try await fixture.server.start()) : nil
+      let remote = isRemote ? try fixture.https(try await fixture.server.start()) : nil
       let client: any KubeClient = if let remote { remote } else { fixture.client }
       let body: JSON = ["metadata": ["name": "a"], "data": ["k": "1"]]
       _ = try await client.create(
@@ -69,7 +61,7 @@ import Wire
     let admission = RecordingAdmission { $0.operation == .connect && $0.name == "forbidden" }
     try await Fixture.run(admission: [admission]) { fixture in
       for name in ["p", "forbidden"] { _ = try await fixture.create("pods", Fixture.pod(name)) }
-      let client = try Self.https(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       func ask(_ pod: String, _ rest: String) async -> Int? {
         await refusal { _ = try await client.raw(path: "/api/v1/namespaces/default/pods/\(pod)/\(rest)") }?.code
       }
@@ -104,7 +96,7 @@ import Wire
     #expect(error?.message.hasPrefix("\(options).meta.k8s.io \"\" is invalid: fieldManager: ") == true)
     #expect(error?.message.contains(why) == true, "\(error?.message ?? "")")
     try await Fixture.run { fixture in
-      let client = try Self.https(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       for client in [client, fixture.client] as [any KubeClient] {
         let refused = await refusal {
           _ = try await client.create(
@@ -167,7 +159,7 @@ import Wire
     }
     #expect(throws: KubeError.self) { try RequestContext.deadline(timeout: "soon") }
     try await Fixture.run { fixture in
-      let client = try Self.https(fixture, try await fixture.server.start())
+      let client = try fixture.https(try await fixture.server.start())
       let path = "/api/v1/namespaces/default/configmaps?timeout="
       #expect(await refusal { _ = try await client.raw(path: path + "soon") }?.code == 400)
       #expect(try await !client.raw(path: path + "10s").isEmpty)

@@ -50,7 +50,11 @@ struct FaultTests {
     let folder = TemporaryFolder()
     let outcome: Result<Void, StoreError> = await withCheckedContinuation { continuation in
       let box = Continuation(continuation)
-      _ = try? WorkerThread(name: "test") { box.resume(Self.fillDisk(folder.path)) }
+      do throws(StoreError) {
+        _ = try WorkerThread(name: "test") { box.resume(Self.fillDisk(folder.path)) }
+      } catch {
+        box.resume(.failure(error))
+      }
     }
     try outcome.get()
   }
@@ -83,7 +87,11 @@ struct FaultTests {
     let folder = TemporaryFolder()
     let outcome: Result<Void, StoreError> = await withCheckedContinuation { continuation in
       let box = Continuation(continuation)
-      _ = try? WorkerThread(name: "test") { box.resume(Self.useReserve(folder.path)) }
+      do throws(StoreError) {
+        _ = try WorkerThread(name: "test") { box.resume(Self.useReserve(folder.path)) }
+      } catch {
+        box.resume(.failure(error))
+      }
     }
     try outcome.get()
   }
