@@ -251,8 +251,10 @@ struct BootstrapKeeper: Sendable {
     var watches: [Store.Watch] = []
     defer { for watch in watches { watch.cancel() } }
     let rights = ["rbac.authorization.k8s.io/clusterroles/", "rbac.authorization.k8s.io/clusterrolebindings/"]
-    for (prefix, keys) in Array(Self.kept) + rights.map({ ($0, policy) }) {
-      let countsChanges = keys == policy
+    let followed =
+      Self.kept.map { (prefix: $0, keys: $1, countsChanges: false) }
+      + rights.map { (prefix: $0, keys: policy, countsChanges: true) }
+    for (prefix, keys, countsChanges) in followed {
       guard let revision = try? store.list(prefix: prefix, limit: 1).revision,
         let watch = try? store.watch(
           prefix: prefix, after: revision,

@@ -105,6 +105,7 @@ final class RESTHandler: Sendable {
 
   /// The kind must have the verb, the subresource and the scope that the URL assumes.
   private func checkServed(_ kind: KindSchema, _ info: RequestInfo) throws(KubeError) {
+    // What it is asked for is the proxied program's to answer: whoever may ask anything there may ask that.
     try kind.checkServed(verb: info.proxyPath != nil && info.verb == "options" ? "get" : info.verb, info.subresource)
     if kind.isNamespaced, info.namespace.isEmpty, info.verb != "list", info.verb != "watch" {
       throw info.name.isEmpty && info.verb == "create"
